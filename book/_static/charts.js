@@ -1,0 +1,58 @@
+// Draws every stored chart of the page, laid out for the column it stands in.
+const GUTTER = 72;   // what the y axis and its title need beside the plot
+const NATURAL = 560; // the width that the charts are made for
+
+function wrap(text, width, font) {
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = font;
+  const lines = [];
+  for (const word of text.split(" ")) {
+    const longer = lines.length ? lines[lines.length - 1] + " " + word : word;
+    if (lines.length && pen.measureText(longer).width <= width) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+function wrapTitle(view, width) {
+  const title = typeof view.title === "string" ? {text: view.title} : view.title;
+  if (!title) return;
+  const fold = (text, font) => (Array.isArray(text) ? text : [text]).flatMap(t => wrap(t, width, font));
+  if (title.text) title.text = fold(title.text, "600 14px sans-serif");
+  if (title.subtitle) title.subtitle = fold(title.subtitle, "12px sans-serif");
+  view.title = title;
+}
+
+function narrow(view, plot) {
+  if (typeof view.width === "number") view.width = Math.min(view.width, plot);
+  wrapTitle(view, plot);
+  for (const part of [...(view.vconcat ?? []), ...(view.layer ?? [])]) narrow(part, plot);
+}
+
+function fitted(spec, column) {
+  const plot = Math.max(200, column - GUTTER);
+  const config = spec.config ??= {};
+  config.background = "transparent"; // pictures are white, the page may be dark
+  const view = config.view ??= {};
+  for (const kind of ["continuousWidth", "discreteWidth"])
+    view[kind] = Math.min(view[kind] ?? NATURAL, plot);
+  if (plot < NATURAL) {
+    narrow(spec, plot);
+    config.legend = {...config.legend, columns: 2};
+  } else wrapTitle(spec, column - GUTTER / 2);
+  return spec;
+}
+
+for (const chart of document.querySelectorAll(".vl-chart")) {
+  const view = chart.querySelector(".vl-view");
+  const spec = JSON.parse(chart.querySelector("script").textContent);
+  // A chart in a closed box has no width yet: it gets the natural one and scrolls if need be.
+  const column = chart.clientWidth || NATURAL + GUTTER;
+  vegaEmbed(view, fitted(spec, column), {
+    mode: "vega-lite", renderer: "svg", actions: false,
+    ...spec.usermeta?.embedOptions,
+  }).catch(error => {
+    view.textContent = "This chart could not be drawn: " + error.message;
+    console.error(error);
+  });
+}

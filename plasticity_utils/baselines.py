@@ -1,0 +1,174 @@
+"""The field's single-neuron baselines: mean-select, IoU and the Gaussian probe.
+
+Would a simpler score have found the same neurons? These three look at each neuron by itself. They
+are not in NeuroX 1.0.9, so they stand here, after later versions of NeuroX and the papers named in
+each docstring; Fan et al. (2023, "Evaluating Neuron Interpretation Methods of NLP Models") compare
+such methods and find that they share over 60 % of their top neurons.
+
+Caveat: none of them knows what other neurons carry, so a hundred copies of one signal take the
+first hundred places. A neuron that does not vary tells nothing and gets the lowest score.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+BLOCK = 256  # neurons at a time, which bounds the memory
+
+
+def check_words(X: np.ndarray, is_concept: np.ndarray) -> None:
+    """Raise InputError as ``saliency.check_binary`` does."""
+    # Here and not at the top: saliency lists these scores among its methods.
+    from plasticity_utils.saliency import check_binary
+
+    check_binary(X, is_concept)
+
+
+def is_constant(X: np.ndarray) -> np.ndarray:
+    """Tell which neurons do not vary, ``[n_neurons]``."""
+    # Not by the standard deviation: the mean of equal numbers may differ from them by rounding.
+    return X.max(axis=0) == X.min(axis=0)
+
+
+def mean_select_scores(
+    X: Float[np.ndarray, "word neuron"], is_concept: Bool[np.ndarray, " word"]
+) -> Float[np.ndarray, " neuron"]:
+    """Score each neuron by the difference of its class means as a share of its range.
+
+    |mean_c − mean_r| / (max − min): the mean-based score of later NeuroX, not in 1.0.9
+    (``selectivity_probe``, which refers to Na et al. 2019, "Discovery of Natural Language Concepts
+    in Individual Units of CNNs"). Unlike the AUROC that this project calls selectivity it hangs on
+    the two most extreme words: one outlier stretches the range.
+
+    Parameters
+    ----------
+    X : np.ndarray
+        Activations, ``[n_words, n_neurons]``.
+    is_concept : np.ndarray
+        True for the concept's words, ``[n_words]``.
+
+    Returns
+    -------
+    np.ndarray
+        Scores in [0, 1], ``[n_neurons]``; 0 for a neuron that does not vary.
+
+    Raises
+    ------
+    InputError
+        Words of one class only, shapes that differ, or values that are not finite.
+    """
+    check_words(X, is_concept)
+    difference = np.abs(
+        X[is_concept].mean(axis=0, dtype=np.float64) - X[~is_concept].mean(axis=0, dtype=np.float64)
+    )
+    width = X.max(axis=0).astype(np.float64) - X.min(axis=0)
+    return np.divide(difference, width, out=np.zeros_like(difference), where=width > 0)
+
+
+def iou_scores(
+    X: Float[np.ndarray, "word neuron"], is_concept: Bool[np.ndarray, " word"]
+) -> Float[np.ndarray, " neuron"]:
+    """Score each neuron by the average precision with which high activation finds the concept.
+
+    Mu & Andreas (2020, "Compositional Explanations of Neurons") threshold a neuron and take the
+    intersection over union with the concept's words. Later NeuroX (``iou_probe``; not in 1.0.9)
+    replaces the threshold by average precision over all thresholds, and so do we. It is one-sided:
+    a neuron that falls silent on the concept scores low, however well it tells it apart.
+
+    Parameters
+    ----------
+    X : np.ndarray
+        Activations, ``[n_words, n_neurons]``.
+    is_concept : np.ndarray
+        True for the concept's words, ``[n_words]``.
+
+    Returns
+    -------
+    np.ndarray
+        Average precision in (0, 1], ``[n_neurons]``; 0 for a neuron that does not vary.
+
+    Raises
+    ------
+    InputError
+        Words of one class only, shapes that differ, or values that are not finite.
+    """
+    check_words(X, is_concept)
+    return _without_constant(
+        X, _by_blocks(lambda block: _average_precision(block, is_concept), X), lowest=0.0
+    )
+
+
+def gaussian_scores(
+    X: Float[np.ndarray, "word neuron"], is_concept: Bool[np.ndarray, " word"]
+) -> Float[np.ndarray, " neuron"]:
+    """Score each neuron by what a Gaussian for each class tells about the class.
+
+    Torroba Hennigen et al. (2020, "Intrinsic Probing through Dimension Selection"): fit one
+    Gaussian per class and measure the information about the class. They add neurons one by one to
+    a multivariate Gaussian; this is the first step, each neuron by itself, on the words that it was
+    fitted to. Each class's variance is shrunk by one pseudo-word of the neuron's overall variance,
+    so that a class of one word has a width. A neuron of a skewed class can fall below 0: its
+    Gaussians are worse than knowing only how frequent the concept is.
+
+    Parameters
+    ----------
+    X : np.ndarray
+        Activations, ``[n_words, n_neurons]``.
+    is_concept : np.ndarray
+        True for the concept's words, ``[n_words]``.
+
+    Returns
+    -------
+    np.ndarray
+        Mean gain in log-likelihood of a word's class over the prior, in nats, ``[n_neurons]``, at
+        most the entropy of the classes; just below the lowest for a neuron that does not vary.
+
+    Raises
+    ------
+    InputError
+        Words of one class only, shapes that differ, or values that are not finite.
+    """
+    check_words(X, is_concept)
+    gains = _by_blocks(lambda block: _gaussian_gain(block, is_concept), X)
+    lowest = min(0.0, float(gains[~is_constant(X)].min(initial=0.0)))
+    return _without_constant(X, gains, lowest=float(np.nextafter(lowest, -np.inf)))
+
+
+def _average_precision(X: np.ndarray, is_concept: np.ndarray) -> np.ndarray:
+    """Average precision of each column; words of equal activation are taken in together."""
+    n_words = len(X)
+    order = np.argsort(-X, axis=0, kind="stable")
+    values = np.take_along_axis(X, order, axis=0)
+    found = is_concept[order]
+    precision = found.cumsum(axis=0) / np.arange(1, n_words + 1)[:, None]
+    position = np.arange(n_words)[:, None]
+    is_last = np.ones(X.shape, dtype=bool)
+    is_last[:-1] = values[:-1] != values[1:]
+    last_of_tie = np.minimum.accumulate(np.where(is_last, position, n_words)[::-1], axis=0)[::-1]
+    at_tie = np.take_along_axis(precision, last_of_tie, axis=0)
+    return (at_tie * found).sum(axis=0) / is_concept.sum()
+
+
+def _gaussian_gain(X: np.ndarray, is_concept: np.ndarray) -> np.ndarray:
+    X = (X - X.mean(axis=0)) / np.where(X.std(axis=0) > 0, X.std(axis=0), 1.0)
+    joint = []
+    for members in (~is_concept, is_concept):
+        mean = X[members].mean(axis=0)
+        # After standardising, the overall variance (the pseudo-word's) is 1.
+        variance = (((X[members] - mean) ** 2).sum(axis=0) + 1.0) / (members.sum() + 1)
+        density = -0.5 * ((X - mean) ** 2 / variance + np.log(2 * np.pi * variance))
+        joint.append(density + np.log(members.mean()))
+    of_own_class = np.where(is_concept[:, None], joint[1], joint[0]) - np.logaddexp(*joint)
+    share = is_concept.mean()
+    prior = share * np.log(share) + (1 - share) * np.log(1 - share)
+    return of_own_class.mean(axis=0) - prior
+
+
+def _by_blocks(score: Callable[[np.ndarray], np.ndarray], X: np.ndarray) -> np.ndarray:
+    starts = range(0, X.shape[1], BLOCK)
+    return np.concatenate([score(X[:, s : s + BLOCK].astype(np.float64)) for s in starts])
+
+
+def _without_constant(X: np.ndarray, scores: np.ndarray, lowest: float) -> np.ndarray:
+    return np.where(is_constant(X), lowest, scores)

@@ -1,0 +1,212 @@
+"""The settings of one run: what a notebook's parameters become.
+
+A `RunConfig` is checked when it is made, so a wrong value ends a run in its first second and not
+after its training. Scales trade certainty for time; regimes say how many neurons are removed and
+how they are chosen (see the method page).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plasticity_utils.corpus import concept_label
+from plasticity_utils.errors import InputError
+from plasticity_utils.models import check_model
+from plasticity_utils.saliency import RANKING_METHODS
+
+SURGICAL_DOSES = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15)
+LARGE_DOSES = (0.2, 0.3, 0.5)
+CONDITIONS = ("concept", "random", "none", "head")
+RESTS, POSITIONS = ("mean", "zero"), ("words", "all")
+LEARNING_RATES = {"minilm": 2e-4, "smollm2": 5e-5}
+DEFAULT_LEARNING_RATE = 5e-5
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much data and time a run takes; None stands for all sentences.
+
+    Attributes
+    ----------
+    train, ranking, measuring, dose, scoring : int or None
+        Sentences that train the model, rank its neurons, describe them, pick the dose, and give F1
+        through retraining.
+    curve : int or None
+        Sentences of the scoring half on which the dose–response and reliance, with their many
+        random draws, are scored.
+    validation : int or None
+        Sentences of the validation and of the test split on which the base model is scored.
+    base_epochs, retrain_epochs : int
+    batch_tokens : int
+        Sub-words in a training batch.
+    snapshots : tuple of float
+        Epochs of retraining after which the model is measured; 0 is just after removal.
+    draws : int
+        Layer-matched random draws at every dose.
+    """
+
+    train: int | None
+    ranking: int | None
+    measuring: int | None
+    dose: int | None
+    scoring: int | None
+    curve: int | None
+    validation: int | None
+    base_epochs: int
+    retrain_epochs: int
+    batch_tokens: int
+    snapshots: tuple[float, ...]
+    draws: int = 10
+
+
+SCALES = {
+    "smoke": Scale(200, 60, 60, 60, 60, 60, 200, 8, 1, 400, (0, 0.5, 1), draws=2),
+    "quick": Scale(2500, 400, 400, 500, 800, 250, None, 5, 2, 1000, (0, 0.125, 0.25, 0.5, 1, 2)),
+    "full": Scale(
+        None, None, None, None, None, None, None, 4, 4, 1500, (0, 0.125, 0.25, 0.5, 1, 2, 4)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Regime:
+    """How neurons are chosen and held: ranking, resting value, positions, and a fixed dose."""
+
+    ranking: str
+    rest: str
+    positions: str
+    dose: float | None
+
+
+REGIMES = {
+    "surgical": Regime("selectivity", "mean", "words", None),
+    "half": Regime("probeless", "zero", "all", 0.5),
+}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Settings of one run, checked on construction.
+
+    Attributes
+    ----------
+    concept : str
+        `locations`, `persons`, `organisations` or `miscellaneous`.
+    model : str
+        `minilm`, `smollm2`, a local folder or a name on the Hub.
+    scale : {"smoke", "quick", "full"}
+    seed : int
+        Of the head's first weights, the data order, dropout and the random draws; at least 0.
+    regime : {"surgical", "half"}
+    results_dir : str
+        Folder for runs and their stages; empty for `runs` beside the package.
+    ranking, rest, positions : str or None
+        Override the regime: a method of `rank_neurons`, `mean` or `zero`, `words` or `all`.
+    dose : float or None
+        Share of all neurons to remove, in (0, 1), instead of the regime's own.
+    regrow : bool
+        Whether removed neurons may grow back while training.
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed; the message names it and what is.
+    """
+
+    concept: str = "locations"
+    model: str = "minilm"
+    scale: str = "quick"
+    seed: int = 0
+    regime: str = "surgical"
+    results_dir: str = ""
+    ranking: str | None = None
+    rest: str | None = None
+    positions: str | None = None
+    dose: float | None = None
+    regrow: bool = False
+
+    def __post_init__(self) -> None:
+        concept_label(self.concept)
+        _one_of("scale", self.scale, SCALES)
+        _one_of("regime", self.regime, REGIMES)
+        if self.ranking is not None:
+            _one_of("ranking", self.ranking, RANKING_METHODS)
+        if self.rest is not None:
+            _one_of("rest", self.rest, RESTS)
+        if self.positions is not None:
+            _one_of("positions", self.positions, POSITIONS)
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise InputError(f"seed must be a whole number of at least 0, not {self.seed!r}")
+        if self.dose is not None and not (
+            isinstance(self.dose, int | float) and 0 < self.dose < 1
+        ):
+            raise InputError(f"dose must be a fraction between 0 and 1, not {self.dose!r}")
+        if not isinstance(self.regrow, bool):
+            raise InputError(f"regrow must be True or False, not {self.regrow!r}")
+        check_model(self.model)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> RunConfig:
+        """Make a configuration from named values; an unknown name is an InputError."""
+        allowed = [field.name for field in dataclasses.fields(cls)]
+        for name in parameters:
+            if name not in allowed:
+                raise InputError(f"unknown parameter {name!r}; allowed: {', '.join(allowed)}")
+        return cls(**parameters)
+
+    @classmethod
+    def from_notebook(cls, namespace: Mapping[str, Any]) -> RunConfig:
+        """Make a configuration from a notebook's `globals()`, in the cell after its parameters.
+
+        Every plain value that the notebook defines by then is a parameter. papermill only warns of
+        a parameter that the notebook does not know and runs with the defaults; here it is an error.
+        """
+        return cls.from_parameters(
+            {
+                name: value
+                for name, value in namespace.items()
+                if isinstance(value, str | int | float | None)
+                and not name.startswith("_")
+            }
+        )
+
+    @property
+    def label(self) -> str:
+        """Entity type of the concept, for instance `LOC`."""
+        return concept_label(self.concept)
+
+    @property
+    def sizes(self) -> Scale:
+        """Numbers behind the scale's name."""
+        return SCALES[self.scale]
+
+    @property
+    def removal(self) -> Regime:
+        """The regime with this configuration's overrides."""
+        own = {
+            name: getattr(self, name)
+            for name in ("ranking", "rest", "positions", "dose")
+            if getattr(self, name) is not None
+        }
+        return dataclasses.replace(REGIMES[self.regime], **own)
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak rate of fine-tuning and retraining."""
+        return LEARNING_RATES.get(self.model, DEFAULT_LEARNING_RATE)
+
+    @property
+    def results(self) -> Path:
+        """Folder in which runs and their stages are kept."""
+        if self.results_dir:
+            return Path(self.results_dir)
+        return Path(__file__).resolve().parent.parent / "runs"
+
+
+def _one_of(name: str, value: object, allowed: Mapping[str, Any] | tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"unknown {name} {value!r}; allowed: {', '.join(allowed)}")

@@ -1,0 +1,208 @@
+"""What is measured of a model at one moment: before removal, just after, and while it trains on.
+
+Three tidy tables come of it. *metrics*: entity F1 on the scoring half. *neurons*: for every neuron
+its selectivity, probeless score and effect for every entity type, and the words that excite and
+silence it, on the measuring half. *layers*: how well a linear probe reads each entity type off each
+layer. The probe answers a question of its own: F1 falls as soon as the head is misled, but is the
+concept still there to be read? It is Fisher's linear discriminant with Ledoit–Wolf shrinkage:
+linear like the head, fitted in closed form on the ranking half, scored on the measuring half.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.covariance import ledoit_wolf
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import precision_recall_fscore_support
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from plasticity_utils.activations import word_activations
+from plasticity_utils.config import RunConfig
+from plasticity_utils.corpus import CONCEPTS, Corpus, concept_words, halves, load_corpus
+from plasticity_utils.evaluation import entity_scores
+from plasticity_utils.models import n_levels, width
+from plasticity_utils.progress import bar
+from plasticity_utils.saliency import effect_sizes, layer_unit, probeless, selectivity
+from plasticity_utils.training import TaggedSentences, predict_tags
+from plasticity_utils.words import highest_activating_words
+
+ENTITIES = tuple(CONCEPTS.values())
+WORDS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """The sentences of a run, by what they are for; no sentence serves two purposes.
+
+    Attributes
+    ----------
+    train : Corpus
+        Fine-tunes the base model and retrains it.
+    ranking, measuring : Corpus
+        Halves of the test split: the one picks neurons and resting values, the other describes them.
+    dose, scoring : Corpus
+        Halves of the validation split: the one picks the dose, the other gives every F1.
+    curve : Corpus
+        The first sentences of `scoring`, for the many random draws.
+    validation, test : Corpus
+        Whole splits, on which only the base model is scored.
+    """
+
+    train: Corpus
+    ranking: Corpus
+    measuring: Corpus
+    dose: Corpus
+    scoring: Corpus
+    curve: Corpus
+    validation: Corpus
+    test: Corpus
+
+
+def load_sentences(config: RunConfig) -> Sentences:
+    """Load CoNLL-2003 and cut it as the configuration's scale says."""
+    sizes = config.sizes
+    train, validation, test = (
+        load_corpus("conll2003", split) for split in ("train", "validation", "test")
+    )
+    ranking, measuring = halves(test)
+    dose, scoring = halves(validation)
+    # A seeded sample: the first sentences of the training file are of one week.
+    order = np.random.default_rng(config.seed).permutation(len(train))
+    return Sentences(
+        train.select(order.tolist()).first(sizes.train),
+        ranking.first(sizes.ranking),
+        measuring.first(sizes.measuring),
+        dose.first(sizes.dose),
+        scoring.first(sizes.scoring),
+        scoring.first(sizes.curve),
+        validation.first(sizes.validation),
+        test.first(sizes.validation),
+    )
+
+
+def score(model: PreTrainedModel, data: TaggedSentences) -> pd.DataFrame:
+    """Entity precision, recall and F1 of a model: the table of `entity_scores`."""
+    return entity_scores(data.tags, predict_tags(model, data), ENTITIES)
+
+
+def concept_columns(corpus: Corpus) -> np.ndarray:
+    """Membership of each word in each entity type, bool [n_words, n_entities]."""
+    return np.stack([concept_words(corpus, entity) for entity in ENTITIES], axis=1)
+
+
+def measure_neurons(
+    X: np.ndarray, corpus: Corpus, base_deviation: np.ndarray, d_model: int
+) -> pd.DataFrame:
+    """Describe every neuron on the measuring half.
+
+    Parameters
+    ----------
+    X : float array, [n_words, n_layers * d_model]
+        From `word_activations` on the measuring half.
+    corpus : Corpus
+        The measuring half.
+    base_deviation : float array, [n_layers * d_model]
+        Standard deviation of each neuron on these words in the base model.
+    d_model : int
+
+    Returns
+    -------
+    DataFrame
+        One row a neuron in flat order: layer, unit, and for each entity type
+        `selectivity_*` (in [−1, 1]), `probeless_*` (units of the activation), `effect_*` (standard
+        deviations of the base); `words` and `words_low`, the highest- and lowest-activating.
+    """
+    members = concept_columns(corpus)
+    table = pd.DataFrame(layer_unit(range(X.shape[1]), d_model), columns=["layer", "unit"])
+    sigma = selectivity(X, members)
+    for column, entity in enumerate(ENTITIES):
+        inside = members[:, column]
+        table[f"selectivity_{entity}"] = sigma[:, column].astype(np.float32)
+        table[f"probeless_{entity}"] = probeless(X, inside).astype(np.float32)
+        table[f"effect_{entity}"] = effect_sizes(X, inside, base_deviation).astype(np.float32)
+    return table.join(_top_words(X, corpus))
+
+
+def probe_layers(
+    X_fit: np.ndarray, fit: Corpus, X_test: np.ndarray, test: Corpus, d_model: int
+) -> pd.DataFrame:
+    """How well a linear probe reads each entity type off each layer.
+
+    Parameters
+    ----------
+    X_fit, X_test : float array, [n_words, n_layers * d_model]
+        Activations of the same model on the words that fit the probe and those that score it.
+    fit, test : Corpus
+        The ranking and the measuring half.
+    d_model : int
+
+    Returns
+    -------
+    DataFrame
+        layer, entity, probe_precision, probe_recall, probe_f1 (word level, in [0, 1]), n (words of
+        the concept scored).
+    """
+    y_fit, y_test = concept_columns(fit), concept_columns(test)
+    rows = []
+    for layer in bar(range(X_fit.shape[1] // d_model), "probes"):
+        units = slice(layer * d_model, (layer + 1) * d_model)
+        # The shrinkage depends on the words alone, so the entity types share it.
+        varies = X_fit[:, units].std(axis=0) > 0
+        inside, outside = X_fit[:, units][:, varies], X_test[:, units][:, varies]
+        shrinkage = float(ledoit_wolf(inside)[1])
+        for column, entity in enumerate(ENTITIES):
+            probe = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
+            predicted = probe.fit(inside, y_fit[:, column]).predict(outside)
+            precision, recall, f1, _ = precision_recall_fscore_support(
+                y_test[:, column], predicted, average="binary", zero_division=0
+            )
+            rows.append((layer, entity, precision, recall, f1, int(y_test[:, column].sum())))
+    names = ["layer", "entity", "probe_precision", "probe_recall", "probe_f1", "n"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def measure(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sentences: Sentences,
+    scoring: TaggedSentences,
+    base_deviation: np.ndarray | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Measure a model as it is now, with whatever is removed from it.
+
+    Parameters
+    ----------
+    model, tokenizer
+        From `load_model`.
+    sentences : Sentences
+        From `load_sentences`.
+    scoring : TaggedSentences
+        `sentences.scoring` through `tag_sentences`.
+    base_deviation : float array, optional
+        Standard deviations of the base model, [n_layers * d_model]; by default the model is the
+        base.
+
+    Returns
+    -------
+    dict of DataFrame
+        `metrics`, `neurons` and `layers`, as in the module's description.
+    """
+    metrics = score(model, scoring)
+    X = word_activations(model, tokenizer, sentences.measuring.sentences)
+    deviation = X.std(axis=0, dtype=np.float64) if base_deviation is None else base_deviation
+    neurons = measure_neurons(X, sentences.measuring, deviation, width(model))
+    neurons["deviation"] = X.std(axis=0, dtype=np.float64).astype(np.float32)
+    X_fit = word_activations(model, tokenizer, sentences.ranking.sentences)
+    layers = probe_layers(X_fit, sentences.ranking, X, sentences.measuring, width(model))
+    return {"metrics": metrics, "neurons": neurons, "layers": layers}
+
+
+def _top_words(X: np.ndarray, corpus: Corpus) -> pd.DataFrame:
+    """Join the highest- and lowest-activating words of each neuron into one text each."""
+    table = highest_activating_words(X, corpus.words, range(X.shape[1]), WORDS_SHOWN)
+    texts = table.groupby(["neuron", "end"])["word"].agg(" · ".join).unstack()
+    texts = texts.reindex(range(X.shape[1]), columns=["positive", "negative"]).fillna("")
+    return texts.set_axis(["words", "words_low"], axis=1)

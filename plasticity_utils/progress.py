@@ -1,0 +1,43 @@
+"""One progress bar for the terminal and the notebook, silent elsewhere.
+
+A bar appears only once its stage has lasted two seconds and leaves nothing behind, so neither a log
+nor a rendered page keeps a trace of it. ``TQDM_DISABLE=1`` switches all bars off.
+"""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+SECONDS_BEFORE_SHOWN = 2
+
+
+def bar(
+    iterable: Iterable[Any] | None = None, desc: str = "", total: int | None = None
+) -> "tqdm[Any]":
+    """Wrap an iterable in a progress bar, or make one that is moved by hand with ``update``.
+
+    Parameters
+    ----------
+    iterable : iterable, optional
+        What is gone through. Without it the bar is updated by hand.
+    desc : str
+        The name of the stage, shown before the bar.
+    total : int, optional
+        Number of steps, where the iterable does not know its length.
+
+    Returns
+    -------
+    tqdm
+        The bar; it draws on a terminal or in a notebook and nowhere else.
+    """
+    # Only a missing viewer is stated: an explicit False would override TQDM_DISABLE.
+    silent = {} if _has_viewer() else {"disable": True}
+    return tqdm(
+        iterable, desc=desc, total=total, leave=False, delay=SECONDS_BEFORE_SHOWN, **silent
+    )
+
+
+def _has_viewer() -> bool:
+    return sys.stderr.isatty() or "ipykernel" in sys.modules

@@ -1,0 +1,339 @@
+"""The stages of a run, each cached under the settings that it depends on.
+
+fine-tune the base → measure it → rank its neurons → dose–response → measure it with neurons removed
+→ retrain under a condition → reliance. A stage depends on settings and on other stages, never on
+who asks: the base model is trained once for all concepts, and training on with nothing removed
+once for all regimes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from plasticity_utils import store
+from plasticity_utils.activations import word_activations
+from plasticity_utils.config import RunConfig
+from plasticity_utils.corpus import ENTITY_LABELS, Corpus, concept_words
+from plasticity_utils.dose import RemovalPlan, dose_response, draw_seed, save_table
+from plasticity_utils.measuring import Sentences, load_sentences, measure, score
+from plasticity_utils.models import load_model, n_levels, width
+from plasticity_utils.provenance import training_precision
+from plasticity_utils.pruning import Removal, layer_matched_draw, remove_neurons
+from plasticity_utils.saliency import RANKING_METHODS, layer_unit, rank_neurons
+from plasticity_utils.training import Schedule, fine_tune, tag_sentences, train_only_head
+
+TABLES = ("metrics", "neurons", "layers")
+
+
+@dataclass(frozen=True)
+class Stages:
+    """All stages of one configuration; each method returns a sealed folder.
+
+    Attributes
+    ----------
+    config : RunConfig
+    """
+
+    config: RunConfig
+
+    @cached_property
+    def sentences(self) -> Sentences:
+        """Sentences of the run, by purpose."""
+        return load_sentences(self.config)
+
+    def base(self) -> Path:
+        """Fine-tune the base model; `model/` and `scores.parquet` (validation, test)."""
+        return self._cached("base", self._base_settings, self._make_base)
+
+    def measured(self, plan: RemovalPlan | None) -> Path:
+        """Measure the untrained-on model, whole or with neurons removed: `measure`'s tables."""
+        settings = {**self._measuring_settings, "removal": plan_settings(plan)}
+        return self._cached("measured", settings, partial(self._make_measured, plan))
+
+    def ranking(self) -> Path:
+        """Rank all neurons by every method on the ranking half: `ranking.parquet`."""
+        settings = {
+            "base": self._base_settings,
+            "concept": self.config.label,
+            "ranking": self.config.sizes.ranking,
+            "methods": list(RANKING_METHODS),
+        }
+        return self._cached("ranking", settings, self._make_ranking)
+
+    def dose(self) -> Path:
+        """Dose–response without retraining: `dose.parquet`."""
+        sizes = self.config.sizes
+        settings = {
+            "base": self._base_settings,
+            "concept": self.config.label,
+            "ranking": sizes.ranking,
+            "regime": asdict(self.config.removal),
+            "sentences": [sizes.dose, sizes.curve],
+            "draws": sizes.draws,
+            "seed": self.config.seed,
+        }
+        return self._cached("dose", settings, self._make_dose)
+
+    def retrained(self, condition: str, plan: RemovalPlan | None) -> Path:
+        """Train on under a condition: `model/`, `gains.npy`, and `snapshots/<epoch>/` tables."""
+        settings = {
+            **self._measuring_settings,
+            "removal": plan_settings(plan),
+            "regrow": self.config.regrow and plan is not None,
+            "only_head": condition == "head",
+            "schedule": asdict(self._schedule(self.config.sizes.retrain_epochs)),
+            "snapshots": self.config.sizes.snapshots,
+        }
+        return self._cached(
+            f"retrained-{condition}", settings, partial(self._make_retrained, condition, plan)
+        )
+
+    def reliance(self, condition: str, plan: RemovalPlan, own: RemovalPlan | None) -> Path:
+        """Remove again at the end: the plan's neurons, new top ones, random: `reliance.parquet`.
+
+        `own` is what was removed before the condition's training; None for `none`.
+        """
+        retrained = self.retrained(condition, own)
+        settings = {
+            "retrained": store.seal_of(retrained)["settings"],
+            "again": plan_settings(plan),
+            "ranking_method": self.config.removal.ranking,
+            "concept": self.config.label,
+            "sentences": [self.config.sizes.ranking, self.config.sizes.curve],
+            "draws": self.config.sizes.draws,
+            "seed": self.config.seed,
+        }
+        make = partial(self._make_reliance, retrained, plan, own)
+        return self._cached(f"reliance-{condition}", settings, make)
+
+    @property
+    def _base_settings(self) -> dict[str, Any]:
+        return {
+            "model": model_fingerprint(self.config.model),
+            "train": self.config.sizes.train,
+            "validation": self.config.sizes.validation,
+            "schedule": asdict(self._schedule(self.config.sizes.base_epochs)),
+            "precision": training_precision(),
+        }
+
+    @property
+    def _measuring_settings(self) -> dict[str, Any]:
+        sizes = self.config.sizes
+        return {
+            "base": self._base_settings,
+            "sentences": [sizes.ranking, sizes.measuring, sizes.scoring],
+        }
+
+    def _schedule(self, epochs: int) -> Schedule:
+        batch_tokens = self.config.sizes.batch_tokens
+        return Schedule(epochs, self.config.learning_rate, batch_tokens, self.config.seed)
+
+    def _cached(self, stage: str, settings: dict[str, Any], make: Any) -> Path:
+        return store.cached(self.config.results / "stages", stage, settings, make)
+
+    def _make_base(self, part: Path) -> None:
+        model, tokenizer = load_model(self.config.model, ENTITY_LABELS, self.config.seed)
+        data = tag_sentences(model, tokenizer, self.sentences.train)
+        schedule = self._schedule(self.config.sizes.base_epochs)
+        fine_tune(model, data, schedule, part / "checkpoints")
+        splits = {"validation": self.sentences.validation, "test": self.sentences.test}
+        scores = [
+            score(model, tag_sentences(model, tokenizer, corpus)).assign(split=split)
+            for split, corpus in splits.items()
+        ]
+        save_table(pd.concat(scores, ignore_index=True), part / "scores.parquet")
+        save_model(model, tokenizer, part)
+
+    def _make_measured(self, plan: RemovalPlan | None, part: Path) -> None:
+        model, tokenizer = self._load_base()
+        deviation = None if plan is None else self._base_deviation()
+        scoring = tag_sentences(model, tokenizer, self.sentences.scoring)
+        with removed(model, plan):
+            tables = measure(model, tokenizer, self.sentences, scoring, deviation)
+        save_tables(tables, part)
+
+    def _make_ranking(self, part: Path) -> None:
+        model, tokenizer = self._load_base()
+        X = word_activations(model, tokenizer, self.sentences.ranking.sentences)
+        table = pd.DataFrame(layer_unit(range(X.shape[1]), width(model)), columns=["layer", "unit"])
+        table["mean"] = X.mean(axis=0, dtype=np.float64)
+        is_concept = concept_words(self.sentences.ranking, self.config.label)
+        for method in RANKING_METHODS:
+            ranking = rank_neurons(X, is_concept, method)
+            table[f"score_{method}"] = ranking.scores
+            table[f"rank_{method}"] = ranking.ranks
+        save_table(table, part / "ranking.parquet")
+
+    def _make_dose(self, part: Path) -> None:
+        ranking = pd.read_parquet(self.ranking() / "ranking.parquet")
+        model, tokenizer = self._load_base()
+        dose, curve = (
+            tag_sentences(model, tokenizer, corpus)
+            for corpus in (self.sentences.dose, self.sentences.curve)
+        )
+        table = dose_response(
+            model, ranking, lambda: score(model, dose), lambda: score(model, curve),
+            self.config.removal, self.config.sizes.draws, self.config.seed, part,
+        )  # fmt: skip
+        save_table(table, part / "dose.parquet")
+
+    def _make_retrained(self, condition: str, plan: RemovalPlan | None, part: Path) -> None:
+        untrained = self.measured(plan)
+        model, tokenizer = self._load_base()
+        if condition == "head":
+            train_only_head(model)
+        train = tag_sentences(model, tokenizer, self.sentences.train)
+        scoring = tag_sentences(model, tokenizer, self.sentences.scoring)
+        deviation = self._base_deviation()
+
+        def take_snapshot(epoch: float) -> None:
+            folder = part / "snapshots" / f"{epoch:g}"
+            if store.is_sound(folder):
+                return
+            folder.mkdir(parents=True, exist_ok=True)
+            if condition == "head":
+                # Below the head nothing is trained: neurons and probes are as just after removal.
+                tables = {**read_tables(untrained), "metrics": score(model, scoring)}
+            else:
+                tables = measure(model, tokenizer, self.sentences, scoring, deviation)
+            tables["neurons"]["gain"] = gains(removal, plan, n_levels(model), width(model))
+            save_tables(tables, folder)
+            store.seal(folder)
+
+        with removed(model, plan, self.config.regrow) as removal:
+            fine_tune(
+                model, train, self._schedule(self.config.sizes.retrain_epochs),
+                part / "checkpoints", self.config.sizes.snapshots[1:], take_snapshot,
+                removal.parameters() if removal else (),
+            )  # fmt: skip
+            np.save(part / "gains.npy", removal.gains() if removal else np.zeros(0))
+        save_model(model, tokenizer, part)
+
+    def _make_reliance(
+        self, retrained: Path, plan: RemovalPlan, own: RemovalPlan | None, part: Path
+    ) -> None:
+        model, tokenizer = load_model(str(retrained / "model"))
+        curve = tag_sentences(model, tokenizer, self.sentences.curve)
+        with removed(model, own, self.config.regrow) as removal:
+            set_gains(removal, np.load(retrained / "gains.npy"))
+            X = word_activations(model, tokenizer, self.sentences.ranking.sentences)
+            again = self._plans_again(X, plan, n_levels(model))
+            tables = [score(model, curve).assign(again="nothing", draw=0, n_removed=0)]
+            for name, draw, cut in again:
+                with removed(model, cut):
+                    n_removed = len(cut.neurons)
+                    tables.append(
+                        score(model, curve).assign(again=name, draw=draw, n_removed=n_removed)
+                    )
+        save_table(pd.concat(tables, ignore_index=True), part / "reliance.parquet")
+
+    def _plans_again(
+        self, X: np.ndarray, plan: RemovalPlan, n_layers: int
+    ) -> Iterator[tuple[str, int, RemovalPlan]]:
+        """What is removed at the end: the same neurons, the new top ones, random ones."""
+        d_model = X.shape[1] // n_layers
+        is_concept = concept_words(self.sentences.ranking, self.config.label)
+        order = rank_neurons(X, is_concept, self.config.removal.ranking).order
+        gone = {tuple(pair) for pair in plan.neurons.tolist()}
+        new_top = [pair for pair in layer_unit(order, d_model).tolist() if tuple(pair) not in gone]
+        top = np.array(new_top[: len(gone)])
+        means = X.mean(axis=0, dtype=np.float64).reshape(n_layers, d_model)
+        rest = means if self.config.removal.rest == "mean" else "zero"
+        yield "same", 0, RemovalPlan(plan.neurons, rest, plan.positions)
+        yield "new top", 0, RemovalPlan(top, rest, plan.positions)
+        for draw in range(self.config.sizes.draws):
+            seed = draw_seed(self.config.seed, draw)
+            drawn = layer_matched_draw(top, n_layers, d_model, seed).neurons
+            yield "random", draw, RemovalPlan(drawn, rest, plan.positions)
+
+    def _load_base(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        return load_model(str(self.base() / "model"))
+
+    def _base_deviation(self) -> np.ndarray:
+        neurons = pd.read_parquet(self.measured(None) / "neurons.parquet")
+        return neurons["deviation"].to_numpy(dtype=np.float64)
+
+
+@contextmanager
+def removed(
+    model: PreTrainedModel, plan: RemovalPlan | None, regrow: bool = False
+) -> Iterator[Removal | None]:
+    """Remove a plan's neurons from a model for as long as the context lasts."""
+    if plan is None:
+        yield None
+        return
+    with remove_neurons(model, plan.neurons, plan.rest, plan.positions, regrow) as removal:
+        yield removal
+
+
+def random_plan(plan: RemovalPlan, n_layers: int, d_model: int, seed: int) -> RemovalPlan:
+    """The `random` condition: as many neurons of each layer, drawn anew, held the same way."""
+    drawn = layer_matched_draw(plan.neurons, n_layers, d_model, draw_seed(seed, 0))
+    return RemovalPlan(drawn.neurons, plan.rest, plan.positions)
+
+
+def gains(
+    removal: Removal | None, plan: RemovalPlan | None, n_layers: int, d_model: int
+) -> np.ndarray:
+    """Gain of every neuron in flat order: 1, or that of a removed neuron."""
+    table = np.ones((n_layers, d_model), dtype=np.float32)
+    if removal is not None and plan is not None:
+        table[tuple(plan.neurons.T)] = removal.gains()
+    return table.ravel()
+
+
+def set_gains(removal: Removal | None, values: np.ndarray) -> None:
+    """Give neurons that grew back the gains with which their training ended."""
+    for parameter in removal.parameters() if removal else ():
+        with torch.no_grad():
+            parameter.copy_(torch.from_numpy(values))
+
+
+def plan_settings(plan: RemovalPlan | None) -> dict[str, Any] | None:
+    """Settings that stand for a removal in a stage's key."""
+    if plan is None:
+        return None
+    held = plan.rest if isinstance(plan.rest, str) else _array_digest(plan.rest)
+    # Sorted: the order of removal does not matter.
+    neurons = _array_digest(np.array(sorted(plan.neurons.tolist())))
+    return {"neurons": neurons, "rest": held, "positions": plan.positions}
+
+
+def model_fingerprint(name: str) -> str:
+    """Name of a model, with a digest of its files where it is a local folder."""
+    folder = Path(name)
+    return f"{name}-{store.folder_digest(folder)}" if folder.is_dir() else name
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, part: Path) -> None:
+    """Keep the trained weights (safetensors) and drop the checkpoints that led to them."""
+    model.save_pretrained(part / "model")
+    tokenizer.save_pretrained(part / "model")
+    shutil.rmtree(part / "checkpoints")
+
+
+def save_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
+    """Write each table to a Parquet file of its name."""
+    for name, table in tables.items():
+        save_table(table, folder / f"{name}.parquet")
+
+
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """Read the tables of `measure`."""
+    return {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
+
+
+def _array_digest(values: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:12]

@@ -1,0 +1,121 @@
+"""Stages of a run on disk: made once, written atomically, checked whenever they are read.
+
+A stage is a folder named after what it is and a digest of the settings that it depends on, so a
+changed setting makes a new stage and an unchanged one is found again, by this run or another.
+While a stage is made its folder ends in `.part`; what was finished inside survives a killed process
+and is used by the next. The finished folder is sealed with a digest of every file: a damaged file
+is named in a warning and its stage is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+SEAL = "seal.json"
+# Raise it when a change of the code changes results: stages made before are then made anew.
+STAGE_VERSION = 1
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """Return twelve hexadecimal digits that stand for the settings and `STAGE_VERSION`."""
+    text = json.dumps({"version": STAGE_VERSION, **settings}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def cached(
+    root: Path, stage: str, settings: Mapping[str, Any], make: Callable[[Path], None]
+) -> Path:
+    """Return the folder of a stage, making it if it is missing or damaged.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of all stages.
+    stage : str
+        Name of the stage, the readable half of the folder's name.
+    settings : mapping
+        Everything that the stage's result depends on; must be JSON.
+    make : callable
+        Fills the folder that it is given. It may find there what an earlier, interrupted call left
+        and must reach the same result from it.
+
+    Returns
+    -------
+    Path
+        A sealed folder, whose files were verified.
+    """
+    folder = root / f"{stage}-{digest(settings)}"
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if folder.is_dir() and not is_sound(folder):
+            shutil.rmtree(folder)
+        if not folder.is_dir():
+            started = time.monotonic()
+            part = folder.with_name(f"{folder.name}.part")
+            part.mkdir(exist_ok=True)
+            make(part)
+            seal(part, settings=dict(settings), seconds=round(time.monotonic() - started, 1))
+            os.replace(part, folder)
+    return folder
+
+
+def seal(folder: Path, **facts: Any) -> None:
+    """Write the digests of a folder's files, and facts about it, beside them."""
+    (folder / SEAL).unlink(missing_ok=True)
+    write_json(folder / SEAL, {**facts, "files": _digests(folder)})
+
+
+def seal_of(folder: Path) -> dict[str, Any]:
+    """Return the facts with which a folder was sealed."""
+    return json.loads((folder / SEAL).read_text())
+
+
+def is_sound(folder: Path) -> bool:
+    """Tell whether a sealed folder is as it was sealed; warn of what is not.
+
+    A folder without a seal was cut off while it was written: that is no damage, only unfinished.
+    """
+    if not (folder / SEAL).is_file():
+        return False
+    try:
+        expected = seal_of(folder)["files"]
+    except (ValueError, KeyError):
+        warnings.warn(f"damaged, made again: {folder / SEAL}", stacklevel=2)
+        return False
+    found = _digests(folder)
+    damaged = [name for name in expected if found.get(name) != expected[name]]
+    for name in damaged:
+        warnings.warn(f"damaged, made again: {folder / name}", stacklevel=2)
+    return not damaged
+
+
+def folder_digest(folder: Path) -> str:
+    """Return twelve hexadecimal digits that stand for the files of a folder."""
+    return hashlib.sha256(json.dumps(_digests(folder)).encode()).hexdigest()[:12]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never a half."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / SEAL)
+    return {str(p.relative_to(folder)): _file_digest(p) for p in files}
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,177 @@
+"""Turn words into tokens that remember their words.
+
+Which token belongs to which word? Everything here is labelled, averaged and removed by the word,
+while a model reads sub-words and special tokens; so each token carries the index of its word.
+
+Caveat: a decoder parks much of its attention on its first token (Xiao et al. 2024, "Efficient
+Streaming Language Models with Attention Sinks"). Were that the first word, removing its neurons
+would break the model for reasons that have nothing to do with a concept. So a beginning-of-text
+token goes before every sentence, and special tokens are told apart from words.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from plasticity_utils.errors import InputError
+
+# How byte-level and sentence-piece tokenizers write the space before a word.
+_SPACE_MARKERS = ("Ġ", "▁")
+_REPLACEMENT_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One sentence as tokens.
+
+    Attributes
+    ----------
+    ids : list of int
+        Token ids, special tokens included.
+    word_of_token : list of int
+        For each token the index of its word in the sentence, and -1 for a special token.
+    """
+
+    ids: list[int]
+    word_of_token: list[int]
+
+
+def encode_words(
+    tokenizer: PreTrainedTokenizerBase,
+    sentences: Sequence[Sequence[str]],
+    max_tokens: int | None = None,
+) -> list[Encoded]:
+    """Turn sentences of words into tokens that know their words.
+
+    Encoders get their usual special tokens; a tokenizer that adds none before a sentence gets its
+    beginning-of-text token there. Every word has at least one token: one of which the tokenizer
+    makes nothing (a control or zero-width character) becomes the unknown token. A word that is
+    spelled like a special token stays a word.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerBase
+        Usually from `load_model`.
+    sentences : sequence of sequences of str
+        The words of each sentence.
+    max_tokens : int, optional
+        What the model can read, usually from `max_positions`.
+
+    Returns
+    -------
+    list of Encoded
+        In the order of the sentences.
+
+    Raises
+    ------
+    InputError
+        An empty sentence, an empty word, or a sentence of more than `max_tokens` tokens.
+    """
+    _check_sentences(sentences)
+    if not sentences:
+        return []
+    space = _missing_space(tokenizer)
+    words = [[space + word for word in sentence] for sentence in sentences]
+    batch = _tokenize(tokenizer, words)
+    opening = _opening_ids(tokenizer, batch.encodings[0].word_ids[0] is None)
+    stand_in = _stand_in_ids(tokenizer)
+    encoded = [
+        _with_every_word(row.ids, row.word_ids, len(sentence), opening, stand_in)
+        for row, sentence in zip(batch.encodings, sentences, strict=True)
+    ]
+    for number, row in enumerate(encoded, start=1):
+        if max_tokens is not None and len(row.ids) > max_tokens:
+            raise InputError(
+                f"sentence {number} has {len(row.ids)} tokens; the model reads at most {max_tokens}"
+            )
+    return encoded
+
+
+def special_token_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the sorted ids that stand for no word, such as [CLS], [SEP] and padding.
+
+    The unknown token stands for a word, unless the tokenizer uses it for something else too.
+    """
+    others = {
+        getattr(tokenizer, f"{role}_token_id") for role in ("bos", "eos", "pad", "cls", "sep")
+    }
+    unknown = set() if tokenizer.unk_token_id in others else {tokenizer.unk_token_id}
+    return sorted(set(tokenizer.all_special_ids) - unknown)
+
+
+def _check_sentences(sentences: Sequence[Sequence[str]]) -> None:
+    for number, sentence in enumerate(sentences, start=1):
+        if not sentence:
+            raise InputError(f"sentence {number} has 0 words; at least 1 is needed")
+        if "" in sentence:
+            place = list(sentence).index("") + 1
+            raise InputError(f"sentence {number}, word {place} is empty; leave empty words out")
+
+
+def _tokenize(tokenizer: PreTrainedTokenizerBase, sentences: list[list[str]]) -> Any:
+    # split_special_tokens: a word "[SEP]" in a text must not become the separator itself.
+    # Lengths are checked by encode_words, so the tokenizer's own warning is switched off.
+    return tokenizer(
+        sentences, is_split_into_words=True, split_special_tokens=True, truncation=False,
+        padding=False, verbose=False,
+    )  # fmt: skip
+
+
+def _missing_space(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the space to put before a word where the tokenizer marks word starts but adds none."""
+
+    def is_marked(word: str) -> bool:
+        row = _tokenize(tokenizer, [[word]]).encodings[0]
+        start = next(
+            (t for t, w in zip(row.tokens, row.word_ids, strict=True) if w is not None), ""
+        )
+        return start.startswith(_SPACE_MARKERS)
+
+    return " " if not is_marked("a") and is_marked(" a") else ""
+
+
+def _opening_ids(tokenizer: PreTrainedTokenizerBase, adds_its_own: bool) -> list[int]:
+    if adds_its_own:
+        return []
+    for token_id in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token_id is not None:
+            return [token_id]
+    raise InputError("the tokenizer has no token for the beginning of a text (bos_token)")
+
+
+def _stand_in_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    unknown = tokenizer.unk_token_id
+    if unknown is not None and unknown not in special_token_ids(tokenizer):
+        return [unknown]
+    row = _tokenize(tokenizer, [[_REPLACEMENT_CHARACTER]]).encodings[0]
+    return [i for i, word in zip(row.ids, row.word_ids, strict=True) if word is not None]
+
+
+def _with_every_word(
+    ids: list[int],
+    word_ids: list[int | None],
+    n_words: int,
+    opening: list[int],
+    stand_in: list[int],
+) -> Encoded:
+    new_ids, words = list(opening), [-1] * len(opening)
+    expected = 0
+    # A closing special token comes after every word, so it is met as word n_words.
+    for position, (token, word) in enumerate(zip(ids, word_ids, strict=True)):
+        reached = word
+        if word is None:
+            reached = 0 if position == 0 else n_words
+        while reached is not None and expected < reached:
+            new_ids += stand_in
+            words += [expected] * len(stand_in)
+            expected += 1
+        new_ids.append(token)
+        words.append(-1 if word is None else word)
+        if word is not None:
+            expected = word + 1
+    for missing in range(expected, n_words):
+        new_ids += stand_in
+        words += [missing] * len(stand_in)
+    return Encoded(new_ids, words)

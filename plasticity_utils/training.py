@@ -1,0 +1,331 @@
+"""Fine-tuning for named entity recognition, and reading the tags back.
+
+The same code trains the base model and, after a removal, trains on: one linear schedule with
+warm-up and no restarts (the public code of Lo et al. 2024 calls four runs of two epochs "8
+epochs"). It runs on `transformers`' Trainer, so multi-GPU training and resuming come with it;
+what is ours is the order of the data (batches of like length, the same in every condition) and the
+snapshots, at which a caller measures the model in the middle of its training.
+
+The label of a word sits on its first sub-word in an encoder and on its last in a decoder, which
+has read the whole word only then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from plasticity_utils import store
+from plasticity_utils.activations import inputs
+from plasticity_utils.batches import inference_batches, pad, training_batches
+from plasticity_utils.corpus import Corpus
+from plasticity_utils.errors import InputError
+from plasticity_utils.models import Encoded, encode_words, find_device, head, label_position, max_positions
+from plasticity_utils.progress import bar
+
+IGNORED = -100
+EVALUATION_TOKENS = 4096
+CHECKPOINT_STEPS = 200
+GATE_RATE_FACTOR = 10
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One training: linear decay to zero after a warm-up, no restarts.
+
+    Attributes
+    ----------
+    epochs : int
+    learning_rate : float
+        Peak rate of AdamW.
+    batch_tokens : int
+        Sub-words in a batch, padding included.
+    seed : int
+        Of the data order and of dropout.
+    warmup : float
+        Share of the steps in which the rate rises.
+    """
+
+    epochs: int
+    learning_rate: float
+    batch_tokens: int
+    seed: int
+    warmup: float = 0.1
+
+
+@dataclass(frozen=True)
+class TaggedSentences:
+    """Sentences ready for a model: token ids, the token that stands for each word, gold tags."""
+
+    encoded: list[Encoded]
+    positions: list[list[int]]
+    tags: list[list[str]]
+
+
+def tag_sentences(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
+) -> TaggedSentences:
+    """Encode a corpus for training and prediction.
+
+    Parameters
+    ----------
+    model, tokenizer
+        From `load_model`.
+    corpus : Corpus
+        From `load_corpus`; its `entity` column holds the tags.
+
+    Raises
+    ------
+    InputError
+        If a tag is not among the model's labels, or a sentence is empty or too long.
+    """
+    unknown = set(corpus.word_labels()) - set(model.config.label2id)
+    if unknown:
+        raise InputError(
+            f"tags {sorted(unknown)} of {corpus.name} are no labels of the model; "
+            f"allowed: {', '.join(model.config.label2id)}"
+        )
+    encoded = encode_words(tokenizer, corpus.sentences, max_positions(model))
+    last = label_position(model) == "last"
+    positions = [_label_tokens(sentence.word_of_token, last) for sentence in encoded]
+    return TaggedSentences(encoded, positions, corpus.labels["entity"])
+
+
+def fine_tune(
+    model: PreTrainedModel,
+    data: TaggedSentences,
+    schedule: Schedule,
+    work: Path,
+    snapshot_epochs: Sequence[float] = (),
+    on_snapshot: Callable[[float], None] | None = None,
+    gates: Iterable[torch.nn.Parameter] = (),
+) -> None:
+    """Train a model in place, resuming from the newest sound checkpoint in `work`.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        From `load_model`; only parameters that require gradients are trained.
+    data : TaggedSentences
+        From `tag_sentences`.
+    schedule : Schedule
+    work : Path
+        Folder for checkpoints. An interrupted call that is repeated with the same folder ends
+        with the same weights as an undisturbed one.
+    snapshot_epochs : sequence of float
+        Epochs, fractions included, after which `on_snapshot` is called with the epoch; 0 is before
+        the first step. A resumed call may repeat the newest snapshot.
+    on_snapshot : callable
+        Measures the model; must not draw random numbers.
+    gates : iterable of Parameter
+        Gains that may grow back, trained at ten times the rate.
+    """
+    lengths = [len(sentence.ids) for sentence in data.encoded]
+    per_epoch = training_batches(lengths, schedule.batch_tokens, schedule.epochs, schedule.seed)
+    batches = [batch for epoch in per_epoch for batch in epoch]
+    steps = {_steps_until(epoch, per_epoch): epoch for epoch in snapshot_epochs}
+    trainer = _Trainer(
+        model=model,
+        args=_arguments(schedule, len(batches), work),
+        train_dataset=_Rows(data, model.config.label2id),
+        data_collator=_Collator(model),
+        callbacks=[_Snapshots(steps, on_snapshot or (lambda epoch: None))],
+    )
+    trainer.batches, trainer.gates = batches, list(gates)
+    with _quiet_trainer():
+        trainer.train(resume_from_checkpoint=_newest_sound_checkpoint(work))
+
+
+def predict_tags(model: PreTrainedModel, data: TaggedSentences) -> list[list[str]]:
+    """Return the model's most likely tag for each word, in the shape of `data.tags`."""
+    tags: list[list[str]] = [[] for _ in data.encoded]
+    batches = inference_batches([len(e.ids) for e in data.encoded], EVALUATION_TOKENS)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), precision(model):
+            for batch in bar(batches, "tags"):
+                logits = model(**inputs(model, [data.encoded[i] for i in batch])).logits
+                for i, row in zip(batch, logits.argmax(dim=-1).tolist(), strict=True):
+                    tags[i] = [model.config.id2label[row[p]] for p in data.positions[i]]
+    finally:
+        model.train(was_training)
+    return tags
+
+
+def train_only_head(model: PreTrainedModel) -> None:
+    """Freeze everything but the linear classification head, the control named `head`."""
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    for parameter in head(model).parameters():
+        parameter.requires_grad_(True)
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Tell whether the processor multiplies bfloat16 matrices faster than float32 ones."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
+
+
+def precision(model: PreTrainedModel) -> contextlib.AbstractContextManager[Any]:
+    """Return the autocast in which the model is trained and its tags are read."""
+    if has_fast_bf16(model.device):
+        return torch.autocast(model.device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def _label_tokens(word_of_token: Sequence[int], last: bool) -> list[int]:
+    numbered = list(enumerate(word_of_token))
+    # A dict keeps the last value of a key: read backwards, that is the word's first token.
+    chosen = {word: token for token, word in (numbered if last else reversed(numbered))}
+    chosen.pop(-1, None)
+    return [chosen[word] for word in sorted(chosen)]
+
+
+def _steps_until(epoch: float, per_epoch: Sequence[Sequence[Any]]) -> int:
+    """Count the optimizer steps up to an epoch, rounded to whole steps."""
+    whole = int(epoch)
+    rest = round((epoch - whole) * len(per_epoch[whole])) if whole < len(per_epoch) else 0
+    return sum(map(len, per_epoch[:whole])) + rest
+
+
+def _arguments(schedule: Schedule, n_steps: int, work: Path) -> TrainingArguments:
+    device = find_device()
+    return TrainingArguments(
+        output_dir=str(work),
+        max_steps=n_steps,
+        learning_rate=schedule.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=round(schedule.warmup * n_steps),
+        weight_decay=0.01,
+        optim="adamw_torch_fused",
+        use_cpu=device.type == "cpu",
+        seed=schedule.seed,
+        save_steps=CHECKPOINT_STEPS,
+        save_total_limit=2,
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        # Batches of like length have no fixed size, so they cannot be evened out over processes.
+        accelerator_config={"even_batches": False},
+        dataloader_pin_memory=device.type == "cuda",
+    )
+
+
+def _newest_sound_checkpoint(work: Path) -> str | None:
+    """Drop checkpoints that were cut off or damaged; return the newest that is left."""
+    for folder in work.glob("checkpoint-*"):
+        if not store.is_sound(folder):
+            shutil.rmtree(folder)
+    return get_last_checkpoint(str(work)) if work.is_dir() else None
+
+
+@contextlib.contextmanager
+def _quiet_trainer() -> Iterator[None]:
+    """Keep the Trainer's closing table of timings out of terminals and notebooks."""
+    with contextlib.redirect_stdout(None):
+        yield
+
+
+class _Rows(torch.utils.data.Dataset):
+    """Token ids and labels of each sentence."""
+
+    def __init__(self, data: TaggedSentences, label2id: dict[str, int]) -> None:
+        self.data, self.label2id = data, label2id
+
+    def __len__(self) -> int:
+        return len(self.data.encoded)
+
+    def __getitem__(self, i: int) -> tuple[Encoded, list[int]]:
+        encoded = self.data.encoded[i]
+        labels = [IGNORED] * len(encoded.ids)
+        for position, tag in zip(self.data.positions[i], self.data.tags[i], strict=True):
+            labels[position] = self.label2id[tag]
+        return encoded, labels
+
+
+class _Collator:
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.pad_id = model.config.pad_token_id or 0
+
+    def __call__(self, rows: Sequence[tuple[Encoded, list[int]]]) -> dict[str, torch.Tensor]:
+        return {
+            "input_ids": pad([encoded.ids for encoded, _ in rows], self.pad_id),
+            "attention_mask": pad([[1] * len(encoded.ids) for encoded, _ in rows], 0),
+            "labels": pad([labels for _, labels in rows], IGNORED),
+        }
+
+
+class _Trainer(Trainer):
+    """The Trainer with our order of batches and a rate of their own for gates."""
+
+    batches: list[list[int]]
+    gates: list[torch.nn.Parameter]
+
+    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
+        # All epochs are one pass, so that a resumed training only has to skip batches.
+        return self.accelerator.prepare(
+            torch.utils.data.DataLoader(
+                self.train_dataset,
+                batch_sampler=self.batches,
+                collate_fn=self.data_collator,
+                pin_memory=self.args.dataloader_pin_memory,
+            )
+        )
+
+    def compute_loss(self, model, *args, **kwargs):  # type: ignore[no-untyped-def]
+        # The Trainer's own bf16 would wrap the model, and a snapshot's activations with it.
+        with precision(self.model):
+            return super().compute_loss(model, *args, **kwargs)
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        optimizer = super().create_optimizer(model)
+        if self.gates:
+            fast = {id(gate) for gate in self.gates}
+            for group in optimizer.param_groups:
+                group["params"] = [p for p in group["params"] if id(p) not in fast]
+            rate = GATE_RATE_FACTOR * self.args.learning_rate
+            optimizer.add_param_group({"params": self.gates, "lr": rate, "weight_decay": 0.0})
+        return optimizer
+
+
+class _Snapshots(TrainerCallback):
+    """Saves a checkpoint at every snapshot, seals it, and only then measures."""
+
+    def __init__(self, steps: dict[int, float], take: Callable[[float], None]) -> None:
+        self.steps, self.take = steps, take
+
+    def on_train_begin(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        self.bar = bar(desc="training", total=state.max_steps)
+        self.bar.update(state.global_step)
+        self._measure(state.global_step)
+
+    def on_step_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        self.bar.update()
+        control.should_save |= state.global_step in self.steps
+
+    def on_save(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        store.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        self._measure(state.global_step)
+
+    def on_train_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        self.bar.close()
+
+    def _measure(self, step: int) -> None:
+        if step in self.steps:
+            self.take(self.steps[step])

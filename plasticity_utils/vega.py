@@ -1,0 +1,188 @@
+"""One visual language for every chart, and one stored form that draws everywhere.
+
+How can one chart draw in JupyterLab, on GitHub and in a book that may ask no outside host for a
+script? Each chart is stored three times in the notebook's output: as a Vega-Lite specification,
+which Lab and the book draw with working tooltips and inputs, as a picture, which GitHub shows, and
+as a line of text. The specification carries the type of Vega-Lite version 5, the newest that
+JupyterLab 4 draws by itself, although Altair 6 writes version 6; what these charts use is the same
+in both. The book draws it with one local script, which :func:`write_bundle` makes.
+
+A colour means one thing in the whole book. The two palettes were chosen by search: within each,
+colours stay apart for readers with red, green or blue deficiency (OKLab distance at least 0.12
+under the simulation of Machado, Oliveira & Fernandes 2009), no colour stands in both, and each has
+a contrast of about 3:1 or more on the white and on the dark page. Colour is never the only sign:
+conditions also differ by dash, entity types also by the shape of the point. Neutral lines and
+texts use ``INK``, ``MUTED`` and ``GRID``, which the book's style sheet turns with the theme.
+"""
+
+import os
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import altair as alt
+import vl_convert as vlc
+
+MIME = "application/vnd.vegalite.v5+json"
+# Altair's "v6.4.1" names the Vega-Lite that vl-convert must draw with: "v6_4".
+VEGALITE_VERSION = "v" + "_".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+
+CONDITION_COLOURS = {
+    "concept": "#d21e00",
+    "random": "#696969",
+    "none": "#00a587",
+    "head": "#a587e1",
+}
+CONDITION_DASHES = {"concept": [1, 0], "random": [6, 3], "none": [2, 2], "head": [8, 3, 2, 3]}
+ENTITY_COLOURS = {"LOC": "#3c78f0", "PER": "#a59600", "ORG": "#007800", "MISC": "#c33c96"}
+ENTITY_SHAPES = {"LOC": "circle", "PER": "square", "ORG": "triangle-up", "MISC": "diamond"}
+
+INK = "#23272e"
+MUTED = "#646b76"
+GRID = "#e2e5e9"
+
+CHART_WIDTH = 560
+CHART_HEIGHT = 260
+PNG_SCALE = 1.5
+
+_TEXT = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
+_THEME: dict[str, Any] = {
+    "background": "white",
+    "font": "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif",
+    "numberFormat": ".3~g",
+    "view": {
+        "continuousWidth": CHART_WIDTH,
+        "discreteWidth": CHART_WIDTH,
+        "continuousHeight": CHART_HEIGHT,
+        "stroke": None,
+    },
+    "title": {
+        "anchor": "start",
+        "frame": "group",
+        "color": INK,
+        "fontSize": 14,
+        "fontWeight": 600,
+        "subtitleColor": MUTED,
+        "subtitleFontSize": 12,
+        "offset": 12,
+    },
+    "axis": {
+        **_TEXT,
+        "titleFontWeight": "normal",
+        "titlePadding": 8,
+        "labelOverlap": "greedy",
+        "labelSeparation": 6,
+        "gridColor": GRID,
+        "domainColor": MUTED,
+        "tickColor": MUTED,
+    },
+    "axisX": {"labelAngle": 0, "grid": False},
+    "axisY": {"domain": False, "ticks": False},
+    "legend": {**_TEXT, "orient": "bottom", "titleFontWeight": "normal", "symbolStrokeWidth": 2},
+    "header": {**_TEXT, "titleFontWeight": "normal"},
+    "line": {"strokeWidth": 2},
+    "point": {"size": 50, "filled": True},
+    "rule": {"color": MUTED},
+    "text": {"color": INK, "fontSize": 12},
+}
+
+
+def enable() -> None:
+    """Make every chart of this session use the book's theme and be stored in the book's form."""
+    alt.theme.register("plasticity", enable=True)(_theme)
+    alt.renderers.register("plasticity", _stored_forms)
+    alt.renderers.enable("plasticity")
+
+
+def condition_scale() -> alt.Scale:
+    """Give the colour scale of the four conditions, in the order of the method."""
+    return _scale(CONDITION_COLOURS)
+
+
+def condition_dash_scale() -> alt.Scale:
+    """Give the dashes of the conditions; with the same title, both signs share one legend."""
+    return _scale(CONDITION_DASHES)
+
+
+def entity_scale() -> alt.Scale:
+    """Give the colour scale of the four entity types of CoNLL-2003."""
+    return _scale(ENTITY_COLOURS)
+
+
+def entity_shape_scale() -> alt.Scale:
+    """Give the points of the entity types; with the same title, both signs share one legend."""
+    return _scale(ENTITY_SHAPES)
+
+
+def picture(spec: dict[str, Any], scale: float = PNG_SCALE) -> bytes:
+    """Draw a chart as a picture.
+
+    Parameters
+    ----------
+    spec : dict
+        A Vega-Lite specification, usually ``chart.to_dict()``.
+    scale : float
+        Pixels of the picture for one pixel of the chart.
+
+    Returns
+    -------
+    bytes
+        A PNG file.
+    """
+    png: bytes = vlc.vegalite_to_png(spec, vl_version=VEGALITE_VERSION, scale=scale)
+    return png
+
+
+def write_bundle(path: Path) -> Path:
+    """Write the one script with which the book draws its charts.
+
+    Vega, Vega-Lite and vega-embed are taken from vl-convert, so that the book draws with the
+    versions that drew the pictures. A script of the same versions that is already there is kept.
+
+    Parameters
+    ----------
+    path : Path
+        Where the script goes; its folder must exist.
+
+    Returns
+    -------
+    Path
+        The same path.
+    """
+    mark = f"/* Vega-Lite {VEGALITE_VERSION}, vl-convert {version('vl-convert-python')} */\n"
+    if path.exists():
+        with path.open(encoding="utf-8") as existing:
+            if existing.readline() == mark:
+                return path
+    bundle = vlc.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGALITE_VERSION)
+    # The bundle's names are bare constants: without a function around them they leak into the page.
+    script = f"{mark}(function(){{{bundle}\n}})();\n"
+    # Two builds may run at once: each writes a file of its own, and the last move wins.
+    handle, written = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(script)
+    Path(written).chmod(0o644)
+    Path(written).replace(path)
+    return path
+
+
+def _scale(signs: dict[str, Any]) -> alt.Scale:
+    return alt.Scale(domain=list(signs), range=list(signs.values()))
+
+
+def _theme() -> alt.theme.ThemeConfig:
+    return cast(alt.theme.ThemeConfig, {"config": _THEME})
+
+
+def _stored_forms(spec: dict[str, Any], **_: Any) -> dict[str, Any]:
+    return {MIME: spec, "image/png": picture(spec), "text/plain": f"[chart: {_name(spec)}]"}
+
+
+def _name(spec: dict[str, Any]) -> str:
+    title = spec.get("title", "")
+    if isinstance(title, dict):
+        title = title.get("text", "")
+    if isinstance(title, list):
+        title = " ".join(title)
+    return str(spec.get("description") or title or "without a title")

@@ -1,0 +1,15 @@
+"""The API page names every module of the package, and no other."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND_LINE = {"__init__", "__main__", "cli"}
+
+
+def test_every_module_has_its_place_on_the_api_page():
+    page = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+    listed = re.findall(r"automodule:: plasticity_utils\.(\w+)", page)
+    modules = {path.stem for path in (ROOT / "plasticity_utils").glob("*.py")}
+    assert set(listed) == modules - COMMAND_LINE
+    assert len(listed) == len(set(listed))

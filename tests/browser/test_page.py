@@ -1,0 +1,96 @@
+"""The page of one run, rendered for real from a small notebook."""
+
+import base64
+import json
+
+import altair as alt
+import nbformat
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from plasticity_utils import vega
+from plasticity_utils.errors import InputError
+from plasticity_utils.page import render_page
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture
+def executed_notebook(tmp_path):
+    frame = pd.DataFrame({"entity": ["LOC", "PER"], "f1": [0.25, 0.75]})
+    chart = (
+        alt.Chart(frame, title="A trial </script> chart")
+        .mark_bar()
+        .encode(x="entity", y="f1", color=alt.Color("entity", scale=vega.entity_scale()))
+    )
+    vega.enable()
+    stored = chart._repr_mimebundle_()
+    alt.renderers.enable("default")
+    stored["image/png"] = base64.b64encode(stored["image/png"]).decode()
+    bar = {WIDGET: {"model_id": "0", "version_major": 2, "version_minor": 0}}
+    outputs = [
+        new_output("stream", name="stderr", text="a warning of a library"),
+        new_output("display_data", data={**bar, "text/plain": "100%|####| 3/3 [00:00<?, ?it/s]"}),
+        new_output("display_data", data=stored),
+    ]
+    cells = [new_markdown_cell("# A trial"), new_code_cell("chart", outputs=outputs)]
+    path = tmp_path / "my run.ipynb"
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+def test_a_run_has_a_page_with_its_chart_and_without_bars(executed_notebook, tmp_path):
+    out = tmp_path / "out" / "page"
+    page = render_page(executed_notebook, out, title="One run", strict=True)
+    html = page.read_text(encoding="utf-8")
+    assert page.is_relative_to(out)
+    assert 'class="vl-chart"' in html
+    assert (out / "_static" / "vega-bundle.js").stat().st_size > 100_000
+    assert "One run" in html
+    for unwanted in ("it/s", "a warning of a library", "cdn.", "unpkg"):
+        assert unwanted not in html, unwanted
+    # A second call replaces the first page and leaves nothing beside it.
+    (out / "old.txt").touch()
+    assert render_page(executed_notebook, out) == page
+    assert not (out / "old.txt").exists()
+    assert [path.name for path in out.parent.iterdir()] == ["page"]
+
+
+def test_a_failed_build_says_why_and_keeps_the_old_page(tmp_path):
+    broken = tmp_path / "broken.ipynb"
+    broken.write_text("{not json")
+    out = tmp_path / "page"
+    out.mkdir()
+    (out / "searchindex.js").touch()
+    with pytest.raises(RuntimeError, match="does not appear to be JSON"):
+        render_page(broken, out)
+    assert (out / "searchindex.js").exists()
+
+
+def test_a_folder_of_other_things_is_not_replaced(executed_notebook, tmp_path):
+    with pytest.raises(InputError, match="holds no page"):
+        render_page(executed_notebook, tmp_path)
+    assert executed_notebook.exists()
+
+
+def test_a_missing_notebook_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nothing\.ipynb"):
+        render_page(tmp_path / "nothing.ipynb", tmp_path / "page")
+
+
+def test_a_chart_is_stored_in_three_forms():
+    chart = alt.Chart(pd.DataFrame({"x": [1], "y": [2]}), title="Dose").mark_point()
+    stored = vega._stored_forms(chart.encode(x="x", y="y").to_dict())
+    assert set(stored) == {vega.MIME, "image/png", "text/plain"}
+    assert stored["image/png"].startswith(b"\x89PNG")
+    assert stored["text/plain"] == "[chart: Dose]"
+    json.dumps(stored[vega.MIME])
+
+
+def test_no_colour_means_two_things():
+    colours = [*vega.CONDITION_COLOURS.values(), *vega.ENTITY_COLOURS.values()]
+    assert len(set(colours)) == len(colours)
+    assert list(vega.CONDITION_COLOURS) == list(vega.CONDITION_DASHES)
+    assert list(vega.ENTITY_COLOURS) == list(vega.ENTITY_SHAPES)

@@ -1,0 +1,293 @@
+import json
+import shutil
+
+import pytest
+import torch
+from conftest import BLOCKS, SPECIAL_IDS, WIDTH, make_tiny_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from plasticity_utils.errors import InputError
+from plasticity_utils.models import (
+    encode_words,
+    find_device,
+    head,
+    label_position,
+    levels,
+    load_model,
+    max_positions,
+    n_levels,
+    width,
+)
+
+FAMILIES = (
+    "bert", "camembert", "distilbert", "roberta", "xlm-roberta",
+    "gpt2", "llama", "mistral", "qwen2", "qwen3",
+)  # fmt: skip
+LABELS = ("O", "B-LOC", "I-LOC")
+
+
+def outputs_of(modules, run):
+    seen = {}
+    hooks = [
+        module.register_forward_hook(
+            lambda _, __, output, level=level: seen.__setitem__(
+                level, output[0] if isinstance(output, tuple) else output
+            )
+        )
+        for level, module in enumerate(modules)
+    ]
+    try:
+        result = run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen, result
+
+
+def assert_levels_are_hidden_states(model, batch):
+    with torch.no_grad():
+        seen, result = outputs_of(
+            levels(model), lambda: model(**batch, output_hidden_states=True).hidden_states
+        )
+    assert len(result) == n_levels(model) == len(seen)
+    for level, state in enumerate(result):
+        assert state.shape[-1] == width(model)
+        assert torch.equal(state, seen[level]), f"level {level}"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_levels_are_the_hidden_states_of_transformers(family, tiny_model, tiny_batch):
+    model = tiny_model(family)
+    assert (n_levels(model), width(model)) == (BLOCKS + 1, WIDTH)
+    assert_levels_are_hidden_states(model, tiny_batch)
+
+
+def test_label_position_and_head(tiny_model):
+    assert label_position(tiny_model("bert")) == "first"
+    assert label_position(tiny_model("gpt2")) == "last"
+    assert head(tiny_model("llama")).in_features == WIDTH
+    assert head(tiny_model("roberta")).in_features == WIDTH
+
+
+def test_max_positions_can_be_read_and_one_more_cannot(tiny_model):
+    for family in ("bert", "roberta", "gpt2"):
+        model = tiny_model(family)
+        longest = max_positions(model)
+        with torch.no_grad():
+            model(input_ids=torch.full((1, longest), 5))
+            with pytest.raises((IndexError, RuntimeError)):
+                model(input_ids=torch.full((1, longest + 1), 5))
+
+
+def test_unsupported_architecture_is_named():
+    from transformers import AlbertConfig, AlbertForTokenClassification
+
+    config = AlbertConfig(
+        vocab_size=9, embedding_size=8, hidden_size=16, num_attention_heads=2, intermediate_size=8
+    )
+    with pytest.raises(InputError, match=r"albert.*supported: bert"):
+        levels(AlbertForTokenClassification(config))
+
+
+def test_find_device_is_usable():
+    assert torch.zeros(1, device=find_device()).item() == 0
+
+
+# Loading
+
+
+def test_local_folder_loads_with_its_weights_and_a_new_head(tiny_folder):
+    model, tokenizer = load_model(str(tiny_folder), labels=LABELS, device="cpu")
+    assert model.config.id2label == dict(enumerate(LABELS))
+    assert model.config.label2id["B-LOC"] == 1
+    assert head(model).out_features == 3
+    assert model.dtype == torch.float32
+    assert not model.training
+    original = make_tiny_model("bert").base_model.state_dict()
+    assert all(torch.equal(v, original[k]) for k, v in model.base_model.state_dict().items())
+    assert tokenizer.pad_token_id == 0
+    assert model.config.special_token_ids == SPECIAL_IDS
+
+
+def test_head_depends_on_seed_and_leaves_the_global_random_state(tiny_folder):
+    torch.manual_seed(11)
+    state = torch.get_rng_state()
+    first, again, other = (
+        head(load_model(str(tiny_folder), labels=LABELS, seed=seed, device="cpu")[0]).weight
+        for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_fine_tuned_folder_keeps_its_head_and_special_ids(tiny_folder, tmp_path):
+    model, tokenizer = load_model(str(tiny_folder), labels=LABELS, device="cpu")
+    with torch.no_grad():
+        head(model).weight += 1.0
+    model.save_pretrained(tmp_path / "tuned")
+    tokenizer.save_pretrained(tmp_path / "tuned")
+    saved = json.loads((tmp_path / "tuned" / "config.json").read_text())
+    assert saved["special_token_ids"] == SPECIAL_IDS
+    for labels in (None, LABELS):
+        loaded, _ = load_model(str(tmp_path / "tuned"), labels=labels, device="cpu")
+        assert torch.equal(head(loaded).weight, head(model).weight)
+        assert loaded.config.id2label == dict(enumerate(LABELS))
+    # As many labels, but others: the old head would answer them with the wrong names.
+    renamed, _ = load_model(str(tmp_path / "tuned"), labels=LABELS[::-1], device="cpu")
+    assert not torch.equal(head(renamed).weight, head(model).weight)
+
+
+def test_folder_without_weights(tiny_folder):
+    (tiny_folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"tiny.*no weights"):
+        load_model(str(tiny_folder))
+
+
+def test_pickled_weights_are_not_read(tiny_folder):
+    (tiny_folder / "model.safetensors").unlink()
+    torch.save(make_tiny_model("bert").state_dict(), tiny_folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match="pickled"):
+        load_model(str(tiny_folder))
+
+
+def test_damaged_weights_are_named(tiny_folder):
+    file = tiny_folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"damaged.*model\.safetensors"):
+        load_model(str(tiny_folder))
+
+
+def test_weights_that_fill_only_a_part_are_refused(tiny_folder):
+    config = json.loads((tiny_folder / "config.json").read_text())
+    config["num_hidden_layers"] += 1
+    (tiny_folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"missing.*layer\.3"):
+        load_model(str(tiny_folder))
+
+
+def test_sharded_weights_load_and_a_missing_shard_is_named(tiny_folder, tiny_tokenizer):
+    folder = tiny_folder.parent / "sharded"
+    make_tiny_model("bert").save_pretrained(folder, max_shard_size="8KB")
+    tiny_tokenizer(["a"]).save_pretrained(folder)
+    shards = sorted(folder.glob("model-*.safetensors"))
+    assert len(shards) > 1
+    load_model(str(folder), device="cpu")
+    shards[-1].unlink()
+    with pytest.raises(InputError, match=shards[-1].name):
+        load_model(str(folder))
+
+
+def test_folder_without_tokenizer_or_config(tiny_folder):
+    (tiny_folder / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match="no tokenizer"):
+        load_model(str(tiny_folder))
+    shutil.copy(tiny_folder / "config.json", tiny_folder / "tokenizer.json")
+    (tiny_folder / "config.json").unlink()
+    with pytest.raises(InputError, match=r"config\.json"):
+        load_model(str(tiny_folder))
+
+
+@pytest.mark.parametrize("name", ["nosuchmodel", "no/such", "/no/such/folder", ""])
+def test_unknown_model_is_named_with_what_is_allowed(name):
+    with pytest.raises(InputError, match=r"minilm, smollm2, a local folder") as caught:
+        load_model(name)
+    assert repr(name) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_are_checked(tiny_folder):
+    with pytest.raises(InputError, match="only once"):
+        load_model(str(tiny_folder), labels=("O", "O"))
+
+
+# Words to tokens
+
+
+def byte_level_tokenizer(add_prefix_space):
+    """Without merges: every byte is a token, and nothing goes before a sentence."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate(["<|start|>", *alphabet])}
+    backend = Tokenizer(models.BPE(vocabulary, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    backend.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<|start|>")
+
+
+def test_encoder_words_get_the_usual_special_tokens(tiny_tokenizer):
+    tokenizer = tiny_tokenizer(["london", "calls", "rain"])
+    row, other = encode_words(tokenizer, [["London", "rains"], ["calls"]])
+    assert tokenizer.convert_ids_to_tokens(row.ids) == ["[CLS]", "london", "rain", "##s", "[SEP]"]
+    assert row.word_of_token == [-1, 0, 1, 1, -1]
+    assert other.word_of_token == [-1, 0, -1]
+
+
+@pytest.mark.parametrize("sentence", [["\x00", "london"], ["london", "\u200b"], ["\x00"],
+                                      ["london", "\x00", "\u200b", "calls", "\x01"]])  # fmt: skip
+def test_every_word_has_a_token(sentence, tiny_tokenizer):
+    tokenizer = tiny_tokenizer(["london", "calls"])
+    (row,) = encode_words(tokenizer, [sentence])
+    assert row.word_of_token == [-1, *range(len(sentence)), -1]
+    tokens = tokenizer.convert_ids_to_tokens(row.ids)[1:-1]
+    assert tokens == [word if word.isalpha() else "[UNK]" for word in sentence]
+
+
+def test_a_word_spelled_like_a_special_token_is_a_word(tiny_tokenizer):
+    (row,) = encode_words(tiny_tokenizer(["london", "[", "]"]), [["[SEP]", "london"]])
+    assert row.ids.count(2) == 1
+    assert row.word_of_token[1] == 0
+
+
+@pytest.mark.parametrize("add_prefix_space", [True, False])
+def test_decoder_words_start_with_a_space_after_a_start_token(add_prefix_space):
+    tokenizer = byte_level_tokenizer(add_prefix_space)
+    (row,) = encode_words(tokenizer, [["ab", "c"]])
+    assert tokenizer.convert_ids_to_tokens(row.ids) == ["<|start|>", "Ġ", "a", "b", "Ġ", "c"]
+    assert row.word_of_token == [-1, 0, 0, 0, 1, 1]
+
+
+def test_sentences_that_cannot_be_encoded_are_named(tiny_tokenizer):
+    tokenizer = tiny_tokenizer(["a"])
+    with pytest.raises(InputError, match="sentence 2 has 0 words"):
+        encode_words(tokenizer, [["a"], []])
+    with pytest.raises(InputError, match="sentence 1, word 2 is empty"):
+        encode_words(tokenizer, [["a", ""]])
+    with pytest.raises(InputError, match="sentence 2 has 7 tokens; the model reads at most 6"):
+        encode_words(tokenizer, [["a"] * 4, ["a"] * 5], max_tokens=6)
+    assert encode_words(tokenizer, []) == []
+
+
+# The packaged models
+
+
+@pytest.mark.slow
+def test_minilm(tiny_batch):
+    model, tokenizer = load_model("minilm", labels=LABELS, device="cpu")
+    assert (n_levels(model), width(model), max_positions(model)) == (7, 384, 512)
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(22.6e6, rel=0.01)
+    assert_levels_are_hidden_states(model, tiny_batch)
+    (row,) = encode_words(tokenizer, [["London", "\x00", "[SEP]"] + ["a"] * 200])
+    assert tokenizer.convert_ids_to_tokens(row.ids[:4]) == ["[CLS]", "london", "[UNK]", "["]
+    assert row.word_of_token[-2:] == [202, -1]
+    assert model.config.special_token_ids == [0, 101, 102, 103]
+
+
+@pytest.mark.slow
+def test_smollm2(tiny_batch, tmp_path):
+    model, tokenizer = load_model("smollm2", labels=LABELS, device="cpu")
+    assert (n_levels(model), width(model)) == (31, 576)
+    assert model.dtype == torch.float32
+    assert_levels_are_hidden_states(model, tiny_batch)
+    (row,) = encode_words(tokenizer, [["London", "calls", "<|im_end|>"]])
+    assert tokenizer.convert_ids_to_tokens(row.ids[:3]) == ["<|im_start|>", "ĠLondon", "Ġcalls"]
+    assert tokenizer.eos_token_id not in row.ids
+    assert set(model.config.special_token_ids) == {tokenizer.bos_token_id, tokenizer.eos_token_id}
+    # Loaded from GGUF, but plain floats from here on: it can be saved, and read again.
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    again, tokenizer_again = load_model(str(tmp_path), device="cpu")
+    assert torch.equal(head(again).weight, head(model).weight)
+    assert encode_words(tokenizer_again, [["London", "calls"]]) == encode_words(
+        tokenizer, [["London", "calls"]]
+    )

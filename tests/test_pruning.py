@@ -1,0 +1,474 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from conftest import BLOCKS, SPECIAL_IDS, WIDTH
+
+from plasticity_utils.errors import InputError
+from plasticity_utils.models import head, levels
+from plasticity_utils.pruning import (
+    layer_matched_draw,
+    patch_levels,
+    remove_neurons,
+    zero_layernorm_gains,
+)
+
+FAMILIES = ("bert", "distilbert", "roberta", "gpt2", "llama")
+POST_NORM = ("bert", "distilbert", "roberta")
+LEVELS = range(BLOCKS + 1)
+UNITS = [2, 7, 11]
+
+
+def run(model, batch):
+    with torch.no_grad():
+        result = model(**batch, output_hidden_states=True)
+    return [*result.hidden_states, result.logits]
+
+
+def is_word(batch):
+    return ~torch.isin(batch["input_ids"], torch.tensor(SPECIAL_IDS))
+
+
+def resting_values(seed=0):
+    return np.random.default_rng(seed).normal(3, 1, (BLOCKS + 1, WIDTH)).astype(np.float32)
+
+
+def assert_same(states, others):
+    assert all(torch.equal(a, b) for a, b in zip(states, others, strict=True))
+
+
+def fingerprint(model):
+    """Everything of the modules that a patch could leave behind."""
+    return [
+        (
+            name,
+            sorted(module.__dict__),
+            list(module._parameters),
+            list(module._buffers),
+            len(module._forward_hooks),
+            len(module._forward_pre_hooks),
+            module.__dict__.get("forward"),
+        )
+        for name, module in model.named_modules()
+    ]
+
+
+@pytest.mark.parametrize("regrow", [False, True])
+@pytest.mark.parametrize("recorded_first", [False, True])
+@pytest.mark.parametrize("positions", ["words", "all"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gate_sets_the_hidden_state_of_its_layer_and_undo_restores_all(
+    family, positions, recorded_first, regrow, tiny_model, tiny_batch
+):
+    model = tiny_model(family)
+    rest = resting_values()
+    before = run(tiny_model(family), tiny_batch)
+    if recorded_first:
+        # transformers puts its recording hooks in with the first such call, and keeps them.
+        run(model, tiny_batch)
+    changed_tokens = is_word(tiny_batch) if positions == "words" else torch.ones(2, 7).bool()
+    kept_units = [unit for unit in range(WIDTH) if unit not in UNITS]
+    for level in LEVELS:
+        with remove_neurons(
+            model, [(level, unit) for unit in UNITS], rest, positions, regrow=regrow
+        ):
+            after = run(model, tiny_batch)
+        resting = torch.from_numpy(rest[level, UNITS])
+        here, here_before = after[level], before[level]
+        assert (here[changed_tokens][:, UNITS] == resting).all()
+        assert torch.equal(here[~changed_tokens], here_before[~changed_tokens])
+        assert torch.equal(here[..., kept_units], here_before[..., kept_units])
+        assert_same(after[:level], before[:level])
+        for later in range(level + 1, BLOCKS + 2):
+            assert not torch.allclose(after[later], before[later]), f"level {later} unmoved"
+        assert_same(run(model, tiny_batch), before)
+
+
+@pytest.mark.parametrize("regrow", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_undo_leaves_nothing_behind_and_may_be_called_twice(family, regrow, tiny_model, tiny_batch):
+    model = tiny_model(family)
+    states = run(model, tiny_batch)
+    weights = {key: value.clone() for key, value in model.state_dict().items()}
+    clean = fingerprint(model)
+    removal = remove_neurons(model, {(level, 3) for level in LEVELS}, regrow=regrow)
+    run(model, tiny_batch)
+    assert fingerprint(model) != clean
+    removal.undo()
+    removal.undo()
+    assert fingerprint(model) == clean
+    assert list(model.state_dict()) == list(weights)
+    assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
+    assert_same(run(model, tiny_batch), states)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gate_holds_without_the_classification_head(family, tiny_model, tiny_batch):
+    model = tiny_model(family)
+    with remove_neurons(model, [(1, 4)], resting_values()):
+        whole = run(model, tiny_batch)
+        base = model.base_model(**tiny_batch, output_hidden_states=True).hidden_states
+    assert_same(base, whole[:-1])
+
+
+def test_words_are_told_by_the_ids_of_the_running_batch(tiny_model, tiny_batch):
+    model = tiny_model("llama")
+    other = {"input_ids": torch.tensor([[1, 5, 2, 6]])}
+    with remove_neurons(model, [(2, 0)], resting_values()):
+        run(model, tiny_batch)
+        state = run(model, other)[2][0, :, 0]
+    rest = resting_values()[2, 0]
+    assert (state == rest).tolist() == [False, True, False, True]
+
+
+def test_special_ids_fall_back_on_the_roles_in_the_config(tiny_model, tiny_batch):
+    model = tiny_model("llama")
+    del model.config.special_token_ids
+    with remove_neurons(model, [(2, 0)], resting_values()):
+        state = run(model, tiny_batch)[2][..., 0]
+    assert torch.equal(state == resting_values()[2, 0], is_word(tiny_batch))
+
+
+def test_removal_without_input_ids_is_refused(tiny_model):
+    model = tiny_model("llama")
+    with (
+        remove_neurons(model, [(0, 1)]),
+        pytest.raises(InputError, match="needs input_ids"),
+    ):
+        model(inputs_embeds=torch.zeros(1, 3, WIDTH))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"neurons": [(BLOCKS + 1, 0)]}, r"\(4, 0\) does not exist; layers run from 0 to 3"),
+        ({"neurons": [(0, WIDTH)]}, r"\(0, 16\) does not exist"),
+        ({"neurons": [(-1, 0)]}, r"\(-1, 0\) does not exist"),
+        ({"neurons": [(1, 2), (0, 3), (1, 2)]}, r"\(1, 2\) is given more than once"),
+        ({"neurons": np.zeros((1, 2))}, "integers"),
+        ({"neurons": [1, 2]}, "pairs"),
+        ({"rest": "median"}, "'median'"),
+        ({"rest": np.zeros((BLOCKS, WIDTH))}, r"must be \(4, 16\)"),
+        ({"rest": np.full((BLOCKS + 1, WIDTH), np.nan)}, r"neuron \(0, 0\) is nan"),
+        ({"positions": "tokens"}, "'tokens'"),
+    ],
+)
+def test_arguments_are_checked_and_leave_the_model_alone(arguments, message, tiny_model):
+    model = tiny_model("bert")
+    clean = fingerprint(model)
+    with pytest.raises(InputError, match=message):
+        remove_neurons(model, **{"neurons": [(0, 0)], **arguments})
+    assert fingerprint(model) == clean
+
+
+def test_a_resting_neuron_rests_even_where_its_input_overflows(tiny_model, tiny_batch):
+    model = tiny_model("bert")
+    with torch.no_grad():
+        levels(model)[1].output.LayerNorm.bias[5] = torch.inf
+    with remove_neurons(model, [(1, 5)], resting_values(), "all"):
+        after = run(model, tiny_batch)
+    assert (after[1][..., 5] == resting_values()[1, 5]).all()
+    assert torch.isfinite(after[-1]).all()
+
+
+def test_bf16_autocast_keeps_the_type_of_hidden_states(tiny_model, tiny_batch):
+    for family in FAMILIES:
+        model = tiny_model(family)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            types = [state.dtype for state in run(model, tiny_batch)]
+            for regrow in (False, True):
+                removed = [(level, 1) for level in LEVELS]
+                with remove_neurons(model, removed, resting_values(), "all", regrow):
+                    states = run(model, tiny_batch)
+                assert [state.dtype for state in states] == types
+                for level in LEVELS:
+                    rest = torch.tensor(resting_values()[level, 1]).to(types[level])
+                    assert (states[level][..., 1] == rest).all()
+
+
+def test_removals_stack_and_the_later_one_wins(tiny_model, tiny_batch):
+    model = tiny_model("gpt2")
+    before = run(model, tiny_batch)
+    first = remove_neurons(model, [(1, 2), (3, 4)], resting_values(1), regrow=True)
+    between = run(model, tiny_batch)
+    second = remove_neurons(model, [(1, 2), (2, 5)], resting_values(2), regrow=True)
+    words = is_word(tiny_batch)
+    both = run(model, tiny_batch)
+    assert (both[1][words][:, 2] == resting_values(2)[1, 2]).all()
+    assert (both[3][words][:, 4] == resting_values(1)[3, 4]).all()
+    assert {first.parameter_name, second.parameter_name} <= set(model.state_dict())
+    second.undo()
+    assert_same(run(model, tiny_batch), between)
+    first.undo()
+    assert_same(run(model, tiny_batch), before)
+
+
+def test_removals_can_be_undone_in_any_order(tiny_model, tiny_batch):
+    model = tiny_model("bert")
+    before = run(model, tiny_batch)
+    with remove_neurons(model, [(2, 5)], resting_values()):
+        only_second = run(model, tiny_batch)
+    first = remove_neurons(model, [(1, 2)])
+    second = remove_neurons(model, [(2, 5)], resting_values())
+    first.undo()
+    assert_same(run(model, tiny_batch), only_second)
+    second.undo()
+    assert_same(run(model, tiny_batch), before)
+
+
+def test_a_copy_of_a_gated_model_is_gated_by_itself(tiny_model, tiny_batch):
+    model = tiny_model("llama")
+    before = run(model, tiny_batch)
+    removal = remove_neurons(model, [(1, 2)], resting_values(), regrow=True)
+    gated = run(model, tiny_batch)
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        next(removal.parameters()).fill_(1.0)
+        for parameter in twin.base_model.layers[0].parameters():
+            parameter.zero_()
+    # The original is open again; the copy keeps its own gain and weights.
+    assert all(
+        torch.allclose(a, b, atol=1e-5) for a, b in zip(run(model, tiny_batch), before, strict=True)
+    )
+    word = is_word(tiny_batch)
+    assert (run(twin, tiny_batch)[1][word][:, 2] == gated[1][word][:, 2]).all()
+    assert not torch.equal(run(twin, tiny_batch)[1], gated[1])
+
+
+def test_gate_survives_training_mode_and_conversion(tiny_model, tiny_batch):
+    model = tiny_model("bert")
+    with remove_neurons(model, [(2, 3)], resting_values(), "all", regrow=True) as removal:
+        model.train()
+        assert (run(model, tiny_batch)[2][..., 3] == resting_values()[2, 3]).all()
+        model.eval().to(torch.float64)
+        assert next(removal.parameters()).dtype == torch.float64
+        rest = torch.tensor(resting_values()[2, 3]).double()
+        assert (run(model, tiny_batch)[2][..., 3] == rest).all()
+
+
+# Growing back
+
+
+def test_regrowing_gains_are_a_parameter_in_the_order_of_neurons(tiny_model, tiny_batch):
+    model = tiny_model("bert")
+    before = run(model, tiny_batch)
+    given = [(2, 9), (0, 3), (2, 1)]
+    removal = remove_neurons(model, given, resting_values(), regrow=True)
+    (gain,) = removal.parameters()
+    assert dict(model.named_parameters())[removal.parameter_name] is gain
+    assert removal.parameter_name in model.state_dict()
+    assert removal.neurons.tolist() == [list(pair) for pair in given]
+    assert removal.gains().tolist() == [0, 0, 0]
+    with torch.no_grad():
+        gain.copy_(torch.tensor([0.25, 1.0, 0.0]))
+    state = run(model, tiny_batch)
+    words = is_word(tiny_batch)
+    # Layer 0 is open again (gain 1), so level 2 gets what it got before.
+    assert torch.allclose(state[0], before[0])
+    mixed = 0.25 * before[2][..., 9] + 0.75 * resting_values()[2, 9]
+    assert torch.allclose(state[2][words][:, 9], mixed[words], atol=1e-5)
+    assert (state[2][words][:, 1] == resting_values()[2, 1]).all()
+    assert removal.gains().tolist() == [0.25, 1.0, 0.0]
+
+
+def test_regrowing_gains_train(tiny_model, tiny_batch):
+    model = tiny_model("llama")
+    removal = remove_neurons(model, [(1, 2), (3, 4)], resting_values(), regrow=True)
+    optimizer = torch.optim.AdamW(removal.parameters(), lr=0.05)
+    for _ in range(3):
+        model(**tiny_batch, labels=tiny_batch["input_ids"] % 5).loss.backward()
+        optimizer.step()
+    assert (np.abs(removal.gains()) > 0.01).all()
+
+
+# Any function
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_patched_level_is_the_function_of_what_it_was(family, tiny_model, tiny_batch):
+    model = tiny_model(family)
+    before = run(model, tiny_batch)
+    words = is_word(tiny_batch)
+    for level in LEVELS:
+        patch = patch_levels(model, {level: lambda state: 2 * state + 1})
+        after = run(model, tiny_batch)[level]
+        patch.undo()
+        assert torch.equal(after[words], 2 * before[level][words] + 1)
+        assert torch.equal(after[~words], before[level][~words])
+    assert_same(run(model, tiny_batch), before)
+    with pytest.raises(InputError, match="layer 4; allowed: 0 to 3"):
+        patch_levels(model, {BLOCKS + 1: torch.neg})
+
+
+# The paper's way
+
+
+@pytest.mark.parametrize("family", POST_NORM)
+def test_zeroed_layernorm_gain_leaves_the_bias(family, tiny_model, tiny_batch):
+    model = tiny_model(family)
+    before = run(model, tiny_batch)
+    weights = {key: value.clone() for key, value in model.state_dict().items()}
+    for level in LEVELS:
+        removal = zero_layernorm_gains(model, [(level, unit) for unit in UNITS])
+        after = run(model, tiny_batch)
+        for unit in range(WIDTH):
+            values = after[level][..., unit]
+            if unit in UNITS:
+                assert (values == values[0, 0]).all()
+                assert values[0, 0] != 0
+            else:
+                assert torch.equal(values, before[level][..., unit])
+        removal.undo()
+        removal.undo()
+    assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
+    assert_same(run(model, tiny_batch), before)
+
+
+# Layer-matched draws
+
+
+def test_draw_falls_back_on_the_whole_layer_and_counts_the_overlap():
+    mostly = [(1, unit) for unit in range(7)]
+    draw = layer_matched_draw([*mostly, (2, 0)], n_layers=3, d_model=10, seed=0)
+    assert len(draw.neurons) == 8
+    in_first = {tuple(pair) for pair in draw.neurons.tolist() if pair[0] == 1}
+    assert draw.overlap == len(in_first & set(mostly)) >= 4
+    half = layer_matched_draw([(1, unit) for unit in range(5)], 3, 10, seed=0)
+    assert half.overlap == 0
+    assert half.neurons.tolist() == [[1, unit] for unit in range(5, 10)]
+    assert layer_matched_draw([], 3, 10, seed=0).neurons.shape == (0, 2)
+
+
+# Mistakes of the public code (method, section 9)
+
+
+def test_mistake_2_random_is_random():
+    """abde9a7 shuffles range(n) and removes all of it: the ids 0 … n − 1, whatever the seed."""
+    generator = np.random.default_rng(3)
+    pairs = [(layer, unit) for layer in range(7) for unit in range(100)]
+    chosen = np.array(pairs)[generator.choice(len(pairs), 150, replace=False)]
+    draws = [layer_matched_draw(chosen, 7, 100, seed) for seed in range(3)]
+    sets = [{tuple(pair) for pair in draw.neurons.tolist()} for draw in draws]
+    for draw, drawn in zip(draws, sets, strict=True):
+        assert len(drawn) == 150
+        assert (np.bincount(draw.neurons[:, 0]) == np.bincount(chosen[:, 0])).all()
+        assert not drawn & {tuple(pair) for pair in chosen.tolist()}
+        assert drawn != set(pairs[:150])
+        # Spread over the layer, and not its first units.
+        assert np.median(draw.neurons[:, 1]) == pytest.approx(50, abs=15)
+    assert sets[0] != sets[1] != sets[2] != sets[0]
+    assert np.array_equal(draws[0].neurons, layer_matched_draw(chosen, 7, 100, 0).neurons)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_mistake_3_off_by_one_layer(family, tiny_model, tiny_batch):
+    """`layer[layer_id − 1]` sends neurons of layer 0 to the last block."""
+    model = tiny_model(family)
+    before = run(model, tiny_batch)
+    rest = resting_values()
+    with remove_neurons(model, [(0, 6)], rest):
+        after = run(model, tiny_batch)
+    words = is_word(tiny_batch)
+    assert (after[0][words][:, 6] == rest[0, 6]).all()
+    assert not torch.allclose(after[1], before[1])
+    # The neuron's twin in the last layer is not what was removed.
+    assert not (after[BLOCKS][words][:, 6] == rest[BLOCKS, 6]).any()
+    if family in POST_NORM:
+        with zero_layernorm_gains(model, [(0, 6)]):
+            by_layernorm = run(model, tiny_batch)
+        assert len(by_layernorm[0][..., 6].unique()) == 1
+        assert len(by_layernorm[BLOCKS][..., 6].unique()) > 1
+
+
+def test_mistake_4_gpt2_ranked_residual_neuron_is_removed(tiny_model, tiny_batch):
+    """Zeroing `ln_2`'s gain changes what the MLP reads; the ranked neuron stays."""
+    model = tiny_model("gpt2")
+    words = is_word(tiny_batch)
+    for level in range(1, BLOCKS + 1):
+        gain = model.transformer.h[level - 1].ln_2.weight
+        kept = gain[5].item()
+        with torch.no_grad():
+            gain[5] = 0.0
+        # What the paper's code does: the neuron still tells words apart.
+        assert run(model, tiny_batch)[level][words][:, 5].std() > 0.1
+        with torch.no_grad():
+            gain[5] = kept
+        with remove_neurons(model, [(level, 5)], resting_values()):
+            state = run(model, tiny_batch)[level][words][:, 5]
+        assert (state == resting_values()[level, 5]).all()
+    for family in ("gpt2", "llama"):
+        with pytest.raises(InputError, match=r"ln_2.*do not touch"):
+            zero_layernorm_gains(tiny_model(family), [(1, 5)])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_mistake_5_freezing_freezes(family, tiny_model, tiny_batch):
+    """`requires_grad=False` on `.data` freezes nothing: the optimizer brought the gains back."""
+    model = tiny_model(family)
+    removed = [(level, unit) for level in LEVELS for unit in UNITS]
+    removal = remove_neurons(model, removed, resting_values(), "all")
+    assert list(removal.parameters()) == []
+    assert not [key for key in model.state_dict() if "gain" in key]
+    model.train()
+    seen = {}
+    modules = levels(model)
+    # In front of the gate's own hook: the gradient that reaches what the gate replaces.
+    hooks = [
+        modules[level].register_forward_hook(
+            lambda _, __, out, level=level: keep_gradient(seen, level, out), prepend=True
+        )
+        for level in LEVELS
+    ]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    untrained = copy.deepcopy(model.state_dict())
+    for _ in range(5):
+        optimizer.zero_grad()
+        model(**tiny_batch, labels=tiny_batch["input_ids"] % 5).loss.backward()
+        for level in LEVELS:
+            gradient = seen[level].grad
+            assert (gradient[..., UNITS] == 0).all()
+            assert (gradient != 0).any()
+        optimizer.step()
+    for hook in hooks:
+        hook.remove()
+    assert not torch.equal(head(model).weight, untrained_head(model, untrained))
+    states = run(model.eval(), tiny_batch)
+    for level in LEVELS:
+        assert (states[level][..., UNITS] == torch.from_numpy(resting_values()[level, UNITS])).all()
+    assert (removal.gains() == 0).all()
+    removal.undo()
+    assert (run(model, tiny_batch)[1][..., UNITS] != states[1][..., UNITS]).any()
+
+
+def keep_gradient(seen, level, output):
+    state = output[0] if isinstance(output, tuple) else output
+    state.retain_grad()
+    seen[level] = state
+
+
+def untrained_head(model, state):
+    name = "score" if hasattr(model, "score") else "classifier"
+    return state[f"{name}.weight"]
+
+
+# The real one
+
+
+@pytest.mark.slow
+def test_packaged_model_is_gated_and_restored():
+    from plasticity_utils.models import encode_words, load_model
+
+    model, tokenizer = load_model("minilm", labels=("O", "B-LOC"), device="cpu")
+    rows = encode_words(tokenizer, [["London", "calls", "Paris", "."]])
+    batch = {"input_ids": torch.tensor([row.ids for row in rows])}
+    before = run(model, batch)
+    generator = np.random.default_rng(0)
+    removed = {(int(layer), int(unit)) for layer, unit in generator.integers(0, (7, 384), (50, 2))}
+    with remove_neurons(model, removed, np.full((7, 384), 0.5)):
+        after = run(model, batch)
+    word = torch.tensor(rows[0].word_of_token) >= 0
+    for layer, unit in removed:
+        assert (after[layer][0, word, unit] == 0.5).all()
+        assert not (after[layer][0, ~word, unit] == 0.5).any()
+    assert_same(run(model, batch), before)
