@@ -91,7 +91,7 @@ def _fill(
 
 
 def inputs(model: PreTrainedModel, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
-    """Padded token ids and attention mask of a batch, each [n_sentences, longest], on the device."""
+    """Padded token ids and attention mask of a batch, each [n_sentences, longest]."""
     # The pad id is masked out; a model without one takes any valid id.
     pad_id = model.config.pad_token_id or 0
     ids = pad([encoded.ids for encoded in batch], pad_id)

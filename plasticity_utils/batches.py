@@ -38,7 +38,7 @@ def training_batches(
     """Batches of every epoch, in the order in which they are trained on.
 
     Sentences are shuffled, sorted by length within large groups and cut under the budget; then the
-    batches are shuffled. The order depends on the seed alone, so every condition sees the same data.
+    batches are shuffled. The order depends on the seed alone: all conditions see the same data.
 
     Returns
     -------
@@ -54,9 +54,7 @@ def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
     return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
 
 
-def _epoch(
-    lengths: Sequence[int], batch_tokens: int, rng: np.random.Generator
-) -> list[list[int]]:
+def _epoch(lengths: Sequence[int], batch_tokens: int, rng: np.random.Generator) -> list[list[int]]:
     order = rng.permutation(len(lengths)).tolist()
     per_group = max(1, SORTED_TOGETHER * batch_tokens // max(1, int(np.mean(lengths))))
     batches = []

@@ -141,9 +141,7 @@ class RunConfig:
             _one_of("positions", self.positions, POSITIONS)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise InputError(f"seed must be a whole number of at least 0, not {self.seed!r}")
-        if self.dose is not None and not (
-            isinstance(self.dose, int | float) and 0 < self.dose < 1
-        ):
+        if self.dose is not None and not (isinstance(self.dose, int | float) and 0 < self.dose < 1):
             raise InputError(f"dose must be a fraction between 0 and 1, not {self.dose!r}")
         if not isinstance(self.regrow, bool):
             raise InputError(f"regrow must be True or False, not {self.regrow!r}")
@@ -169,8 +167,7 @@ class RunConfig:
             {
                 name: value
                 for name, value in namespace.items()
-                if isinstance(value, str | int | float | None)
-                and not name.startswith("_")
+                if isinstance(value, str | int | float | None) and not name.startswith("_")
             }
         )
 

@@ -23,7 +23,6 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.models import n_levels, width
 from plasticity_utils.progress import bar
 from plasticity_utils.pruning import layer_matched_draw, remove_neurons
-from plasticity_utils.saliency import layer_unit
 
 LOST = 0.1
 SPECIFIC = 0.5
@@ -79,7 +78,7 @@ def plan_at(ranking: pd.DataFrame, regime: Regime, dose: float) -> RemovalPlan:
         As for `top_neurons`, with the mean activation of each neuron in `mean`.
     """
     n_layers = int(ranking["layer"].max()) + 1
-    means = ranking["mean"].to_numpy().reshape(n_layers, -1)
+    means = ranking["mean"].to_numpy(copy=True).reshape(n_layers, -1)
     rest = means if regime.rest == "mean" else "zero"
     return RemovalPlan(top_neurons(ranking, regime.ranking, dose), rest, regime.positions)
 

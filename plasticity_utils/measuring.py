@@ -23,7 +23,7 @@ from plasticity_utils.activations import word_activations
 from plasticity_utils.config import RunConfig
 from plasticity_utils.corpus import CONCEPTS, Corpus, concept_words, halves, load_corpus
 from plasticity_utils.evaluation import entity_scores
-from plasticity_utils.models import n_levels, width
+from plasticity_utils.models import width
 from plasticity_utils.progress import bar
 from plasticity_utils.saliency import effect_sizes, layer_unit, probeless, selectivity
 from plasticity_utils.training import TaggedSentences, predict_tags
@@ -42,7 +42,7 @@ class Sentences:
     train : Corpus
         Fine-tunes the base model and retrains it.
     ranking, measuring : Corpus
-        Halves of the test split: the one picks neurons and resting values, the other describes them.
+        Halves of the test split: one picks neurons and resting values, the other describes them.
     dose, scoring : Corpus
         Halves of the validation split: the one picks the dose, the other gives every F1.
     curve : Corpus

@@ -13,8 +13,7 @@ is labelled on the last.
 
 import importlib.util
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,9 +28,9 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as transformers_logging
 
 from plasticity_utils.errors import InputError
+from plasticity_utils.progress import quiet_transformers
 from plasticity_utils.tokens import Encoded as Encoded
 from plasticity_utils.tokens import encode_words as encode_words
 from plasticity_utils.tokens import special_token_ids
@@ -86,7 +85,7 @@ def load_model(
     source, gguf = _locate(name)
     tokenizer = _load_tokenizer(name, source, gguf)
     # Loading draws random numbers for what a checkpoint lacks; the caller's state is kept.
-    with torch.random.fork_rng(devices=[]), _quiet():
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
         model = _load_weights(name, source, gguf, labels, seed)
     model.config.pad_token_id = tokenizer.pad_token_id
     model.config.special_token_ids = special_token_ids(tokenizer)
@@ -140,6 +139,11 @@ def max_positions(model: PreTrainedModel) -> int:
         # These count positions from the padding id on, and so never use the first ones.
         positions -= int(model.config.pad_token_id) + 1
     return positions
+
+
+def label_ids(model: PreTrainedModel) -> dict[str, int]:
+    """Return the index of each label among the head's outputs."""
+    return {str(label): int(i) for label, i in (model.config.label2id or {}).items()}
 
 
 def head(model: PreTrainedModel) -> nn.Linear:
@@ -290,21 +294,6 @@ def _forget_quantization(model: PreTrainedModel) -> None:
     # The weights are plain floats by now, but transformers would still refuse to save or train.
     quantized: Any = model
     quantized.hf_quantizer = None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide transformers' bar and its report of a missing head, which is expected here."""
-    verbosity = transformers_logging.get_verbosity()
-    had_bar = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if had_bar:
-            transformers_logging.enable_progress_bar()
 
 
 def _label_options(labels: Sequence[str] | None) -> dict[str, Any]:

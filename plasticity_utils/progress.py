@@ -5,10 +5,12 @@ nor a rendered page keeps a trace of it. ``TQDM_DISABLE=1`` switches all bars of
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from tqdm import tqdm
+from transformers.utils import logging as transformers_logging
 
 SECONDS_BEFORE_SHOWN = 2
 
@@ -34,10 +36,24 @@ def bar(
     """
     # Only a missing viewer is stated: an explicit False would override TQDM_DISABLE.
     silent = {} if _has_viewer() else {"disable": True}
-    return tqdm(
-        iterable, desc=desc, total=total, leave=False, delay=SECONDS_BEFORE_SHOWN, **silent
-    )
+    return tqdm(iterable, desc=desc, total=total, leave=False, delay=SECONDS_BEFORE_SHOWN, **silent)
 
 
 def _has_viewer() -> bool:
     return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Hide the bars, remarks and printed tables of `transformers`; ours say what is going on."""
+    verbosity = transformers_logging.get_verbosity()
+    had_bar = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with redirect_stdout(None):
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if had_bar:
+            transformers_logging.enable_progress_bar()

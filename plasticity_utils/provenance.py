@@ -16,7 +16,7 @@ import psutil
 import torch
 
 from plasticity_utils.models import find_device
-from plasticity_utils.training import has_fast_bf16
+from plasticity_utils.precision import training_precision
 
 LIBRARIES = (
     "torch", "transformers", "accelerate", "neurox", "numpy", "scipy", "scikit-learn", "pandas",
@@ -42,11 +42,6 @@ def provenance() -> dict[str, Any]:
             "system": platform.system(),
         },
     }
-
-
-def training_precision() -> str:
-    """Return the type in which matrices are multiplied in training: `bf16` or `fp32`."""
-    return "bf16" if has_fast_bf16(find_device()) else "fp32"
 
 
 def code_version() -> dict[str, Any]:

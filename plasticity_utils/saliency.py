@@ -18,7 +18,7 @@ scores, and of order but for such ties.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -221,7 +221,9 @@ def removal_only_profile(
         raise InputError(f"{order.size} neurons cannot be cut into {n_layers} layers")
     gone = np.asarray(sorted(set(removed)), dtype=np.int64)
     if gone.size and (gone[0] < 0 or gone[-1] >= order.size):
-        raise InputError(f"removed ids must lie in 0 … {order.size - 1}, not {gone[0]} … {gone[-1]}")
+        raise InputError(
+            f"removed ids must lie in 0 … {order.size - 1}, not {gone[0]} … {gone[-1]}"
+        )
     is_gone = np.isin(order, gone)
     moved = np.concatenate([order[~is_gone], order[is_gone]])
     return rank_saliency(moved).reshape(n_layers, -1).mean(axis=1)
@@ -255,7 +257,7 @@ def _absolute_selectivity(X: np.ndarray, is_concept: np.ndarray) -> np.ndarray:
     return np.abs(selectivity(X, is_concept[:, None])[:, 0])
 
 
-RANKING_METHODS = {
+RANKING_METHODS: dict[str, Callable[..., np.ndarray]] = {
     "probeless": probeless,
     "selectivity": _absolute_selectivity,
     "probe": neurox_rankings.probe_scores,

@@ -25,11 +25,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from plasticity_utils import store
 from plasticity_utils.activations import word_activations
 from plasticity_utils.config import RunConfig
-from plasticity_utils.corpus import ENTITY_LABELS, Corpus, concept_words
+from plasticity_utils.corpus import ENTITY_LABELS, concept_words
 from plasticity_utils.dose import RemovalPlan, dose_response, draw_seed, save_table
 from plasticity_utils.measuring import Sentences, load_sentences, measure, score
 from plasticity_utils.models import load_model, n_levels, width
-from plasticity_utils.provenance import training_precision
+from plasticity_utils.precision import training_precision
+from plasticity_utils.progress import quiet_transformers
 from plasticity_utils.pruning import Removal, layer_matched_draw, remove_neurons
 from plasticity_utils.saliency import RANKING_METHODS, layer_unit, rank_neurons
 from plasticity_utils.training import Schedule, fine_tune, tag_sentences, train_only_head
@@ -319,7 +320,8 @@ def model_fingerprint(name: str) -> str:
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, part: Path) -> None:
     """Keep the trained weights (safetensors) and drop the checkpoints that led to them."""
-    model.save_pretrained(part / "model")
+    with quiet_transformers():
+        model.save_pretrained(part / "model")
     tokenizer.save_pretrained(part / "model")
     shutil.rmtree(part / "checkpoints")
 

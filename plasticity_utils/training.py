@@ -12,9 +12,8 @@ has read the whole word only then.
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +33,17 @@ from plasticity_utils.activations import inputs
 from plasticity_utils.batches import inference_batches, pad, training_batches
 from plasticity_utils.corpus import Corpus
 from plasticity_utils.errors import InputError
-from plasticity_utils.models import Encoded, encode_words, find_device, head, label_position, max_positions
-from plasticity_utils.progress import bar
+from plasticity_utils.models import (
+    Encoded,
+    encode_words,
+    find_device,
+    head,
+    label_ids,
+    label_position,
+    max_positions,
+)
+from plasticity_utils.precision import autocast
+from plasticity_utils.progress import bar, quiet_transformers
 
 IGNORED = -100
 EVALUATION_TOKENS = 4096
@@ -93,11 +101,11 @@ def tag_sentences(
     InputError
         If a tag is not among the model's labels, or a sentence is empty or too long.
     """
-    unknown = set(corpus.word_labels()) - set(model.config.label2id)
+    unknown = set(corpus.word_labels()) - set(label_ids(model))
     if unknown:
         raise InputError(
             f"tags {sorted(unknown)} of {corpus.name} are no labels of the model; "
-            f"allowed: {', '.join(model.config.label2id)}"
+            f"allowed: {', '.join(label_ids(model))}"
         )
     encoded = encode_words(tokenizer, corpus.sentences, max_positions(model))
     last = label_position(model) == "last"
@@ -138,30 +146,32 @@ def fine_tune(
     per_epoch = training_batches(lengths, schedule.batch_tokens, schedule.epochs, schedule.seed)
     batches = [batch for epoch in per_epoch for batch in epoch]
     steps = {_steps_until(epoch, per_epoch): epoch for epoch in snapshot_epochs}
+    rows = _Rows(data, label_ids(model))
     trainer = _Trainer(
         model=model,
         args=_arguments(schedule, len(batches), work),
-        train_dataset=_Rows(data, model.config.label2id),
+        train_dataset=rows,
         data_collator=_Collator(model),
         callbacks=[_Snapshots(steps, on_snapshot or (lambda epoch: None))],
     )
-    trainer.batches, trainer.gates = batches, list(gates)
-    with _quiet_trainer():
+    trainer.rows, trainer.batches, trainer.gates = rows, batches, list(gates)
+    with quiet_transformers():
         trainer.train(resume_from_checkpoint=_newest_sound_checkpoint(work))
 
 
 def predict_tags(model: PreTrainedModel, data: TaggedSentences) -> list[list[str]]:
     """Return the model's most likely tag for each word, in the shape of `data.tags`."""
     tags: list[list[str]] = [[] for _ in data.encoded]
+    names = {i: label for label, i in label_ids(model).items()}
     batches = inference_batches([len(e.ids) for e in data.encoded], EVALUATION_TOKENS)
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), precision(model):
+        with torch.no_grad(), autocast(model.device):
             for batch in bar(batches, "tags"):
                 logits = model(**inputs(model, [data.encoded[i] for i in batch])).logits
                 for i, row in zip(batch, logits.argmax(dim=-1).tolist(), strict=True):
-                    tags[i] = [model.config.id2label[row[p]] for p in data.positions[i]]
+                    tags[i] = [names[row[p]] for p in data.positions[i]]
     finally:
         model.train(was_training)
     return tags
@@ -173,20 +183,6 @@ def train_only_head(model: PreTrainedModel) -> None:
         parameter.requires_grad_(False)
     for parameter in head(model).parameters():
         parameter.requires_grad_(True)
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Tell whether the processor multiplies bfloat16 matrices faster than float32 ones."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
-
-
-def precision(model: PreTrainedModel) -> contextlib.AbstractContextManager[Any]:
-    """Return the autocast in which the model is trained and its tags are read."""
-    if has_fast_bf16(model.device):
-        return torch.autocast(model.device.type, dtype=torch.bfloat16)
-    return contextlib.nullcontext()
 
 
 def _label_tokens(word_of_token: Sequence[int], last: bool) -> list[int]:
@@ -235,13 +231,6 @@ def _newest_sound_checkpoint(work: Path) -> str | None:
     return get_last_checkpoint(str(work)) if work.is_dir() else None
 
 
-@contextlib.contextmanager
-def _quiet_trainer() -> Iterator[None]:
-    """Keep the Trainer's closing table of timings out of terminals and notebooks."""
-    with contextlib.redirect_stdout(None):
-        yield
-
-
 class _Rows(torch.utils.data.Dataset):
     """Token ids and labels of each sentence."""
 
@@ -274,6 +263,7 @@ class _Collator:
 class _Trainer(Trainer):
     """The Trainer with our order of batches and a rate of their own for gates."""
 
+    rows: _Rows
     batches: list[list[int]]
     gates: list[torch.nn.Parameter]
 
@@ -281,7 +271,7 @@ class _Trainer(Trainer):
         # All epochs are one pass, so that a resumed training only has to skip batches.
         return self.accelerator.prepare(
             torch.utils.data.DataLoader(
-                self.train_dataset,
+                self.rows,
                 batch_sampler=self.batches,
                 collate_fn=self.data_collator,
                 pin_memory=self.args.dataloader_pin_memory,
@@ -290,7 +280,7 @@ class _Trainer(Trainer):
 
     def compute_loss(self, model, *args, **kwargs):  # type: ignore[no-untyped-def]
         # The Trainer's own bf16 would wrap the model, and a snapshot's activations with it.
-        with precision(self.model):
+        with autocast(self.args.device):
             return super().compute_loss(model, *args, **kwargs)
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:

@@ -1,0 +1,64 @@
+# make help lists the targets; the commands under them stand in the README, for use without make.
+
+PYTHON ?= python3
+CONCEPT ?= locations
+SCALE ?= quick
+MODEL ?= minilm
+SEED ?= 0
+REGIME ?= surgical
+NOTEBOOK ?= $(if $(wildcard notebooks/$(CONCEPT).ipynb),notebooks/$(CONCEPT).ipynb,notebooks/locations.ipynb)
+
+VENV := .venv
+BIN := $(VENV)/bin
+REQUIREMENTS := requirements.txt requirements-nodeps.txt pyproject.toml
+# Named after what it holds, so that any change of the requirement files installs again.
+STAMP := $(VENV)/installed-$(shell cat $(REQUIREMENTS) | cksum | cut -d' ' -f1)
+PAGE := runs/pages/$(CONCEPT)-$(notdir $(MODEL))-$(REGIME)-$(SCALE)-seed$(SEED)
+
+# glibc gives freed memory back to the system at every step unless told to keep it.
+export MALLOC_MMAP_THRESHOLD_ ?= 1000000000
+export MALLOC_TRIM_THRESHOLD_ ?= 1000000000
+export HF_HUB_DISABLE_TELEMETRY = 1
+
+.PHONY: help install run test book lab check clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@echo 'variables: CONCEPT SCALE MODEL SEED REGIME, e.g. make run CONCEPT=persons SCALE=quick'
+
+install: $(STAMP)  ## make .venv and install what is pinned
+
+run: $(STAMP)  ## run a concept on the real corpus and render its page
+	$(BIN)/plasticity run --concept $(CONCEPT) --scale $(SCALE) --model $(MODEL) --seed $(SEED) --regime $(REGIME)
+	mkdir -p $(dir $(PAGE))
+	$(BIN)/papermill --no-progress-bar --log-level WARNING $(NOTEBOOK) $(PAGE).ipynb -p concept $(CONCEPT) -p scale $(SCALE) -p model $(MODEL) -p seed $(SEED) -p regime $(REGIME)
+	$(BIN)/plasticity page $(PAGE).ipynb $(PAGE)
+
+test: $(STAMP)  ## all tests, offline
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
+
+book: $(STAMP)  ## build the book from the committed notebooks, warnings as errors
+	$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo 'book: _build/html/index.html'
+
+lab: $(STAMP)  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+check: $(STAMP)  ## lint, format, types, notebooks in sync
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/jupytext --test-strict --to py:percent notebooks/*.ipynb
+
+clean:  ## remove what was built; runs/ and .venv stay
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache *.egg-info
+
+# A half-installed environment cannot be told from a whole one, so it is made anew.
+$(STAMP): $(REQUIREMENTS)
+	@if [ -e $(VENV)/installing ] || ! $(BIN)/python -c 'import pip' 2>/dev/null; then rm -rf $(VENV); fi
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@rm -f $(VENV)/installed-*; touch $(VENV)/installing
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements-nodeps.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@rm $(VENV)/installing; touch $@

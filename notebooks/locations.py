@@ -1,0 +1,176 @@
+# %% [markdown]
+# # Locations
+#
+# **Does a language model relearn the concept of locations after the neurons
+# that carry it are cut out, and where does the concept go?**
+#
+# A small transformer is fine-tuned to find the names of places, people and
+# organisations in news text. The neurons that respond most to one kind of name
+# are cut out. The model then trains on. F1 comes back, as
+# [Lo, Cohen & Barez (2024)](https://arxiv.org/abs/2401.01814) found. This
+# page asks what that means: was the concept
+# gone and learned anew, or was it there all along and only not read?
+
+# %% tags=["parameters"]
+concept = "locations"
+model = "minilm"
+scale = "quick"
+seed = 0
+regime = "surgical"
+results_dir = ""
+
+# %%
+from IPython.display import Markdown
+
+import plasticity_utils as pu
+from plasticity_utils import charts, tables, vega, verdicts
+
+vega.enable()
+config = pu.RunConfig.from_notebook(globals())
+
+# %%
+run = pu.run_experiment(config)
+Markdown(verdicts.settings(run, home="locations"))
+
+# %% [markdown]
+# ## The answer in short
+
+# %%
+Markdown(verdicts.summary(run))
+
+# %% [markdown]
+# ## What was done
+#
+# 1. MiniLM (or the model named above) is fine-tuned on CoNLL-2003.
+# 2. Every neuron, a unit of a hidden state, is scored by how well it tells words
+#    of the concept from other words: its *selectivity* σ = 2·AUROC − 1.
+# 3. The most selective neurons are held at their mean on every word, so that
+#    they say the same whatever the word: they are *removed*, for good.
+# 4. How many? The smallest share of all neurons that takes nine tenths of the
+#    concept's F1, picked on sentences on which nothing is reported.
+# 5. The model trains on, on the same sentences in the same order, under four
+#    conditions: **concept** (the concept's neurons removed), **random** (as many
+#    of each layer, drawn at random), **none** (nothing removed), and **head**
+#    (the concept's removed, and only the linear head trained).
+# 6. **head** is the condition on which the verdict hangs: what a new linear
+#    layer can read off an untouched body had never left it.
+# 7. Neurons are ranked on one half of the test split and described on the
+#    other; F1 is scored on a half of the validation split.
+#
+# The [method page](../book/method) has the definitions.
+
+# %% [markdown]
+# ## How much must go, and what else goes with it
+#
+# Growing shares of the neurons are removed, without any retraining. If the
+# neurons found are the concept's own, its F1 falls long before that of the
+# others, and long before as many random neurons do any harm.
+
+# %%
+charts.dose_response(tables.dose_curve(run.dose), run.facts["dose"], config.label)
+
+# %%
+Markdown(verdicts.dose_sentence(run))
+
+# %%
+Markdown(verdicts.half_sentence(run))
+
+# %% [markdown]
+# ## F1 through retraining
+#
+# The figure to look at is the distance between *concept* and *head*: only what
+# lies above *head* was learned anew. *random* and *none* show what training on
+# does by itself.
+
+# %%
+charts.f1_through_retraining(run.metrics, config.label)
+
+# %%
+tables.recovery(run.metrics, config.label).round(3)
+
+# %% [markdown]
+# ## Is it still there to be read?
+#
+# F1 falls as soon as the head is misled. A linear probe on each layer asks
+# whether words of the concept can still be told from others there. It is fitted
+# on the ranking half and scored on the measuring half.
+
+# %%
+charts.probe_by_layer(run.layers, config.label)
+
+# %%
+Markdown(verdicts.probe_sentence(run))
+
+# %% [markdown]
+# ## Where the concept lives, before and after
+#
+# Rank says who is first, not how strong: its mean over the model is always ½,
+# so a rise in one layer is a fall in another, and cutting neurons out moves the
+# profile by itself. So selectivity stands beside it, *none* beside both, and
+# the dashed line shows what removal alone would do to the ranks.
+
+# %%
+charts.layer_profile(run.layers, config.label)
+
+# %%
+Markdown(verdicts.place_sentence(run))
+
+# %% [markdown]
+# Did the neurons that are left take over? The figure shows by how much |σ|
+# rose from base to end, for the concept and for the other entity types, over
+# neurons that no condition removed.
+
+# %%
+charts.kept_gain(tables.kept_gain(run.neurons))
+
+# %%
+Markdown(verdicts.turnover_sentence(run))
+
+# %% [markdown]
+# ## What the retrained model relies on
+#
+# Neurons are removed once more, at the end: the same ones, as many of the
+# model's new top neurons, and random ones of the same layers.
+
+# %%
+charts.reliance(tables.reliance_table(run.reliance), config.label)
+
+# %% [markdown]
+# ## Neurons, one by one
+#
+# The words are those that move the neuron furthest from its mean, on the side
+# on which the concept lies, in the base model, just after removal and at the
+# end. First the most selective of the removed neurons; their words vanish,
+# since they say the same of every word.
+
+# %%
+tables.removed_neurons(run.neurons, 8).style.pipe(charts.neuron_style)
+
+# %% [markdown]
+# Then the neurons that were left and gained most, with what the same neuron
+# gained when nothing was removed.
+
+# %%
+tables.newly_salient(run.neurons, 12).style.pipe(charts.neuron_style)
+
+# %% [markdown]
+# How do other rankings see it? The share of the removed neurons that each
+# method would have removed too.
+
+# %%
+tables.method_overlap(run.ranking, run.facts["dose"]).round(2)
+
+# %% [markdown]
+# ## What this shows, and what it does not
+#
+# - A fall in F1 after a removal says that the *reading* broke. Whether the
+#   concept is gone is for the head and the probes to say.
+# - A return of F1 is relearning only where it goes beyond *head*.
+# - The neurons here are units of the residual stream, which every layer reads
+#   and writes. Another basis, another model or a larger one may differ.
+# - One run is one seed. Its intervals are over sentences.
+# - Half of all neurons, the dose of the paper, takes every entity type and so
+#   says nothing about one of them.
+
+# %%
+Markdown(verdicts.made_with(run))

@@ -1,0 +1,95 @@
+"""The command `plasticity`: run the experiment, render its page, list the concepts."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import nbformat
+
+from plasticity_utils import verdicts
+from plasticity_utils.config import REGIMES, SCALES, RunConfig
+from plasticity_utils.corpus import CONCEPTS, concept_words, load_corpus
+from plasticity_utils.errors import InputError
+from plasticity_utils.page import render_page
+from plasticity_utils.run import run_experiment
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns 0, 2 for bad input, 130 when interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except InputError as error:
+        print(f"plasticity: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("plasticity: interrupted; the same command resumes", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="plasticity", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run the experiment, or what is left of it")
+    defaults = RunConfig()
+    for name, allowed in (
+        ("concept", list(CONCEPTS)),
+        ("model", "minilm, smollm2, a local folder or a Hub name"),
+        ("scale", list(SCALES)),
+        ("regime", list(REGIMES)),
+        ("results_dir", "folder for runs; empty for runs/ beside the package"),
+    ):
+        text = allowed if isinstance(allowed, str) else ", ".join(allowed)
+        option = f"--{name.replace('_', '-')}"
+        run.add_argument(option, default=getattr(defaults, name), help=f"{text} (%(default)r)")
+    run.add_argument("--seed", type=int, default=defaults.seed, help="at least 0 (%(default)s)")
+    run.set_defaults(command=_run)
+    page = commands.add_parser("page", help="render an executed notebook, print its results")
+    page.add_argument("notebook", type=Path)
+    page.add_argument("out", type=Path, help="folder of the page")
+    page.set_defaults(command=_page)
+    concepts = commands.add_parser("concepts", help="list concepts with their word counts")
+    concepts.set_defaults(command=_concepts)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    run_experiment(_config(vars(options)))
+
+
+def _page(options: argparse.Namespace) -> None:
+    page = render_page(options.notebook, options.out)
+    config = _executed_config(options.notebook)
+    print(f"page: {page}")
+    for line in verdicts.five_lines(run_experiment(config)):
+        print(f"  {line}")
+
+
+def _concepts(options: argparse.Namespace) -> None:
+    for split in ("train", "validation", "test"):
+        corpus = load_corpus("conll2003", split)
+        for concept, label in CONCEPTS.items():
+            n_words = int(concept_words(corpus, label).sum())
+            print(f"{concept:<15} {label:<5} {split:<11} {n_words:>6} words")
+
+
+def _config(values: dict[str, object]) -> RunConfig:
+    names = {field.name for field in dataclasses.fields(RunConfig)}
+    return RunConfig.from_parameters({k: v for k, v in values.items() if k in names})
+
+
+def _executed_config(notebook: Path) -> RunConfig:
+    """Settings with which papermill executed a notebook, over the notebook's own defaults."""
+    metadata = nbformat.read(notebook, as_version=4).metadata.get("papermill", {})
+    return RunConfig.from_parameters(json.loads(json.dumps(metadata.get("parameters", {}))))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

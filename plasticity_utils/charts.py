@@ -1,0 +1,26 @@
+"""The charts of a concept's page: tidy table in, Altair chart out.
+
+Which question does each answer? How many neurons must go before the concept is lost, and what goes
+with it (:func:`dose_response`)? What comes back, how fast, and how much of that does the head alone
+regain (:func:`f1_through_retraining`)? In which layers does the concept live before and after
+(:func:`layer_profile`), and where can it be read although F1 is gone (:func:`probe_by_layer`)?
+Which concepts do the kept neurons come to serve (:func:`kept_gain`, :func:`neuron_scatter`)? And on
+which neurons does the retrained model rely (:func:`reliance`)?
+
+Nothing is computed here: what a chart shows stands in its table, which the tables module made, so
+every number can be exported and tested without a browser. A chart says what is there, not what it
+means; titles name the subject, and the verdict stands in the text.
+"""
+
+from plasticity_utils.charts_f1 import dose_response, f1_through_retraining, reliance
+from plasticity_utils.charts_layers import kept_gain, layer_profile, neuron_scatter, probe_by_layer
+
+__all__ = [
+    "dose_response",
+    "f1_through_retraining",
+    "kept_gain",
+    "layer_profile",
+    "neuron_scatter",
+    "probe_by_layer",
+    "reliance",
+]

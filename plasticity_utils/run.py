@@ -1,0 +1,227 @@
+"""One run of the experiment, from settings to tables.
+
+Fine-tune a model on named entity recognition; rank its neurons for a concept; remove the top ones;
+train on under four conditions; measure all along. The conditions answer what one alone cannot:
+`random` removes as many neurons that have nothing to do with the concept, `none` removes nothing
+and shows the drift that training alone causes, and `head` retrains only the linear classification
+head. What the head alone regains was never lost, only not read: *relearned* means recovered beyond
+`head`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from plasticity_utils import store, tables
+from plasticity_utils.config import CONDITIONS, RunConfig
+from plasticity_utils.dose import RemovalPlan, pick_dose, plan_at, save_table
+from plasticity_utils.errors import InputError
+from plasticity_utils.provenance import provenance
+from plasticity_utils.stages import Stages, random_plan, read_tables
+
+FRAMES = ("metrics", "neurons", "layers", "dose", "reliance", "ranking", "base")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: a folder of tables and the settings that made them.
+
+    Attributes
+    ----------
+    path : Path
+        Folder with `config.json` and one Parquet file a table.
+    """
+
+    path: Path
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """Return `config.json`: settings, chosen dose, versions, machine, seconds a stage."""
+        return json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+
+    @property
+    def config(self) -> RunConfig:
+        """Settings of the run."""
+        return RunConfig(**self.facts["settings"])
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Entity F1: condition, stage, epoch, entity, precision, recall, f1, f1_low, f1_high, n."""
+        return self._table("metrics")
+
+    @cached_property
+    def neurons(self) -> pd.DataFrame:
+        """Every neuron at every stage of every condition: see `tables.neuron_table`."""
+        return self._table("neurons")
+
+    @cached_property
+    def layers(self) -> pd.DataFrame:
+        """Every layer at every stage: see `tables.layer_table`."""
+        return self._table("layers")
+
+    @cached_property
+    def dose(self) -> pd.DataFrame:
+        """Dose–response without retraining: see `dose_response`."""
+        return self._table("dose")
+
+    @cached_property
+    def reliance(self) -> pd.DataFrame:
+        """F1 with neurons removed again at the end: see `Stages.reliance`."""
+        return self._table("reliance")
+
+    @cached_property
+    def ranking(self) -> pd.DataFrame:
+        """Scores and ranks of the base model's neurons by every method."""
+        return self._table("ranking")
+
+    @cached_property
+    def base(self) -> pd.DataFrame:
+        """F1 of the base model on the validation and the test split."""
+        return self._table("base")
+
+    def _table(self, name: str) -> pd.DataFrame:
+        return pd.read_parquet(self.path / f"{name}.parquet")
+
+
+def run_experiment(config: RunConfig) -> Run:
+    """Run the experiment, or what is left of it: finished stages are found again.
+
+    Parameters
+    ----------
+    config : RunConfig
+
+    Returns
+    -------
+    Run
+        With its tables on disk in `config.results`. A run that was interrupted at any moment and
+        is repeated gives the same tables.
+    """
+    folder = store.cached(
+        config.results, run_name(config), _settings(config), lambda part: _make(config, part)
+    )
+    return Run(folder)
+
+
+def load_run(path: str | Path) -> Run:
+    """Open a finished run; a damaged or unfinished folder is an InputError."""
+    folder = Path(path)
+    if not store.is_sound(folder):
+        raise InputError(f"{str(folder)!r} is no finished run, or files in it are damaged")
+    return Run(folder)
+
+
+def run_name(config: RunConfig) -> str:
+    """Readable name of a run's folder; a digest of all settings follows it."""
+    model = Path(config.model).name
+    return f"{config.concept}-{model}-{config.regime}-{config.scale}-seed{config.seed}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run removes.
+
+    Attributes
+    ----------
+    dose : float
+        Share of all neurons.
+    concept, random : RemovalPlan
+        The concept's neurons, and as many of each layer drawn at random.
+    """
+
+    dose: float
+    concept: RemovalPlan
+    random: RemovalPlan
+
+    @property
+    def plans(self) -> dict[str, RemovalPlan | None]:
+        """What each condition removes; None removes nothing."""
+        own = {"concept": self.concept, "random": self.random, "none": None, "head": self.concept}
+        return {name: own[name] for name in CONDITIONS}
+
+
+def choose_neurons(stages: Stages) -> Choice:
+    """Pick the dose on the dose half, the concept's neurons, and random ones to compare."""
+    config = stages.config
+    ranking = pd.read_parquet(stages.ranking() / "ranking.parquet")
+    curve = pd.read_parquet(stages.dose() / "dose.parquet")
+    dose = config.removal.dose or pick_dose(curve, config.label)
+    plan = plan_at(ranking, config.removal, dose)
+    n_layers = int(ranking["layer"].max()) + 1
+    drawn = random_plan(plan, n_layers, len(ranking) // n_layers, config.seed)
+    return Choice(dose, plan, drawn)
+
+
+def _make(config: RunConfig, part: Path) -> None:
+    stages = Stages(config)
+    base = stages.base()
+    choice = choose_neurons(stages)
+    plans = choice.plans
+    retrained = {name: stages.retrained(name, plans[name]) for name in CONDITIONS}
+    reliance = {
+        name: stages.reliance(name, choice.concept, plans[name]) for name in ("concept", "none")
+    }
+    untrained = {name: stages.measured(plan) for name, plan in plans.items()}
+
+    ranking = pd.read_parquet(stages.ranking() / "ranking.parquet")
+    measured = {name: _stages_of(stages, retrained[name], untrained[name]) for name in CONDITIONS}
+    gone = {name: None if plan is None else plan.neurons for name, plan in plans.items()}
+    neurons = tables.neuron_table(measured, gone, config.label, config.removal.ranking)
+    frames = {
+        "metrics": tables.metrics_table(measured),
+        "neurons": neurons,
+        "layers": tables.layer_table(measured, neurons, config.label),
+        "dose": pd.read_parquet(stages.dose() / "dose.parquet"),
+        "reliance": pd.concat(
+            [
+                pd.read_parquet(folder / "reliance.parquet").assign(condition=name)
+                for name, folder in reliance.items()
+            ],
+            ignore_index=True,
+        ),
+        "ranking": ranking,
+        "base": pd.read_parquet(base / "scores.parquet"),
+    }
+    for name, frame in frames.items():
+        save_table(frame, part / f"{name}.parquet")
+    folders = [
+        base, stages.ranking(), stages.dose(), *untrained.values(), *retrained.values(),
+        *reliance.values(),
+    ]  # fmt: skip
+    store.write_json(
+        part / "config.json",
+        {
+            "settings": asdict(config),
+            "sizes": asdict(config.sizes),
+            "dose": choice.dose,
+            "n_removed": len(choice.concept.neurons),
+            "seconds": {f.name: store.seal_of(f)["seconds"] for f in folders},
+            "date": time.strftime("%Y-%m-%d"),
+            **provenance(),
+        },
+    )
+
+
+def _stages_of(
+    stages: Stages, retrained: Path, untrained: Path
+) -> dict[tuple[str, float], dict[str, pd.DataFrame]]:
+    """Tables of one condition by (stage, epoch): base, removed, retraining …, end."""
+    epochs = stages.config.sizes.snapshots[1:]
+    found = {("base", -1.0): read_tables(stages.measured(None))}
+    found["removed", 0.0] = read_tables(untrained)
+    for epoch in epochs:
+        name = "end" if epoch == epochs[-1] else "retraining"
+        found[name, float(epoch)] = read_tables(retrained / "snapshots" / f"{epoch:g}")
+    return found
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    settings = {**asdict(config), "sizes": asdict(config.sizes)}
+    del settings["results_dir"]
+    return settings

@@ -1,0 +1,418 @@
+"""Charts draw what their tables hold. The numbers here are made up: only the drawing is tested."""
+
+import json
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import pytest
+import vl_convert as vlc
+
+from plasticity_utils import charts, vega
+from plasticity_utils.errors import InputError
+
+ENTITIES = ["LOC", "PER", "ORG", "MISC"]
+DOSES = [
+    0.001,
+    0.0025,
+    0.005,
+    0.0075,
+    0.01,
+    0.02,
+    0.03,
+    0.04,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.5,
+]
+EPOCHS = [0, 0.125, 0.25, 0.5, 1, 2, 4]
+CONDITIONS = ["concept", "random", "none", "head"]
+
+
+def with_interval(rows, value="f1", half=0.02):
+    frame = pd.DataFrame(rows)
+    frame[f"{value}_low"] = (frame[value] - half).clip(0)
+    frame[f"{value}_high"] = (frame[value] + half).clip(upper=1)
+    return frame
+
+
+def curve_rows():
+    rows = []
+    for i, entity in enumerate(ENTITIES):
+        base, hit = 0.95 - 0.06 * i, 60 if entity == "LOC" else 5
+        common = {"entity": entity, "n_draws": 10}
+        rows.append(
+            {
+                **common,
+                "regime": "curve",
+                "condition": "base",
+                "dose": 0.0,
+                "n_removed": 0,
+                "f1": base,
+            }
+        )
+        for dose in DOSES:
+            common |= {"regime": "curve", "dose": dose, "n_removed": round(2688 * dose)}
+            rows.append({**common, "condition": "concept", "f1": base / (1 + (hit * dose) ** 3)})
+            rows.append({**common, "condition": "random", "f1": base / (1 + (4 * dose) ** 4)})
+        common |= {"regime": "half", "dose": 0.5, "n_removed": 1344}
+        rows.append({**common, "condition": "concept", "f1": 0.003})
+        rows.append({**common, "condition": "random", "f1": 0.04})
+    return with_interval(rows, half=0.03)
+
+
+def metrics_rows():
+    start = {"concept": 0.01, "head": 0.01, "random": 0.93, "none": 0.95}
+    rows = [
+        {
+            "condition": condition, "epoch": epoch, "entity": entity,
+            "f1": 0.94 - 0.05 * i - (0.94 - start[condition]) * np.exp(-9 * epoch) * (i == 0),
+        }
+        for condition in CONDITIONS for epoch in EPOCHS for i, entity in enumerate(ENTITIES)
+    ]  # fmt: skip
+    return with_interval(rows)
+
+
+def profile_rows():
+    rows = []
+    for condition in CONDITIONS:
+        for stage in ("base", "removed", "end"):
+            for layer in range(7):
+                tilt = {"base": 0.02, "removed": 0.01, "end": 0.013}[stage]
+                tilt += 0.003 * CONDITIONS.index(condition)
+                rows.append(
+                    {
+                        "condition": condition, "stage": stage, "layer": layer,
+                        "share": 1 / 7 + tilt * (layer - 3), "saliency": 0.5 + tilt * (layer - 3),
+                        "removal_only": 0.5 + 0.012 * (layer - 3),
+                    }
+                )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def probe_rows():
+    gap = {"base": 0, "removed": 0.08, "end": 0.03}
+    rows = [
+        {
+            "condition": condition, "stage": stage, "layer": layer,
+            "probe_f1": 0.6 + 0.05 * layer - gap[stage] * (condition == "concept"),
+        }
+        for condition in CONDITIONS[:3] for stage in gap for layer in range(7)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def gain_rows():
+    rows = [
+        {
+            "condition": condition, "entity": entity, "layer": layer,
+            "gain": 0.01 * layer * (entity == "LOC" and condition == "concept") + 0.002 * i - 0.003,
+        }
+        for condition in CONDITIONS[:3] for i, entity in enumerate(ENTITIES) for layer in range(7)
+    ]  # fmt: skip
+    return with_interval(rows, "gain", 0.002)
+
+
+def reliance_rows():
+    rows = [
+        {
+            "condition": condition, "again": again, "entity": entity,
+            "f1": 0.01 if again == "new top" and entity == "LOC" else 0.94 - 0.05 * i,
+        }
+        for condition in CONDITIONS[:3] for again in ("nothing", "same", "new top", "random")
+        for i, entity in enumerate(ENTITIES)
+    ]  # fmt: skip
+    return with_interval(rows)
+
+
+def neuron_rows(n_neurons=2688):
+    rng = np.random.default_rng(0)
+    base = rng.normal(0, 0.2, n_neurons).clip(-0.8, 0.8)
+    kind = np.where(np.abs(base) > 0.4, "removed", "kept").astype(object)
+    kind[:40] = "newly salient"
+    end = np.where(kind == "removed", 0, base + rng.normal(0, 0.05, n_neurons))
+    end[:40] = rng.uniform(0.4, 0.6, 40)
+    return pd.DataFrame(
+        {
+            "layer": np.arange(n_neurons) // 384, "unit": np.arange(n_neurons) % 384,
+            "selectivity_base": base, "selectivity_end": end, "kind": kind,
+            "words": "London, Paris, Berlin, Rome, Madrid",
+        }
+    )  # fmt: skip
+
+
+CASES = {
+    "dose_response": (curve_rows, lambda frame: charts.dose_response(frame, 0.05, "LOC")),
+    "f1_through_retraining": (
+        metrics_rows,
+        lambda frame: charts.f1_through_retraining(
+            frame, "LOC", {"LOC": 0.96, "PER": 0.95, "ORG": 0.88, "MISC": 0.83}
+        ),
+    ),
+    "layer_profile": (profile_rows, lambda frame: charts.layer_profile(frame, "LOC")),
+    "probe_by_layer": (probe_rows, lambda frame: charts.probe_by_layer(frame, "LOC")),
+    "kept_gain": (gain_rows, charts.kept_gain),
+    "reliance": (reliance_rows, lambda frame: charts.reliance(frame, "LOC")),
+    "neuron_scatter": (neuron_rows, lambda frame: charts.neuron_scatter(frame, "LOC")),
+}
+
+# Points that each chart must draw: one for every row that is not the base model's rule.
+POINTS = {
+    "dose_response": 4 * 2 * (15 + 1),
+    "f1_through_retraining": 4 * 4 * 7,
+    "layer_profile": 2 * 2 * 7 + 4 * 7,
+    "probe_by_layer": 2 * (1 + 3) * 7,
+    "kept_gain": 3 * 4 * 7,
+    "reliance": 3 * 4 * 4,
+    "neuron_scatter": 2688,
+}
+AXES = {
+    "dose_response": {"neurons removed (% of all, log scale)", "F1"},
+    "f1_through_retraining": {"epochs of retraining (0 = just removed)", "F1"},
+    "layer_profile": {"layer (0 = embedding)", "share of |σ|", "rank saliency"},
+    "probe_by_layer": {"layer (0 = embedding)", "F1 of the probe"},
+    "kept_gain": {"layer (0 = embedding)", "mean rise of |σ|"},
+    "reliance": {"removed again", "F1"},
+    "neuron_scatter": {"σ in the base model", "σ after retraining"},
+}
+COLUMNS = {
+    "dose_response": "regime dose n_removed condition entity f1 f1_low f1_high n_draws",
+    "f1_through_retraining": "condition epoch entity f1 f1_low f1_high",
+    "layer_profile": "condition stage layer share saliency removal_only",
+    "probe_by_layer": "condition stage layer probe_f1",
+    "kept_gain": "condition entity layer gain",
+    "reliance": "condition again entity f1 f1_low f1_high",
+    "neuron_scatter": "layer unit selectivity_base selectivity_end kind words",
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def theme():
+    vega.enable()
+    yield
+    alt.theme.enable("default")
+    alt.renderers.enable("default")
+
+
+def chart_of(name, change=lambda frame: frame):
+    make, draw = CASES[name]
+    return draw(change(make()))
+
+
+def spec_of(name, change=lambda frame: frame):
+    return chart_of(name, change).to_dict(validate=True)
+
+
+def parts(node):
+    """Every object of a specification, without its data."""
+    if isinstance(node, dict):
+        yield node
+        for key, child in node.items():
+            if key not in ("datasets", "config"):
+                yield from parts(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from parts(child)
+
+
+def encodings(spec):
+    return [part["encoding"] for part in parts(spec) if "encoding" in part]
+
+
+def drawn_rows(spec):
+    return [row for rows in spec["datasets"].values() for row in rows]
+
+
+def legend_values(spec):
+    return [
+        encoding["color"]["legend"]["values"]
+        for encoding in encodings(spec)
+        if "values" in encoding.get("color", {}).get("legend", {})
+    ]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_row_becomes_a_point(name):
+    svg = vlc.vegalite_to_svg(spec_of(name), vl_version=vega.VEGALITE_VERSION)
+    assert svg.count('aria-roledescription="point"') == POINTS[name]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_title_axes_tooltips_and_text_alternative(name):
+    spec = spec_of(name)
+    title = spec["title"]
+    assert 10 < len(title["text"]) <= 70
+    assert all(len(line) <= 85 for line in title["subtitle"])
+    assert len(spec["description"]) > 60
+    titles = {
+        encoding[axis].get("title")
+        for encoding in encodings(spec)
+        for axis in "xy"
+        if axis in encoding
+    }
+    assert titles >= AXES[name]
+    tooltips = [encoding["tooltip"] for encoding in encodings(spec) if "tooltip" in encoding]
+    assert any(isinstance(tooltip, list) and len(tooltip) >= 3 for tooltip in tooltips)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_book_can_narrow_it_to_a_phone(name):
+    assert not [
+        part for part in parts(spec_of(name)) if part.keys() & {"width", "hconcat", "facet"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [(name, column) for name in CASES for column in COLUMNS[name].split()]
+)
+def test_a_missing_column_is_named(name, column):
+    with pytest.raises(InputError, match=f"no column '{column}'"):
+        chart_of(name, lambda frame: frame.drop(columns=column))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_empty_table_is_an_error(name):
+    with pytest.raises(InputError, match="no rows"):
+        chart_of(name, lambda frame: frame.iloc[:0])
+
+
+@pytest.mark.parametrize("name", ["dose_response", "f1_through_retraining", "reliance"])
+def test_f1_is_drawn_with_its_interval(name):
+    ends = {
+        (channel["field"], encoding[f"{axis}2"]["field"])
+        for encoding in encodings(spec_of(name))
+        for axis in "xy"
+        if f"{axis}2" in encoding and (channel := encoding[axis])
+    }
+    assert ends == {("f1_low", "f1_high")}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("layer_profile", "share"), ("probe_by_layer", "probe_f1"), ("kept_gain", "gain")],
+)
+def test_intervals_are_drawn_where_the_table_has_them(name, value):
+    def areas(frame_change):
+        spec = spec_of(name, frame_change)
+        return [part for part in parts(spec) if part.get("mark", {}) and is_area(part)]
+
+    def is_area(part):
+        return isinstance(part["mark"], dict) and part["mark"]["type"] == "area"
+
+    def without(frame):
+        return frame.drop(columns=[f"{value}_low", f"{value}_high"], errors="ignore")
+
+    assert not areas(without)
+    assert areas(lambda frame: with_interval(without(frame), value))
+
+
+def test_dose_response_marks_the_chosen_dose_and_both_regimes():
+    spec = spec_of("dose_response")
+    assert {"percent": 5.0} in drawn_rows(spec)
+    half = [row for row in drawn_rows(spec) if row.get("regime") == "half"]
+    assert {(row["percent"], row["condition"]) for row in half} == {(50, "concept"), (50, "random")}
+    assert "5 %" in spec["title"]["subtitle"][0]
+    assert "10 layer-matched draws" in spec["title"]["subtitle"][1]
+
+
+def test_dose_response_draws_no_point_at_a_dose_of_zero():
+    encoded = [e for e in encodings(spec_of("dose_response")) if "x" in e]
+    assert all(e["x"]["scale"]["type"] == "log" for e in encoded)
+    chart = chart_of("dose_response")
+    doses = [layer.data["percent"].min() for part in chart.vconcat for layer in part.layer[1:]]
+    assert min(doses) > 0
+
+
+@pytest.mark.parametrize("draw", ["dose_response", "f1_through_retraining"])
+def test_the_concepts_panel_comes_first_and_is_the_largest(draw):
+    frame = CASES[draw][0]()
+    base = dict.fromkeys(ENTITIES, 0.9)
+    extra = 0.05 if draw == "dose_response" else None
+    chart = (
+        charts.dose_response(frame, extra, "ORG")
+        if extra
+        else charts.f1_through_retraining(frame, "ORG", base)
+    )
+    panels = chart.to_dict()["vconcat"]
+    assert [part["title"]["text"] for part in panels] == ["ORG (the concept)", "LOC", "PER", "MISC"]
+    assert panels[0]["height"] > max(part["height"] for part in panels[1:])
+
+
+def test_retraining_starts_at_removal_and_leaves_the_overall_score_out():
+    def with_more(frame):
+        before = frame[frame["epoch"] == 0].assign(epoch=-1)
+        return pd.concat([before, frame, frame.assign(entity="overall")])
+
+    spec = spec_of("f1_through_retraining", with_more)
+    assert len(spec["vconcat"]) == 4
+    assert min(row["epoch"] for row in drawn_rows(spec) if "epoch" in row) == 0
+
+
+def test_the_legend_lists_what_is_drawn():
+    two = spec_of("f1_through_retraining", lambda f: f[f["condition"].isin(["none", "concept"])])
+    assert {tuple(values) for values in legend_values(two)} == {("base", "concept", "none")}
+
+
+def test_colour_and_dash_of_a_condition_share_one_legend():
+    for encoding in encodings(spec_of("f1_through_retraining")):
+        if "strokeDash" in encoding:
+            assert encoding["strokeDash"]["title"] == encoding["color"]["title"]
+            assert encoding["strokeDash"]["legend"] == encoding["color"]["legend"]
+
+
+def test_layer_charts_draw_the_concepts_rows_only():
+    def with_others(frame):
+        return pd.concat([frame.assign(entity="LOC"), frame.assign(entity="PER", probe_f1=0.5)])
+
+    assert {row["entity"] for row in drawn_rows(spec_of("probe_by_layer", with_others))} == {"LOC"}
+
+
+def test_layer_profile_needs_the_control():
+    with pytest.raises(InputError, match="'none'"):
+        chart_of("layer_profile", lambda frame: frame[frame["condition"] != "none"])
+
+
+def test_what_removal_alone_predicts_is_that_of_the_concept():
+    def marked(frame):
+        return frame.assign(removal_only=np.where(frame["condition"] == "concept", 0.7, 0.1))
+
+    drawn = drawn_rows(spec_of("layer_profile", marked))
+    alone = [row["saliency"] for row in drawn if row["condition"] == "removal alone"]
+    assert alone == [0.7] * 7
+
+
+def test_neurons_are_rounded_and_few_enough_for_a_page():
+    spec = spec_of("neuron_scatter")
+    assert len(json.dumps(spec)) < 500_000
+    row = next(row for row in drawn_rows(spec) if "words" in row)
+    assert row["selectivity_base"] == round(row["selectivity_base"], 3)
+    with pytest.raises(InputError, match="6000 neurons are too many"):
+        charts.neuron_scatter(neuron_rows(6000), "LOC")
+
+
+def test_kept_neurons_are_drawn_behind_the_others():
+    kinds = [row["kind"] for row in drawn_rows(spec_of("neuron_scatter")) if "kind" in row]
+    assert kinds == sorted(kinds, key=["kept", "removed", "newly salient"].index)
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [("reliance", "again"), ("neuron_scatter", "kind"), ("f1_through_retraining", "condition")],
+)
+def test_a_value_without_a_sign_is_an_error(name, column):
+    with pytest.raises(InputError, match=f"unknown {column} 'cheese'"):
+        chart_of(name, lambda frame: frame.assign(**{column: "cheese"}))
+
+
+def test_a_concept_without_rows_is_an_error():
+    with pytest.raises(InputError, match="'LOC'"):
+        chart_of("reliance", lambda frame: frame[frame["entity"] != "LOC"])
+
+
+def test_every_entity_needs_its_base_f1():
+    with pytest.raises(InputError, match="no value for PER, ORG, MISC"):
+        charts.f1_through_retraining(metrics_rows(), "LOC", {"LOC": 0.9})
