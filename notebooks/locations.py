@@ -1,3 +1,14 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+# ---
+
 # %% [markdown]
 # # Locations
 #
@@ -20,9 +31,8 @@ regime = "surgical"
 results_dir = ""
 
 # %%
-from IPython.display import Markdown
-
 import plasticity_utils as pu
+from IPython.display import Markdown
 from plasticity_utils import charts, tables, vega, verdicts
 
 vega.enable()
@@ -67,7 +77,9 @@ Markdown(verdicts.summary(run))
 # others, and long before as many random neurons do any harm.
 
 # %%
-charts.dose_response(tables.dose_curve(run.dose), run.facts["dose"], config.label)
+charts.dose_response(
+    tables.dose_curve(run.dose), run.facts["dose"], config.label
+)
 
 # %%
 Markdown(verdicts.dose_sentence(run))
@@ -83,10 +95,12 @@ Markdown(verdicts.half_sentence(run))
 # does by itself.
 
 # %%
-charts.f1_through_retraining(run.metrics, config.label)
+charts.f1_through_retraining(
+    run.metrics, config.label, tables.base_f1(run.metrics)
+)
 
 # %%
-tables.recovery(run.metrics, config.label).round(3)
+charts.number_table(tables.recovery(run.metrics, config.label))
 
 # %% [markdown]
 # ## Is it still there to be read?
@@ -96,7 +110,9 @@ tables.recovery(run.metrics, config.label).round(3)
 # on the ranking half and scored on the measuring half.
 
 # %%
-charts.probe_by_layer(run.layers, config.label)
+charts.probe_by_layer(
+    run.layers[run.layers["condition"] != "head"], config.label
+)
 
 # %%
 Markdown(verdicts.probe_sentence(run))
@@ -144,21 +160,21 @@ charts.reliance(tables.reliance_table(run.reliance), config.label)
 # since they say the same of every word.
 
 # %%
-tables.removed_neurons(run.neurons, 8).style.pipe(charts.neuron_style)
+charts.words_table(tables.removed_neurons(run.neurons, 8))
 
 # %% [markdown]
 # Then the neurons that were left and gained most, with what the same neuron
 # gained when nothing was removed.
 
 # %%
-tables.newly_salient(run.neurons, 12).style.pipe(charts.neuron_style)
+charts.words_table(tables.newly_salient(run.neurons, 12))
 
 # %% [markdown]
 # How do other rankings see it? The share of the removed neurons that each
 # method would have removed too.
 
 # %%
-tables.method_overlap(run.ranking, run.facts["dose"]).round(2)
+charts.number_table(tables.method_overlap(run.ranking, run.facts["dose"]))
 
 # %% [markdown]
 # ## What this shows, and what it does not

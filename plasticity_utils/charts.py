@@ -14,6 +14,7 @@ means; titles name the subject, and the verdict stands in the text.
 
 from plasticity_utils.charts_f1 import dose_response, f1_through_retraining, reliance
 from plasticity_utils.charts_layers import kept_gain, layer_profile, neuron_scatter, probe_by_layer
+from plasticity_utils.html_tables import number_table, words_table
 
 __all__ = [
     "dose_response",
@@ -21,6 +22,8 @@ __all__ = [
     "kept_gain",
     "layer_profile",
     "neuron_scatter",
+    "number_table",
     "probe_by_layer",
     "reliance",
+    "words_table",
 ]

@@ -83,7 +83,7 @@ def dose_response(
         f"What is lost as the neurons of {label} are removed",
         [
             f"Vertical line: the dose of this run, {100 * chosen_dose:.3g} % of all neurons.",
-            f"concept: {interval}. random: median and range of {draws} layer-matched draws.",
+            f"Bands: concept, {interval}; random, median and range of {draws} draws.",
         ],
         f"Line chart, a panel for each of {', '.join(entities)}: F1 without retraining against the "
         f"share of neurons removed, for the neurons of {label} and for random ones of the same "
@@ -149,7 +149,7 @@ def f1_through_retraining(
     return stack(
         panels,
         f"F1 of {label} after removal and through retraining",
-        [f"Bands: {interval}. Square-root axis: the first quarter epoch is drawn wide."],
+        [f"Bands: {interval}.", "Square-root axis: the first quarter epoch is drawn wide."],
         f"Line chart, a panel for each of {', '.join(entities)}: F1 against epochs of retraining "
         f"after the removal of {label}, one line for each of the conditions "
         f"{', '.join(conditions[1:])}, beside the base model's F1.",
@@ -234,9 +234,9 @@ def _dose_panel(rows: pd.DataFrame, chosen: float, label: str, last: bool) -> al
     growing = removed[removed["regime"] == _REGIMES["curve"]]
     halved = removed[removed["regime"] == _REGIMES["half"]]
     half = alt.Chart(halved).encode(x=x, color=signs["color"])
-    shape = alt.Shape("regime:N", title="regime").scale(
-        domain=list(_REGIMES.values()), range=["circle", "diamond"]
-    )
+    shapes = alt.Scale(domain=list(_REGIMES.values()), range=["circle", "diamond"])
+    apart = alt.Legend(padding=12)
+    shape = alt.Shape("regime:N", title="regime", scale=shapes, legend=apart)
     rule = alt.Chart(pd.DataFrame({"percent": [100 * chosen]})).mark_rule(color=vega.INK)
     layers = [
         _base_rule(base, signs),

@@ -1,4 +1,4 @@
-"""One run of the experiment, from settings to tables.
+"""One run of the experiment, from settings to assembly.
 
 Fine-tune a model on named entity recognition; rank its neurons for a concept; remove the top ones;
 train on under four conditions; measure all along. The conditions answer what one alone cannot:
@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from plasticity_utils import store, tables
+from plasticity_utils import assembly, store
 from plasticity_utils.config import CONDITIONS, RunConfig
 from plasticity_utils.dose import RemovalPlan, pick_dose, plan_at, save_table
 from plasticity_utils.errors import InputError
@@ -58,12 +58,12 @@ class Run:
 
     @cached_property
     def neurons(self) -> pd.DataFrame:
-        """Every neuron at every stage of every condition: see `tables.neuron_table`."""
+        """Every neuron at every stage of every condition: see `assembly.neuron_table`."""
         return self._table("neurons")
 
     @cached_property
     def layers(self) -> pd.DataFrame:
-        """Every layer at every stage: see `tables.layer_table`."""
+        """Every layer at every stage: see `assembly.layer_table`."""
         return self._table("layers")
 
     @cached_property
@@ -101,7 +101,7 @@ def run_experiment(config: RunConfig) -> Run:
     -------
     Run
         With its tables on disk in `config.results`. A run that was interrupted at any moment and
-        is repeated gives the same tables.
+        is repeated gives the same assembly.
     """
     folder = store.cached(
         config.results, run_name(config), _settings(config), lambda part: _make(config, part)
@@ -172,11 +172,11 @@ def _make(config: RunConfig, part: Path) -> None:
     ranking = pd.read_parquet(stages.ranking() / "ranking.parquet")
     measured = {name: _stages_of(stages, retrained[name], untrained[name]) for name in CONDITIONS}
     gone = {name: None if plan is None else plan.neurons for name, plan in plans.items()}
-    neurons = tables.neuron_table(measured, gone, config.label, config.removal.ranking)
+    neurons = assembly.neuron_table(measured, gone, config.label, config.removal.ranking)
     frames = {
-        "metrics": tables.metrics_table(measured),
+        "metrics": assembly.metrics_table(measured),
         "neurons": neurons,
-        "layers": tables.layer_table(measured, neurons, config.label),
+        "layers": assembly.layer_table(measured, neurons, config.label),
         "dose": pd.read_parquet(stages.dose() / "dose.parquet"),
         "reliance": pd.concat(
             [

@@ -63,7 +63,9 @@ def flat_ids(neurons: Iterable[Sequence[int]], d_model: int) -> Int[np.ndarray, 
     return pairs[:, 0] * d_model + pairs[:, 1]
 
 
-def layer_unit(ids: Iterable[int], d_model: int) -> Int[np.ndarray, "neuron 2"]:
+def layer_unit(
+    ids: Iterable[int] | Int[np.ndarray, " neuron"], d_model: int
+) -> Int[np.ndarray, "neuron 2"]:
     """Turn flat ids into (layer, unit) pairs; the reverse of `flat_ids`."""
     return np.stack(np.divmod(np.asarray(list(ids), dtype=np.int64), d_model), axis=1)
 

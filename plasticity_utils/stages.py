@@ -12,7 +12,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from plasticity_utils.pruning import Removal, layer_matched_draw, remove_neurons
 from plasticity_utils.saliency import RANKING_METHODS, layer_unit, rank_neurons
 from plasticity_utils.training import Schedule, fine_tune, tag_sentences, train_only_head
 
+HEAD_RATE_FACTOR = 10
 TABLES = ("metrics", "neurons", "layers")
 
 
@@ -94,7 +95,7 @@ class Stages:
             "removal": plan_settings(plan),
             "regrow": self.config.regrow and plan is not None,
             "only_head": condition == "head",
-            "schedule": asdict(self._schedule(self.config.sizes.retrain_epochs)),
+            "schedule": asdict(self._retraining(condition)),
             "snapshots": self.config.sizes.snapshots,
         }
         return self._cached(
@@ -140,6 +141,15 @@ class Stages:
     def _schedule(self, epochs: int) -> Schedule:
         batch_tokens = self.config.sizes.batch_tokens
         return Schedule(epochs, self.config.learning_rate, batch_tokens, self.config.seed)
+
+    def _retraining(self, condition: str) -> Schedule:
+        schedule = self._schedule(self.config.sizes.retrain_epochs)
+        if condition != "head":
+            return schedule
+        # Adam moves a weight by at most the sum of its rates: at the whole model's rate a linear
+        # layer by itself has not converged when the training ends, and what it could have read
+        # would pass for relearned.
+        return replace(schedule, learning_rate=HEAD_RATE_FACTOR * schedule.learning_rate)
 
     def _cached(self, stage: str, settings: dict[str, Any], make: Any) -> Path:
         return store.cached(self.config.results / "stages", stage, settings, make)

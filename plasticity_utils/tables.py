@@ -1,115 +1,30 @@
 """What a run's tables say: tidy frames in, tidy frames out.
 
-The first half puts the tables of a run together; the second answers questions from them. Every
-statement that a concept moved or came back is made beside its control: `none` for the drift that
-training alone causes, the removal-only expectation for the shift that removal alone causes.
+Every statement that a concept moved or came back is made beside its control: `none` for the drift
+that training alone causes, the removal-only expectation for the shift that removal alone causes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
 import pandas as pd
 
-from plasticity_utils.saliency import flat_ids, rank_saliency, ranking_of, removal_only_profile
-
-Measured = Mapping[str, Mapping[tuple[str, float], Mapping[str, pd.DataFrame]]]
-KEYS = ["condition", "stage", "epoch"]
+from plasticity_utils.assembly import PLACE, kept_neurons
 
 
-def metrics_table(measured: Measured) -> pd.DataFrame:
-    """F1 at every stage of every condition.
+def base_f1(metrics: pd.DataFrame) -> pd.Series:
+    """F1 of each entity type in the base model, before anything was removed.
 
     Parameters
     ----------
-    measured : mapping of condition to mapping of (stage, epoch) to the tables of `measure`
-        Stages are `base` (epoch −1), `removed` (0), `retraining` and `end`.
+    metrics : DataFrame
+        From `metrics_table`.
 
     Returns
     -------
-    DataFrame
-        condition, stage, epoch, and the columns of `entity_scores`.
+    Series
+        F1 in [0, 1] by entity.
     """
-    return _stacked(measured, "metrics")
-
-
-def neuron_table(
-    measured: Measured, removed: Mapping[str, np.ndarray | None], label: str, method: str
-) -> pd.DataFrame:
-    """Every neuron at every stage.
-
-    Parameters
-    ----------
-    measured : mapping
-        As for `metrics_table`.
-    removed : mapping of condition to int array [n_removed, 2], or None
-    label : str
-        Entity type of the concept.
-    method : {"selectivity", "probeless"}
-        Which score ranks the neurons.
-
-    Returns
-    -------
-    DataFrame
-        condition, stage, epoch, layer, unit, removed, gain, probeless, selectivity, effect (of the
-        concept), rank (0 = best), saliency (rank saliency in [0, 1]), `selectivity_*` of every
-        entity type, words, words_low.
-    """
-    table = _stacked(measured, "neurons")
-    table["removed"] = False
-    for condition, neurons in removed.items():
-        if neurons is not None:
-            d_model = int(table["unit"].max()) + 1
-            ids = table["layer"] * d_model + table["unit"]
-            after = (table["condition"] == condition) & (table["stage"] != "base")
-            table.loc[after, "removed"] = ids[after].isin(flat_ids(neurons, d_model))
-    if "gain" not in table:
-        table["gain"] = np.nan
-    table["gain"] = table["gain"].fillna(1 - table["removed"].astype(float))
-    for score in ("probeless", "selectivity", "effect"):
-        table[score] = table[f"{score}_{label}"]
-    by = table["probeless"] if method == "probeless" else table["selectivity"].abs()
-    grouped = by.groupby([table[key] for key in KEYS], sort=False)
-    table["rank"] = grouped.transform(_ranks).astype(int)
-    table["saliency"] = grouped.transform(_saliency)
-    kept = [name for name in table if name.startswith("selectivity_")]
-    return table[
-        [*KEYS, "layer", "unit", "removed", "gain", "probeless", "selectivity", "effect", "rank",
-         "saliency", *kept, "words", "words_low"]
-    ]  # fmt: skip
-
-
-def layer_table(measured: Measured, neurons: pd.DataFrame, label: str) -> pd.DataFrame:
-    """Every layer at every stage, for every entity type.
-
-    Parameters
-    ----------
-    measured : mapping
-        As for `metrics_table`.
-    neurons : DataFrame
-        From `neuron_table`.
-    label : str
-        Entity type of the concept.
-
-    Returns
-    -------
-    DataFrame
-        condition, stage, epoch, layer, entity; n_kept and n_removed (neurons); selectivity (mean
-        |σ| of kept neurons); share (of the total |σ| of kept neurons, in [0, 1]); probe_precision,
-        probe_recall, probe_f1; for the concept also saliency (mean rank saliency of all neurons)
-        and removal_only (what removal alone would make of it).
-    """
-    rows = [
-        _layers(group, label).assign(**dict(zip(KEYS, key, strict=True)))
-        for key, group in neurons.groupby(KEYS, sort=False)
-    ]
-    table = pd.concat(rows, ignore_index=True).merge(
-        _removal_only(neurons), on=["condition", "layer"], how="left"
-    )
-    table.loc[table["entity"] != label, ["saliency", "removal_only"]] = np.nan
-    probes = _stacked(measured, "layers").rename(columns={"n": "n_words"})
-    return table.merge(probes, on=[*KEYS, "layer", "entity"])
+    return metrics[metrics["stage"] == "base"].groupby("entity", sort=False)["f1"].first()
 
 
 def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
@@ -133,9 +48,8 @@ def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
     table = f1[["base", "removed", "end"]].reset_index()
     lost = table["base"] - table["removed"]
     table["recovery"] = (table["end"] - table["removed"]) / lost.where(lost > 0)
-    head = table.loc[table["condition"] == "head", "end"]
-    own = table["condition"] == "concept"
-    table["beyond_head"] = (table["end"] - float(head.iloc[0])).where(own) if len(head) else np.nan
+    beyond = table["end"] - f1.loc["head", "end"]
+    table["beyond_head"] = beyond.where(table["condition"] == "concept")
     table["epochs_to_95"] = [_epochs_to(rows, name, 0.95) for name in table["condition"]]
     return table
 
@@ -196,22 +110,24 @@ def kept_gain(neurons: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        condition, entity, layer, gain (mean rise of |σ|), standard_error, n (neurons).
+        condition, entity, layer, gain (mean rise of |σ|), gain_low, gain_high (95 % over neurons:
+        ± 1.96 standard errors), n (neurons).
     """
     sigma = [name for name in neurons if name.startswith("selectivity_")]
-    place = ["layer", "unit"]
-    gone = neurons.groupby(place)["removed"].any()
-    kept = neurons.set_index(place)[~gone.reindex(neurons.set_index(place).index)]
+    placed = neurons.set_index(PLACE)
+    kept = placed[placed.index.isin(kept_neurons(neurons))]
     base = kept[kept["stage"] == "base"].set_index("condition", append=True)[sigma].abs()
     end = kept[kept["stage"] == "end"].set_index("condition", append=True)[sigma].abs()
     rise = (end - base).rename(columns=lambda name: name.removeprefix("selectivity_"))
     rise = rise.rename_axis(columns="entity").stack().rename("gain").reset_index()
     grouped = rise.groupby(["condition", "entity", "layer"], sort=False)["gain"]
-    return grouped.agg(gain="mean", standard_error="sem", n="size").reset_index()
+    table = grouped.agg(gain="mean", error="sem", n="size").reset_index()
+    margin = 1.96 * table.pop("error")
+    return table.assign(gain_low=table["gain"] - margin, gain_high=table["gain"] + margin)
 
 
 def turnover(neurons: pd.DataFrame, share: float) -> pd.DataFrame:
-    """How many of the top kept neurons are the same before and after retraining.
+    """How many of the top neurons are the same before and after, over those kept everywhere.
 
     Parameters
     ----------
@@ -225,12 +141,11 @@ def turnover(neurons: pd.DataFrame, share: float) -> pd.DataFrame:
     DataFrame
         condition, n_kept, n_top, jaccard, jaccard_by_chance, spearman (of |σ|, base and end).
     """
-    rows = []
+    rows, kept = [], kept_neurons(neurons)
     for condition, group in neurons.groupby("condition", sort=False):
-        place = group.set_index(["layer", "unit"])
-        kept = ~place.loc[place["stage"] == "end", "removed"]
+        placed = group.set_index(PLACE)
         base, end = (
-            place.loc[place["stage"] == stage, "selectivity"].abs()[kept]
+            placed.loc[placed["stage"] == stage, "selectivity"].abs().loc[kept]
             for stage in ("base", "end")
         )
         n_top = max(1, round(share * len(base)))
@@ -328,65 +243,6 @@ def removed_neurons(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
     return _shown(wide.loc[order], "effect_end", "gain")
 
 
-def _stacked(measured: Measured, name: str) -> pd.DataFrame:
-    parts = [
-        found[name].assign(condition=condition, stage=stage, epoch=epoch)
-        for condition, stages in measured.items()
-        for (stage, epoch), found in stages.items()
-    ]
-    table = pd.concat(parts, ignore_index=True)
-    return table[[*KEYS, *(column for column in table if column not in KEYS)]]
-
-
-def _ranks(scores: pd.Series) -> np.ndarray:
-    return ranking_of(scores.to_numpy(dtype=np.float64), "").ranks
-
-
-def _saliency(scores: pd.Series) -> np.ndarray:
-    return rank_saliency(ranking_of(scores.to_numpy(dtype=np.float64), "").order)
-
-
-def _layers(neurons: pd.DataFrame, label: str) -> pd.DataFrame:
-    """Describe the layers of one stage of one condition, for every entity type."""
-    kept = neurons[~neurons["removed"]]
-    counts = neurons.groupby("layer")["removed"].agg(n_removed="sum", n="size")
-    saliency = neurons.groupby("layer")["saliency"].mean()
-    parts = []
-    for column in (name for name in neurons if name.startswith("selectivity_")):
-        size = kept[column].abs().groupby(kept["layer"])
-        parts.append(
-            pd.DataFrame(
-                {
-                    "entity": column.removeprefix("selectivity_"),
-                    "n_kept": counts["n"] - counts["n_removed"],
-                    "n_removed": counts["n_removed"],
-                    "selectivity": size.mean(),
-                    "share": size.sum() / kept[column].abs().sum(),
-                    "saliency": saliency,
-                }
-            ).reset_index()
-        )
-    return pd.concat(parts, ignore_index=True)
-
-
-def _removal_only(neurons: pd.DataFrame) -> pd.DataFrame:
-    """Layer profile that removal alone would make of each condition's base ranking."""
-    d_model, n_layers = int(neurons["unit"].max()) + 1, int(neurons["layer"].max()) + 1
-    rows = []
-    for condition, group in neurons.groupby("condition", sort=False):
-        base = group[group["stage"] == "base"].sort_values("rank")
-        order = flat_ids(base[["layer", "unit"]].to_numpy(), d_model)
-        gone = group[(group["stage"] == "end") & group["removed"]]
-        removed = flat_ids(gone[["layer", "unit"]].to_numpy(), d_model)
-        profile = removal_only_profile(order, removed.tolist(), n_layers)
-        rows.append(
-            pd.DataFrame(
-                {"condition": condition, "layer": range(n_layers), "removal_only": profile}
-            )
-        )
-    return pd.concat(rows, ignore_index=True)
-
-
 def _epochs_to(rows: pd.DataFrame, condition: str, share: float) -> float:
     own = rows[rows["condition"] == condition].set_index("epoch")["f1"].sort_index()
     base, removed = own.loc[-1.0], own.loc[0.0]
@@ -400,7 +256,7 @@ def _centroid(group: pd.DataFrame, column: str) -> float:
 
 def _through_stages(neurons: pd.DataFrame, condition: str) -> pd.DataFrame:
     """One row a neuron, with its σ, effect and words at base, removed and end side by side."""
-    own = neurons[neurons["condition"] == condition].set_index(["layer", "unit"])
+    own = neurons[neurons["condition"] == condition].set_index(PLACE)
     stages = {name: own[own["stage"] == name] for name in ("base", "removed", "end")}
     wide = stages["end"][["removed", "gain"]].copy()
     for name, stage in stages.items():

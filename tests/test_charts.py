@@ -316,7 +316,7 @@ def test_dose_response_marks_the_chosen_dose_and_both_regimes():
     half = [row for row in drawn_rows(spec) if row.get("regime") == "half"]
     assert {(row["percent"], row["condition"]) for row in half} == {(50, "concept"), (50, "random")}
     assert "5 %" in spec["title"]["subtitle"][0]
-    assert "10 layer-matched draws" in spec["title"]["subtitle"][1]
+    assert "range of 10 draws" in spec["title"]["subtitle"][1]
 
 
 def test_dose_response_draws_no_point_at_a_dose_of_zero():

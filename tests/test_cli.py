@@ -1,0 +1,113 @@
+import subprocess
+import sys
+import time
+
+import pytest
+
+from plasticity_utils import __main__ as cli
+from plasticity_utils.config import RunConfig
+
+
+@pytest.fixture
+def never(monkeypatch):
+    """No command under test may begin a run."""
+
+    def fail(config):
+        pytest.fail(f"a run began: {config}")
+
+    monkeypatch.setattr(cli, "run_experiment", fail)
+
+
+@pytest.mark.usefixtures("never")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--concept", "cheeses"],
+            "unknown concept 'cheeses'; allowed: locations, persons, organisations, miscellaneous",
+        ),
+        (["--scale", "huge"], "unknown scale 'huge'; allowed: smoke, quick, full"),
+        (["--regime", "gentle"], "unknown regime 'gentle'; allowed: surgical, half"),
+        (["--seed", "-1"], "seed must be a whole number of at least 0, not -1"),
+        (["--model", "/no/such"], "there is no model folder '/no/such'; allowed: minilm, smollm2"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys):
+    started = time.monotonic()
+    assert cli.main(["run", *arguments]) == 2
+    assert time.monotonic() - started < 5
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"plasticity: {message}")
+    assert err.count("\n") == 1
+
+
+def test_the_command_itself_ends_in_seconds_without_a_traceback():
+    command = [sys.executable, "-m", "plasticity_utils", "run", "--concept", "cheeses"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "plasticity: unknown concept 'cheeses'; "
+        "allowed: locations, persons, organisations, miscellaneous\n"
+    )
+
+
+def test_an_interrupted_run_says_that_it_resumes(monkeypatch, capsys):
+    def interrupt(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run_experiment", interrupt)
+    assert cli.main(["run"]) == 130
+    assert capsys.readouterr().err == "plasticity: interrupted; the same command resumes\n"
+
+
+def test_options_become_the_settings_of_the_run(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(cli, "run_experiment", seen.append)
+    assert cli.main(["run"]) == 0
+    arguments = [
+        "--concept",
+        "persons",
+        "--scale",
+        "smoke",
+        "--regime",
+        "half",
+        "--seed",
+        "7",
+        "--results-dir",
+    ]
+    assert cli.main(["run", *arguments, str(tmp_path)]) == 0
+    assert seen == [
+        RunConfig(),
+        RunConfig(
+            concept="persons", scale="smoke", regime="half", seed=7, results_dir=str(tmp_path)
+        ),
+    ]
+
+
+def test_concepts_are_listed_with_their_counts(capsys):
+    assert cli.main(["concepts"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert len(rows) == 12
+    counts = {(concept, label, split): int(n) for concept, label, split, n, _ in rows}
+    assert counts["locations", "LOC", "train"] == 8297
+    assert counts["persons", "PER", "validation"] == 3149
+    assert counts["miscellaneous", "MISC", "test"] == 918
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--concpet", "x"]])
+def test_an_unknown_command_or_option_is_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert "usage: plasticity" in capsys.readouterr().err
+
+
+def test_help_lists_what_is_allowed(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", "--help"])
+    assert ended.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for allowed in ("locations, persons, organisations, miscellaneous", "smoke, quick, full"):
+        assert allowed in text

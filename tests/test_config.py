@@ -1,0 +1,161 @@
+import dataclasses
+import math
+import types
+
+import pytest
+
+from plasticity_utils.config import LARGE_DOSES, REGIMES, SCALES, SURGICAL_DOSES, RunConfig
+from plasticity_utils.errors import InputError
+
+
+def checked(**values):
+    """Settings whose kinds no type checker has looked at first, as outside of tests."""
+    config = object.__new__(RunConfig)
+    for field in dataclasses.fields(RunConfig):
+        object.__setattr__(config, field.name, values.get(field.name, field.default))
+    config.__post_init__()
+    return config
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            {"concept": "cheeses"},
+            "unknown concept 'cheeses'; allowed: locations, persons, organisations, miscellaneous",
+        ),
+        ({"concept": "LOC"}, "unknown concept 'LOC'; allowed: locations"),
+        ({"scale": "huge"}, "unknown scale 'huge'; allowed: smoke, quick, full"),
+        ({"regime": "gentle"}, "unknown regime 'gentle'; allowed: surgical, half"),
+        ({"ranking": "magic"}, "unknown ranking 'magic'; allowed: probeless, selectivity, probe"),
+        ({"rest": "median"}, "unknown rest 'median'; allowed: mean, zero"),
+        ({"positions": "some"}, "unknown positions 'some'; allowed: words, all"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
+        ({"dose": 0.0}, "dose must be a fraction between 0 and 1, not 0.0"),
+        ({"dose": 1.0}, "dose must be a fraction between 0 and 1, not 1.0"),
+        ({"dose": 5.0}, "dose must be a fraction between 0 and 1, not 5.0"),
+        ({"dose": -0.1}, "dose must be a fraction between 0 and 1, not -0.1"),
+        ({"dose": math.nan}, "dose must be a fraction between 0 and 1, not nan"),
+        ({"concpet": "locations"}, "unknown parameter 'concpet'; allowed: concept, model, scale"),
+        ({"model": "no-such-model"}, "'no-such-model'.* allowed: minilm, smollm2, a local folder"),
+        ({"model": "/no/such/folder"}, "no model folder '/no/such/folder'; allowed: minilm"),
+        ({"model": ""}, "no model folder ''; allowed: minilm"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named_with_what_is(parameters, message):
+    with pytest.raises(InputError, match=message) as error:
+        RunConfig.from_parameters(parameters)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"seed": 1.0}, "seed must be a whole number of at least 0, not 1.0"),
+        ({"seed": True}, "seed must be a whole number of at least 0, not True"),
+        ({"seed": "0"}, "seed must be a whole number of at least 0, not '0'"),
+        ({"dose": 0}, "dose must be a fraction between 0 and 1, not 0"),
+        ({"dose": True}, "dose must be a fraction between 0 and 1, not True"),
+        ({"dose": "half"}, "dose must be a fraction between 0 and 1, not 'half'"),
+        ({"regrow": 1}, "regrow must be True or False, not 1"),
+        ({"concept": 5}, "concept.* 5"),
+        ({"scale": 5}, "scale.* 5"),
+        ({"regime": 5}, "regime.* 5"),
+        ({"model": 5}, "model.* 5"),
+        ({"results_dir": 5}, "results_dir.* 5"),
+        ({"concept": ["locations"]}, r"concept.* \['locations'\]"),
+        ({"model": ["minilm"]}, r"model.* \['minilm'\]"),
+        ({"scale": ["quick"]}, r"scale.* \['quick'\]"),
+    ],
+)
+def test_a_value_of_another_kind_is_named_too(parameters, message):
+    with pytest.raises(InputError, match=message):
+        checked(**parameters)
+
+
+def test_a_model_folder_without_weights_is_refused_at_once(tiny_folder):
+    assert RunConfig(model=str(tiny_folder)).model == str(tiny_folder)
+    (tiny_folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"tiny' has no weights: no model\.safetensors"):
+        RunConfig(model=str(tiny_folder))
+
+
+def test_the_defaults_are_those_of_the_method():
+    config = RunConfig()
+    assert (config.concept, config.model, config.scale, config.seed) == (
+        "locations", "minilm", "quick", 0,
+    )  # fmt: skip
+    assert config.regime == "surgical"
+    assert not config.regrow
+    assert config.label == "LOC"
+    assert (
+        tuple(percent / 100 for percent in (0.1, 0.25, 0.5, 0.75, 1, 2, 3, 4, 5, 7.5, 10, 15))
+        == SURGICAL_DOSES
+    )
+    assert max(LARGE_DOSES) == 0.5
+
+
+def test_the_regimes_are_those_of_the_method():
+    surgical, half = RunConfig().removal, RunConfig(regime="half").removal
+    assert (surgical.ranking, surgical.rest, surgical.positions, surgical.dose) == (
+        "selectivity", "mean", "words", None,
+    )  # fmt: skip
+    assert (half.ranking, half.rest, half.positions, half.dose) == ("probeless", "zero", "all", 0.5)
+
+
+def test_what_is_given_overrides_the_regime():
+    removal = RunConfig(ranking="iou", rest="zero", positions="all", dose=0.25).removal
+    assert (removal.ranking, removal.rest, removal.positions, removal.dose) == (
+        "iou", "zero", "all", 0.25,
+    )  # fmt: skip
+    assert REGIMES["surgical"].ranking == "selectivity"
+
+
+def test_scales_hold_what_the_method_asks():
+    assert SCALES["smoke"].train == 200
+    assert SCALES["quick"].train <= 2500
+    full = SCALES["full"]
+    assert full.train is full.ranking is full.measuring is full.dose is full.scoring is None
+    assert full.draws >= 10
+    assert SCALES["quick"].draws >= 10
+    assert full.snapshots == (0, 0.125, 0.25, 0.5, 1, 2, 4)
+    for scale in SCALES.values():
+        assert scale.snapshots[0] == 0
+        assert scale.snapshots[-1] == scale.retrain_epochs
+        assert list(scale.snapshots) == sorted(set(scale.snapshots))
+
+
+def test_results_are_kept_where_one_says(tmp_path):
+    assert RunConfig(results_dir=str(tmp_path)).results == tmp_path
+    assert RunConfig().results.name == "runs"
+    assert (RunConfig().results.parent / "plasticity_utils").is_dir()
+
+
+# Notebooks
+
+
+def test_a_notebooks_parameters_are_its_plain_values():
+    namespace = {
+        "concept": "persons",
+        "seed": 3,
+        "scale": "smoke",
+        "results_dir": "",
+        "dose": None,
+        # What else a notebook holds by then.
+        "math": math,
+        "RunConfig": RunConfig,
+        "print_all": lambda: None,
+        "In": ["concept = 'persons'"],
+        "Out": {},
+        "_i1": "concept = 'persons'",
+        "__name__": "__main__",
+        "pu": types.ModuleType("pu"),
+    }
+    config = RunConfig.from_notebook(namespace)
+    assert config == RunConfig(concept="persons", seed=3, scale="smoke")
+
+
+@pytest.mark.parametrize("value", ["locations", 3, 0.5, True, None])
+def test_a_notebooks_unknown_plain_value_is_an_error(value):
+    with pytest.raises(InputError, match="unknown parameter 'concpet'; allowed: concept, model"):
+        RunConfig.from_notebook({"concept": "locations", "concpet": value})
