@@ -225,7 +225,7 @@ class Stages:
 
         with removed(model, plan, self.config.regrow) as removal:
             fine_tune(
-                model, train, self._schedule(self.config.sizes.retrain_epochs),
+                model, train, self._retraining(condition),
                 part / "checkpoints", self.config.sizes.snapshots[1:], take_snapshot,
                 removal.parameters() if removal else (),
             )  # fmt: skip
