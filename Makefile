@@ -20,7 +20,7 @@ export MALLOC_MMAP_THRESHOLD_ ?= 1000000000
 export MALLOC_TRIM_THRESHOLD_ ?= 1000000000
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: help install run test book lab check clean
+.PHONY: help install run test book notebooks lab check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -41,6 +41,9 @@ book: $(STAMP)  ## build the book from the committed notebooks, warnings as erro
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo 'book: _build/html/index.html'
 
+notebooks: $(STAMP)  ## execute the committed notebooks again, in place
+	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=7200 --ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
@@ -54,7 +57,8 @@ clean:  ## remove what was built; runs/ and .venv stay
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache *.egg-info
 
 # A half-installed environment cannot be told from a whole one, so it is made anew.
-$(STAMP): $(REQUIREMENTS)
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make PYTHON=...'; exit 1; }
 	@if [ -e $(VENV)/installing ] || ! $(BIN)/python -c 'import pip' 2>/dev/null; then rm -rf $(VENV); fi
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@rm -f $(VENV)/installed-*; touch $(VENV)/installing

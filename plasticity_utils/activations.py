@@ -80,9 +80,10 @@ def _fill(
     is_word = token_word >= 0
     hidden = model(**inputs(model, batch), output_hidden_states=True).hidden_states
     states = torch.cat([h.flatten(0, 1)[is_word.to(h.device)] for h in hidden], dim=1).float().cpu()
-    sums = torch.zeros(int(n_words.sum()), states.shape[1]).index_add_(
-        0, token_word[is_word], states
-    )
+    # In float64, where the mean of equal values is exactly that value: a removed neuron must not
+    # vary from word to word by a rounding error, which selectivity would take for an answer.
+    sums = torch.zeros(int(n_words.sum()), states.shape[1], dtype=torch.float64)
+    sums.index_add_(0, token_word[is_word], states.double())
     means = sums / torch.bincount(token_word[is_word])[:, None]
     rows = np.concatenate(
         [np.arange(start, start + n) for start, n in zip(first_row, n_words.tolist(), strict=True)]

@@ -25,7 +25,7 @@ from plasticity_utils.corpus import CONCEPTS, Corpus, concept_words, halves, loa
 from plasticity_utils.evaluation import entity_scores
 from plasticity_utils.models import width
 from plasticity_utils.progress import bar
-from plasticity_utils.saliency import effect_sizes, layer_unit, probeless, selectivity
+from plasticity_utils.saliency import deviations, effect_sizes, layer_unit, probeless, selectivity
 from plasticity_utils.training import TaggedSentences, predict_tags
 from plasticity_utils.words import highest_activating_words
 
@@ -192,9 +192,10 @@ def measure(
     """
     metrics = score(model, scoring)
     X = word_activations(model, tokenizer, sentences.measuring.sentences)
-    deviation = X.std(axis=0, dtype=np.float64) if base_deviation is None else base_deviation
-    neurons = measure_neurons(X, sentences.measuring, deviation, width(model))
-    neurons["deviation"] = X.std(axis=0, dtype=np.float64).astype(np.float32)
+    own_deviation = deviations(X)
+    reference = own_deviation if base_deviation is None else base_deviation
+    neurons = measure_neurons(X, sentences.measuring, reference, width(model))
+    neurons["deviation"] = own_deviation.astype(np.float32)
     X_fit = word_activations(model, tokenizer, sentences.ranking.sentences)
     layers = probe_layers(X_fit, sentences.ranking, X, sentences.measuring, width(model))
     return {"metrics": metrics, "neurons": neurons, "layers": layers}

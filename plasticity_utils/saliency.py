@@ -182,6 +182,20 @@ def effect_sizes(
     return np.divide(difference, base_deviation, out=np.zeros_like(difference), where=varies)
 
 
+def deviations(X: Float[np.ndarray, "word neuron"]) -> Float[np.ndarray, " neuron"]:
+    """Standard deviation of each neuron over words, in the units of its activation.
+
+    Parameters
+    ----------
+    X : float array, [n_words, n_neurons]
+        Usually from `word_activations`.
+    """
+    # In blocks: numpy would copy the whole of X into float64.
+    starts = range(0, X.shape[1], NEURONS_AT_ONCE)
+    blocks = [X[:, i : i + NEURONS_AT_ONCE].std(axis=0, dtype=np.float64) for i in starts]
+    return np.concatenate(blocks)
+
+
 def rank_saliency(order: Int[np.ndarray, " neuron"]) -> Float[np.ndarray, " neuron"]:
     """Return 1 − rank/(N − 1) of each flat id, in [0, 1].
 

@@ -1,0 +1,61 @@
+"""The notebooks hold prose and calls, are in sync with their text, and show what they computed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from plasticity_utils.config import RunConfig
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+LOGIC = re.compile(r"^\s*(def |class |for |while |import sys|sys\.path|[!%]\s*pip)", re.MULTILINE)
+PAGE_COLUMNS = 76
+
+pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code_cells(path):
+    notebook = nbformat.read(path, as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_text_and_notebook_are_in_sync(path):
+    command = [sys.executable, "-m", "jupytext", "--test-strict", "--to", "py:percent", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    text = subprocess.run(
+        [sys.executable, "-m", "jupytext", "--to", "py:percent", "--output", "-", str(path)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert without_header(text) == without_header(path.with_suffix(".py").read_text())
+
+
+def without_header(text):
+    return text.split("# ---\n")[-1].strip()
+
+
+def test_cells_hold_no_logic_and_fit_the_page(path):
+    for cell in code_cells(path):
+        assert not LOGIC.search(cell.source), cell.source
+        assert max(map(len, cell.source.splitlines()), default=0) <= PAGE_COLUMNS, cell.source
+
+
+def test_parameters_are_the_ones_others_script_against(path):
+    tagged = [c for c in code_cells(path) if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    values: dict = {}
+    exec(tagged[0].source, {}, values)
+    assert set(values) == {"concept", "model", "scale", "seed", "regime", "results_dir"}
+    assert RunConfig.from_notebook(values).concept == values["concept"]
+
+
+def test_stored_outputs_are_complete_and_clean(path):
+    outputs = [output for cell in code_cells(path) for output in cell.outputs]
+    charts = [o for o in outputs if any("vegalite" in mime for mime in o.get("data", {}))]
+    assert len(charts) >= 6
+    assert not [o for o in outputs if o.output_type in ("error", "stream")]
+    assert not [o for o in outputs if "application/vnd.jupyter.widget-view+json" in o.get("data", {})]

@@ -1,0 +1,347 @@
+"""Tables on small made-up frames whose answers can be worked out by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from plasticity_utils import tables
+from plasticity_utils.assembly import layer_table, metrics_table, neuron_table
+from plasticity_utils.dose import pick_dose, specificity
+from plasticity_utils.saliency import removal_only_profile
+
+LOC = "LOC"
+PLACES = [(layer, unit) for layer in range(2) for unit in range(3)]
+BASE, GONE, END = ("base", -1.0), ("removed", 0.0), ("end", 1.0)
+
+
+def described(loc, per, effect=1.0, suffix=""):
+    """What `measure_neurons` gives for six neurons with these selectivities."""
+    table = pd.DataFrame(PLACES, columns=["layer", "unit"])
+    table["selectivity_LOC"] = np.array(loc, dtype=np.float32)
+    table["selectivity_PER"] = np.array(per, dtype=np.float32)
+    for entity in ("LOC", "PER"):
+        table[f"probeless_{entity}"] = table[f"selectivity_{entity}"].abs() * 10
+        table[f"effect_{entity}"] = table[f"selectivity_{entity}"] * effect
+    table["words"] = [f"high {i}{suffix}" for i in range(6)]
+    table["words_low"] = [f"low {i}{suffix}" for i in range(6)]
+    return table
+
+
+def probes():
+    rows = [(layer, entity, 0.5, 0.5, 0.5, 9) for layer in range(2) for entity in ("LOC", "PER")]
+    names = ["layer", "entity", "probe_precision", "probe_recall", "probe_f1", "n"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def scores(f1):
+    table = pd.DataFrame({"entity": ["LOC", "overall"], "precision": f1, "recall": f1, "f1": f1})
+    return table.assign(f1_low=f1 - 0.1, f1_high=f1 + 0.1, n=20)
+
+
+def snapshot(neurons, f1=0.5):
+    return {"neurons": neurons, "layers": probes(), "metrics": scores(f1)}
+
+
+BASE_LOC, BASE_PER = [0.9, -0.8, 0.1, 0.2, 0.3, -0.4], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def made_up_measured():
+    """Neurons (0, 0) and (0, 1) are removed in `concept`, (0, 2) and (1, 0) in `random`."""
+    base = snapshot(described(BASE_LOC, BASE_PER), 0.9)
+    cut = described([0, 0, 0.1, 0.2, 0.3, -0.4], [0, 0, 0.2, 0.3, 0.4, 0.5])
+    cut_end = described([0, 0, 0.3, 0.2, 0.9, -0.6], [0, 0, 0.2, 0.3, 0.4, 0.3], suffix=" end")
+    other = described([0.9, -0.8, 0, 0, 0.3, -0.4], [0, 0.1, 0, 0, 0.4, 0.5])
+    kept_end = described([0.9, -0.8, 0.1, 0.2, 0.4, -0.4], BASE_PER)
+    measured = {
+        "concept": {BASE: base, GONE: snapshot(cut, 0.1), END: snapshot(cut_end, 0.86)},
+        "random": {BASE: base, GONE: snapshot(other, 0.8), END: snapshot(other, 0.9)},
+        "none": {BASE: base, GONE: base, END: snapshot(kept_end, 0.92)},
+        "head": {BASE: base, GONE: snapshot(cut, 0.1), END: snapshot(cut, 0.7)},
+    }
+    concept, random = np.array([(0, 0), (0, 1)]), np.array([(0, 2), (1, 0)])
+    return measured, {"concept": concept, "random": random, "none": None, "head": concept}
+
+
+@pytest.fixture
+def neurons():
+    measured, removed = made_up_measured()
+    return neuron_table(measured, removed, LOC, "selectivity")
+
+
+@pytest.fixture
+def layers(neurons):
+    return layer_table(made_up_measured()[0], neurons, LOC)
+
+
+def at(table, **values):
+    for name, value in values.items():
+        table = table[table[name] == value]
+    return table
+
+
+# Put together
+
+
+def test_metrics_are_stacked_with_their_stage():
+    table = metrics_table(made_up_measured()[0])
+    assert list(table)[:6] == ["condition", "stage", "epoch", "entity", "precision", "recall"]
+    assert len(table) == 4 * 3 * 2
+    (f1,) = at(table, condition="concept", stage="end", entity="LOC")["f1"]
+    assert f1 == 0.86
+
+
+def test_neurons_have_gain_rank_and_saliency_of_their_stage(neurons):
+    base = at(neurons, condition="concept", stage="base")
+    assert not base["removed"].any()
+    assert (base["gain"] == 1).all()
+    # |σ| 0.9 0.8 0.1 0.2 0.3 0.4
+    assert base["rank"].tolist() == [0, 1, 5, 4, 3, 2]
+    assert base["saliency"].tolist() == pytest.approx([1, 0.8, 0, 0.2, 0.4, 0.6])
+    end = at(neurons, condition="concept", stage="end")
+    assert end["removed"].tolist() == [True, True, False, False, False, False]
+    assert end["gain"].tolist() == [0, 0, 1, 1, 1, 1]
+    # |σ| 0 0 0.3 0.2 0.9 0.6; ties go to the lower id.
+    assert end["rank"].tolist() == [4, 5, 2, 3, 0, 1]
+    assert end["selectivity"].tolist() == pytest.approx([0, 0, 0.3, 0.2, 0.9, -0.6])
+    assert not at(neurons, condition="none")["removed"].any()
+
+
+def test_a_gain_that_was_measured_is_kept():
+    measured, removed = made_up_measured()
+    end = measured["concept"][END]["neurons"]
+    measured["concept"][END]["neurons"] = end.assign(gain=[0.3, 0, 1, 1, 1, 1])
+    table = neuron_table(measured, removed, LOC, "selectivity")
+    own = at(table, condition="concept", stage="end")
+    assert own["gain"].tolist() == [0.3, 0, 1, 1, 1, 1]
+    assert own["removed"].tolist() == [True, True, False, False, False, False]
+
+
+def test_probeless_ranks_where_it_is_the_method():
+    measured, removed = made_up_measured()
+    for stages in measured.values():
+        for tables_of in stages.values():
+            tables_of["neurons"]["probeless_LOC"] = np.arange(6.0)
+    table = neuron_table(measured, removed, LOC, "probeless")
+    assert at(table, condition="none", stage="base")["rank"].tolist() == [5, 4, 3, 2, 1, 0]
+
+
+def test_layers_average_the_same_kept_neurons_at_every_stage(layers):
+    # Kept everywhere: (1, 1) and (1, 2); of layer 0 nothing is.
+    own = at(layers, condition="concept", entity="LOC", layer=1)
+    assert own["n_kept"].tolist() == [2, 2, 2]
+    assert own["selectivity"].tolist() == pytest.approx([0.35, 0.35, 0.75])
+    assert own["share"].tolist() == pytest.approx([1, 1, 1])
+    assert at(layers, condition="concept", entity="LOC", layer=0)["n_kept"].tolist() == [0, 0, 0]
+    removed = at(layers, condition="concept", entity="LOC").set_index(["stage", "layer"])
+    assert removed.loc[[("base", 0), ("end", 0), ("end", 1)], "n_removed"].tolist() == [0, 2, 0]
+
+
+def test_layers_hold_the_removal_only_profile_of_the_concept_alone(layers):
+    own = at(layers, condition="concept", entity="LOC", stage="end")
+    order = np.array([0, 1, 5, 4, 3, 2])
+    assert own["removal_only"].tolist() == pytest.approx(
+        removal_only_profile(order, [0, 1], 2).tolist()
+    )
+    # Worked out: order 5 4 3 2 | 0 1.
+    assert own["removal_only"].tolist() == pytest.approx([(0.4 + 0.2 + 0) / 3, (1 + 0.8 + 0.6) / 3])
+    assert own["saliency"].tolist() == pytest.approx([(0.2 + 0 + 0.6) / 3, (0.4 + 1 + 0.8) / 3])
+    assert at(layers, entity="PER")[["saliency", "removal_only"]].isna().all(axis=None)
+    none = at(layers, condition="none", entity="LOC", stage="base")
+    assert none["removal_only"].tolist() == pytest.approx(none["saliency"].tolist())
+
+
+# Answers
+
+
+def test_recovery():
+    metrics = metrics_table(made_up_measured()[0])
+    table = tables.recovery(metrics, "LOC").set_index("condition")
+    assert table.loc["concept", ["base", "removed", "end"]].tolist() == [0.9, 0.1, 0.86]
+    assert table.loc["concept", "recovery"] == pytest.approx(0.76 / 0.8)
+    assert table.loc["head", "recovery"] == pytest.approx(0.75)
+    assert table.loc["concept", "beyond_head"] == pytest.approx(0.16)
+    assert table.loc[["random", "none", "head"], "beyond_head"].isna().all()
+    # Nothing was lost, so there is nothing to recover.
+    assert math.isnan(table.loc["none", "recovery"])
+
+
+@pytest.mark.parametrize(
+    ("f1", "epochs"), [((0.1, 0.5, 0.86, 0.9), 0.5), ((0.1, 0.5, 0.6, 0.7), math.nan)]
+)
+def test_epochs_to_95_percent_of_the_loss(f1, epochs):
+    places = [("removed", 0.0), ("retraining", 0.25), ("retraining", 0.5), ("end", 1.0)]
+    stages = {place: {"metrics": scores(value)} for place, value in zip(places, f1, strict=True)}
+    stages = {BASE: {"metrics": scores(0.9)}, **stages}
+    metrics = metrics_table({"concept": stages, "head": stages})
+    table = tables.recovery(metrics, "LOC").set_index("condition")
+    assert table.loc["concept", "epochs_to_95"] == pytest.approx(epochs, nan_ok=True)
+
+
+def test_kept_gain(neurons):
+    table = tables.kept_gain(neurons).set_index(["condition", "entity", "layer"])
+    assert (table["n"] == 2).all()
+    assert table.loc[("concept", "LOC", 1), "gain"] == pytest.approx((0.6 + 0.2) / 2)
+    assert table.loc[("concept", "PER", 1), "gain"] == pytest.approx((0 - 0.2) / 2)
+    assert table.loc[("none", "LOC", 1), "gain"] == pytest.approx(0.05)
+    assert table.loc[("random", "LOC", 1), "gain"] == pytest.approx(0)
+    # Two values 0.6 and 0.2: standard error 0.2.
+    row = table.loc[("concept", "LOC", 1)]
+    assert row["gain_high"] - row["gain"] == pytest.approx(1.96 * 0.2, rel=1e-4)
+
+
+def test_turnover(neurons):
+    table = tables.turnover(neurons, 0.5).set_index("condition")
+    assert (table["n_kept"] == 2).all()
+    assert (table["n_top"] == 1).all()
+    # Base (1, 1) 0.3 < (1, 2) 0.4; end of `concept` 0.9 > 0.6: the other one leads.
+    assert table.loc["concept", ["jaccard", "spearman"]].tolist() == pytest.approx([0, -1])
+    assert table.loc["random", ["jaccard", "spearman"]].tolist() == pytest.approx([1, 1])
+    # One of two by chance: expected overlap ½, so Jaccard ½ / 1½.
+    assert table.loc["concept", "jaccard_by_chance"] == pytest.approx(1 / 3)
+
+
+def test_redistribution():
+    measured, removed = made_up_measured()
+    removed = {**removed, "random": None}
+    neurons = neuron_table(measured, removed, LOC, "selectivity")
+    layers = layer_table(measured, neurons, LOC)
+    table = tables.redistribution(layers, LOC).set_index("condition")
+    # Kept: (0, 2) 0.1, (1, 0) 0.2, (1, 1) 0.3, (1, 2) 0.4 and at the end 0.3, 0.2, 0.9, 0.6.
+    assert table.loc["concept", "centroid_base"] == pytest.approx(0.9)
+    assert table.loc["concept", "centroid_end"] == pytest.approx(1.7 / 2.0)
+    assert table.loc["concept", "shift"] == pytest.approx(0.85 - 0.9)
+    assert table.loc["none", "shift"] == pytest.approx(1 / 1.1 - 0.9)
+    assert table["centroid_base"].nunique() == 1
+    base, alone = (0 + 1.2) / 3, (0 + 2.4) / 3
+    assert table.loc["concept", "rank_shift_removal_only"] == pytest.approx(alone - base)
+    assert table.loc["concept", "rank_shift"] == pytest.approx(2.2 / 3 - base)
+    assert table.loc["none", "rank_shift_removal_only"] == pytest.approx(0)
+
+
+def test_nothing_kept_is_no_crash():
+    """Half of a layer by concept and the other half at random leave no neuron over."""
+    measured, removed = made_up_measured()
+    removed["random"] = np.array(PLACES[2:])
+    neurons = neuron_table(measured, removed, LOC, "selectivity")
+    table = tables.turnover(neurons, 0.5)
+    assert (table["n_kept"] == 0).all()
+    assert table[["jaccard", "jaccard_by_chance", "spearman"]].isna().all(axis=None)
+    assert tables.kept_gain(neurons).empty
+    shifts = tables.redistribution(layer_table(measured, neurons, LOC), LOC)
+    assert shifts["shift"].isna().all()
+
+
+def test_newly_salient_neurons_show_the_end_on_which_the_concept_lies(neurons):
+    table = tables.newly_salient(neurons, 2)
+    assert table[["layer", "unit"]].to_numpy().tolist() == [[1, 1], [0, 2]]
+    assert table["rise_under_none"].tolist() == pytest.approx([0.1, 0])
+    assert table.loc[0, ["words_base", "words_end"]].tolist() == ["high 4", "high 4 end"]
+    every = tables.newly_salient(neurons, 10).set_index(["layer", "unit"])
+    assert len(every) == 4
+    assert every.loc[(1, 2), ["words_base", "words_end"]].tolist() == ["low 5", "low 5 end"]
+
+
+def test_removed_neurons_come_by_selectivity(neurons):
+    table = tables.removed_neurons(neurons, 5)
+    assert table[["layer", "unit"]].to_numpy().tolist() == [[0, 0], [0, 1]]
+    assert table["effect_end"].tolist() == [0, 0]
+    assert table["gain"].tolist() == [0, 0]
+
+
+def test_methods_overlap():
+    ranking = pd.DataFrame(
+        {"rank_a": [0, 1, 2, 3], "rank_b": [3, 2, 1, 0], "rank_c": [0, 2, 1, 3], "mean": 0.0}
+    )
+    table = tables.method_overlap(ranking, 0.5).set_index("method")
+    assert table.loc["a"].tolist() == [1, 0, 0.5]
+    assert table.loc["b", "c"] == 0.5
+
+
+# Dose
+
+
+def curve(concept, others, random=((0.9, 0.8),), base=0.9):
+    """A dose–response with F1 of LOC and of the other types at each dose, on both halves."""
+    rows = []
+    for half in ("dose", "scoring"):
+        rows += [("curve", 0.0, 0, "base", 0, half, e, base) for e in ("LOC", "PER", "overall")]
+        for dose, f1, rest in zip((0.01, 0.05, 0.1), concept, others, strict=True):
+            rows += [
+                ("curve", dose, int(1000 * dose), "concept", 0, half, entity, value)
+                for entity, value in (("LOC", f1), ("PER", rest), ("overall", rest))
+            ]
+    for draws in random:
+        rows += [
+            ("curve", 0.05, 50, "random", i, "scoring", "LOC", f1) for i, f1 in enumerate(draws)
+        ]
+    names = ["regime", "dose", "n_removed", "condition", "draw", "half", "entity", "f1"]
+    table = pd.DataFrame(rows, columns=names)
+    return table.assign(f1_low=table["f1"] - 0.05, f1_high=table["f1"] + 0.05)
+
+
+def test_specificity_is_the_loss_beyond_that_of_the_others():
+    table = specificity(curve((0.8, 0.05, 0), (0.9, 0.85, 0.5)), "LOC").set_index("dose")
+    assert table["loss"].tolist() == pytest.approx([0.1, 0.85, 0.9])
+    assert table["loss_others"].tolist() == pytest.approx([0, 0.05, 0.4])
+    assert table["specificity"].tolist() == pytest.approx([0.1, 0.8, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("concept", "others", "dose"),
+    [
+        # The smallest that takes nine tenths, although the next takes more.
+        ((0.8, 0.05, 0.0), (0.9, 0.85, 0.85), 0.05),
+        ((0.08, 0.0, 0.0), (0.9, 0.9, 0.9), 0.01),
+        # 0.09 is a tenth of 0.9, and not under it.
+        ((0.5, 0.0901, 0.0), (0.9, 0.9, 0.9), 0.1),
+        # None is enough: the most specific.
+        ((0.8, 0.3, 0.2), (0.9, 0.8, 0.3), 0.05),
+        # The one that is enough takes everything along: the most specific.
+        ((0.8, 0.2, 0.0), (0.9, 0.85, 0.1), 0.05),
+    ],
+)
+def test_pick_dose(concept, others, dose):
+    assert pick_dose(curve(concept, others), "LOC") == dose
+
+
+def test_the_dose_is_picked_on_the_dose_half():
+    table = curve((0.8, 0.05, 0.0), (0.9, 0.85, 0.85))
+    early = (table["half"] == "scoring") & (table["dose"] == 0.01) & (table["entity"] == "LOC")
+    table.loc[early, "f1"] = 0.0
+    assert pick_dose(table, "LOC") == 0.05
+    table["half"] = table["half"].map({"dose": "scoring", "scoring": "dose"})
+    assert pick_dose(table, "LOC") == 0.01
+
+
+def test_large_doses_are_never_picked():
+    table = curve((0.8, 0.5, 0.0), (0.9, 0.9, 0.9))
+    table.loc[table["dose"] == 0.1, "dose"] = 0.3
+    assert pick_dose(table, "LOC") == 0.05
+
+
+def test_dose_curve_shows_random_draws_as_median_and_range():
+    table = tables.dose_curve(curve((0.8, 0.05, 0), (0.9, 0.8, 0.5), random=((0.9, 0.6, 0.8),)))
+    assert set(table["entity"]) == {"LOC", "PER"}
+    (row,) = at(table, condition="random").itertuples()
+    assert (row.f1, row.f1_low, row.f1_high, row.n_draws) == (0.8, 0.6, 0.9, 3)
+    (row,) = at(table, condition="concept", dose=0.05, entity="LOC").itertuples()
+    assert (row.f1, row.f1_low, row.f1_high) == pytest.approx((0.05, 0, 0.1))
+    assert row.n_draws == 1
+    assert len(at(table, condition="base")) == 2
+
+
+def test_reliance_table():
+    rows = [("nothing", 0, 0.9), ("same", 0, 0.88), ("new top", 0, 0.1)]
+    rows += [("random", i, f1) for i, f1 in enumerate((0.9, 0.7, 0.8))]
+    reliance = pd.DataFrame(rows, columns=["again", "draw", "f1"]).assign(
+        condition="concept", entity="LOC"
+    )
+    reliance["f1_low"], reliance["f1_high"] = reliance["f1"] - 0.05, reliance["f1"] + 0.05
+    table = tables.reliance_table(reliance).set_index("again")
+    assert len(table) == 4
+    assert table.loc["new top", ["f1", "f1_low", "f1_high"]].tolist() == pytest.approx(
+        [0.1, 0.05, 0.15]
+    )
+    assert table.loc["random", ["f1", "f1_low", "f1_high"]].tolist() == [0.8, 0.7, 0.9]
