@@ -45,7 +45,7 @@ Markdown(verdicts.settings(run, home="locations"))
 # %% [markdown]
 # ## The answer in short
 
-# %%
+# %% tags=["remove-input"]
 Markdown(verdicts.summary(run))
 
 # %% [markdown]
@@ -81,10 +81,10 @@ charts.dose_response(
     tables.dose_curve(run.dose), run.facts["dose"], config.label
 )
 
-# %%
+# %% tags=["remove-input"]
 Markdown(verdicts.dose_sentence(run))
 
-# %%
+# %% tags=["remove-input"]
 Markdown(verdicts.half_sentence(run))
 
 # %% [markdown]
@@ -114,7 +114,7 @@ charts.probe_by_layer(
     run.layers[run.layers["condition"] != "head"], config.label
 )
 
-# %%
+# %% tags=["remove-input"]
 Markdown(verdicts.probe_sentence(run))
 
 # %% [markdown]
@@ -128,7 +128,7 @@ Markdown(verdicts.probe_sentence(run))
 # %%
 charts.layer_profile(run.layers, config.label)
 
-# %%
+# %% tags=["remove-input"]
 Markdown(verdicts.place_sentence(run))
 
 # %% [markdown]
@@ -139,7 +139,7 @@ Markdown(verdicts.place_sentence(run))
 # %%
 charts.kept_gain(tables.kept_gain(run.neurons))
 
-# %%
+# %% tags=["remove-input"]
 Markdown(verdicts.turnover_sentence(run))
 
 # %% [markdown]
@@ -188,5 +188,5 @@ charts.number_table(tables.method_overlap(run.ranking, run.facts["dose"]))
 # - Half of all neurons, the dose of the paper, takes every entity type and so
 #   says nothing about one of them.
 
-# %%
+# %% tags=["remove-input"]
 Markdown(verdicts.made_with(run))

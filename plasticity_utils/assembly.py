@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from plasticity_utils.dose import RemovalPlan
 from plasticity_utils.saliency import flat_ids, rank_saliency, ranking_of, removal_only_profile
 
 Measured = Mapping[str, Mapping[tuple[str, float], Mapping[str, pd.DataFrame]]]
@@ -37,7 +38,7 @@ def metrics_table(measured: Measured) -> pd.DataFrame:
 
 
 def neuron_table(
-    measured: Measured, removed: Mapping[str, np.ndarray | None], label: str, method: str
+    measured: Measured, plans: Mapping[str, RemovalPlan | None], label: str, method: str
 ) -> pd.DataFrame:
     """Every neuron at every stage.
 
@@ -45,7 +46,8 @@ def neuron_table(
     ----------
     measured : mapping
         As for `metrics_table`.
-    removed : mapping of condition to int array [n_removed, 2], or None
+    plans : mapping of condition to RemovalPlan, or None
+        What each condition removes.
     label : str
         Entity type of the concept.
     method : {"selectivity", "probeless"}
@@ -60,12 +62,12 @@ def neuron_table(
     """
     table = _stacked(measured, "neurons")
     table["removed"] = False
-    for condition, neurons in removed.items():
-        if neurons is not None:
+    for condition, plan in plans.items():
+        if plan is not None:
             d_model = int(table["unit"].max()) + 1
             ids = table["layer"] * d_model + table["unit"]
             after = (table["condition"] == condition) & (table["stage"] != "base")
-            table.loc[after, "removed"] = ids[after].isin(flat_ids(neurons, d_model))
+            table.loc[after, "removed"] = ids[after].isin(flat_ids(plan.neurons, d_model))
     if "gain" not in table:
         table["gain"] = np.nan
     table["gain"] = table["gain"].fillna(1 - table["removed"].astype(float))

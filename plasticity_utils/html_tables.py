@@ -36,7 +36,8 @@ def number_table(frame: pd.DataFrame) -> Styler:
         Displays as an HTML table.
     """
     shown = frame.rename(columns=NAMES)
-    return shown.style.format(precision=DIGITS, na_rep="–", escape="html").hide(axis="index")
+    table = shown.style.format(precision=DIGITS, na_rep="–", escape="html").hide(axis="index")
+    return table.set_table_attributes('class="dataframe"')
 
 
 def words_table(frame: pd.DataFrame) -> Styler:

@@ -21,12 +21,12 @@ import pandas as pd
 
 from plasticity_utils import assembly, store
 from plasticity_utils.config import CONDITIONS, RunConfig
-from plasticity_utils.dose import RemovalPlan, pick_dose, plan_at, save_table
+from plasticity_utils.dose import RemovalPlan, pick_dose, plan_at
 from plasticity_utils.errors import InputError
 from plasticity_utils.provenance import provenance
-from plasticity_utils.stages import Stages, random_plan, read_tables
+from plasticity_utils.stages import Stages, random_plan, read_tables, save_tables
 
-FRAMES = ("metrics", "neurons", "layers", "dose", "reliance", "ranking", "base")
+RELIANCE_CONDITIONS = ("concept", "none")
 
 
 @dataclass(frozen=True)
@@ -161,64 +161,66 @@ def choose_neurons(stages: Stages) -> Choice:
 def _make(config: RunConfig, part: Path) -> None:
     stages = Stages(config)
     base = stages.base()
+    whole = stages.measured(None)
     choice = choose_neurons(stages)
-    plans = choice.plans
-    retrained = {name: stages.retrained(name, plans[name]) for name in CONDITIONS}
+    untrained = {name: stages.measured(plan) for name, plan in choice.plans.items()}
+    retrained = {name: stages.retrained(name, plan) for name, plan in choice.plans.items()}
     reliance = {
-        name: stages.reliance(name, choice.concept, plans[name]) for name in ("concept", "none")
+        name: stages.reliance(name, choice.concept, choice.plans[name])
+        for name in RELIANCE_CONDITIONS
     }
-    untrained = {name: stages.measured(plan) for name, plan in plans.items()}
-
-    ranking = pd.read_parquet(stages.ranking() / "ranking.parquet")
-    measured = {name: _stages_of(stages, retrained[name], untrained[name]) for name in CONDITIONS}
-    gone = {name: None if plan is None else plan.neurons for name, plan in plans.items()}
-    neurons = assembly.neuron_table(measured, gone, config.label, config.removal.ranking)
+    measured = {
+        name: _by_stage(config, whole, untrained[name], retrained[name]) for name in CONDITIONS
+    }
+    neurons = assembly.neuron_table(measured, choice.plans, config.label, config.removal.ranking)
     frames = {
         "metrics": assembly.metrics_table(measured),
         "neurons": neurons,
         "layers": assembly.layer_table(measured, neurons, config.label),
         "dose": pd.read_parquet(stages.dose() / "dose.parquet"),
-        "reliance": pd.concat(
-            [
-                pd.read_parquet(folder / "reliance.parquet").assign(condition=name)
-                for name, folder in reliance.items()
-            ],
-            ignore_index=True,
-        ),
-        "ranking": ranking,
+        "reliance": _by_condition(reliance, "reliance"),
+        "ranking": pd.read_parquet(stages.ranking() / "ranking.parquet"),
         "base": pd.read_parquet(base / "scores.parquet"),
     }
-    for name, frame in frames.items():
-        save_table(frame, part / f"{name}.parquet")
-    folders = [
-        base, stages.ranking(), stages.dose(), *untrained.values(), *retrained.values(),
-        *reliance.values(),
-    ]  # fmt: skip
-    store.write_json(
-        part / "config.json",
-        {
-            "settings": asdict(config),
-            "sizes": asdict(config.sizes),
-            "dose": choice.dose,
-            "n_removed": len(choice.concept.neurons),
-            "seconds": {f.name: store.seal_of(f)["seconds"] for f in folders},
-            "date": time.strftime("%Y-%m-%d"),
-            **provenance(),
-        },
-    )
+    save_tables(frames, part)
+    folders = {base, whole, stages.ranking(), stages.dose()}
+    folders |= {*untrained.values(), *retrained.values(), *reliance.values()}
+    store.write_json(part / "config.json", _facts(config, choice, len(frames["ranking"]), folders))
 
 
-def _stages_of(
-    stages: Stages, retrained: Path, untrained: Path
+def _facts(config: RunConfig, choice: Choice, n_neurons: int, folders: set[Path]) -> dict[str, Any]:
+    """Say what was run, with what, and how long each stage took."""
+    return {
+        "settings": asdict(config),
+        "sizes": asdict(config.sizes),
+        "dose": choice.dose,
+        "n_removed": len(choice.concept.neurons),
+        "n_neurons": n_neurons,
+        "seconds": {f.name: store.seal_of(f)["seconds"] for f in sorted(folders)},
+        "date": time.strftime("%Y-%m-%d"),
+        **provenance(),
+    }
+
+
+def _by_stage(
+    config: RunConfig, whole: Path, untrained: Path, retrained: Path
 ) -> dict[tuple[str, float], dict[str, pd.DataFrame]]:
     """Tables of one condition by (stage, epoch): base, removed, retraining …, end."""
-    epochs = stages.config.sizes.snapshots[1:]
-    found = {("base", -1.0): read_tables(stages.measured(None))}
-    found["removed", 0.0] = read_tables(untrained)
-    for epoch in epochs:
-        name = "end" if epoch == epochs[-1] else "retraining"
-        found[name, float(epoch)] = read_tables(retrained / "snapshots" / f"{epoch:g}")
+    found = {("base", -1.0): read_tables(whole), ("removed", 0.0): read_tables(untrained)}
+    *early, last = config.sizes.snapshots[1:]
+    for name, epochs in (("retraining", early), ("end", [last])):
+        for epoch in epochs:
+            found[name, epoch] = read_tables(retrained / "snapshots" / f"{epoch:g}")
     return found
+
+
+def _by_condition(folders: dict[str, Path], table: str) -> pd.DataFrame:
+    """Stack a table of each condition's folder."""
+    parts = [
+        pd.read_parquet(folder / f"{table}.parquet").assign(condition=name)
+        for name, folder in folders.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:

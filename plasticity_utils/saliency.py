@@ -57,7 +57,9 @@ class Ranking:
         return ranks
 
 
-def flat_ids(neurons: Iterable[Sequence[int]], d_model: int) -> Int[np.ndarray, " neuron"]:
+def flat_ids(
+    neurons: Iterable[Sequence[int]] | Int[np.ndarray, "neuron 2"], d_model: int
+) -> Int[np.ndarray, " neuron"]:
     """Turn (layer, unit) pairs into flat ids, layer · d_model + unit."""
     pairs = np.asarray(list(neurons), dtype=np.int64).reshape(-1, 2)
     return pairs[:, 0] * d_model + pairs[:, 1]
@@ -213,7 +215,9 @@ def rank_saliency(order: Int[np.ndarray, " neuron"]) -> Float[np.ndarray, " neur
 
 
 def removal_only_profile(
-    order: Int[np.ndarray, " neuron"], removed: Iterable[int], n_layers: int
+    order: Int[np.ndarray, " neuron"],
+    removed: Iterable[int] | Int[np.ndarray, " removed"],
+    n_layers: int,
 ) -> Float[np.ndarray, " layer"]:
     """Mean rank saliency of each layer if removal sent neurons to the bottom and did nothing else.
 

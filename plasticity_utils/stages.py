@@ -36,6 +36,7 @@ from plasticity_utils.saliency import RANKING_METHODS, layer_unit, rank_neurons
 from plasticity_utils.training import Schedule, fine_tune, tag_sentences, train_only_head
 
 HEAD_RATE_FACTOR = 10
+CHECKED_SENTENCES = 20
 TABLES = ("metrics", "neurons", "layers")
 
 
@@ -93,7 +94,7 @@ class Stages:
         settings = {
             **self._measuring_settings,
             "removal": plan_settings(plan),
-            "regrow": self.config.regrow and plan is not None,
+            "regrow": self._regrows(condition) and plan is not None,
             "only_head": condition == "head",
             "schedule": asdict(self._retraining(condition)),
             "snapshots": self.config.sizes.snapshots,
@@ -151,11 +152,17 @@ class Stages:
         # would pass for relearned.
         return replace(schedule, learning_rate=HEAD_RATE_FACTOR * schedule.learning_rate)
 
+    def _regrows(self, condition: str) -> bool:
+        # Gains are no part of the head: `head` trains nothing else.
+        return self.config.regrow and condition != "head"
+
     def _cached(self, stage: str, settings: dict[str, Any], make: Any) -> Path:
         return store.cached(self.config.results / "stages", stage, settings, make)
 
     def _make_base(self, part: Path) -> None:
         model, tokenizer = load_model(self.config.model, ENTITY_LABELS, self.config.seed)
+        # Weights that are not finite show here, in a second, and not after the training.
+        word_activations(model, tokenizer, self.sentences.train.first(CHECKED_SENTENCES).sentences)
         data = tag_sentences(model, tokenizer, self.sentences.train)
         schedule = self._schedule(self.config.sizes.base_epochs)
         fine_tune(model, data, schedule, part / "checkpoints")
@@ -223,7 +230,7 @@ class Stages:
             save_tables(tables, folder)
             store.seal(folder)
 
-        with removed(model, plan, self.config.regrow) as removal:
+        with removed(model, plan, self._regrows(condition)) as removal:
             fine_tune(
                 model, train, self._retraining(condition),
                 part / "checkpoints", self.config.sizes.snapshots[1:], take_snapshot,

@@ -10,6 +10,8 @@ import pandas as pd
 
 from plasticity_utils.assembly import PLACE, kept_neurons
 
+MEASURABLE_LOSS = 0.05
+
 
 def base_f1(metrics: pd.DataFrame) -> pd.Series:
     """F1 of each entity type in the base model, before anything was removed.
@@ -33,7 +35,7 @@ def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
     Parameters
     ----------
     metrics : DataFrame
-        From `metrics_table`; may hold several seeds (`seed`), which are kept apart.
+        From `metrics_table`: one run.
     entity : str
 
     Returns
@@ -41,13 +43,14 @@ def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
     DataFrame
         condition, base, removed, end (F1), recovery ((end − removed) / (base − removed)),
         beyond_head (F1 at the end minus that of `head`; NaN but for `concept`), epochs_to_95
-        (first snapshot at which 95 % of the loss is regained).
+        (first snapshot at which 95 % of the loss is regained). Where less than 0.05 was lost,
+        recovery and epochs_to_95 are NaN: a share of that is a share of noise.
     """
     rows = metrics[metrics["entity"] == entity]
     f1 = rows.pivot_table(index="condition", columns="stage", values="f1", sort=False)
     table = f1[["base", "removed", "end"]].reset_index()
     lost = table["base"] - table["removed"]
-    table["recovery"] = (table["end"] - table["removed"]) / lost.where(lost > 0)
+    table["recovery"] = (table["end"] - table["removed"]) / lost.where(lost > MEASURABLE_LOSS)
     beyond = table["end"] - f1.loc["head", "end"]
     table["beyond_head"] = beyond.where(table["condition"] == "concept")
     table["epochs_to_95"] = [_epochs_to(rows, name, 0.95) for name in table["condition"]]
@@ -247,7 +250,8 @@ def _epochs_to(rows: pd.DataFrame, condition: str, share: float) -> float:
     own = rows[rows["condition"] == condition].set_index("epoch")["f1"].sort_index()
     base, removed = own.loc[-1.0], own.loc[0.0]
     enough = own[(own.index >= 0) & (own >= removed + share * (base - removed))]
-    return float(enough.index[0]) if len(enough) and base > removed else float("nan")
+    lost = base - removed > MEASURABLE_LOSS
+    return float(enough.index[0]) if lost and len(enough) else float("nan")
 
 
 def _centroid(group: pd.DataFrame, column: str) -> float:

@@ -86,11 +86,29 @@ def summary(run: Run) -> str:
             f"{_with_interval(run, 'none', 'end')}. {_speed(table)}",
             f"- **Never left?** With everything frozen but the linear head, {label} reaches "
             f"{_with_interval(run, 'head', 'end')}: {_head_verdict(table, label)}. Beyond the "
-            f"head, training the whole model brings {table.loc['concept', 'beyond_head']:+.3f}.",
+            f"head, training the whole model brings "
+            f"{_signed(table.loc['concept', 'beyond_head'])}.",
             f"- **Where it sits in the end.** Removing again as many of the model's new top "
             f"neurons leaves {label} at {again['new top']:.3f}; removing the same neurons again "
             f"{again['same']:.3f}; random ones {again['random']:.3f} (median of draws).",
         ]
+    )
+
+
+def front(run: Run) -> str:
+    """Tell the outcome of one run to a reader who knows none of the terms (one paragraph)."""
+    concept, facts = run.config.concept, run.facts
+    table = tables.recovery(run.metrics, run.config.label).set_index("condition")
+    return (
+        f"In one run ({run.config.model}, scale {run.config.scale}, one seed) "
+        f"{facts['n_removed']:,} of {facts['n_neurons']:,} neurons were removed. The score for "
+        f"{concept} (F1, 1 is perfect) fell from {_with_interval(run, 'concept', 'base')} to "
+        f"{_with_interval(run, 'concept', 'removed')}; with as many random neurons removed it "
+        f"stayed at {_with_interval(run, 'random', 'removed')}. Trained on, the model reached "
+        f"{_with_interval(run, 'concept', 'end')}. With everything frozen but the last, linear "
+        f"layer it reached {_with_interval(run, 'head', 'end')}: "
+        f"{_head_verdict(table, 'the concept')}. (In brackets, 95 % intervals over sentences; they "
+        f"say nothing about other seeds.)"
     )
 
 
@@ -207,7 +225,7 @@ def made_with(run: Run) -> str:
 
 def _head_verdict(table: pd.DataFrame, label: str) -> str:
     base, removed, end = table.loc["head", ["base", "removed", "end"]]
-    if base - removed < 0.05:
+    if base - removed < tables.MEASURABLE_LOSS:
         return f"the removal took little of {label}, so there was little to regain"
     if end >= READ_AGAIN * base:
         return f"{label} had not left the model, it was only not read"
@@ -260,6 +278,11 @@ def _base_f1(run: Run, entity: str, split: str = "validation") -> str:
 def _epochs(run: Run) -> str:
     epochs = run.facts["sizes"]["retrain_epochs"]
     return f"{epochs} epoch{'s' if epochs != 1 else ''}"
+
+
+def _signed(value: float) -> str:
+    # Adding 0.0 turns the −0.0 of a rounded tiny loss into 0.0.
+    return f"{round(value, 3) + 0.0:+.3f}"
 
 
 def _percent(share: float) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from conftest import BLOCKS, WIDTH, make_tiny_model, make_tiny_tokenizer
 from test_tables import LOC, made_up_measured
 from test_training import SCHEDULE, data_for, tiny
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from plasticity_utils import assembly, tables
 from plasticity_utils.activations import word_activations
@@ -137,7 +137,7 @@ def test_mistake_7_a_neuron_without_words_counts_like_any_other():
 
 @pytest.mark.parametrize("epochs", [1, 4])
 def test_mistake_8_restarted_schedules(epochs, tmp_path):
-    """"8 epochs" were four runs of two; here the rate rises once and falls once, to 0."""
+    """ "8 epochs" were four runs of two; here the rate rises once and falls once, to 0."""
     schedule = Schedule(epochs, SCHEDULE.learning_rate, SCHEDULE.batch_tokens, SCHEDULE.seed)
     tokenizer = make_tiny_tokenizer(["london", "paris", "anna", "peter", "rain", "calls"])
     model = tiny()
@@ -148,9 +148,9 @@ def test_mistake_8_restarted_schedules(epochs, tmp_path):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizers.add(optimizer)
 
-    handle = torch.optim.optimizer.register_optimizer_step_pre_hook(look)
+    handle = register_optimizer_step_pre_hook(look)
     try:
-        fine_tune(model, data, schedule, tmp_path, (0.5, epochs), lambda epoch: None)
+        fine_tune(model, data, schedule, tmp_path, (0.5, float(epochs)), lambda epoch: None)
     finally:
         handle.remove()
     steps = np.array(rates)

@@ -58,4 +58,6 @@ def test_stored_outputs_are_complete_and_clean(path):
     charts = [o for o in outputs if any("vegalite" in mime for mime in o.get("data", {}))]
     assert len(charts) >= 6
     assert not [o for o in outputs if o.output_type in ("error", "stream")]
-    assert not [o for o in outputs if "application/vnd.jupyter.widget-view+json" in o.get("data", {})]
+    assert not [
+        o for o in outputs if "application/vnd.jupyter.widget-view+json" in o.get("data", {})
+    ]

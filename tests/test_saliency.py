@@ -30,8 +30,8 @@ def is_concept():
     return np.random.default_rng(1).random(N_WORDS) < 0.2
 
 
-@pytest.fixture
-def X():
+@pytest.fixture(name="X")
+def activations():
     return np.random.default_rng(0).normal(size=(N_WORDS, N_NEURONS)).astype(np.float32)
 
 

@@ -1,0 +1,164 @@
+"""Kill a run at many moments, run it again, and get the tables of an undisturbed one.
+
+The model is a tiny random one and the scale a handful of sentences; the stages, their files and the
+kills are real. As a script this file forks one process for each attempt, since libraries then load
+only once.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import make_tiny_model, make_tiny_tokenizer
+
+from plasticity_utils import config, load_run, run_experiment, training
+from plasticity_utils.config import RunConfig, Scale
+from plasticity_utils.corpus import load_corpus
+from plasticity_utils.precision import training_precision
+
+TINY = Scale(200, 40, 40, 40, 40, 20, 40, 12, 1, 150, (0.0, 0.5, 1.0), draws=2)
+VOCABULARY = 1500
+# Stages in the order in which a run makes them; the last is the run's own folder.
+MOMENTS = (
+    "base", "base", "measured", "ranking", "dose", "dose", "retrained-concept",
+    "retrained-concept", "retrained-random", "retrained-none", "retrained-head",
+    "reliance-concept", "reliance-none", "locations-tiny",
+)  # fmt: skip
+LEAST_KILLS = 10
+FRAMES = ("metrics", "neurons", "layers", "dose", "reliance", "ranking", "base")
+
+
+def make_folder(folder):
+    """Save a tiny random BERT that knows the corpus's most frequent words."""
+    counts = Counter(word.lower() for word in load_corpus("conll2003").words)
+    words = [word for word, _ in counts.most_common(VOCABULARY - 5) if word.isalnum()]
+    noisy = make_tiny_model(
+        "bert", vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2,
+        max_position_embeddings=512,
+    )  # fmt: skip
+    # The usual small weights: the large ones of unit tests learn nothing here.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        type(noisy)(noisy.config).save_pretrained(folder)
+    make_tiny_tokenizer(words).save_pretrained(folder)
+    return folder
+
+
+def add_tiny(folder, setitem=dict.__setitem__):
+    """Add the scale `tiny`, and a rate at which a tiny model learns."""
+    setitem(config.SCALES, "tiny", TINY)
+    setitem(config.LEARNING_RATES, str(folder), 1e-2)
+
+
+def tiny_config(folder, results, **changes):
+    settings = {"dose": 0.1, **changes}
+    return RunConfig(model=str(folder), scale="tiny", results_dir=str(results), **settings)
+
+
+def attempt(folder, results):
+    """Start a run in a process of its own; returns its id."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            run_experiment(tiny_config(folder, results))
+            status = 0
+        finally:
+            os._exit(status)
+    return pid
+
+
+def wait_for(pid, results, stage):
+    """Wait until a stage is being made or is made; False if the run ended before."""
+    while True:
+        if os.waitpid(pid, os.WNOHANG) != (0, 0):
+            return False
+        places = (results, results / "stages")
+        if any(path.is_dir() for place in places for path in place.glob(f"{stage}-*")):
+            return True
+        time.sleep(0.001)
+
+
+def kill_at(folder, results, stage, delay):
+    """Kill a run some time after a stage began; True if it was still running."""
+    pid = attempt(folder, results)
+    if not wait_for(pid, results, stage):
+        return False
+    time.sleep(delay)
+    os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    return os.WIFSIGNALED(status)
+
+
+def run_to_the_end(folder, results):
+    started = time.monotonic()
+    _, status = os.waitpid(attempt(folder, results), 0)
+    assert status == 0, f"the run ended with status {status}"
+    return time.monotonic() - started
+
+
+def main(folder, killed, whole):
+    training.CHECKPOINT_STEPS = 7
+    add_tiny(folder)
+    # Measured once, and inherited by every attempt.
+    training_precision()
+    seconds = run_to_the_end(folder, whole)
+    chance = random.Random(0)
+    kills = [
+        (stage, kill_at(folder, killed, stage, chance.uniform(0, seconds / len(MOMENTS))))
+        for stage in MOMENTS
+    ]
+    run_to_the_end(folder, killed)
+    left = [str(path) for path in killed.rglob("*.part")]
+    print(json.dumps({"kills": kills, "seconds": seconds, "left": left}))
+
+
+def assert_same_tables(first, second):
+    for name in FRAMES:
+        pd.testing.assert_frame_equal(
+            getattr(first, name), getattr(second, name), check_exact=True, obj=name
+        )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_folder(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def finished_run(results):
+    (found,) = [path for path in results.glob("locations-*") if path.is_dir()]
+    return load_run(found)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_same_tables(folder, tmp_path):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    done = subprocess.run(
+        [sys.executable, __file__, str(folder), str(killed), str(whole)],
+        capture_output=True, text=True, timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout.splitlines()[-1])
+    assert sum(was_killed for _, was_killed in facts["kills"]) >= LEAST_KILLS, facts
+    assert facts["left"] == []
+    assert "damaged" not in done.stderr
+    first, second = finished_run(killed), finished_run(whole)
+    assert_same_tables(first, second)
+    # The comparison is not one of empty tables.
+    assert first.metrics["f1"].max() > 0
+    assert first.neurons["selectivity"].abs().max() > 0.2
+    assert set(first.metrics["stage"]) == {"base", "removed", "retraining", "end"}
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

@@ -1,0 +1,395 @@
+"""A whole run: once on a tiny random model, once at the smoke scale on the real one (slow)."""
+
+import json
+import shutil
+import time
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from test_resume import FRAMES, add_tiny, assert_same_tables, make_folder, tiny_config
+from test_store import flip_a_byte
+
+from plasticity_utils import InputError, RunConfig, load_run, run_experiment, stages, tables
+from plasticity_utils.activations import word_activations
+from plasticity_utils.config import CONDITIONS, SCALES
+from plasticity_utils.dose import pick_dose
+from plasticity_utils.measuring import concept_columns, load_sentences
+from plasticity_utils.models import load_model
+from plasticity_utils.pruning import remove_neurons
+from plasticity_utils.run import choose_neurons
+from plasticity_utils.saliency import selectivity
+
+ENTITIES = ["LOC", "PER", "ORG", "MISC"]
+KEYS = ["condition", "stage", "epoch"]
+PLACE = ["layer", "unit"]
+STAGES = ["base", "removed", "retraining", "end"]
+
+
+@pytest.fixture(scope="session")
+def tiny_run_folder(tmp_path_factory):
+    """A tiny model for runs, with the scale `tiny` added for as long as the session lasts."""
+    folder = make_folder(tmp_path_factory.mktemp("model") / "tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        add_tiny(folder, patch.setitem)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_run_folder, tmp_path_factory):
+    return run_experiment(tiny_config(tiny_run_folder, tmp_path_factory.mktemp("runs")))
+
+
+@pytest.fixture(scope="session")
+def real_run(tmp_path_factory):
+    results = tmp_path_factory.mktemp("runs")
+    return run_experiment(RunConfig(scale="smoke", results_dir=str(results)))
+
+
+@pytest.fixture(params=["tiny", pytest.param("real", marks=pytest.mark.slow)])
+def run(request):
+    return request.getfixturevalue(f"{request.param}_run")
+
+
+def at(table, **values):
+    for name, value in values.items():
+        table = table[table[name] == value]
+    return table
+
+
+def stage_of(run, name):
+    """Folder of the stage that a run used."""
+    (found,) = [stage for stage in run.facts["seconds"] if stage.startswith(f"{name}-")]
+    return run.config.results / "stages" / found
+
+
+# Tables
+
+
+def test_tables_hold_what_others_script_against(run):
+    """Method, section 10."""
+    assert {"entity", "precision", "recall", "f1", "n", *KEYS} <= set(run.metrics)
+    names = {"layer", "unit", "removed", "gain", "probeless", "selectivity", "rank", "saliency"}
+    assert {*names, "words", *KEYS} <= set(run.neurons)
+    assert {"layer", "entity", "selectivity", "probe_f1", *KEYS} <= set(run.layers)
+    n_neurons = len(run.ranking)
+    n_layers = int(run.ranking["layer"].max()) + 1
+    for table, rows in ((run.metrics, 5), (run.neurons, n_neurons), (run.layers, 4 * n_layers)):
+        assert list(table["condition"].unique()) == list(CONDITIONS)
+        assert set(table["stage"]) == set(STAGES)
+        assert (table.groupby(KEYS).size() == rows).all()
+        assert set(table["epoch"]) == {-1.0, *run.config.sizes.snapshots}
+    assert set(run.metrics["entity"]) == {*ENTITIES, "overall"}
+    for name in FRAMES:
+        assert (run.path / f"{name}.parquet").is_file()
+        assert not getattr(run, name).empty
+
+
+def test_numbers_are_in_their_ranges(run):
+    for name in ("precision", "recall", "f1", "f1_low", "f1_high"):
+        assert run.metrics[name].between(0, 1).all()
+    assert run.neurons["selectivity"].between(-1, 1).all()
+    assert run.neurons["saliency"].between(0, 1).all()
+    numbers = run.neurons.select_dtypes("number")
+    assert np.isfinite(numbers.to_numpy()).all()
+    for _, group in run.neurons.groupby(KEYS):
+        assert sorted(group["rank"]) == list(range(len(group)))
+    means = run.neurons.groupby(KEYS)["saliency"].mean()
+    assert np.allclose(means, 0.5)
+    assert run.metrics["f1"].max() > 0.2
+
+
+def test_removed_are_the_top_neurons_of_the_ranking_half(run):
+    gone = at(run.neurons, condition="concept", stage="end", removed=True)
+    best = run.ranking.nsmallest(run.facts["n_removed"], "rank_selectivity")
+    assert set(map(tuple, gone[PLACE].to_numpy())) == set(map(tuple, best[PLACE].to_numpy()))
+    rest = run.ranking.drop(best.index)
+    assert best["score_selectivity"].min() >= rest["score_selectivity"].max()
+    assert len(best) == max(1, round(run.facts["dose"] * len(run.ranking)))
+
+
+def test_removed_neurons_rest_from_removal_to_the_end(run):
+    for condition in ("concept", "random", "head"):
+        own = at(run.neurons, condition=condition)
+        assert not at(own, stage="base")["removed"].any()
+        for stage in STAGES[1:]:
+            gone = at(own, stage=stage, removed=True)
+            assert len(gone) == run.facts["n_removed"]
+            assert (gone["gain"] == 0).all()
+            assert (gone["selectivity"] == 0).all()
+            assert gone["effect"].abs().max() < 1e-6
+            assert (gone["words"] == "").all()
+    kept = run.neurons[~run.neurons["removed"]]
+    assert (kept["gain"] == 1).all()
+    assert not at(run.neurons, condition="none")["removed"].any()
+
+
+def test_random_removal_is_layer_matched_and_of_other_neurons(run):
+    concept, random = (
+        at(run.neurons, condition=name, stage="end", removed=True) for name in ("concept", "random")
+    )
+    by_layer = [table.groupby("layer").size() for table in (concept, random)]
+    assert by_layer[0].equals(by_layer[1])
+    per_layer = run.ranking.groupby("layer").size().iloc[0]
+    if by_layer[0].max() <= per_layer / 2:
+        shared = pd.merge(concept[PLACE], random[PLACE], on=PLACE)
+        assert shared.empty
+
+
+def test_all_conditions_start_from_the_same_base(run):
+    for name in ("metrics", "neurons", "layers"):
+        table = at(getattr(run, name), stage="base").drop(columns="condition")
+        parts = [
+            table[getattr(run, name).loc[table.index, "condition"] == condition]
+            .drop(columns="removal_only", errors="ignore")
+            .reset_index(drop=True)
+            for condition in CONDITIONS
+        ]
+        for part in parts[1:]:
+            pd.testing.assert_frame_equal(part, parts[0], check_exact=True)
+
+
+def test_with_nothing_removed_the_removed_stage_is_the_base(run):
+    for name in ("metrics", "neurons", "layers"):
+        own = at(getattr(run, name), condition="none")
+        base, removed = (
+            at(own, stage=stage).drop(columns=["stage", "epoch"]).reset_index(drop=True)
+            for stage in ("base", "removed")
+        )
+        pd.testing.assert_frame_equal(base, removed, check_exact=True)
+
+
+def test_the_head_alone_changes_f1_and_no_neuron(run):
+    head = at(run.neurons, condition="head")
+    removed, end = (
+        at(head, stage=stage).drop(columns=["stage", "epoch"]).reset_index(drop=True)
+        for stage in ("removed", "end")
+    )
+    pd.testing.assert_frame_equal(removed, end, check_exact=True)
+    concept = at(run.neurons, condition="concept", stage="removed")
+    assert removed["selectivity"].tolist() == concept["selectivity"].tolist()
+    moved = at(run.neurons, condition="concept", stage="end")
+    assert moved["selectivity"].tolist() != concept["selectivity"].tolist()
+
+
+def test_what_was_measured_of_the_head_is_true_of_its_weights(tiny_run):
+    """The table copies neurons from before its training; here they are measured after it."""
+    base, head = (
+        load_file(stage_of(tiny_run, name) / "model" / "model.safetensors")
+        for name in ("base", "retrained-head")
+    )
+    assert base.keys() == head.keys()
+    changed = {name for name in base if not torch.equal(base[name], head[name])}
+    assert changed == {"classifier.weight", "classifier.bias"}
+
+
+def test_layers_compare_the_same_neurons_at_every_stage(run):
+    counts = run.layers.groupby(["entity", "layer"])["n_kept"].nunique()
+    assert (counts == 1).all()
+    shares = run.layers.groupby([*KEYS, "entity"])["share"].sum()
+    assert np.allclose(shares, 1)
+
+
+def test_reliance_removes_again_the_same_the_new_top_and_random(run):
+    sizes = run.reliance.groupby(["condition", "again"])["draw"].nunique().unstack()
+    assert set(sizes.index) == {"concept", "none"}
+    assert sizes["random"].tolist() == [run.config.sizes.draws] * 2
+    n_removed = run.reliance.groupby("again")["n_removed"].unique()
+    assert n_removed["nothing"].tolist() == [0]
+    for again in ("same", "new top", "random"):
+        assert n_removed[again].tolist() == [run.facts["n_removed"]]
+    # The concept's neurons are gone already: removing them once more is close to nothing.
+    own = at(run.reliance, condition="concept").set_index(["again", "entity"])["f1"]
+    for entity in ENTITIES:
+        assert own[("same", entity)] == pytest.approx(own[("nothing", entity)], abs=0.2)
+
+
+def test_the_dose_response_has_both_regimes_and_both_halves(run):
+    doses = at(run.dose, regime="curve", condition="concept", half="scoring")["dose"].unique()
+    assert doses[0] == 0.001
+    assert doses[-1] == 0.5
+    assert len(at(run.dose, regime="half", condition="concept", half="scoring")) == 5
+    draws = at(run.dose, condition="random", entity="LOC").groupby(["regime", "dose"]).size()
+    assert (draws == run.config.sizes.draws).all()
+    assert set(at(run.dose, condition="concept")["half"]) == {"dose", "scoring"}
+
+
+def test_the_run_says_with_what_it_was_made(run):
+    facts = json.loads((run.path / "config.json").read_text(encoding="utf-8"))
+    assert facts["settings"]["concept"] == "locations"
+    assert facts["settings"]["seed"] == 0
+    assert facts["code"]["version"]
+    assert facts["libraries"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert {"transformers", "neurox", "numpy", "seqeval"} <= set(facts["libraries"])
+    assert facts["machine"]["cores"] >= 1
+    assert facts["machine"]["device"] in ("cpu", "cuda", "mps")
+    assert len(facts["seconds"]) >= 10
+    assert all(seconds >= 0 for seconds in facts["seconds"].values())
+    assert run.config == RunConfig(**facts["settings"])
+
+
+def test_a_second_call_finds_the_tables(run):
+    started = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="damaged")
+        again = run_experiment(run.config)
+    assert time.monotonic() - started < 2
+    assert again.path == run.path
+    assert_same_tables(again, run)
+
+
+def test_every_answer_can_be_worked_out(run):
+    label = run.config.label
+    assert len(tables.recovery(run.metrics, label)) == 4
+    assert len(tables.redistribution(run.layers, label)) == 4
+    assert len(tables.turnover(run.neurons, 0.1)) == 4
+    assert not tables.kept_gain(run.neurons).empty
+    assert not tables.newly_salient(run.neurons, 5)["words_end"].eq("").all()
+    assert len(tables.removed_neurons(run.neurons, 5)) == min(5, run.facts["n_removed"])
+    assert set(tables.reliance_table(run.reliance)["again"]) == {
+        "nothing", "same", "new top", "random",
+    }  # fmt: skip
+
+
+def test_a_removed_neuron_is_constant_over_words_of_any_number_of_subwords(
+    tiny_model, tiny_tokenizer
+):
+    """Rounded sums of equal values would leave it a trace of spelling, and a selectivity."""
+    words = ["rain" + "s" * n for n in range(12)]
+    model, tokenizer = tiny_model("bert"), tiny_tokenizer(["rain"])
+    rest = np.random.default_rng(0).normal(size=(4, 16))
+    removed = [(layer, unit) for layer in range(4) for unit in range(16)]
+    with remove_neurons(model, removed, rest):
+        X = word_activations(model, tokenizer, [[word] for word in words])
+    assert (rest.astype(np.float32).ravel() == X).all()
+    assert (selectivity(X, (np.arange(12) % 3 == 0)[:, None]) == 0).all()
+
+
+# Seeds
+
+
+def test_the_same_seed_gives_the_same_tables_and_another_others(
+    tiny_run, tiny_run_folder, tmp_path
+):
+    again = run_experiment(tiny_config(tiny_run_folder, tmp_path))
+    assert again.path != tiny_run.path
+    assert_same_tables(again, tiny_run)
+    other = run_experiment(tiny_config(tiny_run_folder, tmp_path, seed=1))
+    for name in FRAMES:
+        assert not getattr(other, name).equals(getattr(tiny_run, name)), name
+
+
+# Other settings
+
+
+def test_half_the_neurons_can_be_removed(tiny_run, tiny_run_folder):
+    results = tiny_run.config.results_dir
+    run = run_experiment(tiny_config(tiny_run_folder, results, regime="half", dose=None))
+    assert run.facts["dose"] == 0.5
+    assert run.facts["n_removed"] == len(run.ranking) / 2
+    gone = at(run.neurons, condition="concept", stage="end", removed=True)
+    best = run.ranking.nsmallest(len(run.ranking) // 2, "rank_probeless")
+    assert set(map(tuple, gone[PLACE].to_numpy())) == set(map(tuple, best[PLACE].to_numpy()))
+    assert (gone["selectivity"] == 0).all()
+    # The base model is that of the other regime.
+    assert run.base.equals(tiny_run.base)
+    for answer in (tables.kept_gain(run.neurons), tables.turnover(run.neurons, 0.5)):
+        assert not answer.empty
+
+
+def test_neurons_may_grow_back_but_not_under_the_head_alone(tiny_run, tiny_run_folder):
+    results = tiny_run.config.results_dir
+    run = run_experiment(tiny_config(tiny_run_folder, results, regrow=True))
+    end = at(run.neurons, stage="end", removed=True).set_index("condition")["gain"]
+    assert (end["concept"] != 0).all()
+    assert (end["random"] != 0).all()
+    assert (end["head"] == 0).all()
+    assert (at(run.neurons, stage="removed", removed=True)["gain"] == 0).all()
+
+
+def test_without_a_dose_it_is_picked(tiny_run, tiny_run_folder):
+    results = tiny_run.config.results_dir
+    config = tiny_config(tiny_run_folder, results, dose=None)
+    made = stages.Stages(config)
+    curve = pd.read_parquet(made.dose() / "dose.parquet")
+    choice = choose_neurons(made)
+    assert choice.dose == pick_dose(curve, "LOC")
+    assert len(choice.concept.neurons) == max(1, round(choice.dose * len(tiny_run.ranking)))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_scale_has_words_of_every_entity_where_it_needs_them(scale):
+    sentences = load_sentences(RunConfig(scale=scale))
+    for corpus in (sentences.ranking, sentences.measuring):
+        assert concept_columns(corpus).any(axis=0).all()
+    sizes = SCALES[scale]
+    wanted = [sizes.train or 14041, sizes.ranking or 1727, sizes.measuring or 1726]
+    found = [len(corpus) for corpus in (sentences.train, sentences.ranking, sentences.measuring)]
+    assert found == wanted
+
+
+# Damage
+
+
+@pytest.fixture
+def copied(tiny_run, tmp_path):
+    """The tiny run's results, copied to be damaged."""
+    shutil.copytree(tiny_run.config.results, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def test_a_damaged_table_is_named_and_made_again(copied, tiny_run, tiny_run_folder):
+    table = copied / tiny_run.path.name / "metrics.parquet"
+    flip_a_byte(table, 100)
+    with (
+        pytest.warns(UserWarning, match="damaged"),
+        pytest.raises(InputError, match="is no finished run, or files"),
+    ):
+        load_run(table.parent)
+    with pytest.warns(UserWarning, match=r"damaged, made again: .*metrics\.parquet"):
+        again = run_experiment(tiny_config(tiny_run_folder, copied))
+    assert_same_tables(again, tiny_run)
+
+
+def test_damaged_weights_are_named_and_trained_again(copied, tiny_run, tiny_run_folder):
+    folder = copied / "stages" / stage_of(tiny_run, "retrained-concept").name
+    flip_a_byte(folder / "model" / "model.safetensors", 5000)
+    shutil.rmtree(copied / tiny_run.path.name)
+    with pytest.warns(UserWarning, match=r"damaged, made again: .*model\.safetensors"):
+        again = run_experiment(tiny_config(tiny_run_folder, copied))
+    assert_same_tables(again, tiny_run)
+
+
+def test_a_folder_that_is_no_run_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="is no finished run"):
+        load_run(tmp_path)
+
+
+def break_weights(folder):
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if name.endswith("layer.1.output.dense.weight"))
+    weights[name][0, 0] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_weights_that_are_not_finite_end_a_run_before_its_training(
+    tiny_run_folder, tmp_path, monkeypatch
+):
+    folder = tmp_path / "broken"
+    shutil.copytree(tiny_run_folder, folder)
+    break_weights(folder)
+    monkeypatch.setattr(stages, "fine_tune", lambda *a, **k: pytest.fail("it was trained"))
+    with pytest.raises(InputError, match=r"words are not finite, first those of '.*' in sentence"):
+        run_experiment(tiny_config(folder, tmp_path / "runs"))
+
+
+def test_activations_that_are_not_finite_are_named(tiny_run, tmp_path):
+    folder = tmp_path / "base"
+    shutil.copytree(stage_of(tiny_run, "base") / "model", folder)
+    break_weights(folder)
+    model, tokenizer = load_model(str(folder))
+    with pytest.raises(InputError, match="activations of 2 words are not finite, first those of"):
+        word_activations(model, tokenizer, [["London", "calls"]])
