@@ -134,7 +134,7 @@ Markdown(verdicts.place_sentence(run))
 # %% [markdown]
 # Did the neurons that are left take over? The figure shows by how much |σ|
 # rose from base to end, for the concept and for the other entity types, over
-# neurons that no condition removed.
+# neurons that were not removed.
 
 # %%
 charts.kept_gain(tables.kept_gain(run.neurons))

@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="plasticity", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run the experiment, or what is left of it")
-    defaults = RunConfig()
+    defaults = {field.name: field.default for field in dataclasses.fields(RunConfig)}
     for name, allowed in (
         ("concept", list(CONCEPTS)),
         ("model", "minilm, smollm2, a local folder or a Hub name"),
@@ -48,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         text = allowed if isinstance(allowed, str) else ", ".join(allowed)
         option = f"--{name.replace('_', '-')}"
-        run.add_argument(option, default=getattr(defaults, name), help=f"{text} (%(default)r)")
-    run.add_argument("--seed", type=int, default=defaults.seed, help="at least 0 (%(default)s)")
+        run.add_argument(option, default=defaults[name], help=f"{text} (%(default)r)")
+    run.add_argument("--seed", type=int, default=defaults["seed"], help="at least 0 (%(default)s)")
     run.set_defaults(command=_run)
     page = commands.add_parser("page", help="render an executed notebook, print its results")
     page.add_argument("notebook", type=Path)

@@ -1,9 +1,9 @@
 """The tables of a run, put together from what was measured at its stages.
 
-Selectivity by layer is over *kept* neurons, those that no condition removed, at every stage and in
-every condition. Otherwise a removal would shift the profile by itself, and conditions would be
-compared on different neurons (the public code averages over what happens to be there: up to 82 % of
-a layer is missing after retraining and counts as 0 before it).
+Selectivity by layer is over *kept* neurons, those that neither `concept` nor the condition itself
+removed, at every stage. Otherwise a removal would shift the profile by itself, and `none` would be
+compared on other neurons than `concept`. (The public code averages over what happens to be there:
+up to 82 % of a layer is missing after retraining, and counts as 0 before it.)
 """
 
 from __future__ import annotations
@@ -99,14 +99,14 @@ def layer_table(measured: Measured, neurons: pd.DataFrame, label: str) -> pd.Dat
     Returns
     -------
     DataFrame
-        condition, stage, epoch, layer, entity; n_kept (neurons that no condition removed),
+        condition, stage, epoch, layer, entity; n_kept (neurons; see the module),
         n_removed; selectivity (mean |σ| of kept neurons); share (of the total |σ| of kept neurons,
         in [0, 1]); probe_precision, probe_recall, probe_f1; for the concept also saliency (mean
         rank saliency of all neurons) and removal_only (what removal alone would make of it).
     """
-    kept = kept_neurons(neurons)
+    kept = {name: kept_neurons(neurons, name) for name in neurons["condition"].unique()}
     rows = [
-        _layers(group, kept).assign(**dict(zip(KEYS, key, strict=True)))
+        _layers(group, kept[group["condition"].iloc[0]]).assign(**dict(zip(KEYS, key, strict=True)))
         for key, group in neurons.groupby(KEYS, sort=False)
     ]
     table = pd.concat(rows, ignore_index=True).merge(
@@ -117,15 +117,17 @@ def layer_table(measured: Measured, neurons: pd.DataFrame, label: str) -> pd.Dat
     return table.merge(probes, on=[*KEYS, "layer", "entity"])
 
 
-def kept_neurons(neurons: pd.DataFrame) -> pd.MultiIndex:
-    """(layer, unit) of the neurons that no condition removed.
+def kept_neurons(neurons: pd.DataFrame, condition: str) -> pd.MultiIndex:
+    """(layer, unit) of the neurons that neither `concept` nor the condition itself removed.
 
     Parameters
     ----------
     neurons : DataFrame
         From `neuron_table`.
+    condition : str
     """
-    gone = neurons.groupby(PLACE)["removed"].any()
+    compared = neurons[neurons["condition"].isin(["concept", condition])]
+    gone = compared.groupby(PLACE)["removed"].any()
     return gone.index[~gone]
 
 

@@ -66,7 +66,7 @@ class Scale:
 SCALES = {
     "smoke": Scale(200, 60, 60, 60, 60, 40, 200, 6, 1, 400, (0.0, 0.5, 1.0), draws=2),
     "quick": Scale(
-        2200, 400, 400, 400, 600, 150, None, 5, 2, 1000, (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
+        1800, 300, 300, 350, 500, 120, None, 5, 2, 1000, (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
     ),
     "full": Scale(
         None, None, None, None, None, None, None, 4, 4, 1500, (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -132,6 +132,9 @@ class RunConfig:
     regrow: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("concept", "model", "scale", "regime", "results_dir"):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f"{name} must be a text, not {getattr(self, name)!r}")
         concept_label(self.concept)
         _one_of("scale", self.scale, SCALES)
         _one_of("regime", self.regime, REGIMES)

@@ -200,7 +200,7 @@ def _conll2003_folder() -> Path:
 def _read_conll(path: Path, name: str) -> Corpus:
     sentences: list[list[list[str]]] = [[]]
     for number, line in enumerate(_lines(path), start=1):
-        fields = line.split()
+        fields = _fields(line)
         if not fields:
             sentences.append([])
         elif fields[0] != "-DOCSTART-":
@@ -235,7 +235,7 @@ def _read_pair(word_path: Path, label_path: Path) -> Corpus:
         )
     sentences, labels = [], []
     for number, (words, tags) in enumerate(zip(word_lines, label_lines, strict=True), start=1):
-        sentence, sentence_labels = words.split(), tags.split()
+        sentence, sentence_labels = _fields(words), _fields(tags)
         if len(sentence) != len(sentence_labels):
             raise InputError(
                 f"{label_path}, line {number}: {len(sentence_labels)} labels for the "
@@ -251,6 +251,13 @@ def _read_pair(word_path: Path, label_path: Path) -> Corpus:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as UTF-8 text: {error}") from error
+    # Not splitlines: a word may hold one of the rarer line ends of Unicode.
+    return text.removesuffix("\n").split("\n")
+
+
+def _fields(line: str) -> list[str]:
+    # Not split(): a no-break space is a part of its word.
+    return [field for field in line.replace("\t", " ").split(" ") if field]

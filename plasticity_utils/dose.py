@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel
 
+from plasticity_utils import store
 from plasticity_utils.config import LARGE_DOSES, REGIMES, SURGICAL_DOSES, Regime
 from plasticity_utils.errors import InputError
 from plasticity_utils.models import n_levels, width
@@ -125,12 +126,14 @@ def dose_response(
     cells.append(("half", REGIMES["half"], 0.5))
     tables = [_scored(scorers, condition="base", regime="curve", dose=0.0, n_removed=0, draw=0)]
     for name, how, dose in bar(cells, "dose–response"):
-        file = part / f"{name}-{dose:g}.parquet"
-        if not file.is_file():
+        cell = part / f"{name}-{dose:g}"
+        if not store.is_sound(cell):
+            cell.mkdir(exist_ok=True)
             plan = plan_at(ranking, how, dose)
             rows = _cell(model, plan, scorers, draws, seed)
-            save_table(rows.assign(regime=name, dose=dose), file)
-        tables.append(pd.read_parquet(file))
+            save_table(rows.assign(regime=name, dose=dose), cell / "scores.parquet")
+            store.seal(cell)
+        tables.append(pd.read_parquet(cell / "scores.parquet"))
     return pd.concat(tables, ignore_index=True)
 
 

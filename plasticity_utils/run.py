@@ -23,6 +23,7 @@ from plasticity_utils import assembly, store
 from plasticity_utils.config import CONDITIONS, RunConfig
 from plasticity_utils.dose import RemovalPlan, pick_dose, plan_at
 from plasticity_utils.errors import InputError
+from plasticity_utils.precision import training_precision
 from plasticity_utils.provenance import provenance
 from plasticity_utils.stages import Stages, random_plan, read_tables, save_tables
 
@@ -224,6 +225,10 @@ def _by_condition(folders: dict[str, Path], table: str) -> pd.DataFrame:
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
-    settings = {**asdict(config), "sizes": asdict(config.sizes)}
+    settings = {
+        **asdict(config),
+        "sizes": asdict(config.sizes),
+        "precision": training_precision(),
+    }
     del settings["results_dir"]
     return settings

@@ -72,7 +72,8 @@ def cached(
 def seal(folder: Path, **facts: Any) -> None:
     """Write the digests of a folder's files, and facts about it, beside them."""
     (folder / SEAL).unlink(missing_ok=True)
-    write_json(folder / SEAL, {**facts, "files": _digests(folder)})
+    contents = {**facts, "files": _digests(folder)}
+    write_json(folder / SEAL, {**contents, "own": _own_digest(contents)})
 
 
 def seal_of(folder: Path) -> dict[str, Any]:
@@ -87,9 +88,8 @@ def is_sound(folder: Path) -> bool:
     """
     if not (folder / SEAL).is_file():
         return False
-    try:
-        expected = seal_of(folder)["files"]
-    except (ValueError, KeyError):
+    expected = _expected_files(folder)
+    if expected is None:
         warnings.warn(f"damaged, made again: {folder / SEAL}", stacklevel=2)
         return False
     found = _digests(folder)
@@ -109,6 +109,20 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_name(f"{path.name}.tmp")
     temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(temporary, path)
+
+
+def _expected_files(folder: Path) -> dict[str, str] | None:
+    """Digests that a seal holds, or None where the seal is not what was written."""
+    try:
+        contents = seal_of(folder)
+        own = contents.pop("own")
+        return contents["files"] if own == _own_digest(contents) else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _own_digest(contents: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
 def _digests(folder: Path) -> dict[str, str]:

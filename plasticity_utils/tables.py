@@ -101,9 +101,7 @@ def reliance_table(reliance: pd.DataFrame) -> pd.DataFrame:
 
 
 def kept_gain(neurons: pd.DataFrame) -> pd.DataFrame:
-    """Mean rise of |σ| from base to end over neurons that no condition removed, per layer.
-
-    All conditions are compared on the same neurons, or the comparison would be one of neurons.
+    """Mean rise of |σ| from base to end over kept neurons (see `assembly`), per layer.
 
     Parameters
     ----------
@@ -116,13 +114,8 @@ def kept_gain(neurons: pd.DataFrame) -> pd.DataFrame:
         condition, entity, layer, gain (mean rise of |σ|), gain_low, gain_high (95 % over neurons:
         ± 1.96 standard errors), n (neurons).
     """
-    sigma = [name for name in neurons if name.startswith("selectivity_")]
-    placed = neurons.set_index(PLACE)
-    kept = placed[placed.index.isin(kept_neurons(neurons))]
-    base = kept[kept["stage"] == "base"].set_index("condition", append=True)[sigma].abs()
-    end = kept[kept["stage"] == "end"].set_index("condition", append=True)[sigma].abs()
-    rise = (end - base).rename(columns=lambda name: name.removeprefix("selectivity_"))
-    rise = rise.rename_axis(columns="entity").stack().rename("gain").reset_index()
+    rises = {name: _rise(neurons, name) for name in neurons["condition"].unique()}
+    rise = pd.concat(rises, names=["condition"]).rename("gain").reset_index()
     grouped = rise.groupby(["condition", "entity", "layer"], sort=False)["gain"]
     table = grouped.agg(gain="mean", error="sem", n="size").reset_index()
     margin = 1.96 * table.pop("error")
@@ -130,7 +123,7 @@ def kept_gain(neurons: pd.DataFrame) -> pd.DataFrame:
 
 
 def turnover(neurons: pd.DataFrame, share: float) -> pd.DataFrame:
-    """How many of the top neurons are the same before and after, over those kept everywhere.
+    """How many of the top kept neurons (see `assembly`) are the same before and after.
 
     Parameters
     ----------
@@ -144,22 +137,20 @@ def turnover(neurons: pd.DataFrame, share: float) -> pd.DataFrame:
     DataFrame
         condition, n_kept, n_top, jaccard, jaccard_by_chance, spearman (of |σ|, base and end).
     """
-    rows, kept = [], kept_neurons(neurons)
-    for condition, group in neurons.groupby("condition", sort=False):
-        placed = group.set_index(PLACE)
+    rows = []
+    for condition in neurons["condition"].unique():
         base, end = (
-            placed.loc[placed["stage"] == stage, "selectivity"].abs().loc[kept]
-            for stage in ("base", "end")
+            size["selectivity"] for size in _kept_sizes(neurons, condition, ["selectivity"])
         )
         n_top = max(1, round(share * len(base)))
         both = len(base.nlargest(n_top).index.intersection(end.nlargest(n_top).index))
-        chance = n_top * n_top / len(base)
+        chance = n_top * n_top / len(base) if len(base) else float("nan")
         rows.append(
             {
                 "condition": condition,
                 "n_kept": len(base),
                 "n_top": n_top,
-                "jaccard": both / (2 * n_top - both),
+                "jaccard": both / (2 * n_top - both) if len(base) else float("nan"),
                 "jaccard_by_chance": chance / (2 * n_top - chance),
                 "spearman": base.corr(end, method="spearman"),
             }
@@ -246,6 +237,27 @@ def removed_neurons(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
     return _shown(wide.loc[order], "effect_end", "gain")
 
 
+def _kept_sizes(
+    neurons: pd.DataFrame, condition: str, columns: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """|σ| of a condition's kept neurons by (layer, unit), at base and at the end."""
+    own = neurons[neurons["condition"] == condition]
+    kept = kept_neurons(neurons, condition)
+    base, end = (
+        own[own["stage"] == stage].set_index(PLACE).loc[kept, columns].abs()
+        for stage in ("base", "end")
+    )
+    return base, end
+
+
+def _rise(neurons: pd.DataFrame, condition: str) -> pd.Series:
+    """Rise of |σ| of each kept neuron for each entity type, by (layer, unit, entity)."""
+    columns = [name for name in neurons if name.startswith("selectivity_")]
+    base, end = _kept_sizes(neurons, condition, columns)
+    rise = (end - base).rename(columns=lambda name: name.removeprefix("selectivity_"))
+    return rise.rename_axis(columns="entity").stack()
+
+
 def _epochs_to(rows: pd.DataFrame, condition: str, share: float) -> float:
     own = rows[rows["condition"] == condition].set_index("epoch")["f1"].sort_index()
     base, removed = own.loc[-1.0], own.loc[0.0]
@@ -255,7 +267,8 @@ def _epochs_to(rows: pd.DataFrame, condition: str, share: float) -> float:
 
 
 def _centroid(group: pd.DataFrame, column: str) -> float:
-    return float((group["layer"] * group[column]).sum() / group[column].sum())
+    total = group[column].sum()
+    return float((group["layer"] * group[column]).sum() / total) if total else float("nan")
 
 
 def _through_stages(neurons: pd.DataFrame, condition: str) -> pd.DataFrame:

@@ -145,7 +145,6 @@ def test_the_pair_of_bert_conceptnet_is_read():
     assert member.sum() == 3302
 
 
-@pytest.mark.xfail(strict=True, reason="splitlines and split take Unicode spaces for ends")
 @pytest.mark.parametrize("space", ["\u00a0", "\u2009", "\u2028", "\x85", "\x0c"])
 def test_only_a_space_parts_words_and_only_a_line_feed_parts_lines(space, pair, conll):
     corpus = load_corpus(pair(f"10{space}000 people\nin Rome\n", "NUM O\nO LOC\n"))

@@ -225,7 +225,6 @@ def test_redistribution():
     assert table.loc["none", "rank_shift_removal_only"] == pytest.approx(0)
 
 
-@pytest.mark.xfail(strict=True, reason="turnover divides by the number of kept neurons")
 def test_nothing_kept_is_no_crash():
     """Half of a layer by concept and the other half at random leave no neuron over."""
     measured, removed = made_up_measured()
