@@ -61,9 +61,8 @@ def five_lines(run: Run) -> list[str]:
         f"as many random ones leave {_f1(run, 'random', 'removed')}",
         f"trained on: {label} {_f1(run, 'concept', 'end')} (after a random removal "
         f"{_f1(run, 'random', 'end')}, with nothing removed {_f1(run, 'none', 'end')})",
-        f"the linear head alone: {label} {_f1(run, 'head', 'end')}, "
-        f"{_percent(table.loc['head', 'end'] / table.loc['head', 'base'])} of the base: "
-        + _head_verdict(table, label),
+        f"the linear head alone: {label} {_f1(run, 'head', 'end')} (base "
+        f"{_f1(run, 'head', 'base')}): {_head_verdict(table, label)}",
         f"removed again at the end: new top neurons {again['new top']:.3f}, "
         f"the same neurons {again['same']:.3f}, random ones {again['random']:.3f}",
     ]
@@ -124,20 +123,23 @@ def dose_sentence(run: Run) -> str:
         & (draws["regime"] == "curve")
         & (draws["dose"] == dose)
     ].iloc[0]
+    picked = run.config.removal.dose is None
     parts = [
-        f"The dose picked on the dose half is **{_percent(dose)}** "
+        f"The dose {'picked on the dose half' if picked else 'of this regime'} is "
+        f"**{_percent(dose)}** "
         f"({run.facts['n_removed']:,} neurons). On the scoring half it takes {label} from "
         f"{row['f1_base']:.3f} to {row['f1']:.3f}; the other entity types lose "
         f"{row['loss_others']:.3f} on average, a specificity of {row['specificity']:.2f}. "
         f"{int(draws['n_draws'])} layer-matched random draws leave {label} at a median of "
         f"{draws['f1']:.3f} (range {draws['f1_low']:.3f}–{draws['f1_high']:.3f})."
     ]
-    if run.config.removal.dose is None and row["f1"] >= LOST * row["f1_base"]:
+    if picked and row["f1"] >= LOST * row["f1_base"]:
         parts.append(f"On the scoring half that is not under {_percent(LOST)} of the base value.")
     if row["specificity"] <= SPECIFIC:
+        best = " Of the doses tried it was the best on the dose half." if picked else ""
         parts.append(
-            f"**No dose is specific** (above {SPECIFIC:g}): this is the best there is, and what "
-            f"follows is not about {run.config.concept} alone."
+            f"**That is not specific** (not above {SPECIFIC:g}), so what follows is not about "
+            f"{run.config.concept} alone.{best}"
         )
     return " ".join(parts)
 
@@ -231,7 +233,7 @@ def _head_verdict(table: pd.DataFrame, label: str) -> str:
         return f"{label} had not left the model, it was only not read"
     if end - removed < 0.1 * (base - removed):
         return f"what the head reads no longer carries {label}"
-    return f"a part of {label} had never left, the rest had to be learned anew"
+    return f"a part of {label} had never left; the head alone does not regain the rest"
 
 
 def _speed(table: pd.DataFrame) -> str:

@@ -187,7 +187,7 @@ def test_what_was_measured_of_the_head_is_true_of_its_weights(tiny_run):
 
 
 def test_layers_compare_the_same_neurons_at_every_stage(run):
-    counts = run.layers.groupby(["entity", "layer"])["n_kept"].nunique()
+    counts = run.layers.groupby(["condition", "entity", "layer"])["n_kept"].nunique()
     assert (counts == 1).all()
     shares = run.layers.groupby([*KEYS, "entity"])["share"].sum()
     assert np.allclose(shares, 1)

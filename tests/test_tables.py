@@ -132,12 +132,15 @@ def test_probeless_ranks_where_it_is_the_method():
 
 
 def test_layers_average_the_same_kept_neurons_at_every_stage(layers):
-    # Kept everywhere: (1, 1) and (1, 2); of layer 0 nothing is.
+    # `concept` keeps (0, 2) and layer 1: base 0.1 | 0.2 0.3 0.4, end 0.3 | 0.2 0.9 0.6.
     own = at(layers, condition="concept", entity="LOC", layer=1)
-    assert own["n_kept"].tolist() == [2, 2, 2]
-    assert own["selectivity"].tolist() == pytest.approx([0.35, 0.35, 0.75])
-    assert own["share"].tolist() == pytest.approx([1, 1, 1])
-    assert at(layers, condition="concept", entity="LOC", layer=0)["n_kept"].tolist() == [0, 0, 0]
+    assert own["n_kept"].tolist() == [3, 3, 3]
+    assert own["selectivity"].tolist() == pytest.approx([0.3, 0.3, 1.7 / 3])
+    assert own["share"].tolist() == pytest.approx([0.9, 0.9, 0.85])
+    # What neither `concept` nor `random` removed: (1, 1) and (1, 2); of layer 0 nothing.
+    random = at(layers, condition="random", entity="LOC")
+    assert random[random["layer"] == 0]["n_kept"].tolist() == [0, 0, 0]
+    assert random[random["layer"] == 1]["n_kept"].tolist() == [2, 2, 2]
     removed = at(layers, condition="concept", entity="LOC").set_index(["stage", "layer"])
     assert removed.loc[[("base", 0), ("end", 0), ("end", 1)], "n_removed"].tolist() == [0, 2, 0]
 
@@ -185,26 +188,29 @@ def test_epochs_to_95_percent_of_the_loss(f1, epochs):
 
 def test_kept_gain(neurons):
     table = tables.kept_gain(neurons).set_index(["condition", "entity", "layer"])
-    assert (table["n"] == 2).all()
-    assert table.loc[("concept", "LOC", 1), "gain"] == pytest.approx((0.6 + 0.2) / 2)
-    assert table.loc[("concept", "PER", 1), "gain"] == pytest.approx((0 - 0.2) / 2)
-    assert table.loc[("none", "LOC", 1), "gain"] == pytest.approx(0.05)
+    assert table.loc[("concept", "LOC", 1), "n"] == table.loc[("none", "LOC", 1), "n"] == 3
+    assert table.loc[("random", "LOC", 1), "n"] == 2
+    assert table.loc[("concept", "LOC", 1), "gain"] == pytest.approx((0 + 0.6 + 0.2) / 3)
+    assert table.loc[("concept", "PER", 1), "gain"] == pytest.approx((0 + 0 - 0.2) / 3)
+    assert table.loc[("none", "LOC", 1), "gain"] == pytest.approx(0.1 / 3)
     assert table.loc[("random", "LOC", 1), "gain"] == pytest.approx(0)
-    # Two values 0.6 and 0.2: standard error 0.2.
     row = table.loc[("concept", "LOC", 1)]
-    assert row["gain_high"] - row["gain"] == pytest.approx(1.96 * 0.2, rel=1e-4)
+    error = np.std([0, 0.6, 0.2], ddof=1) / np.sqrt(3)
+    assert row["gain_high"] - row["gain"] == pytest.approx(1.96 * error, rel=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:An input array is constant")
 def test_turnover(neurons):
     table = tables.turnover(neurons, 0.5).set_index("condition")
-    assert (table["n_kept"] == 2).all()
-    assert (table["n_top"] == 1).all()
-    # Base (1, 1) 0.3 < (1, 2) 0.4; end of `concept` 0.9 > 0.6: the other one leads.
-    assert table.loc["concept", ["jaccard", "spearman"]].tolist() == pytest.approx([0, -1])
+    assert table.loc[["concept", "none", "random"], "n_kept"].tolist() == [4, 4, 2]
+    assert table.loc[["concept", "none", "random"], "n_top"].tolist() == [2, 2, 1]
+    # Base 0.1 0.2 0.3 0.4, end of `concept` 0.3 0.2 0.9 0.6: the same two lead, ranks 2 1 4 3.
+    assert table.loc["concept", ["jaccard", "spearman"]].tolist() == pytest.approx([1, 0.6])
     assert table.loc["random", ["jaccard", "spearman"]].tolist() == pytest.approx([1, 1])
-    # One of two by chance: expected overlap ½, so Jaccard ½ / 1½.
+    # Two of four by chance: expected overlap 1, so Jaccard 1 / 3.
     assert table.loc["concept", "jaccard_by_chance"] == pytest.approx(1 / 3)
+    third = tables.turnover(neurons, 0.25).set_index("condition")
+    assert third.loc["concept", "jaccard"] == 0  # (1, 2) leads in the base, (1, 1) at the end
 
 
 def test_redistribution():
@@ -230,12 +236,12 @@ def test_nothing_kept_is_no_crash():
     measured, removed = made_up_measured()
     removed["random"] = plan(PLACES[2:])
     neurons = neuron_table(measured, removed, LOC, "selectivity")
-    table = tables.turnover(neurons, 0.5)
-    assert (table["n_kept"] == 0).all()
-    assert table[["jaccard", "jaccard_by_chance", "spearman"]].isna().all(axis=None)
-    assert tables.kept_gain(neurons).empty
+    table = tables.turnover(neurons, 0.5).set_index("condition").loc["random"]
+    assert table["n_kept"] == 0
+    assert table[["jaccard", "jaccard_by_chance", "spearman"]].isna().all()
+    assert "random" not in set(tables.kept_gain(neurons)["condition"])
     shifts = tables.redistribution(layer_table(measured, neurons, LOC), LOC)
-    assert shifts["shift"].isna().all()
+    assert shifts.set_index("condition")["shift"].isna().to_dict()["random"]
 
 
 def test_newly_salient_neurons_show_the_end_on_which_the_concept_lies(neurons):
