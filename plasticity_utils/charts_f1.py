@@ -235,7 +235,8 @@ def _dose_panel(rows: pd.DataFrame, chosen: float, label: str, last: bool) -> al
     halved = removed[removed["regime"] == _REGIMES["half"]]
     half = alt.Chart(halved).encode(x=x, color=signs["color"])
     shapes = alt.Scale(domain=list(_REGIMES.values()), range=["circle", "diamond"])
-    apart = alt.Legend(padding=12)
+    # Drawn in the muted grey: the default, black, is lost on the dark page.
+    apart = alt.Legend(padding=12, symbolFillColor=vega.MUTED, symbolStrokeColor=vega.MUTED)
     shape = alt.Shape("regime:N", title="regime", scale=shapes, legend=apart)
     rule = alt.Chart(pd.DataFrame({"percent": [100 * chosen]})).mark_rule(color=vega.INK)
     layers = [
