@@ -34,13 +34,18 @@ def bar(
     tqdm
         The bar; it draws on a terminal or in a notebook and nowhere else.
     """
-    # Only a missing viewer is stated: an explicit False would override TQDM_DISABLE.
-    silent = {} if _has_viewer() else {"disable": True}
+    # Only a reason to be silent is stated: an explicit False would override TQDM_DISABLE.
+    silent = {} if _has_viewer() and not _is_nested() else {"disable": True}
     return tqdm(iterable, desc=desc, total=total, leave=False, delay=SECONDS_BEFORE_SHOWN, **silent)
 
 
 def _has_viewer() -> bool:
     return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def _is_nested() -> bool:
+    # A notebook cannot move the cursor: a bar within a bar would fill its cell with lines.
+    return bool(getattr(tqdm, "_instances", ()))
 
 
 @contextmanager
