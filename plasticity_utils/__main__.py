@@ -68,6 +68,8 @@ def _page(options: argparse.Namespace) -> None:
     page = render_page(options.notebook, options.out)
     config = _executed_config(options.notebook)
     print(f"page: {page}")
+    if config.scale == "smoke":
+        print("  smoke scale: a test of the machinery, these numbers mean nothing")
     for line in verdicts.five_lines(run_experiment(config)):
         print(f"  {line}")
 

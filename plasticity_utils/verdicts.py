@@ -185,6 +185,7 @@ def turnover_sentence(run: Run) -> str:
         f"{name}: Jaccard {row['jaccard']:.2f} (by chance {row['jaccard_by_chance']:.2f}), "
         f"Spearman {row['spearman']:.2f}"
         for name, row in table.loc[["concept", "random", "none"]].iterrows()
+        if row["n_kept"]
     ]
     return (
         f"Overlap of the top {_percent(run.facts['dose'])} of kept neurons, base and end. "
