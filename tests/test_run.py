@@ -140,11 +140,13 @@ def test_random_removal_is_layer_matched_and_of_other_neurons(run):
 
 
 def test_all_conditions_start_from_the_same_base(run):
+    # Which neurons are kept, and what removal alone would do, is each condition's own.
+    own = ["removal_only", "n_kept", "selectivity", "share"]
     for name in ("metrics", "neurons", "layers"):
         table = at(getattr(run, name), stage="base").drop(columns="condition")
         parts = [
             table[getattr(run, name).loc[table.index, "condition"] == condition]
-            .drop(columns="removal_only", errors="ignore")
+            .drop(columns=own if name == "layers" else [])
             .reset_index(drop=True)
             for condition in CONDITIONS
         ]
