@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from plasticity_utils.dose import RemovalPlan
+from plasticity_utils.plans import RemovalPlan
 from plasticity_utils.saliency import flat_ids, rank_saliency, ranking_of, removal_only_profile
 
 Measured = Mapping[str, Mapping[tuple[str, float], Mapping[str, pd.DataFrame]]]

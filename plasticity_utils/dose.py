@@ -11,7 +11,6 @@ The dose is picked on one half of the validation split and the curve is drawn on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,68 +19,13 @@ from transformers import PreTrainedModel
 
 from plasticity_utils import store
 from plasticity_utils.config import LARGE_DOSES, REGIMES, SURGICAL_DOSES, Regime
-from plasticity_utils.errors import InputError
 from plasticity_utils.models import n_levels, width
+from plasticity_utils.plans import RemovalPlan, draw_seed, plan_at
 from plasticity_utils.progress import bar
 from plasticity_utils.pruning import layer_matched_draw, remove_neurons
 
 LOST = 0.1
 SPECIFIC = 0.5
-
-
-@dataclass(frozen=True)
-class RemovalPlan:
-    """Neurons to remove and what they are held at.
-
-    Attributes
-    ----------
-    neurons : int array, [n_removed, 2]
-        (layer, unit) pairs.
-    rest : float array, [n_layers, d_model], or "zero"
-        Resting values.
-    positions : {"words", "all"}
-    """
-
-    neurons: np.ndarray
-    rest: np.ndarray | str
-    positions: str
-
-
-def top_neurons(ranking: pd.DataFrame, method: str, dose: float) -> np.ndarray:
-    """The share `dose` of neurons that a method ranks highest.
-
-    Parameters
-    ----------
-    ranking : DataFrame
-        One row a neuron in flat order, with a column `rank_<method>`.
-    method : str
-    dose : float
-        Share of all neurons, in (0, 1).
-
-    Returns
-    -------
-    int array, [n_removed, 2]
-        (layer, unit) pairs, best first; at least one.
-    """
-    if not 0 < dose < 1:
-        raise InputError(f"dose must be a fraction between 0 and 1, not {dose!r}")
-    n_removed = max(1, round(dose * len(ranking)))
-    best = ranking.nsmallest(n_removed, f"rank_{method}")
-    return best[["layer", "unit"]].to_numpy()
-
-
-def plan_at(ranking: pd.DataFrame, regime: Regime, dose: float) -> RemovalPlan:
-    """Plan to remove the concept's top neurons at a dose, held as the regime says.
-
-    Parameters
-    ----------
-    ranking : DataFrame
-        As for `top_neurons`, with the mean activation of each neuron in `mean`.
-    """
-    n_layers = int(ranking["layer"].max()) + 1
-    means = ranking["mean"].to_numpy(copy=True).reshape(n_layers, -1)
-    rest = means if regime.rest == "mean" else "zero"
-    return RemovalPlan(top_neurons(ranking, regime.ranking, dose), rest, regime.positions)
 
 
 def dose_response(
@@ -198,11 +142,6 @@ def specificity(curve: pd.DataFrame, label: str, half: str = "scoring") -> pd.Da
             "specificity": loss[label] - others,
         }
     ).reset_index()
-
-
-def draw_seed(seed: int, draw: int) -> int:
-    """Seed of the n-th random draw of a run; draw 0 is the one that is retrained as `random`."""
-    return int(np.random.SeedSequence([seed, draw]).generate_state(1)[0])
 
 
 def save_table(table: pd.DataFrame, path: Path) -> None:

@@ -21,11 +21,12 @@ import pandas as pd
 
 from plasticity_utils import assembly, store
 from plasticity_utils.config import CONDITIONS, RunConfig
-from plasticity_utils.dose import RemovalPlan, pick_dose, plan_at
+from plasticity_utils.dose import pick_dose
 from plasticity_utils.errors import InputError
+from plasticity_utils.plans import RemovalPlan, plan_at, random_plan
 from plasticity_utils.precision import training_precision
 from plasticity_utils.provenance import provenance
-from plasticity_utils.stages import Stages, random_plan, read_tables, save_tables
+from plasticity_utils.stages import Stages, read_tables, save_tables
 
 RELIANCE_CONDITIONS = ("concept", "none")
 

@@ -8,10 +8,8 @@ once for all regimes.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,19 +17,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import store
 from plasticity_utils.activations import word_activations
 from plasticity_utils.config import RunConfig
 from plasticity_utils.corpus import ENTITY_LABELS, concept_words
-from plasticity_utils.dose import RemovalPlan, dose_response, draw_seed, save_table
+from plasticity_utils.dose import dose_response, save_table
 from plasticity_utils.measuring import Sentences, load_sentences, measure, score
 from plasticity_utils.models import load_model, n_levels, width
+from plasticity_utils.plans import RemovalPlan, draw_seed, gains, plan_settings, removed, set_gains
 from plasticity_utils.precision import training_precision
 from plasticity_utils.progress import quiet_transformers
-from plasticity_utils.pruning import Removal, layer_matched_draw, remove_neurons
+from plasticity_utils.pruning import layer_matched_draw
 from plasticity_utils.saliency import RANKING_METHODS, layer_unit, rank_neurons
 from plasticity_utils.training import Schedule, fine_tune, tag_sentences, train_only_head
 
@@ -284,51 +282,6 @@ class Stages:
         return neurons["deviation"].to_numpy(dtype=np.float64)
 
 
-@contextmanager
-def removed(
-    model: PreTrainedModel, plan: RemovalPlan | None, regrow: bool = False
-) -> Iterator[Removal | None]:
-    """Remove a plan's neurons from a model for as long as the context lasts."""
-    if plan is None:
-        yield None
-        return
-    with remove_neurons(model, plan.neurons, plan.rest, plan.positions, regrow) as removal:
-        yield removal
-
-
-def random_plan(plan: RemovalPlan, n_layers: int, d_model: int, seed: int) -> RemovalPlan:
-    """The `random` condition: as many neurons of each layer, drawn anew, held the same way."""
-    drawn = layer_matched_draw(plan.neurons, n_layers, d_model, draw_seed(seed, 0))
-    return RemovalPlan(drawn.neurons, plan.rest, plan.positions)
-
-
-def gains(
-    removal: Removal | None, plan: RemovalPlan | None, n_layers: int, d_model: int
-) -> np.ndarray:
-    """Gain of every neuron in flat order: 1, or that of a removed neuron."""
-    table = np.ones((n_layers, d_model), dtype=np.float32)
-    if removal is not None and plan is not None:
-        table[tuple(plan.neurons.T)] = removal.gains()
-    return table.ravel()
-
-
-def set_gains(removal: Removal | None, values: np.ndarray) -> None:
-    """Give neurons that grew back the gains with which their training ended."""
-    for parameter in removal.parameters() if removal else ():
-        with torch.no_grad():
-            parameter.copy_(torch.from_numpy(values))
-
-
-def plan_settings(plan: RemovalPlan | None) -> dict[str, Any] | None:
-    """Settings that stand for a removal in a stage's key."""
-    if plan is None:
-        return None
-    held = plan.rest if isinstance(plan.rest, str) else _array_digest(plan.rest)
-    # Sorted: the order of removal does not matter.
-    neurons = _array_digest(np.array(sorted(plan.neurons.tolist())))
-    return {"neurons": neurons, "rest": held, "positions": plan.positions}
-
-
 def model_fingerprint(name: str) -> str:
     """Name of a model, with a digest of its files where it is a local folder."""
     folder = Path(name)
@@ -352,7 +305,3 @@ def save_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """Read the tables of `measure`."""
     return {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
-
-
-def _array_digest(values: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:12]

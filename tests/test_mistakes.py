@@ -14,8 +14,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from plasticity_utils import assembly, tables
 from plasticity_utils.activations import word_activations
 from plasticity_utils.config import REGIMES, Regime
-from plasticity_utils.dose import doses, plan_at, top_neurons
+from plasticity_utils.dose import doses
 from plasticity_utils.models import n_levels, width
+from plasticity_utils.plans import plan_at, top_neurons
 from plasticity_utils.saliency import (
     flat_ids,
     layer_unit,

@@ -8,7 +8,8 @@ import pytest
 
 from plasticity_utils import tables
 from plasticity_utils.assembly import layer_table, metrics_table, neuron_table
-from plasticity_utils.dose import RemovalPlan, pick_dose, specificity
+from plasticity_utils.dose import pick_dose, specificity
+from plasticity_utils.plans import RemovalPlan
 from plasticity_utils.saliency import removal_only_profile
 
 LOC = "LOC"

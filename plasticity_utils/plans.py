@@ -1,0 +1,132 @@
+"""What a condition removes: which neurons, and what they are held at.
+
+A plan is made once, from the base model's ranking, and then applied wherever it is needed: on the
+dose–response, while the model trains on, and again at the end. Its random counterpart takes as many
+neurons of each layer and holds them the same way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import PreTrainedModel
+
+from plasticity_utils.config import Regime
+from plasticity_utils.errors import InputError
+from plasticity_utils.pruning import Removal, layer_matched_draw, remove_neurons
+
+
+@dataclass(frozen=True)
+class RemovalPlan:
+    """Neurons to remove and what they are held at.
+
+    Attributes
+    ----------
+    neurons : int array, [n_removed, 2]
+        (layer, unit) pairs.
+    rest : float array, [n_layers, d_model], or "zero"
+        Resting values.
+    positions : {"words", "all"}
+    """
+
+    neurons: np.ndarray
+    rest: np.ndarray | str
+    positions: str
+
+
+def top_neurons(ranking: pd.DataFrame, method: str, dose: float) -> np.ndarray:
+    """The share `dose` of neurons that a method ranks highest.
+
+    Parameters
+    ----------
+    ranking : DataFrame
+        One row a neuron in flat order, with a column `rank_<method>`.
+    method : str
+    dose : float
+        Share of all neurons, in (0, 1).
+
+    Returns
+    -------
+    int array, [n_removed, 2]
+        (layer, unit) pairs, best first; at least one.
+    """
+    if not 0 < dose < 1:
+        raise InputError(f"dose must be a fraction between 0 and 1, not {dose!r}")
+    n_removed = max(1, round(dose * len(ranking)))
+    best = ranking.nsmallest(n_removed, f"rank_{method}")
+    return best[["layer", "unit"]].to_numpy()
+
+
+def plan_at(ranking: pd.DataFrame, regime: Regime, dose: float) -> RemovalPlan:
+    """Plan to remove the concept's top neurons at a dose, held as the regime says.
+
+    Parameters
+    ----------
+    ranking : DataFrame
+        As for `top_neurons`, with the mean activation of each neuron in `mean`.
+    """
+    n_layers = int(ranking["layer"].max()) + 1
+    means = ranking["mean"].to_numpy(copy=True).reshape(n_layers, -1)
+    rest = means if regime.rest == "mean" else "zero"
+    return RemovalPlan(top_neurons(ranking, regime.ranking, dose), rest, regime.positions)
+
+
+def random_plan(plan: RemovalPlan, n_layers: int, d_model: int, seed: int) -> RemovalPlan:
+    """The `random` condition: as many neurons of each layer, drawn anew, held the same way."""
+    drawn = layer_matched_draw(plan.neurons, n_layers, d_model, draw_seed(seed, 0))
+    return RemovalPlan(drawn.neurons, plan.rest, plan.positions)
+
+
+def draw_seed(seed: int, draw: int) -> int:
+    """Seed of the n-th random draw of a run; draw 0 is the one that is retrained as `random`."""
+    return int(np.random.SeedSequence([seed, draw]).generate_state(1)[0])
+
+
+@contextmanager
+def removed(
+    model: PreTrainedModel, plan: RemovalPlan | None, regrow: bool = False
+) -> Iterator[Removal | None]:
+    """Remove a plan's neurons from a model for as long as the context lasts."""
+    if plan is None:
+        yield None
+        return
+    with remove_neurons(model, plan.neurons, plan.rest, plan.positions, regrow) as removal:
+        yield removal
+
+
+def gains(
+    removal: Removal | None, plan: RemovalPlan | None, n_layers: int, d_model: int
+) -> np.ndarray:
+    """Gain of every neuron in flat order: 1, or that of a removed neuron."""
+    table = np.ones((n_layers, d_model), dtype=np.float32)
+    if removal is not None and plan is not None:
+        table[tuple(plan.neurons.T)] = removal.gains()
+    return table.ravel()
+
+
+def set_gains(removal: Removal | None, values: np.ndarray) -> None:
+    """Give neurons that grew back the gains with which their training ended."""
+    for parameter in removal.parameters() if removal else ():
+        with torch.no_grad():
+            parameter.copy_(torch.from_numpy(values))
+
+
+def plan_settings(plan: RemovalPlan | None) -> dict[str, Any] | None:
+    """Settings that stand for a removal in a stage's key."""
+    if plan is None:
+        return None
+    held = plan.rest if isinstance(plan.rest, str) else _array_digest(plan.rest)
+    # Sorted: the order of removal does not matter.
+    neurons = _array_digest(np.array(sorted(plan.neurons.tolist())))
+    return {"neurons": neurons, "rest": held, "positions": plan.positions}
+
+
+def _array_digest(values: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:12]
