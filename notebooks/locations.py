@@ -58,16 +58,18 @@ Markdown(verdicts.summary(run))
 # 1. MiniLM (or the model named above) is fine-tuned on CoNLL-2003.
 # 2. Every neuron, a unit of a hidden state, is scored by how well it tells words
 #    of the concept from other words: its *selectivity* σ = 2·AUROC − 1.
-# 3. The most selective neurons are held at their mean on every word, so that
-#    they say the same whatever the word: they are *removed*, for good.
+# 3. In the *surgical* regime the most selective neurons are held at their mean
+#    on every word, so that they say the same whatever the word: they are
+#    *removed*, for good. (*half* sets half of all neurons, by probeless, to 0.)
 # 4. How many? The smallest share of all neurons that takes nine tenths of the
-#    concept's F1, picked on sentences on which nothing is reported.
+#    concept's F1, or the most specific share if that one takes the other entity
+#    types along; picked on sentences on which nothing is reported.
 # 5. The model trains on, on the same sentences in the same order, under four
 #    conditions: **concept** (the concept's neurons removed), **random** (as many
 #    of each layer, drawn at random), **none** (nothing removed), and **head**
 #    (the concept's removed, and only the linear head trained).
-# 6. **head** is the condition on which the verdict hangs: what a new linear
-#    layer can read off an untouched body had never left it.
+# 6. **head** is the condition on which the verdict hangs: what the linear layer
+#    can learn to read off a body that does not change had never left it.
 # 7. Neurons are ranked on one half of the test split and described on the
 #    other; F1 is scored on a half of the validation split.
 #
@@ -158,6 +160,15 @@ charts.reliance(tables.reliance_table(run.reliance), config.label)
 # %% [markdown]
 # ## Neurons, one by one
 #
+# Each point is a neuron: how well it told words of the concept from others in
+# the base model, and how well it does in the end. Hover for its words.
+
+# %%
+charts.neuron_scatter(
+    tables.selectivity_change(run.neurons, 12), config.label
+)
+
+# %% [markdown]
 # The words are those that move the neuron furthest from its mean, on the side
 # on which the concept lies, in the base model, just after removal and at the
 # end. First the most selective of the removed neurons; their words vanish,
@@ -188,9 +199,10 @@ charts.number_table(tables.method_overlap(run.ranking, run.facts["dose"]))
 # - A return of F1 is relearning only where it goes beyond *head*.
 # - The neurons here are units of the residual stream, which every layer reads
 #   and writes. Another basis, another model or a larger one may differ.
-# - One run is one seed. Its intervals are over sentences.
-# - Half of all neurons, the dose of the paper, takes every entity type and so
-#   says nothing about one of them.
+# - One run is one seed. Intervals of F1 are over sentences; the bands of |σ| are
+#   over neurons, which share their words and so are not independent.
+# - The neurons of the last table were picked by their rise on the words on which
+#   it is shown, so its size is flattered; compare it with the rise under *none*.
 
 # %% tags=["remove-input"]
 Markdown(verdicts.made_with(run))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
 import nbformat
+import papermill
 
 from plasticity_utils import verdicts
 from plasticity_utils.config import REGIMES, SCALES, RunConfig
@@ -89,8 +90,10 @@ def _config(values: dict[str, object]) -> RunConfig:
 
 def _executed_config(notebook: Path) -> RunConfig:
     """Settings with which papermill executed a notebook, over the notebook's own defaults."""
+    defaults = papermill.inspect_notebook(str(notebook))
+    values = {name: ast.literal_eval(found["default"]) for name, found in defaults.items()}
     metadata = nbformat.read(notebook, as_version=4).metadata.get("papermill", {})
-    return RunConfig.from_parameters(json.loads(json.dumps(metadata.get("parameters", {}))))
+    return RunConfig.from_parameters({**values, **dict(metadata.get("parameters", {}))})
 
 
 if __name__ == "__main__":

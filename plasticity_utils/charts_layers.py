@@ -40,10 +40,10 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
     ----------
     profile : DataFrame
         condition (at least "concept" and "none"), stage ("base", "removed", "end"), layer (0 =
-        embedding), share (of the total |σ| of the condition's kept neurons, 0–1), saliency (mean
+        embedding), selectivity (mean |σ| of the condition's kept neurons, 0–1), saliency (mean
         rank saliency, 0–1), removal_only (the saliency that removal alone predicts; read from the
         rows of "concept"). Each condition has base rows of its own, for its own kept neurons. With
-        several seeds also share_low, share_high, saliency_low, saliency_high. Where there is a
+        several seeds also `*_low` and `*_high` of selectivity and saliency. Where there is a
         column entity, only the rows of `label` are drawn; stages in between are left out.
     label : str
         The concept's entity type.
@@ -57,7 +57,7 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
     InputError
         If a column, or one of the two conditions, is missing.
     """
-    need(profile, ["condition", "stage", "layer", "share", "saliency", "removal_only"])
+    need(profile, ["condition", "stage", "layer", "selectivity", "saliency", "removal_only"])
     profile = _of_concept(profile, label)
     shown = ["base", "concept", "none", REMOVAL_ALONE]
     of = {name: profile[profile["condition"] == name] for name in ("concept", "none")}
@@ -71,9 +71,9 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
     panels = [
         _layer_panel(
             pd.concat([bases[name], ends[name]]),
-            "share",
-            "share of |σ|",
-            f"Share of the total |σ|, kept neurons, base and after retraining ({name})",
+            "selectivity",
+            "mean |σ|",
+            f"Mean |σ| of kept neurons, base and after retraining ({name})",
             shown,
             alt.Scale(),
         )
@@ -89,7 +89,7 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
         panels,
         f"In which layers {label} is found, before removal and after retraining",
         ["Rank saliency is relative: it counts only beyond what removal alone predicts."],
-        f"Three line charts by layer: the share of selectivity for {label} in the base model and "
+        f"Three line charts by layer: the mean selectivity for {label} in the base model and "
         "after retraining, with the concept's neurons removed and with nothing removed; and mean "
         "rank saliency, beside what removal alone predicts.",
     )
@@ -181,7 +181,10 @@ def kept_gain(gains: pd.DataFrame) -> alt.VConcatChart:
     chart = stack(
         panels,
         "What the kept neurons gain for each entity type, by layer",
-        ["Selectivity σ = 2·AUROC − 1; base model to the end of retraining."],
+        [
+            "Selectivity σ = 2·AUROC − 1; base model to the end of retraining.",
+            "Bands: ± 1.96 standard errors over the layer's neurons.",
+        ],
         f"Line chart by layer, a panel for each of the conditions {', '.join(conditions)}: mean "
         f"rise of absolute selectivity over kept neurons, one line for each of "
         f"{', '.join(entities)}.",

@@ -35,7 +35,7 @@ WORDS_SHOWN = 5
 
 @dataclass(frozen=True)
 class Sentences:
-    """The sentences of a run, by what they are for; no sentence serves two purposes.
+    """The sentences of a run, by what they are for.
 
     Attributes
     ----------

@@ -208,7 +208,7 @@ class LayerMatchedDraw(NamedTuple):
 
 
 def layer_matched_draw(
-    neurons: Iterable[Any], n_layers: int, d_model: int, seed: int
+    neurons: Iterable[Any], n_layers: int, d_model: int, seed: int, exclude: Iterable[Any] = ()
 ) -> LayerMatchedDraw:
     """Draw as many neurons in each layer as a set has there: the control for its removal.
 
@@ -222,6 +222,8 @@ def layer_matched_draw(
         Neurons in a layer.
     seed : int
         The same seed gives the same draw.
+    exclude : pairs of int
+        Neurons that are not drawn either, for instance those that are gone already.
 
     Returns
     -------
@@ -229,13 +231,14 @@ def layer_matched_draw(
         Sorted pairs [n_neurons, 2], drawn from the neurons outside the set where the layer has
         enough of them and else from all of the layer; and the overlap with the set.
     """
-    pairs = _as_pairs(neurons, n_layers, d_model)
+    pairs, barred = (_as_pairs(some, n_layers, d_model) for some in (neurons, exclude))
     generator = np.random.default_rng(seed)
     drawn: list[tuple[int, int]] = []
     overlap = 0
     for layer, count in zip(*np.unique(pairs[:, 0], return_counts=True), strict=True):
         taken = pairs[pairs[:, 0] == layer, 1]
-        outside = np.setdiff1d(np.arange(d_model), taken)
+        others = np.union1d(taken, barred[barred[:, 0] == layer, 1])
+        outside = np.setdiff1d(np.arange(d_model), others)
         pool = outside if len(outside) >= count else np.arange(d_model)
         units = np.sort(generator.choice(pool, size=count, replace=False))
         overlap += int(np.isin(units, taken).sum())

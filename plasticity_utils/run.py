@@ -1,4 +1,4 @@
-"""One run of the experiment, from settings to assembly.
+"""One run of the experiment, from settings to tables.
 
 Fine-tune a model on named entity recognition; rank its neurons for a concept; remove the top ones;
 train on under four conditions; measure all along. The conditions answer what one alone cannot:
@@ -24,7 +24,6 @@ from plasticity_utils.config import CONDITIONS, RunConfig
 from plasticity_utils.dose import pick_dose
 from plasticity_utils.errors import InputError
 from plasticity_utils.plans import RemovalPlan, plan_at, random_plan
-from plasticity_utils.precision import training_precision
 from plasticity_utils.provenance import provenance
 from plasticity_utils.stages import Stages, read_tables, save_tables
 
@@ -103,7 +102,7 @@ def run_experiment(config: RunConfig) -> Run:
     -------
     Run
         With its tables on disk in `config.results`. A run that was interrupted at any moment and
-        is repeated gives the same assembly.
+        is repeated gives the same tables.
     """
     folder = store.cached(
         config.results, run_name(config), _settings(config), lambda part: _make(config, part)
@@ -140,6 +139,12 @@ class Choice:
     dose: float
     concept: RemovalPlan
     random: RemovalPlan
+
+    @property
+    def overlap(self) -> int:
+        """How many of the random neurons are also the concept's (where a layer has too few)."""
+        own = {tuple(pair) for pair in self.concept.neurons.tolist()}
+        return len(own & {tuple(pair) for pair in self.random.neurons.tolist()})
 
     @property
     def plans(self) -> dict[str, RemovalPlan | None]:
@@ -187,17 +192,24 @@ def _make(config: RunConfig, part: Path) -> None:
     save_tables(frames, part)
     folders = {base, whole, stages.ranking(), stages.dose()}
     folders |= {*untrained.values(), *retrained.values(), *reliance.values()}
-    store.write_json(part / "config.json", _facts(config, choice, len(frames["ranking"]), folders))
+    counts = {
+        "n_neurons": len(frames["ranking"]),
+        "n_curve_sentences": len(stages.sentences.curve),
+    }
+    store.write_json(part / "config.json", _facts(config, choice, counts, folders))
 
 
-def _facts(config: RunConfig, choice: Choice, n_neurons: int, folders: set[Path]) -> dict[str, Any]:
+def _facts(
+    config: RunConfig, choice: Choice, counts: dict[str, int], folders: set[Path]
+) -> dict[str, Any]:
     """Say what was run, with what, and how long each stage took."""
     return {
         "settings": asdict(config),
         "sizes": asdict(config.sizes),
         "dose": choice.dose,
         "n_removed": len(choice.concept.neurons),
-        "n_neurons": n_neurons,
+        "random_overlap": choice.overlap,
+        **counts,
         "seconds": {f.name: store.seal_of(f)["seconds"] for f in sorted(folders)},
         "date": time.strftime("%Y-%m-%d"),
         **provenance(),
@@ -229,7 +241,7 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     settings = {
         **asdict(config),
         "sizes": asdict(config.sizes),
-        "precision": training_precision(),
+        **Stages(config).training_settings,
     }
     del settings["results_dir"]
     return settings

@@ -27,6 +27,7 @@ from scipy.stats import rankdata
 
 from plasticity_utils import neurox_rankings
 from plasticity_utils.errors import InputError
+from plasticity_utils.progress import bar
 
 NEURONS_AT_ONCE = 64
 
@@ -160,7 +161,7 @@ def selectivity(
     n_words, n_inside = concepts.shape[0], concepts.sum(axis=0)
     members = concepts.astype(np.float64)
     sigma = np.empty((X.shape[1], concepts.shape[1]))
-    for start in range(0, X.shape[1], NEURONS_AT_ONCE):
+    for start in bar(range(0, X.shape[1], NEURONS_AT_ONCE), "selectivity"):
         block = slice(start, start + NEURONS_AT_ONCE)
         rank_sums = rankdata(X[:, block], axis=0).T @ members
         wins = rank_sums - n_inside * (n_inside + 1) / 2

@@ -110,6 +110,7 @@ class Stages:
         settings = {
             "retrained": store.seal_of(retrained)["settings"],
             "again": plan_settings(plan),
+            "population": "neurons not removed",
             "ranking_method": self.config.removal.ranking,
             "concept": self.config.label,
             "sentences": [self.config.sizes.ranking, self.config.sizes.curve],
@@ -118,6 +119,15 @@ class Stages:
         }
         make = partial(self._make_reliance, retrained, plan, own)
         return self._cached(f"reliance-{condition}", settings, make)
+
+    @property
+    def training_settings(self) -> dict[str, Any]:
+        """Everything that the trainings of a run depend on."""
+        return {
+            "base": self._base_settings,
+            "retraining": asdict(self._retraining("concept")),
+            "head": asdict(self._retraining("head")),
+        }
 
     @property
     def _base_settings(self) -> dict[str, Any]:
@@ -245,7 +255,7 @@ class Stages:
         with removed(model, own, self.config.regrow) as removal:
             set_gains(removal, np.load(retrained / "gains.npy"))
             X = word_activations(model, tokenizer, self.sentences.ranking.sentences)
-            again = self._plans_again(X, plan, n_levels(model))
+            again = self._plans_again(X, plan, own, n_levels(model))
             tables = [score(model, curve).assign(again="nothing", draw=0, n_removed=0)]
             for name, draw, cut in again:
                 with removed(model, cut):
@@ -256,22 +266,22 @@ class Stages:
         save_table(pd.concat(tables, ignore_index=True), part / "reliance.parquet")
 
     def _plans_again(
-        self, X: np.ndarray, plan: RemovalPlan, n_layers: int
+        self, X: np.ndarray, plan: RemovalPlan, own: RemovalPlan | None, n_layers: int
     ) -> Iterator[tuple[str, int, RemovalPlan]]:
         """What is removed at the end: the same neurons, the new top ones, random ones."""
         d_model = X.shape[1] // n_layers
         is_concept = concept_words(self.sentences.ranking, self.config.label)
         order = rank_neurons(X, is_concept, self.config.removal.ranking).order
-        gone = {tuple(pair) for pair in plan.neurons.tolist()}
-        new_top = [pair for pair in layer_unit(order, d_model).tolist() if tuple(pair) not in gone]
-        top = np.array(new_top[: len(gone)])
+        gone = [] if own is None else own.neurons.tolist()
+        left = [pair for pair in layer_unit(order, d_model).tolist() if pair not in gone]
+        top = np.array(left[: len(plan.neurons)])
         means = X.mean(axis=0, dtype=np.float64).reshape(n_layers, d_model)
         rest = means if self.config.removal.rest == "mean" else "zero"
         yield "same", 0, RemovalPlan(plan.neurons, rest, plan.positions)
         yield "new top", 0, RemovalPlan(top, rest, plan.positions)
         for draw in range(self.config.sizes.draws):
             seed = draw_seed(self.config.seed, draw)
-            drawn = layer_matched_draw(top, n_layers, d_model, seed).neurons
+            drawn = layer_matched_draw(top, n_layers, d_model, seed, exclude=gone).neurons
             yield "random", draw, RemovalPlan(drawn, rest, plan.positions)
 
     def _load_base(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -284,7 +294,7 @@ class Stages:
 
 def model_fingerprint(name: str) -> str:
     """Name of a model, with a digest of its files where it is a local folder."""
-    folder = Path(name)
+    folder = Path(name).expanduser()
     return f"{name}-{store.folder_digest(folder)}" if folder.is_dir() else name
 
 

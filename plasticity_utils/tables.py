@@ -223,6 +223,36 @@ def newly_salient(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
     return _shown(wide.nlargest(k, "rise"), "rise_under_none")
 
 
+def selectivity_change(neurons: pd.DataFrame, k: int, most: int = 3000) -> pd.DataFrame:
+    """σ of the neurons of `concept` in the base model and at the end, one row a neuron.
+
+    Parameters
+    ----------
+    neurons : DataFrame
+        From `neuron_table`.
+    k : int
+        How many of the kept neurons that rose most are `newly salient`.
+    most : int
+        Of more kept neurons than this, every n-th is taken, in flat order.
+
+    Returns
+    -------
+    DataFrame
+        layer, unit, selectivity_base, selectivity_end, kind (`kept`, `removed`, `newly salient`),
+        words (highest-activating at the end; of the base for removed neurons).
+    """
+    wide = _through_stages(neurons, "concept")
+    rise = wide["selectivity_end"].abs() - wide["selectivity_base"].abs()
+    wide["kind"] = "kept"
+    wide.loc[rise[~wide["removed"]].nlargest(k).index, "kind"] = "newly salient"
+    wide.loc[wide["removed"], "kind"] = "removed"
+    wide["words"] = wide["words_base"].where(wide["removed"], wide["words_end"])
+    kept = wide[wide["kind"] == "kept"].iloc[:: 1 + len(wide) // most]
+    shown = pd.concat([kept, wide[wide["kind"] != "kept"]])
+    names = ["selectivity_base", "selectivity_end", "kind", "words"]
+    return shown[names].reset_index()
+
+
 def removed_neurons(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
     """The most selective of the removed neurons, with their words through the run.
 

@@ -2,7 +2,7 @@
 
 The same code trains the base model and, after a removal, trains on: one linear schedule with
 warm-up and no restarts (the public code of Lo et al. 2024 calls four runs of two epochs "8
-epochs"). It runs on `transformers`' Trainer, so multi-GPU training and resuming come with it;
+epochs"). It runs on `transformers`' Trainer, which brings checkpoints and resuming, in one process;
 what is ours is the order of the data (batches of like length, the same in every condition) and the
 snapshots, at which a caller measures the model in the middle of its training.
 

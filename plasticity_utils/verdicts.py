@@ -63,8 +63,9 @@ def five_lines(run: Run) -> list[str]:
         f"{_f1(run, 'random', 'end')}, with nothing removed {_f1(run, 'none', 'end')})",
         f"the linear head alone: {label} {_f1(run, 'head', 'end')} (base "
         f"{_f1(run, 'head', 'base')}): {_head_verdict(table, label)}",
-        f"removed again at the end: new top neurons {again['new top']:.3f}, "
-        f"the same neurons {again['same']:.3f}, random ones {again['random']:.3f}",
+        f"removed again at the end (without: {again['nothing']:.3f}): new top neurons "
+        f"{again['new top']:.3f}, the same neurons {again['same']:.3f}, random ones "
+        f"{again['random']:.3f}",
     ]
 
 
@@ -72,7 +73,7 @@ def summary(run: Run) -> str:
     """Return the answer in short: what was lost, what came back, what had never left (Markdown)."""
     label = run.config.label
     table = tables.recovery(run.metrics, label).set_index("condition")
-    again = _reliance(run)
+    drift = table.loc["none", "end"] - table.loc["none", "base"]
     facts = run.facts
     return "\n".join(
         [
@@ -86,10 +87,9 @@ def summary(run: Run) -> str:
             f"- **Never left?** With everything frozen but the linear head, {label} reaches "
             f"{_with_interval(run, 'head', 'end')}: {_head_verdict(table, label)}. Beyond the "
             f"head, training the whole model brings "
-            f"{_signed(table.loc['concept', 'beyond_head'])}.",
-            f"- **Where it sits in the end.** Removing again as many of the model's new top "
-            f"neurons leaves {label} at {again['new top']:.3f}; removing the same neurons again "
-            f"{again['same']:.3f}; random ones {again['random']:.3f} (median of draws).",
+            f"{_signed(table.loc['concept', 'beyond_head'])}, where further training by itself, "
+            f"with nothing removed, brings {_signed(drift)}.",
+            f"- **Where it sits in the end.** {_reliance_sentence(run)}",
         ]
     )
 
@@ -101,9 +101,9 @@ def front(run: Run) -> str:
     return (
         f"In one run ({run.config.model}, scale {run.config.scale}, one seed) "
         f"{facts['n_removed']:,} of {facts['n_neurons']:,} neurons were removed. The score for "
-        f"{concept} (F1, 1 is perfect) fell from {_with_interval(run, 'concept', 'base')} to "
+        f"{concept} (F1, 1 is perfect) went from {_with_interval(run, 'concept', 'base')} to "
         f"{_with_interval(run, 'concept', 'removed')}; with as many random neurons removed it "
-        f"stayed at {_with_interval(run, 'random', 'removed')}. Trained on, the model reached "
+        f"went to {_with_interval(run, 'random', 'removed')}. Trained on, the model reached "
         f"{_with_interval(run, 'concept', 'end')}. With everything frozen but the last, linear "
         f"layer it reached {_with_interval(run, 'head', 'end')}: "
         f"{_head_verdict(table, 'the concept')}. (In brackets, 95 % intervals over sentences; they "
@@ -123,12 +123,12 @@ def dose_sentence(run: Run) -> str:
         & (draws["regime"] == "curve")
         & (draws["dose"] == dose)
     ].iloc[0]
-    picked = run.config.removal.dose is None
+    picked, n_sentences = run.config.removal.dose is None, run.facts["n_curve_sentences"]
     parts = [
         f"The dose {'picked on the dose half' if picked else 'of this regime'} is "
         f"**{_percent(dose)}** "
-        f"({run.facts['n_removed']:,} neurons). On the scoring half it takes {label} from "
-        f"{row['f1_base']:.3f} to {row['f1']:.3f}; the other entity types lose "
+        f"({run.facts['n_removed']:,} neurons). On {n_sentences} sentences of the scoring half it "
+        f"takes {label} from {row['f1_base']:.3f} to {row['f1']:.3f}; the other entity types lose "
         f"{row['loss_others']:.3f} on average, a specificity of {row['specificity']:.2f}. "
         f"{int(draws['n_draws'])} layer-matched random draws leave {label} at a median of "
         f"{draws['f1']:.3f} (range {draws['f1_low']:.3f}–{draws['f1_high']:.3f})."
@@ -136,10 +136,14 @@ def dose_sentence(run: Run) -> str:
     if picked and row["f1"] >= LOST * row["f1_base"]:
         parts.append(f"On the scoring half that is not under {_percent(LOST)} of the base value.")
     if row["specificity"] <= SPECIFIC:
-        best = " Of the doses tried it was the best on the dose half." if picked else ""
         parts.append(
             f"**That is not specific** (not above {SPECIFIC:g}), so what follows is not about "
-            f"{run.config.concept} alone.{best}"
+            f"{run.config.concept} alone."
+        )
+    if run.facts["random_overlap"]:
+        parts.append(
+            f"Layers were too full for a wholly different draw: {run.facts['random_overlap']} "
+            "neurons of the `random` condition are also the concept's."
         )
     return " ".join(parts)
 
@@ -228,17 +232,20 @@ def made_with(run: Run) -> str:
 
 def _head_verdict(table: pd.DataFrame, label: str) -> str:
     base, removed, end = table.loc["head", ["base", "removed", "end"]]
-    if base - removed < tables.MEASURABLE_LOSS:
+    lost, regained = base - removed, end - removed
+    if lost <= tables.MEASURABLE_LOSS:
         return f"the removal took little of {label}, so there was little to regain"
-    if end >= READ_AGAIN * base:
+    if regained >= READ_AGAIN * lost:
         return f"{label} had not left the model, it was only not read"
-    if end - removed < 0.1 * (base - removed):
+    if regained < (1 - READ_AGAIN) * lost:
         return f"what the head reads no longer carries {label}"
     return f"a part of {label} had never left; the head alone does not regain the rest"
 
 
 def _speed(table: pd.DataFrame) -> str:
     epochs = table.loc["concept", "epochs_to_95"]
+    if pd.isna(table.loc["concept", "recovery"]):
+        return "Too little was lost to speak of a recovery."
     if pd.isna(epochs):
         return "It does not regain 95 % of the loss."
     return f"95 % of the loss is regained at the snapshot of epoch {epochs:g}."
@@ -253,9 +260,27 @@ def _others(run: Run) -> str:
 
 
 def _reliance(run: Run) -> pd.Series:
+    return _reliance_rows(run)["f1"]
+
+
+def _reliance_rows(run: Run) -> pd.DataFrame:
     table = tables.reliance_table(run.reliance)
     own = (table["condition"] == "concept") & (table["entity"] == run.config.label)
-    return table[own].set_index("again")["f1"]
+    return table[own].set_index("again")
+
+
+def _reliance_sentence(run: Run) -> str:
+    rows = _reliance_rows(run)
+    f1 = {
+        name: f"{row['f1']:.3f} ({row['f1_low']:.3f}–{row['f1_high']:.3f})"
+        for name, row in rows.iterrows()
+    }
+    return (
+        f"On {run.facts['n_curve_sentences']} sentences {run.config.label} is at {f1['nothing']} "
+        f"in the end. Removing as many of the model's new top neurons leaves {f1['new top']}; "
+        f"removing the same neurons again {f1['same']}; random ones {f1['random']} (median and "
+        "range of draws)."
+    )
 
 
 def _row(run: Run, condition: str, stage: str) -> pd.Series:

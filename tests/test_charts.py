@@ -87,7 +87,8 @@ def profile_rows():
                 rows.append(
                     {
                         "condition": condition, "stage": stage, "layer": layer,
-                        "share": 1 / 7 + tilt * (layer - 3), "saliency": 0.5 + tilt * (layer - 3),
+                        "selectivity": 1 / 7 + tilt * (layer - 3),
+                        "saliency": 0.5 + tilt * (layer - 3),
                         "removal_only": 0.5 + 0.012 * (layer - 3),
                     }
                 )  # fmt: skip
@@ -173,7 +174,7 @@ POINTS = {
 AXES = {
     "dose_response": {"neurons removed (% of all, log scale)", "F1"},
     "f1_through_retraining": {"epochs of retraining (0 = just removed)", "F1"},
-    "layer_profile": {"layer (0 = embedding)", "share of |σ|", "rank saliency"},
+    "layer_profile": {"layer (0 = embedding)", "mean |σ|", "rank saliency"},
     "probe_by_layer": {"layer (0 = embedding)", "F1 of the probe"},
     "kept_gain": {"layer (0 = embedding)", "mean rise of |σ|"},
     "reliance": {"removed again", "F1"},
@@ -182,7 +183,7 @@ AXES = {
 COLUMNS = {
     "dose_response": "regime dose n_removed condition entity f1 f1_low f1_high n_draws",
     "f1_through_retraining": "condition epoch entity f1 f1_low f1_high",
-    "layer_profile": "condition stage layer share saliency removal_only",
+    "layer_profile": "condition stage layer selectivity saliency removal_only",
     "probe_by_layer": "condition stage layer probe_f1",
     "kept_gain": "condition entity layer gain",
     "reliance": "condition again entity f1 f1_low f1_high",
@@ -293,7 +294,7 @@ def test_f1_is_drawn_with_its_interval(name):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("layer_profile", "share"), ("probe_by_layer", "probe_f1"), ("kept_gain", "gain")],
+    [("layer_profile", "selectivity"), ("probe_by_layer", "probe_f1"), ("kept_gain", "gain")],
 )
 def test_intervals_are_drawn_where_the_table_has_them(name, value):
     def areas(frame_change):
