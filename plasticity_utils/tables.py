@@ -223,7 +223,7 @@ def newly_salient(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
     return _shown(wide.nlargest(k, "rise"), "rise_under_none")
 
 
-def selectivity_change(neurons: pd.DataFrame, k: int, most: int = 3000) -> pd.DataFrame:
+def selectivity_change(neurons: pd.DataFrame, k: int, most: int = 1000) -> pd.DataFrame:
     """σ of the neurons of `concept` in the base model and at the end, one row a neuron.
 
     Parameters
