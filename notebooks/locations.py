@@ -161,7 +161,8 @@ charts.reliance(tables.reliance_table(run.reliance), config.label)
 # ## Neurons, one by one
 #
 # Each point is a neuron: how well it told words of the concept from others in
-# the base model, and how well it does in the end. Hover for its words.
+# the base model, and how well it does in the end. Hover for its words. Where
+# there are many kept neurons, a regular sample of them is drawn.
 
 # %%
 charts.neuron_scatter(
