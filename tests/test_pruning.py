@@ -472,3 +472,14 @@ def test_packaged_model_is_gated_and_restored():
         assert (after[layer][0, word, unit] == 0.5).all()
         assert not (after[layer][0, ~word, unit] == 0.5).any()
     assert_same(run(model, batch), before)
+
+
+def test_excluded_neurons_are_not_drawn():
+    top = [(0, unit) for unit in range(4)]
+    gone = [(0, unit) for unit in range(4, 10)]
+    drawn = layer_matched_draw(top, 2, 16, seed=0, exclude=gone)
+    assert drawn.overlap == 0
+    assert {unit for _, unit in drawn.neurons.tolist()} <= set(range(10, 16))
+    # Too few are left: drawn from the whole layer.
+    crowded = layer_matched_draw(top, 2, 8, seed=0, exclude=[(0, 4), (0, 5)])
+    assert len(crowded.neurons) == 4

@@ -245,6 +245,16 @@ def test_nothing_kept_is_no_crash():
     assert shifts.set_index("condition")["shift"].isna().to_dict()["random"]
 
 
+def test_selectivity_change_tells_kept_removed_and_newly_salient(neurons):
+    table = tables.selectivity_change(neurons, 1).set_index(["layer", "unit"])
+    assert table.loc[(1, 1), "kind"] == "newly salient"
+    assert table.loc[[(0, 0), (0, 1)], "kind"].tolist() == ["removed", "removed"]
+    assert (table["kind"] == "kept").sum() == 3
+    thinned = tables.selectivity_change(neurons, 1, most=2)
+    assert (thinned["kind"] == "removed").sum() == 2
+    assert (thinned["kind"] == "kept").sum() == 1
+
+
 def test_newly_salient_neurons_show_the_end_on_which_the_concept_lies(neurons):
     table = tables.newly_salient(neurons, 2)
     assert table[["layer", "unit"]].to_numpy().tolist() == [[1, 1], [0, 2]]

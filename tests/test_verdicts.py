@@ -1,0 +1,41 @@
+"""A verdict says what was regained of what was lost, and nothing where nothing was."""
+
+import pandas as pd
+import pytest
+
+from plasticity_utils.verdicts import _head_verdict, _signed, _speed
+
+
+def recovered(base, removed, end, epochs=0.5):
+    lost = base - removed
+    recovery = (end - removed) / lost if lost > 0.05 else float("nan")
+    row = {"base": base, "removed": removed, "end": end, "recovery": recovery}
+    row["epochs_to_95"] = epochs
+    return pd.DataFrame([row, row], index=["head", "concept"])
+
+
+@pytest.mark.parametrize(
+    ("base", "removed", "end", "verdict"),
+    [
+        (0.90, 0.02, 0.89, "had not left"),
+        # Nine tenths of the base, and nothing of the loss: that is no return.
+        (0.90, 0.83, 0.83, "no longer carries"),
+        (0.90, 0.02, 0.05, "no longer carries"),
+        (0.90, 0.02, 0.45, "a part of LOC"),
+        (0.90, 0.88, 0.90, "took little"),
+        (0.00, 0.00, 0.00, "took little"),
+    ],
+)
+def test_the_head_is_judged_by_what_it_regains(base, removed, end, verdict):
+    assert verdict in _head_verdict(recovered(base, removed, end), "LOC")
+
+
+def test_speed_tells_little_lost_from_not_regained():
+    assert "Too little" in _speed(recovered(0.9, 0.88, 0.9, float("nan")))
+    assert "does not regain" in _speed(recovered(0.9, 0.02, 0.4, float("nan")))
+    assert "epoch 0.125" in _speed(recovered(0.9, 0.02, 0.9, 0.125))
+
+
+def test_a_tiny_loss_is_no_minus_zero():
+    assert _signed(-0.0002) == "+0.000"
+    assert _signed(-0.0156) == "-0.016"
