@@ -151,11 +151,11 @@ def probe_layers(
         units = slice(layer * d_model, (layer + 1) * d_model)
         # The shrinkage depends on the words alone, so the entity types share it.
         varies = X_fit[:, units].std(axis=0) > 0
-        inside, outside = X_fit[:, units][:, varies], X_test[:, units][:, varies]
-        shrinkage = float(ledoit_wolf(inside)[1])
+        fitted, scored = X_fit[:, units][:, varies], X_test[:, units][:, varies]
+        shrinkage = float(ledoit_wolf(fitted)[1])
         for column, entity in enumerate(ENTITIES):
             probe = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
-            predicted = probe.fit(inside, y_fit[:, column]).predict(outside)
+            predicted = probe.fit(fitted, y_fit[:, column]).predict(scored)
             precision, recall, f1, _ = precision_recall_fscore_support(
                 y_test[:, column], predicted, average="binary", zero_division=0
             )

@@ -95,16 +95,6 @@ def enable() -> None:
     alt.renderers.enable("plasticity")
 
 
-def condition_scale() -> alt.Scale:
-    """Give the colour scale of the four conditions, in the order of the method."""
-    return _scale(CONDITION_COLOURS)
-
-
-def condition_dash_scale() -> alt.Scale:
-    """Give the dashes of the conditions; with the same title, both signs share one legend."""
-    return _scale(CONDITION_DASHES)
-
-
 def entity_scale() -> alt.Scale:
     """Give the colour scale of the four entity types of CoNLL-2003."""
     return _scale(ENTITY_COLOURS)
