@@ -50,15 +50,16 @@ def neuron_table(
         What each condition removes.
     label : str
         Entity type of the concept.
-    method : {"selectivity", "probeless"}
-        Which score ranks the neurons.
+    method : str
+        The ranking by which neurons were removed; `rank` is by probeless if that is it, else by
+        |σ|.
 
     Returns
     -------
     DataFrame
         condition, stage, epoch, layer, unit, removed, gain, probeless, selectivity, effect (of the
-        concept), rank (0 = best), saliency (rank saliency in [0, 1]), `selectivity_*` of every
-        entity type, words, words_low.
+        concept), picking (σ on the ranking half), rank (0 = best), saliency (rank saliency in
+        [0, 1]), `selectivity_*` of every entity type, words, words_low.
     """
     table = _stacked(measured, "neurons")
     table["removed"] = False
@@ -71,16 +72,17 @@ def neuron_table(
     if "gain" not in table:
         table["gain"] = np.nan
     table["gain"] = table["gain"].fillna(1 - table["removed"].astype(float))
-    for score in ("probeless", "selectivity", "effect"):
+    for score in ("probeless", "selectivity", "effect", "picking"):
         table[score] = table[f"{score}_{label}"]
+    # Other methods rank the base model only; through the stages |σ| stands in for them.
     by = table["probeless"] if method == "probeless" else table["selectivity"].abs()
     grouped = by.groupby([table[key] for key in KEYS], sort=False)
     table["rank"] = grouped.transform(_ranks).astype(int)
     table["saliency"] = grouped.transform(_saliency)
     kept = [name for name in table if name.startswith("selectivity_")]
     return table[
-        [*KEYS, "layer", "unit", "removed", "gain", "probeless", "selectivity", "effect", "rank",
-         "saliency", *kept, "words", "words_low"]
+        [*KEYS, "layer", "unit", "removed", "gain", "probeless", "selectivity", "effect",
+         "picking", "rank", "saliency", *kept, "words", "words_low"]
     ]  # fmt: skip
 
 

@@ -68,9 +68,7 @@ SCALES = {
     "quick": Scale(
         1800, 300, 300, 350, 500, 120, None, 5, 2, 1000, (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
     ),
-    "full": Scale(
-        None, None, None, None, None, None, None, 4, 4, 1500, (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
-    ),
+    "full": Scale(None, 1000, 1000, 500, None, 200, None, 3, 1, 1500, (0.0, 0.125, 0.25, 0.5, 1.0)),
 }
 
 
@@ -195,6 +193,11 @@ class RunConfig:
             if getattr(self, name) is not None
         }
         return dataclasses.replace(REGIMES[self.regime], **own)
+
+    @property
+    def curve(self) -> Regime:
+        """Removal whose dose–response is drawn: `half` has one dose, so there the surgical one."""
+        return REGIMES["surgical"] if self.removal == REGIMES["half"] else self.removal
 
     @property
     def learning_rate(self) -> float:

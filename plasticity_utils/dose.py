@@ -110,7 +110,9 @@ def pick_dose(curve: pd.DataFrame, label: str) -> float:
     return float(best["dose"])
 
 
-def specificity(curve: pd.DataFrame, label: str, half: str = "scoring") -> pd.DataFrame:
+def specificity(
+    curve: pd.DataFrame, label: str, half: str = "scoring", regime: str = "curve"
+) -> pd.DataFrame:
     """What each dose takes from the concept beyond what it takes from the other entity types.
 
     Parameters
@@ -120,6 +122,8 @@ def specificity(curve: pd.DataFrame, label: str, half: str = "scoring") -> pd.Da
     label : str
         Entity type of the concept.
     half : {"scoring", "dose"}
+    regime : {"curve", "half"}
+        The growing doses, or the paper's one.
 
     Returns
     -------
@@ -129,7 +133,7 @@ def specificity(curve: pd.DataFrame, label: str, half: str = "scoring") -> pd.Da
     """
     rows = curve[(curve["half"] == half) & (curve["entity"] != "overall")]
     base = rows[rows["condition"] == "base"].set_index("entity")["f1"]
-    rows = rows[(rows["condition"] == "concept") & (rows["regime"] == "curve")]
+    rows = rows[(rows["condition"] == "concept") & (rows["regime"] == regime)]
     f1 = rows.pivot(index="dose", columns="entity", values="f1")
     loss = base - f1
     others = loss.drop(columns=label).mean(axis=1)

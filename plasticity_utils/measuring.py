@@ -6,6 +6,9 @@ silence it, on the measuring half. *layers*: how well a linear probe reads each 
 layer. The probe answers a question of its own: F1 falls as soon as the head is misled, but is the
 concept still there to be read? It is Fisher's linear discriminant with Ledoit–Wolf shrinkage:
 linear like the head, fitted in closed form on the ranking half, scored on the measuring half.
+
+Neurons get their selectivity on the ranking half too (`picking_*`): whoever looks for the neurons
+that rose most picks them by that, and reports what they do on the measuring half.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import pandas as pd
 from sklearn.covariance import ledoit_wolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import precision_recall_fscore_support
+from sklearn.preprocessing import StandardScaler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.activations import word_activations
@@ -149,9 +153,11 @@ def probe_layers(
     rows = []
     for layer in bar(range(X_fit.shape[1] // d_model), "probes"):
         units = slice(layer * d_model, (layer + 1) * d_model)
-        # The shrinkage depends on the words alone, so the entity types share it.
         varies = X_fit[:, units].std(axis=0) > 0
-        fitted, scored = X_fit[:, units][:, varies], X_test[:, units][:, varies]
+        # Shrinkage pulls towards equal variances: unscaled, a few wide units would set it for all.
+        scaler = StandardScaler().fit(X_fit[:, units][:, varies])
+        fitted, scored = (scaler.transform(X[:, units][:, varies]) for X in (X_fit, X_test))
+        # It depends on the words alone, so the entity types share it.
         shrinkage = float(ledoit_wolf(fitted)[1])
         for column, entity in enumerate(ENTITIES):
             probe = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
@@ -197,6 +203,8 @@ def measure(
     neurons = measure_neurons(X, sentences.measuring, reference, width(model))
     neurons["deviation"] = own_deviation.astype(np.float32)
     X_fit = word_activations(model, tokenizer, sentences.ranking.sentences)
+    picking = selectivity(X_fit, concept_columns(sentences.ranking)).astype(np.float32)
+    neurons[[f"picking_{entity}" for entity in ENTITIES]] = picking
     layers = probe_layers(X_fit, sentences.ranking, X, sentences.measuring, width(model))
     return {"metrics": metrics, "neurons": neurons, "layers": layers}
 

@@ -29,6 +29,7 @@ from plasticity_utils.models import load_model, n_levels, width
 from plasticity_utils.plans import RemovalPlan, draw_seed, gains, plan_settings, removed, set_gains
 from plasticity_utils.precision import training_precision
 from plasticity_utils.progress import quiet_transformers
+from plasticity_utils.provenance import provenance
 from plasticity_utils.pruning import layer_matched_draw
 from plasticity_utils.saliency import RANKING_METHODS, layer_unit, rank_neurons
 from plasticity_utils.training import Schedule, fine_tune, tag_sentences, train_only_head
@@ -80,7 +81,7 @@ class Stages:
             "base": self._base_settings,
             "concept": self.config.label,
             "ranking": sizes.ranking,
-            "regime": asdict(self.config.removal),
+            "regime": asdict(self.config.curve),
             "sentences": [sizes.dose, sizes.curve],
             "draws": sizes.draws,
             "seed": self.config.seed,
@@ -165,7 +166,7 @@ class Stages:
         return self.config.regrow and condition != "head"
 
     def _cached(self, stage: str, settings: dict[str, Any], make: Any) -> Path:
-        return store.cached(self.config.results / "stages", stage, settings, make)
+        return store.cached(self.config.results / "stages", stage, settings, make, provenance())
 
     def _make_base(self, part: Path) -> None:
         model, tokenizer = load_model(self.config.model, ENTITY_LABELS, self.config.seed)
@@ -211,7 +212,7 @@ class Stages:
         )
         table = dose_response(
             model, ranking, lambda: score(model, dose), lambda: score(model, curve),
-            self.config.removal, self.config.sizes.draws, self.config.seed, part,
+            self.config.curve, self.config.sizes.draws, self.config.seed, part,
         )  # fmt: skip
         save_table(table, part / "dose.parquet")
 

@@ -23,7 +23,7 @@ from filelock import FileLock
 
 SEAL = "seal.json"
 # Raise it when a change of the code changes results: stages made before are then made anew.
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 
 
 def digest(settings: Mapping[str, Any]) -> str:
@@ -33,7 +33,11 @@ def digest(settings: Mapping[str, Any]) -> str:
 
 
 def cached(
-    root: Path, stage: str, settings: Mapping[str, Any], make: Callable[[Path], None]
+    root: Path,
+    stage: str,
+    settings: Mapping[str, Any],
+    make: Callable[[Path], None],
+    made_with: Mapping[str, Any] | None = None,
 ) -> Path:
     """Return the folder of a stage, making it if it is missing or damaged.
 
@@ -48,6 +52,8 @@ def cached(
     make : callable
         Fills the folder that it is given. It may find there what an earlier, interrupted call left
         and must reach the same result from it.
+    made_with : mapping, optional
+        Versions and machine, kept in the seal for the reader; no part of the key.
 
     Returns
     -------
@@ -60,11 +66,12 @@ def cached(
         if folder.is_dir() and not is_sound(folder):
             shutil.rmtree(folder)
         if not folder.is_dir():
-            started = time.monotonic()
             part = folder.with_name(f"{folder.name}.part")
             part.mkdir(exist_ok=True)
+            sitting = _begin_sitting(part)
             make(part)
-            seal(part, settings=dict(settings), seconds=round(time.monotonic() - started, 1))
+            seconds = _end_sittings(part, sitting)
+            seal(part, settings=dict(settings), seconds=seconds, made_with=made_with or {})
             os.replace(part, folder)
     return folder
 
@@ -109,6 +116,29 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_name(f"{path.name}.tmp")
     temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(temporary, path)
+
+
+def _begin_sitting(part: Path) -> float:
+    """Note that work on a stage begins; what a killed process had spent is read off its files."""
+    notes, spent = _sittings(part), 0.0
+    if notes.is_file():
+        earlier = json.loads(notes.read_text())
+        newest = max(p.stat().st_mtime for p in (part, *part.rglob("*")))
+        spent = earlier["spent"] + max(0.0, newest - earlier["began"])
+    write_json(notes, {"spent": spent, "began": time.time()})
+    return time.monotonic()
+
+
+def _end_sittings(part: Path, began: float) -> float:
+    """Seconds of all sittings together."""
+    notes = _sittings(part)
+    spent = json.loads(notes.read_text())["spent"]
+    notes.unlink()
+    return round(spent + time.monotonic() - began, 1)
+
+
+def _sittings(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
 
 
 def _expected_files(folder: Path) -> dict[str, str] | None:

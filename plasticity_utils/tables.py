@@ -211,16 +211,15 @@ def newly_salient(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        layer, unit, selectivity_base, selectivity_end, rise_under_none, and the highest-activating
-        words at base, removed and end (the end of the scale on which the concept lies: `words_low`
+        layer, unit, selectivity_base, selectivity_end, rise_under_none (measuring half; the neurons
+        are picked by their rise on the ranking half), and the highest-activating words at base, removed and end (the end of the scale on which the concept lies: `words_low`
         where σ is negative).
     """
     wide = _through_stages(neurons, "concept")
     wide = wide[~wide["removed"]]
-    wide["rise"] = wide["selectivity_end"].abs() - wide["selectivity_base"].abs()
     none = _through_stages(neurons, "none")
     wide["rise_under_none"] = none["selectivity_end"].abs() - none["selectivity_base"].abs()
-    return _shown(wide.nlargest(k, "rise"), "rise_under_none")
+    return _shown(wide.nlargest(k, "picking_rise"), "rise_under_none")
 
 
 def selectivity_change(neurons: pd.DataFrame, k: int, most: int = 1000) -> pd.DataFrame:
@@ -231,7 +230,7 @@ def selectivity_change(neurons: pd.DataFrame, k: int, most: int = 1000) -> pd.Da
     neurons : DataFrame
         From `neuron_table`.
     k : int
-        How many of the kept neurons that rose most are `newly salient`.
+        How many of the kept neurons that rose most, on the ranking half, are `newly salient`.
     most : int
         Of more kept neurons than this, every n-th is taken, in flat order.
 
@@ -242,9 +241,8 @@ def selectivity_change(neurons: pd.DataFrame, k: int, most: int = 1000) -> pd.Da
         words (highest-activating at the end; of the base for removed neurons).
     """
     wide = _through_stages(neurons, "concept")
-    rise = wide["selectivity_end"].abs() - wide["selectivity_base"].abs()
     wide["kind"] = "kept"
-    wide.loc[rise[~wide["removed"]].nlargest(k).index, "kind"] = "newly salient"
+    wide.loc[wide[~wide["removed"]].nlargest(k, "picking_rise").index, "kind"] = "newly salient"
     wide.loc[wide["removed"], "kind"] = "removed"
     wide["words"] = wide["words_base"].where(wide["removed"], wide["words_end"])
     kept = wide[wide["kind"] == "kept"].iloc[:: 1 + len(wide) // most]
@@ -311,6 +309,7 @@ def _through_stages(neurons: pd.DataFrame, condition: str) -> pd.DataFrame:
         wide[f"effect_{name}"] = stage["effect"]
         high = stage["words"].where(stage["selectivity"] >= 0, stage["words_low"])
         wide[f"words_{name}"] = high
+    wide["picking_rise"] = stages["end"]["picking"].abs() - stages["base"]["picking"].abs()
     return wide
 
 

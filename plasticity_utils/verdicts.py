@@ -10,6 +10,7 @@ from __future__ import annotations
 import pandas as pd
 
 from plasticity_utils import tables
+from plasticity_utils.config import REGIMES
 from plasticity_utils.dose import LOST, SPECIFIC, specificity
 from plasticity_utils.evaluation import OVERALL
 from plasticity_utils.run import Run
@@ -114,13 +115,13 @@ def front(run: Run) -> str:
 def dose_sentence(run: Run) -> str:
     """Say which dose was chosen, why, and what it costs the other entity types (Markdown)."""
     label, dose = run.config.label, run.facts["dose"]
-    table = specificity(run.dose, label).set_index("dose")
-    row = table.loc[dose]
+    regime = "half" if run.config.removal == REGIMES["half"] else "curve"
+    row = specificity(run.dose, label, regime=regime).set_index("dose").loc[dose]
     draws = tables.dose_curve(run.dose)
     draws = draws[
         (draws["condition"] == "random")
         & (draws["entity"] == label)
-        & (draws["regime"] == "curve")
+        & (draws["regime"] == regime)
         & (draws["dose"] == dose)
     ].iloc[0]
     picked, n_sentences = run.config.removal.dose is None, run.facts["n_curve_sentences"]

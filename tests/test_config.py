@@ -118,7 +118,7 @@ def test_scales_hold_what_the_method_asks():
     assert full.train is full.ranking is full.measuring is full.dose is full.scoring is None
     assert full.draws >= 10
     assert SCALES["quick"].draws >= 10
-    assert full.snapshots == (0, 0.125, 0.25, 0.5, 1, 2, 4)
+    assert full.snapshots == (0, 0.125, 0.25, 0.5, 1)
     for scale in SCALES.values():
         assert scale.snapshots[0] == 0
         assert scale.snapshots[-1] == scale.retrain_epochs

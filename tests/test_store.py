@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import os
 import time
 import warnings
 
@@ -130,6 +131,7 @@ def test_an_interrupted_stage_goes_on_where_it_stopped(tmp_path):
         warnings.simplefilter("error")
         folder = store.cached(tmp_path, "base", SETTINGS, make)
     assert seen == [[], ["first"]]
+    assert not list(tmp_path.glob("*.json"))
     assert {path.name for path in folder.iterdir()} == {"first", "second", store.SEAL}
     assert not list(tmp_path.glob("*.part"))
 
@@ -189,3 +191,18 @@ def test_the_digest_of_a_folder_tells_content_and_names(tmp_path):
     (tmp_path / "c" / "y").write_text("1")
     first, second, third = (store.folder_digest(tmp_path / name) for name in "abc")
     assert first == second != third
+
+
+def test_seconds_count_every_sitting_and_the_seal_says_with_what_it_was_made(tmp_path):
+    def interrupted(part):
+        (part / "first").write_text("first")
+        notes = json.loads(part.with_name(f"{part.name}.json").read_text())
+        os.utime(part / "first", (notes["began"] + 100, notes["began"] + 100))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.cached(tmp_path, "base", SETTINGS, interrupted)
+    finished = store.cached(tmp_path, "base", SETTINGS, lambda part: None, {"code": "abc"})
+    seal = store.seal_of(finished)
+    assert 100 <= seal["seconds"] < 160
+    assert seal["made_with"] == {"code": "abc"}

@@ -25,6 +25,7 @@ def described(loc, per, effect=1.0, suffix=""):
     for entity in ("LOC", "PER"):
         table[f"probeless_{entity}"] = table[f"selectivity_{entity}"].abs() * 10
         table[f"effect_{entity}"] = table[f"selectivity_{entity}"] * effect
+        table[f"picking_{entity}"] = table[f"selectivity_{entity}"]
     table["words"] = [f"high {i}{suffix}" for i in range(6)]
     table["words_low"] = [f"low {i}{suffix}" for i in range(6)]
     return table
@@ -263,6 +264,17 @@ def test_newly_salient_neurons_show_the_end_on_which_the_concept_lies(neurons):
     every = tables.newly_salient(neurons, 10).set_index(["layer", "unit"])
     assert len(every) == 4
     assert every.loc[(1, 2), ["words_base", "words_end"]].tolist() == ["low 5", "low 5 end"]
+
+
+def test_newly_salient_neurons_are_picked_on_one_half_and_shown_on_the_other(neurons):
+    picked = neurons.copy()
+    at_end = (picked["stage"] == "end") & (picked["condition"] == "concept")
+    picked.loc[at_end & (picked["layer"] == 1) & (picked["unit"] == 0), "picking"] = 1.0
+    first = tables.newly_salient(picked, 1).iloc[0]
+    assert (first["layer"], first["unit"]) == (1, 0)
+    assert first["selectivity_end"] == pytest.approx(0.2)
+    kinds = tables.selectivity_change(picked, 1).set_index(["layer", "unit"])["kind"]
+    assert kinds[(1, 0)] == "newly salient"
 
 
 def test_removed_neurons_come_by_selectivity(neurons):
