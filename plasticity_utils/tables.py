@@ -212,8 +212,9 @@ def newly_salient(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
     -------
     DataFrame
         layer, unit, selectivity_base, selectivity_end, rise_under_none (measuring half; the neurons
-        are picked by their rise on the ranking half), and the highest-activating words at base, removed and end (the end of the scale on which the concept lies: `words_low`
-        where σ is negative).
+        are picked by their rise on the ranking half), and the highest-activating words at base,
+        removed and end (the end of the scale on which the concept lies: `words_low` where σ is
+        negative).
     """
     wide = _through_stages(neurons, "concept")
     wide = wide[~wide["removed"]]

@@ -115,7 +115,7 @@ def test_scales_hold_what_the_method_asks():
     assert SCALES["smoke"].train == 200
     assert SCALES["quick"].train <= 2500
     full = SCALES["full"]
-    assert full.train is full.ranking is full.measuring is full.dose is full.scoring is None
+    assert full.train is full.scoring is full.validation is None
     assert full.draws >= 10
     assert SCALES["quick"].draws >= 10
     assert full.snapshots == (0, 0.125, 0.25, 0.5, 1)
