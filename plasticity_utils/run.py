@@ -49,8 +49,8 @@ class Run:
 
     @property
     def config(self) -> RunConfig:
-        """Settings of the run."""
-        return RunConfig(**self.facts["settings"])
+        """Settings of the run; its results lie where its folder is now."""
+        return RunConfig(**{**self.facts["settings"], "results_dir": str(self.path.parent)})
 
     @cached_property
     def metrics(self) -> pd.DataFrame:

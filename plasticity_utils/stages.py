@@ -24,6 +24,7 @@ from plasticity_utils.activations import word_activations
 from plasticity_utils.config import RunConfig
 from plasticity_utils.corpus import ENTITY_LABELS, concept_words
 from plasticity_utils.dose import dose_response, save_table
+from plasticity_utils.errors import InputError
 from plasticity_utils.measuring import Sentences, load_sentences, measure, score
 from plasticity_utils.models import load_model, n_levels, width
 from plasticity_utils.plans import RemovalPlan, draw_seed, gains, plan_settings, removed, set_gains
@@ -46,9 +47,12 @@ class Stages:
     Attributes
     ----------
     config : RunConfig
+    only_finished : bool
+        Make nothing: a stage that is not there is an InputError.
     """
 
     config: RunConfig
+    only_finished: bool = False
 
     @cached_property
     def sentences(self) -> Sentences:
@@ -166,6 +170,9 @@ class Stages:
         return self.config.regrow and condition != "head"
 
     def _cached(self, stage: str, settings: dict[str, Any], make: Any) -> Path:
+        folder = store.folder_of(self.config.results / "stages", stage, settings)
+        if self.only_finished and not store.is_sound(folder):
+            raise InputError(f"{str(folder)!r} is not there; `plasticity run` makes it again")
         return store.cached(self.config.results / "stages", stage, settings, make, provenance())
 
     def _make_base(self, part: Path) -> None:

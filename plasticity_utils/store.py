@@ -60,7 +60,7 @@ def cached(
     Path
         A sealed folder, whose files were verified.
     """
-    folder = root / f"{stage}-{digest(settings)}"
+    folder = folder_of(root, stage, settings)
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if folder.is_dir() and not is_sound(folder):
@@ -74,6 +74,11 @@ def cached(
             seal(part, settings=dict(settings), seconds=seconds, made_with=made_with or {})
             os.replace(part, folder)
     return folder
+
+
+def folder_of(root: Path, stage: str, settings: Mapping[str, Any]) -> Path:
+    """Return the folder that a stage has or will have."""
+    return root / f"{stage}-{digest(settings)}"
 
 
 def seal(folder: Path, **facts: Any) -> None:

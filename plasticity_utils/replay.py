@@ -1,0 +1,101 @@
+"""A finished run's models brought back, and what their neurons did on every word.
+
+The tables of a run say how a neuron responds on average. To look at single words, or to try a
+sentence of one's own, one needs the model itself: the base, the base with neurons removed, or the
+one that was trained on. All three are kept beside the run; nothing here trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from plasticity_utils import store
+from plasticity_utils.activations import word_activations
+from plasticity_utils.config import CONDITIONS
+from plasticity_utils.errors import InputError
+from plasticity_utils.models import load_model
+from plasticity_utils.plans import removed, set_gains
+from plasticity_utils.provenance import provenance
+from plasticity_utils.run import Run, choose_neurons
+from plasticity_utils.stages import Stages
+
+STAGES = ("base", "removed", "end")
+
+
+@contextmanager
+def model_at(
+    run: Run, condition: str, stage: str
+) -> Iterator[tuple[PreTrainedModel, PreTrainedTokenizerBase]]:
+    """Bring back the model of one condition at one stage, with its neurons removed.
+
+    Parameters
+    ----------
+    run : Run
+        Its stages must still be in `run.config.results`.
+    condition : {"concept", "random", "none", "head"}
+    stage : {"base", "removed", "end"}
+
+    Yields
+    ------
+    model, tokenizer
+        As from `load_model`; the removal ends with the context.
+
+    Raises
+    ------
+    InputError
+        For an unknown condition or stage, or if the run's models are not kept here.
+    """
+    _check(condition, stage)
+    stages = Stages(run.config, only_finished=True)
+    plan = None if stage == "base" else choose_neurons(stages).plans[condition]
+    folder = stages.retrained(condition, plan) if stage == "end" else stages.base()
+    model, tokenizer = load_model(str(folder / "model"))
+    regrown = run.config.regrow and condition != "head" and stage == "end"
+    with removed(model, plan, regrown) as removal:
+        if regrown:
+            set_gains(removal, np.load(folder / "gains.npy"))
+        yield model.eval(), tokenizer
+
+
+def activations_at(run: Run, condition: str, stage: str) -> np.ndarray:
+    """Activation of every neuron on every word of the measuring half, kept beside the run.
+
+    Parameters
+    ----------
+    run, condition, stage
+        As for `model_at`; computed at the first call, in about a minute at full scale.
+
+    Returns
+    -------
+    float16 array, [n_layers * d_model, n_words], on disk
+        A neuron's words lie together; words as in `load_sentences(run.config).measuring.words`.
+    """
+    _check(condition, stage)
+    # In the base, and before training, `head` is `concept`, and all conditions share the base.
+    condition = {"base": "none", "removed": condition.replace("head", "concept")}.get(
+        stage, condition
+    )
+    settings = {"run": store.seal_of(run.path)["settings"], "condition": condition, "stage": stage}
+    make = partial(_make_activations, run, condition, stage)
+    stages = run.config.results / "stages"
+    folder = store.cached(stages, "activations", settings, make, provenance())
+    return np.load(folder / "activations.npy", mmap_mode="r")
+
+
+def _make_activations(run: Run, condition: str, stage: str, part: Path) -> None:
+    sentences = Stages(run.config).sentences.measuring.sentences
+    with model_at(run, condition, stage) as (model, tokenizer):
+        X = word_activations(model, tokenizer, sentences)
+    np.save(part / "activations.npy", np.ascontiguousarray(X.T, dtype=np.float16))
+
+
+def _check(condition: str, stage: str) -> None:
+    for value, name, allowed in ((condition, "condition", CONDITIONS), (stage, "stage", STAGES)):
+        if value not in allowed:
+            raise InputError(f"unknown {name} {value!r}; allowed: {', '.join(allowed)}")
