@@ -37,20 +37,29 @@ results_dir = ""
 # %%
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import charts, tables, vega, verdicts
+from plasticity_utils import (
+    across,
+    charts,
+    sentences,
+    tables,
+    vega,
+    verdicts,
+)
+from plasticity_utils.findings import finding
 
 vega.enable()
 config = pu.RunConfig.from_notebook(globals())
 
 # %%
-run = pu.run_experiment(config)
-Markdown(verdicts.settings(run, home="locations"))
+run = pu.find_run(config)
+seeds = pu.seeds_of(run)
+Markdown(verdicts.settings(seeds, home="locations"))
 
 # %% [markdown]
 # ## The answer in short
 
 # %% tags=["remove-input"]
-Markdown(verdicts.summary(run))
+Markdown(verdicts.summary(seeds))
 
 # %% [markdown]
 # ## What was done
@@ -88,10 +97,10 @@ charts.dose_response(
 )
 
 # %% tags=["remove-input"]
-Markdown(verdicts.dose_sentence(run))
+Markdown(sentences.dose_sentence(run))
 
 # %% tags=["remove-input"]
-Markdown(verdicts.half_sentence(run))
+Markdown(sentences.half_sentence(run))
 
 # %% [markdown]
 # ## F1 through retraining
@@ -102,11 +111,17 @@ Markdown(verdicts.half_sentence(run))
 
 # %%
 charts.f1_through_retraining(
-    run.metrics, config.label, tables.base_f1(run.metrics)
+    seeds.metrics,
+    config.label,
+    tables.base_f1(seeds.metrics),
+    seeds.interval,
 )
 
 # %%
-charts.number_table(tables.recovery(run.metrics, config.label))
+charts.number_table(
+    seeds.recovery,
+    ["condition", "base", "removed", "end", "recovery", "beyond_head"],
+)
 
 # %% [markdown]
 # ## Is it still there to be read?
@@ -117,11 +132,11 @@ charts.number_table(tables.recovery(run.metrics, config.label))
 
 # %%
 charts.probe_by_layer(
-    run.layers[run.layers["condition"] != "head"], config.label
+    seeds.layers[seeds.layers["condition"] != "head"], config.label
 )
 
 # %% tags=["remove-input"]
-Markdown(verdicts.probe_sentence(run))
+Markdown(sentences.probe_sentence(seeds))
 
 # %% [markdown]
 # ## Where the concept lives, before and after
@@ -132,10 +147,10 @@ Markdown(verdicts.probe_sentence(run))
 # the dashed line shows what removal alone would do to the ranks.
 
 # %%
-charts.layer_profile(run.layers, config.label)
+charts.layer_profile(seeds.layers, config.label)
 
 # %% tags=["remove-input"]
-Markdown(verdicts.place_sentence(run))
+Markdown(sentences.place_sentence(seeds))
 
 # %% [markdown]
 # Did the neurons that are left take over? The figure shows by how much |σ|
@@ -143,10 +158,10 @@ Markdown(verdicts.place_sentence(run))
 # neurons that were not removed.
 
 # %%
-charts.kept_gain(tables.kept_gain(run.neurons))
+charts.kept_gain(seeds.kept_gain, seeds.neuron_interval)
 
 # %% tags=["remove-input"]
-Markdown(verdicts.turnover_sentence(run))
+Markdown(sentences.turnover_sentence(seeds))
 
 # %% [markdown]
 # ## What the retrained model relies on
@@ -155,7 +170,7 @@ Markdown(verdicts.turnover_sentence(run))
 # model's new top neurons, and random ones of the same layers.
 
 # %%
-charts.reliance(tables.reliance_table(run.reliance), config.label)
+charts.reliance(seeds.reliance, config.label, seeds.interval)
 
 # %% [markdown]
 # ## Neurons, one by one
@@ -165,9 +180,7 @@ charts.reliance(tables.reliance_table(run.reliance), config.label)
 # there are many kept neurons, a regular sample of them is drawn.
 
 # %%
-charts.neuron_scatter(
-    tables.selectivity_change(run.neurons, 12), config.label
-)
+charts.neuron_scatter(finding(run, "neuron_changes"), config.label)
 
 # %% [markdown]
 # The words are those that move the neuron furthest from its mean, on the side
@@ -176,21 +189,53 @@ charts.neuron_scatter(
 # since they say the same of every word.
 
 # %%
-charts.words_table(tables.removed_neurons(run.neurons, 8))
+charts.words_table(finding(run, "removed_neurons"))
 
 # %% [markdown]
 # Then the neurons that were left and gained most, with what the same neuron
 # gained when nothing was removed.
 
 # %%
-charts.words_table(tables.newly_salient(run.neurons, 12))
+charts.words_table(finding(run, "newly_salient"))
 
 # %% [markdown]
 # How do other rankings see it? The share of the removed neurons that each
 # method would have removed too.
 
 # %%
-charts.number_table(tables.method_overlap(run.ranking, run.facts["dose"]))
+charts.number_table(finding(run, "method_overlap"))
+
+# %% [markdown]
+# ## Beside the other concepts
+#
+# The same experiment on the other concepts of the book, where their results
+# are published. *dose* is the share of all neurons that was removed; *loss*,
+# what that took from the concept's F1 without retraining, beside what it took
+# from the other entity types and what random neurons take.
+
+# %%
+charts.number_table(
+    across.dose_table(across.beside(seeds)),
+    [
+        "concept",
+        "dose",
+        "loss",
+        "loss_others",
+        "specificity",
+        "random_loss",
+    ],
+)
+
+# %% [markdown]
+# *by head* is the share of the loss that the linear head regains alone, and
+# *beyond head* the F1 that training the whole model brings beyond it: that
+# alone is relearning.
+
+# %%
+charts.number_table(
+    across.relearning(across.beside(seeds)),
+    ["concept", "lost", "by_head", "recovery", "beyond_head", "drift"],
+)
 
 # %% [markdown]
 # ## What this shows, and what it does not
@@ -200,10 +245,10 @@ charts.number_table(tables.method_overlap(run.ranking, run.facts["dose"]))
 # - A return of F1 is relearning only where it goes beyond *head*.
 # - The neurons here are units of the residual stream, which every layer reads
 #   and writes. Another basis, another model or a larger one may differ.
-# - One run is one seed. Intervals of F1 are over sentences; the bands of |σ| are
-#   over neurons, which share their words and so are not independent.
-# - The neurons of the last table were picked by their rise on the words on which
-#   it is shown, so its size is flattered; compare it with the rise under *none*.
+# - Intervals are over seeds where there are several, else over sentences (F1)
+#   or over neurons, which share their words and so are not independent (|σ|).
+# - The neurons that gained most were picked by their rise on the ranking half;
+#   what is shown of them is measured on the other.
 
 # %% tags=["remove-input"]
-Markdown(verdicts.made_with(run))
+Markdown(sentences.made_with(run))

@@ -16,7 +16,9 @@ from plasticity_utils.config import REGIMES, SCALES, RunConfig
 from plasticity_utils.corpus import CONCEPTS, concept_words, load_corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.page import render_page
-from plasticity_utils.run import run_experiment
+from plasticity_utils.published import find_run, publish
+from plasticity_utils.run import load_run, run_experiment
+from plasticity_utils.seeds import Seeds
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -56,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument("notebook", type=Path)
     page.add_argument("out", type=Path, help="folder of the page")
     page.set_defaults(command=_page)
+    publication = commands.add_parser("publish", help="copy a finished run's tables to the book")
+    publication.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
+    publication.set_defaults(command=_publish)
     concepts = commands.add_parser("concepts", help="list concepts with their word counts")
     concepts.set_defaults(command=_concepts)
     return parser
@@ -71,8 +76,13 @@ def _page(options: argparse.Namespace) -> None:
     print(f"page: {page}")
     if config.scale == "smoke":
         print("  smoke scale: a test of the machinery, these numbers mean nothing")
-    for line in verdicts.five_lines(run_experiment(config)):
+    for line in verdicts.five_lines(Seeds((find_run(config),))):
         print(f"  {line}")
+
+
+def _publish(options: argparse.Namespace) -> None:
+    for folder in options.runs:
+        print(f"published: {publish(load_run(folder))}")
 
 
 def _concepts(options: argparse.Namespace) -> None:

@@ -12,17 +12,20 @@ every number can be exported and tested without a browser. A chart says what is 
 means; titles name the subject, and the verdict stands in the text.
 """
 
+from plasticity_utils.charts_across import differences, outcomes
 from plasticity_utils.charts_f1 import dose_response, f1_through_retraining, reliance
 from plasticity_utils.charts_layers import kept_gain, layer_profile, neuron_scatter, probe_by_layer
 from plasticity_utils.html_tables import number_table, words_table
 
 __all__ = [
+    "differences",
     "dose_response",
     "f1_through_retraining",
     "kept_gain",
     "layer_profile",
     "neuron_scatter",
     "number_table",
+    "outcomes",
     "probe_by_layer",
     "reliance",
     "words_table",

@@ -15,7 +15,6 @@ import pandas as pd
 
 from plasticity_utils import vega
 from plasticity_utils.charts_parts import (
-    BOOTSTRAP,
     CONDITION_TITLES,
     CONDITIONS,
     LABEL_GAP,
@@ -30,6 +29,7 @@ from plasticity_utils.charts_parts import (
     value_tooltips,
 )
 from plasticity_utils.errors import InputError
+from plasticity_utils.seeds import OVER_SENTENCES
 
 AGAIN = ("nothing", "same", "new top", "random")
 _BIG, _SMALL = 190, 85
@@ -41,7 +41,7 @@ _REGIMES = {"curve": "growing dose", "half": "half"}
 
 
 def dose_response(
-    curve: pd.DataFrame, chosen_dose: float, label: str, interval: str = BOOTSTRAP
+    curve: pd.DataFrame, chosen_dose: float, label: str, interval: str = OVER_SENTENCES
 ) -> alt.VConcatChart:
     """Draw what every entity type loses as more neurons are removed, without retraining.
 
@@ -95,7 +95,7 @@ def f1_through_retraining(
     metrics: pd.DataFrame,
     label: str,
     base_f1: Mapping[str, float] | pd.Series,
-    interval: str = BOOTSTRAP,
+    interval: str = OVER_SENTENCES,
 ) -> alt.VConcatChart:
     """Draw F1 from just after removal to the end of retraining, one line a condition.
 
@@ -156,7 +156,7 @@ def f1_through_retraining(
     )
 
 
-def reliance(table: pd.DataFrame, label: str, interval: str = BOOTSTRAP) -> alt.VConcatChart:
+def reliance(table: pd.DataFrame, label: str, interval: str = OVER_SENTENCES) -> alt.VConcatChart:
     """Draw what is lost when neurons are removed again after retraining.
 
     Parameters

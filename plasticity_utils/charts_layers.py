@@ -27,6 +27,7 @@ from plasticity_utils.charts_parts import (
     value_tooltips,
 )
 from plasticity_utils.errors import InputError
+from plasticity_utils.seeds import OVER_NEURONS
 
 KINDS = ("kept", "removed", "newly salient")
 MOST_NEURONS = 5000
@@ -143,14 +144,16 @@ def probe_by_layer(layers: pd.DataFrame, label: str) -> alt.VConcatChart:
     )
 
 
-def kept_gain(gains: pd.DataFrame) -> alt.VConcatChart:
+def kept_gain(gains: pd.DataFrame, interval: str = OVER_NEURONS) -> alt.VConcatChart:
     """Draw how much selectivity the kept neurons gained for each entity type, by layer.
 
     Parameters
     ----------
     gains : DataFrame
         condition, entity, layer (0 = embedding), gain (mean rise of |σ| over neurons that were not
-        removed, from the base to the end). With several seeds also gain_low and gain_high.
+        removed, from the base to the end), gain_low, gain_high.
+    interval : str
+        What `gain_low` and `gain_high` are.
 
     Returns
     -------
@@ -183,7 +186,7 @@ def kept_gain(gains: pd.DataFrame) -> alt.VConcatChart:
         "What the kept neurons gain for each entity type, by layer",
         [
             "Selectivity σ = 2·AUROC − 1; base model to the end of retraining.",
-            "Bands: ± 1.96 standard errors over the layer's neurons.",
+            f"Bands: {interval}.",
         ],
         f"Line chart by layer, a panel for each of the conditions {', '.join(conditions)}: mean "
         f"rise of absolute selectivity over kept neurons, one line for each of "

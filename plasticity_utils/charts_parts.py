@@ -29,7 +29,6 @@ CONDITION_TITLES = {
     "none": "none: nothing removed, trained on just the same",
     "head": "head: concept's neurons removed, only the head trained",
 }
-BOOTSTRAP = "95 % bootstrap over sentences"
 BAND_OPACITY = 0.18
 # Between the numbers of a y axis and a point that stands at the very left.
 LABEL_GAP = 8

@@ -5,6 +5,8 @@ A word of the corpus is text and never markup: `<b>` is shown as the four charac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -20,22 +22,37 @@ NAMES = {
     "rise_under_none": "rise of |σ| under none",
     "beyond_head": "beyond head",
     "epochs_to_95": "epochs to 95 %",
+    "n_seeds": "seeds",
+    "loss_others": "loss, others",
+    "random_loss": "loss, random",
+    "by_head": "by head",
+    "beyond_none": "beyond none",
+    "beyond_removal": "beyond removal alone",
+    "rank_shift": "shift by rank",
+    "at_removal": "at removal",
+    "at_end": "at the end",
+    "jaccard_by_chance": "by chance",
 }
 
 
-def number_table(frame: pd.DataFrame) -> Styler:
+def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
     """Show a tidy frame with three decimals and a dash where there is no value.
 
     Parameters
     ----------
     frame : DataFrame
+        A value with columns `<value>_low` and `<value>_high` beside it, as from `over_seeds`, is
+        shown with them in brackets.
+    columns : sequence of str
+        What to show, in this order; by default everything.
 
     Returns
     -------
     Styler
         Displays as an HTML table.
     """
-    shown = frame.rename(columns=NAMES)
+    shown = _with_intervals(frame)
+    shown = shown[list(columns or shown)].rename(columns=NAMES)
     table = shown.style.format(precision=DIGITS, na_rep="–", escape="html").hide(axis="index")
     return table.set_table_attributes('class="dataframe"')
 
@@ -55,3 +72,19 @@ def words_table(frame: pd.DataFrame) -> Styler:
     """
     names = [NAMES[column] for column in WORD_COLUMNS]
     return number_table(frame).set_properties(subset=names, **{"text-align": "left"})
+
+
+def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put each interval into one cell with its value."""
+    values = [name for name in frame if {f"{name}_low", f"{name}_high"} <= set(frame)]
+    shown = frame.drop(columns=[f"{name}_{end}" for name in values for end in ("low", "high")])
+    for name in values:
+        rows = zip(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
+        shown[name] = [_interval(*row) for row in rows]
+    return shown
+
+
+def _interval(value: float, low: float, high: float) -> str | float:
+    if pd.isna(low):
+        return value
+    return f"{value:.{DIGITS}f} ({low:.{DIGITS}f} to {high:.{DIGITS}f})"

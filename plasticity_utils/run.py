@@ -88,7 +88,10 @@ class Run:
         return self._table("base")
 
     def _table(self, name: str) -> pd.DataFrame:
-        return pd.read_parquet(self.path / f"{name}.parquet")
+        path = self.path / f"{name}.parquet"
+        if not path.is_file():
+            raise InputError(f"{str(path)!r} is not published; `plasticity run` makes it")
+        return pd.read_parquet(path)
 
 
 def run_experiment(config: RunConfig) -> Run:
@@ -110,6 +113,11 @@ def run_experiment(config: RunConfig) -> Run:
     return Run(folder)
 
 
+def is_finished(config: RunConfig) -> bool:
+    """Tell whether `run_experiment` would find this run and make nothing."""
+    return store.is_sound(store.folder_of(config.results, run_name(config), _settings(config)))
+
+
 def load_run(path: str | Path) -> Run:
     """Open a finished run; a damaged or unfinished folder is an InputError."""
     folder = Path(path)
@@ -119,9 +127,18 @@ def load_run(path: str | Path) -> Run:
 
 
 def run_name(config: RunConfig) -> str:
-    """Readable name of a run's folder; a digest of all settings follows it."""
-    model = Path(config.model).name
-    return f"{config.concept}-{model}-{config.regime}-{config.scale}-seed{config.seed}"
+    """Readable name of a run's folder, its overrides included; a digest of all settings follows."""
+    return f"{series_name(config)}-seed{config.seed}"
+
+
+def series_name(config: RunConfig) -> str:
+    """Name that runs have in common which differ in nothing but the seed."""
+    parts = [config.concept, Path(config.model).name, config.regime]
+    own = {"ranking": config.ranking, "rest": config.rest, "positions": config.positions}
+    parts += [value for value in own.values() if value is not None]
+    parts += [f"dose{config.dose:g}"] if config.dose is not None else []
+    parts += ["regrow"] if config.regrow else []
+    return "-".join([*parts, config.scale])
 
 
 @dataclass(frozen=True)
@@ -194,6 +211,7 @@ def _make(config: RunConfig, part: Path) -> None:
     folders |= {*untrained.values(), *retrained.values(), *reliance.values()}
     counts = {
         "n_neurons": len(frames["ranking"]),
+        "n_train_sentences": len(stages.sentences.train),
         "n_curve_sentences": len(stages.sentences.curve),
     }
     store.write_json(part / "config.json", _facts(config, choice, counts, folders))

@@ -320,6 +320,34 @@ def _shown(wide: pd.DataFrame, *extra: str) -> pd.DataFrame:
     return wide[columns].reset_index()
 
 
+def regrowth(neurons: pd.DataFrame) -> pd.DataFrame:
+    """How far removed neurons grew back: their gains and their effects, through retraining.
+
+    Parameters
+    ----------
+    neurons : DataFrame
+        From `neuron_table`.
+
+    Returns
+    -------
+    DataFrame
+        condition, epoch, gain (median over removed neurons, 1 as in the base), gain_low, gain_high
+        (5th and 95th percentile), effect (median of |δ|/|δ of the base|), n.
+    """
+    gone = neurons[neurons["removed"]]
+    base = neurons[neurons["stage"] == "base"].set_index(["condition", *PLACE])["effect"].abs()
+    keys = gone.set_index(["condition", *PLACE]).index
+    gone = gone.assign(share=gone["effect"].abs().to_numpy() / base.reindex(keys).to_numpy())
+    grouped = gone.groupby(["condition", "epoch"], sort=False)
+    table = grouped["gain"].agg(
+        gain="median",
+        gain_low=lambda gains: gains.quantile(0.05),
+        gain_high=lambda gains: gains.quantile(0.95),
+        n="size",
+    )
+    return table.assign(effect=grouped["share"].median()).reset_index()
+
+
 def method_overlap(ranking: pd.DataFrame, share: float) -> pd.DataFrame:
     """How far methods of ranking agree on the top neurons of the base model.
 

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from plasticity_utils.verdicts import _head_verdict, _signed, _speed
+from plasticity_utils.sentences import signed
+from plasticity_utils.verdicts import _speed, head_verdict
 
 
 def recovered(base, removed, end, epochs=0.5):
@@ -27,15 +28,15 @@ def recovered(base, removed, end, epochs=0.5):
     ],
 )
 def test_the_head_is_judged_by_what_it_regains(base, removed, end, verdict):
-    assert verdict in _head_verdict(recovered(base, removed, end), "LOC")
+    assert verdict in head_verdict(recovered(base, removed, end), "LOC")
 
 
 def test_speed_tells_little_lost_from_not_regained():
     assert "Too little" in _speed(recovered(0.9, 0.88, 0.9, float("nan")))
     assert "does not regain" in _speed(recovered(0.9, 0.02, 0.4, float("nan")))
-    assert "epoch 0.125" in _speed(recovered(0.9, 0.02, 0.9, 0.125))
+    assert "0.125 epochs" in _speed(recovered(0.9, 0.02, 0.9, 0.125))
 
 
 def test_a_tiny_loss_is_no_minus_zero():
-    assert _signed(-0.0002) == "+0.000"
-    assert _signed(-0.0156) == "-0.016"
+    assert signed(-0.0002) == "+0.000"
+    assert signed(-0.0156) == "-0.016"

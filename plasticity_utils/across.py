@@ -1,0 +1,249 @@
+"""Runs side by side: concepts, models, regimes, each over its seeds.
+
+One row a series (runs that differ in the seed alone), so that a chart can lay concepts beside each
+other. A difference is taken within each seed before it is averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from plasticity_utils import tables
+from plasticity_utils.dose import specificity
+from plasticity_utils.evaluation import OVERALL
+from plasticity_utils.findings import finding
+from plasticity_utils.published import published_runs, variant
+from plasticity_utils.run import Run, series_name
+from plasticity_utils.seeds import Seeds, over_seeds
+
+SERIES = ["concept", "entity", "model", "regime", "variant"]
+
+
+def series_of(runs: Iterable[Run]) -> list[Seeds]:
+    """Group runs that differ in nothing but the seed.
+
+    Parameters
+    ----------
+    runs : iterable of Run
+        Usually from `published_runs`.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(series_name(run.config), []).append(run)
+    return [
+        Seeds(tuple(sorted(group, key=lambda run: run.config.seed))) for group in groups.values()
+    ]
+
+
+def beside(seeds: Seeds) -> list[Seeds]:
+    """The published series that differ from this one in the concept alone, itself first.
+
+    Parameters
+    ----------
+    seeds : Seeds
+        From `seeds_of`.
+    """
+    own = replace(seeds.config, concept="locations", seed=0, results_dir="")
+    others = [
+        other
+        for other in series_of(published_runs())
+        if replace(other.config, concept="locations", seed=0, results_dir="") == own
+        and other.config.concept != seeds.config.concept
+    ]
+    return [seeds, *others]
+
+
+def outcomes(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """F1 of the concept at base, just after removal and at the end, under every condition.
+
+    Returns
+    -------
+    DataFrame
+        concept, entity, model, regime, variant, n_seeds, condition, stage (`base`, `removed`,
+        `end`), f1, f1_low, f1_high.
+    """
+    return _each(groups, _outcome)
+
+
+def relearning(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """What of the recovery the head alone brings, and what training brings beyond it.
+
+    Returns
+    -------
+    DataFrame
+        concept, entity, model, regime, variant, n_seeds; lost (F1), by_head (share of the loss that
+        the head alone regains), recovery (share that the whole model regains), beyond_head (F1),
+        drift (F1 that training brings with nothing removed); each with `_low` and `_high`.
+    """
+    return _each(groups, lambda seeds: _over(seeds, _relearned))
+
+
+def dose_table(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """Dose, and what it takes from the concept and from the others, without retraining.
+
+    Returns
+    -------
+    DataFrame
+        concept, entity, model, regime, variant, n_seeds; dose (share of all neurons), loss (F1 of
+        the concept), loss_others (mean over the other types), specificity, random_loss (median over
+        the draws of a layer-matched random removal); each with `_low` and `_high`.
+    """
+    return _each(groups, lambda seeds: _over(seeds, _dose))
+
+
+def collateral(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """What removal takes from the other entity types, and what is missing of them in the end.
+
+    Returns
+    -------
+    DataFrame
+        concept, model, regime, variant, n_seeds, condition (`concept`, `random`), other (entity
+        type), at_removal, at_end (change of F1 from the base); each with `_low` and `_high`.
+    """
+    table = _each(groups, lambda seeds: _over(seeds, _others, ["condition", "other"]))
+    return table.drop(columns="entity")
+
+
+def shifts(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """How far the concept moves between layers beyond what its controls do.
+
+    Returns
+    -------
+    DataFrame
+        concept, entity, model, regime, variant, n_seeds; beyond_none (shift of the centre of |σ|
+        over kept neurons, in layers, minus that under `none`), beyond_removal (shift of the centre
+        of rank saliency minus what removal alone predicts), rank_shift; each with `_low`, `_high`.
+    """
+    return _each(groups, lambda seeds: _over(seeds, _shift))
+
+
+def turnovers(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """Overlap of the top kept neurons before and after, for `concept`, `random` and `none`.
+
+    Returns
+    -------
+    DataFrame
+        concept, entity, model, regime, variant, n_seeds, condition, jaccard, jaccard_by_chance,
+        spearman; each with `_low` and `_high`.
+    """
+    return _each(groups, lambda seeds: _over(seeds, _turnover, ["condition"]))
+
+
+def relied_on(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """F1 of the concept when neurons are removed once more, at the end.
+
+    Returns
+    -------
+    DataFrame
+        concept, entity, model, regime, variant, condition, again (`nothing`, `same`, `new top`,
+        `random`), f1, f1_low, f1_high.
+    """
+
+    def own(seeds: Seeds) -> pd.DataFrame:
+        rows = seeds.reliance
+        return rows[rows["entity"] == seeds.config.label].drop(columns="entity")
+
+    return _each(groups, own)
+
+
+def grown_back(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """Gains of removed neurons at the end, where they may grow back.
+
+    Returns
+    -------
+    DataFrame
+        concept, entity, model, regime, variant, n_seeds, condition, gain (median), effect (median,
+        share of the base's); each with `_low` and `_high` over seeds.
+    """
+    regrowing = [seeds for seeds in groups if seeds.config.regrow]
+    return _each(regrowing, lambda seeds: _over(seeds, _regrown, ["condition"]))
+
+
+def _each(groups: Iterable[Seeds], work_out: Callable[[Seeds], pd.DataFrame]) -> pd.DataFrame:
+    parts = []
+    for seeds in groups:
+        config, table = seeds.config, work_out(seeds)
+        values = [config.concept, config.label, config.model, config.regime, variant(config)]
+        for place, (name, value) in enumerate(zip(SERIES, values, strict=True)):
+            table.insert(place, name, value)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=SERIES)
+
+
+def _over(
+    seeds: Seeds, work_out: Callable[[Run], pd.DataFrame], keys: list[str] | None = None
+) -> pd.DataFrame:
+    """Work a table out for each run and average it over the seeds."""
+    stacked = pd.concat([work_out(run) for run in seeds.runs], ignore_index=True)
+    if keys is None:
+        stacked["all"] = ""
+    values = stacked.select_dtypes(np.number).columns.tolist()
+    table = over_seeds(stacked, keys or ["all"], values)
+    return table.drop(columns="all", errors="ignore")
+
+
+def _outcome(seeds: Seeds) -> pd.DataFrame:
+    rows = seeds.metrics
+    shown = rows["stage"].isin(["base", "removed", "end"]) & (rows["entity"] == seeds.config.label)
+    table = rows.loc[shown, ["condition", "stage", "f1", "f1_low", "f1_high"]]
+    return table.reset_index(drop=True).assign(n_seeds=len(seeds.runs))
+
+
+def _relearned(run: Run) -> pd.DataFrame:
+    table = tables.recovery(run.metrics, run.config.label).set_index("condition")
+    lost = table.loc["concept", "base"] - table.loc["concept", "removed"]
+    row = {
+        "lost": lost,
+        "by_head": table.loc["head", "recovery"],
+        "recovery": table.loc["concept", "recovery"],
+        "beyond_head": table.loc["concept", "beyond_head"],
+        "drift": table.loc["none", "end"] - table.loc["none", "base"],
+    }
+    return pd.DataFrame([row])
+
+
+def _dose(run: Run) -> pd.DataFrame:
+    label, dose = run.config.label, run.facts["dose"]
+    # The paper's half is a point of its own beside the growing doses.
+    regime = "half" if run.config.regime == "half" else "curve"
+    found = specificity(run.dose, label, regime=regime).set_index("dose").loc[[dose]]
+    curve = tables.dose_curve(run.dose)
+    drawn = (curve["regime"] == regime) & (curve["dose"] == dose) & (curve["entity"] == label)
+    random = curve.loc[drawn & (curve["condition"] == "random"), "f1"].iloc[0]
+    found = found.assign(random_loss=found["f1_base"] - random).reset_index()
+    return found[["dose", "loss", "loss_others", "specificity", "random_loss"]]
+
+
+def _others(run: Run) -> pd.DataFrame:
+    rows = run.metrics[run.metrics["condition"].isin(["concept", "random"])]
+    rows = rows[~rows["entity"].isin([run.config.label, OVERALL])]
+    f1 = rows.pivot_table(index=["condition", "entity"], columns="stage", values="f1", sort=False)
+    table = pd.DataFrame(
+        {"at_removal": f1["removed"] - f1["base"], "at_end": f1["end"] - f1["base"]}
+    )
+    return table.reset_index().rename(columns={"entity": "other"})
+
+
+def _shift(run: Run) -> pd.DataFrame:
+    table = tables.redistribution(run.layers, run.config.label).set_index("condition")
+    concept = table.loc["concept"]
+    row = {
+        "beyond_none": concept["shift"] - table.loc["none", "shift"],
+        "rank_shift": concept["rank_shift"],
+        "beyond_removal": concept["rank_shift"] - concept["rank_shift_removal_only"],
+    }
+    return pd.DataFrame([row])
+
+
+def _turnover(run: Run) -> pd.DataFrame:
+    table = finding(run, "turnover")
+    return table[["condition", "jaccard", "jaccard_by_chance", "spearman"]]
+
+
+def _regrown(run: Run) -> pd.DataFrame:
+    table = finding(run, "regrowth")
+    return table.loc[table["epoch"] == table["epoch"].max(), ["condition", "gain", "effect"]]

@@ -1,0 +1,51 @@
+"""What a page shows of single neurons: short tables, worked out from a run's long one.
+
+The table of all neurons at all stages is too large to publish. These are what pages show of it;
+they are worked out when asked for, or read where the run is a published one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from plasticity_utils import tables
+from plasticity_utils.errors import InputError
+from plasticity_utils.run import Run
+
+N_REMOVED, N_NEWLY_SALIENT = 8, 12
+
+_FINDINGS: dict[str, Callable[[Run], pd.DataFrame]] = {
+    "kept_gain": lambda run: tables.kept_gain(run.neurons),
+    "turnover": lambda run: tables.turnover(run.neurons, run.facts["dose"]),
+    "neuron_changes": lambda run: tables.selectivity_change(run.neurons, N_NEWLY_SALIENT),
+    "regrowth": lambda run: tables.regrowth(run.neurons),
+    "removed_neurons": lambda run: tables.removed_neurons(run.neurons, N_REMOVED),
+    "newly_salient": lambda run: tables.newly_salient(run.neurons, N_NEWLY_SALIENT),
+    "method_overlap": lambda run: tables.method_overlap(run.ranking, run.facts["dose"]),
+}
+FINDINGS = tuple(_FINDINGS)
+
+
+def finding(run: Run, name: str) -> pd.DataFrame:
+    """Return one of a run's short tables of neurons.
+
+    Parameters
+    ----------
+    run : Run
+        From `find_run`, `run_experiment` or `load_run`.
+    name : str
+        `kept_gain`, `turnover`, `regrowth`, `neuron_changes` (`tables.selectivity_change`),
+        `removed_neurons`, `newly_salient` or `method_overlap`: see the functions of these names in
+        `tables`.
+
+    Raises
+    ------
+    InputError
+        For another name.
+    """
+    if name not in _FINDINGS:
+        raise InputError(f"unknown finding {name!r}; allowed: {', '.join(FINDINGS)}")
+    path = run.path / f"{name}.parquet"
+    return pd.read_parquet(path) if path.is_file() else _FINDINGS[name](run)

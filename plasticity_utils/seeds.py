@@ -1,0 +1,196 @@
+"""Several runs that differ in nothing but the seed, seen as one.
+
+How far does a number depend on the seed? One run cannot say. `Seeds` has the tables of a run, with
+the mean over seeds where the run has a value, and 95 % intervals over seeds (Student's t, so that
+three seeds give an honestly wide one). Differences are taken within each seed first. With a single
+run it is that run, and its intervals are those over sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from plasticity_utils import tables
+from plasticity_utils.config import RunConfig
+from plasticity_utils.errors import InputError
+from plasticity_utils.findings import finding
+from plasticity_utils.run import Run, series_name
+
+CONFIDENCE = 0.95
+OVER_SENTENCES = "95 % bootstrap over sentences"
+OVER_NEURONS = "± 1.96 standard errors over the layer's neurons"
+
+
+def seeds_of(run: Run) -> Seeds:
+    """All finished runs beside this one that differ from it in nothing but the seed.
+
+    Parameters
+    ----------
+    run : Run
+        From `find_run`, `run_experiment` or `load_run`.
+
+    Returns
+    -------
+    Seeds
+        The run first, then the others in the order of their seeds.
+    """
+    settings = _without_seed(run)
+    found = {
+        other.config.seed: other
+        for path in run.path.parent.glob(f"{series_name(run.config)}-seed*")
+        if (path / "config.json").is_file() and path.suffix != ".part"
+        for other in [Run(path)]
+        if _without_seed(other) == settings
+    }
+    found.pop(run.config.seed, None)
+    return Seeds((run, *(found[seed] for seed in sorted(found))))
+
+
+def over_seeds(table: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) -> pd.DataFrame:
+    """Mean and 95 % interval of each value over the rows that share the keys.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a seed for each combination of the keys.
+    keys, values : sequence of str
+        Columns.
+
+    Returns
+    -------
+    DataFrame
+        The keys, and for each value `<value>`, `<value>_low`, `<value>_high` (Student's t; NaN for
+        a single seed), and n_seeds. Missing values are left out.
+    """
+    grouped = table.groupby(list(keys), sort=False, dropna=False)
+    parts = [grouped.size().rename("n_seeds")]
+    for value in values:
+        mean, error, n = (grouped[value].agg(how) for how in ("mean", "sem", "count"))
+        margin = error * stats.t.ppf((1 + CONFIDENCE) / 2, (n - 1).clip(lower=1))
+        margin = margin.where(n > 1)
+        parts += [
+            mean.rename(value),
+            (mean - margin).rename(f"{value}_low"),
+            (mean + margin).rename(f"{value}_high"),
+        ]
+    return pd.concat(parts, axis=1).reset_index()
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Runs of one configuration under several seeds.
+
+    Attributes
+    ----------
+    runs : tuple of Run
+        At least one; the first gives `config` and `facts`.
+    """
+
+    runs: tuple[Run, ...]
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise InputError("no runs; needed: at least one")
+
+    @property
+    def config(self) -> RunConfig:
+        """Settings that the runs share, with the first run's seed."""
+        return self.runs[0].config
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """`config.json` of the first run."""
+        return self.runs[0].facts
+
+    @property
+    def numbers(self) -> list[int]:
+        """The seeds, ascending."""
+        return sorted(run.config.seed for run in self.runs)
+
+    @property
+    def interval(self) -> str:
+        """What the intervals of these tables are, for a chart's note."""
+        n = len(self.runs)
+        return OVER_SENTENCES if n == 1 else f"mean and 95 % interval over {n} seeds"
+
+    @property
+    def neuron_interval(self) -> str:
+        """What the intervals of `kept_gain` are."""
+        return self.interval if len(self.runs) > 1 else OVER_NEURONS
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """As `Run.metrics`, with mean F1 and its interval over seeds."""
+        keys = ["condition", "stage", "epoch", "entity", "n"]
+        return self._f1([run.metrics for run in self.runs], keys)
+
+    @cached_property
+    def base(self) -> pd.DataFrame:
+        """As `Run.base`."""
+        return self._f1([run.base for run in self.runs], ["split", "entity", "n"])
+
+    @cached_property
+    def reliance(self) -> pd.DataFrame:
+        """As `tables.reliance_table`; of random draws the median of each seed's."""
+        parts = [tables.reliance_table(run.reliance) for run in self.runs]
+        return self._f1(parts, ["condition", "again", "entity"])
+
+    @cached_property
+    def layers(self) -> pd.DataFrame:
+        """As `Run.layers`, means over seeds."""
+        keys = ["condition", "stage", "epoch", "layer", "entity"]
+        stacked = pd.concat([run.layers for run in self.runs], ignore_index=True)
+        return stacked.groupby(keys, sort=False).mean().reset_index()
+
+    @cached_property
+    def kept_gain(self) -> pd.DataFrame:
+        """As `tables.kept_gain`; with several seeds the interval is over seeds."""
+        return self._averaged("kept_gain", ["condition", "entity", "layer"], "gain")
+
+    @cached_property
+    def recovery(self) -> pd.DataFrame:
+        """As `tables.recovery` of the concept, with `_low` and `_high` over seeds."""
+        return self._paired(lambda run: tables.recovery(run.metrics, run.config.label))
+
+    @cached_property
+    def turnover(self) -> pd.DataFrame:
+        """As `tables.turnover`, with `_low` and `_high` over seeds."""
+        return self._paired(lambda run: finding(run, "turnover"))
+
+    @cached_property
+    def redistribution(self) -> pd.DataFrame:
+        """As `tables.redistribution`, with `_low` and `_high` over seeds."""
+        return self._paired(lambda run: tables.redistribution(run.layers, run.config.label))
+
+    def _f1(self, parts: list[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
+        if len(parts) == 1:
+            return parts[0]
+        values = [name for name in ("precision", "recall", "f1") if name in parts[0]]
+        table = over_seeds(pd.concat(parts, ignore_index=True), keys, values)
+        # F1 is a share; the t interval does not know that.
+        bounds = [f"{value}_{end}" for value in values for end in ("low", "high")]
+        return table.assign(**{name: table[name].clip(0, 1) for name in bounds})
+
+    def _averaged(self, name: str, keys: list[str], value: str) -> pd.DataFrame:
+        parts = [finding(run, name) for run in self.runs]
+        if len(parts) == 1:
+            return parts[0]
+        stacked = pd.concat(parts, ignore_index=True)
+        n = stacked.groupby(keys, sort=False)["n"].mean().round().astype(int)
+        return over_seeds(stacked, keys, [value]).merge(n.reset_index(), on=keys)
+
+    def _paired(self, work_out: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
+        stacked = pd.concat([work_out(run) for run in self.runs], ignore_index=True)
+        values = stacked.select_dtypes(np.number).columns.tolist()
+        return over_seeds(stacked, ["condition"], values)
+
+
+def _without_seed(run: Run) -> dict[str, Any]:
+    return asdict(run.config) | {"seed": None, "sizes": run.facts["sizes"]}
