@@ -39,6 +39,26 @@ def series_of(runs: Iterable[Run]) -> list[Seeds]:
     ]
 
 
+def choose(groups: Iterable[Seeds], **wanted: str) -> list[Seeds]:
+    """Keep the series with these settings.
+
+    Parameters
+    ----------
+    groups : iterable of Seeds
+        From `series_of`.
+    wanted : str
+        A setting of `RunConfig` or `variant` → its value.
+    """
+    return [
+        seeds
+        for seeds in groups
+        if all(
+            value == (variant(seeds.config) if name == "variant" else getattr(seeds.config, name))
+            for name, value in wanted.items()
+        )
+    ]
+
+
 def beside(seeds: Seeds) -> list[Seeds]:
     """The published series that differ from this one in the concept alone, itself first.
 

@@ -111,7 +111,9 @@ def differences(
 
 def _moments(own: pd.DataFrame, conditions: Sequence[str], last: bool) -> list[alt.Chart]:
     """Draw the points of one concept: open just after removal, full at the end."""
-    color = condition_signs(conditions)["color"]
+    # The axis names the conditions: a legend would say it twice.
+    color = condition_signs(conditions)["color"].copy()
+    color.legend = None
     y = alt.Y("condition:N", title=None, sort=list(conditions))
     axis = alt.Axis(grid=True)
     scale = alt.Scale(domain=[0, 1])

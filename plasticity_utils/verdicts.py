@@ -19,6 +19,8 @@ READ_AGAIN = 0.9
 def settings(seeds: Seeds, home: str = "locations") -> str:
     """Say what the page was executed with; `home` is the concept that the notebook is named after.
 
+    The template of all concepts has no `home`.
+
     Returns
     -------
     str
@@ -32,7 +34,7 @@ def settings(seeds: Seeds, home: str = "locations") -> str:
         f"**seed{'s' if n > 1 else ''}:** {numbers} · "
         f"{facts['n_train_sentences']:,} training sentences",
     ]
-    if config.concept != home:
+    if home and config.concept != home:
         lines.append(
             f"> This page is named after {home} but was executed for **{config.concept}**: every "
             f"figure and number on it is about {config.concept}."

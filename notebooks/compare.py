@@ -1,0 +1,175 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Concepts and models side by side
+#
+# Every published run on one page: the three concepts, the encoder (MiniLM, 6
+# blocks) and, where its runs are published, the decoder (SmolLM2, 30 blocks).
+# Points are means over seeds and lines 95 % intervals over seeds (Student's
+# t); a difference is taken within each seed before it is averaged. A point
+# without a line has one seed, and says nothing about others.
+
+# %% tags=["parameters"]
+regime = "surgical"
+scale = "full"
+
+# %%
+import plasticity_utils as pu
+from plasticity_utils import across, charts, vega
+
+vega.enable()
+series = across.series_of(pu.published_runs())
+surgical = across.choose(series, regime=regime, scale=scale, variant="")
+half = across.choose(series, regime="half", scale=scale, variant="")
+variants = across.choose(series, concept="locations", scale=scale)
+over = "95 % interval over seeds"
+
+# %% [markdown]
+# ## What removal takes, and what comes back
+#
+# The distance between *concept* and *head* is the one to look at: what the
+# head alone regains had never left. *random* and *none* show what the same
+# training does where nothing of the concept was removed.
+
+# %%
+charts.outcomes(across.outcomes(surgical), over)
+
+# %%
+charts.number_table(
+    across.relearning(surgical),
+    ["concept", "model", "n_seeds", "lost", "by_head", "recovery"],
+)
+
+# %% [markdown]
+# ## What is relearned
+#
+# F1 that training the whole model brings beyond what the head alone brings,
+# and, as its control, what further training brings where nothing was removed.
+
+# %%
+charts.differences(
+    across.relearning(surgical),
+    {
+        "beyond_head": "F1 beyond the head",
+        "drift": "F1 by further training, nothing removed",
+    },
+    "Relearned: recovered beyond the head",
+    "Right of zero: training the whole model brings more than the head.",
+    over,
+)
+
+# %% [markdown]
+# ## Dose, and what else goes
+#
+# How many neurons had to go, what that took from the concept without any
+# retraining, what from the other entity types, and what random neurons take.
+
+# %%
+charts.number_table(
+    across.dose_table(surgical),
+    ["concept", "model", "dose", "loss", "loss_others", "random_loss"],
+)
+
+# %% [markdown]
+# What the other entity types lose at the removal, and what is still missing
+# of them in the end.
+
+# %%
+charts.number_table(
+    across.collateral(surgical),
+    ["concept", "model", "condition", "other", "at_removal", "at_end"],
+)
+
+# %% [markdown]
+# ## Does the concept move?
+#
+# First the centre of |σ| over kept neurons, in layers, minus its movement
+# where nothing was removed. Then the centre of the ranks, minus what removal
+# alone predicts. Left of zero is towards the embedding. Without their
+# controls both would show a movement that is none.
+
+# %%
+charts.differences(
+    across.shifts(surgical),
+    {
+        "beyond_none": "by selectivity, beyond none (layers)",
+        "beyond_removal": "by rank, beyond removal alone (layers)",
+        "rank_shift": "by rank, as it would be read without the control",
+    },
+    "Movement between layers",
+    "Left of zero: towards the embedding.",
+    over,
+)
+
+# %% [markdown]
+# ## Which neurons does the model use in the end?
+#
+# F1 of the concept when neurons are removed once more after retraining: the
+# same ones, the model's new top ones, random ones.
+
+# %%
+charts.number_table(
+    across.relied_on(surgical),
+    ["concept", "model", "condition", "again", "f1"],
+)
+
+# %% [markdown]
+# How far the top neurons among those kept are the same before and after, with
+# what chance would give. *none* shows how much training on changes by itself.
+
+# %%
+charts.number_table(
+    across.turnovers(surgical),
+    ["concept", "model", "condition", "jaccard", "jaccard_by_chance"],
+)
+
+# %% [markdown]
+# ## The paper's dose: half of all neurons
+#
+# The same table for the removal of half of all neurons by probeless, set to
+# zero at every token.
+
+# %%
+charts.outcomes(across.outcomes(half), over)
+
+# %%
+charts.number_table(
+    across.relearning(half),
+    ["concept", "model", "n_seeds", "lost", "by_head", "beyond_head"],
+)
+
+# %% [markdown]
+# ## Other ways to remove: resting values, positions, regrowth
+#
+# Locations again, with neurons held at zero instead of their mean, with all
+# tokens gated instead of words alone, and with gates that may grow back.
+
+# %%
+charts.number_table(
+    across.dose_table(variants),
+    ["regime", "variant", "dose", "loss", "loss_others", "random_loss"],
+)
+
+# %%
+charts.number_table(
+    across.relearning(variants),
+    ["regime", "variant", "lost", "by_head", "recovery", "beyond_head"],
+)
+
+# %%
+charts.number_table(
+    across.grown_back(variants), ["variant", "condition", "gain", "effect"]
+)

@@ -1,0 +1,52 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Status: every published run
+#
+# One row a run: its settings, the base model's F1 (validation and test split,
+# all entity types), and when, where and with which code it was made. The
+# folders of `book/results` hold the tables behind every figure of this book,
+# each with a `config.json` that lists every setting and library.
+
+# %%
+import plasticity_utils as pu
+from plasticity_utils import charts
+from plasticity_utils.published import status
+
+runs = status(pu.published_runs())
+
+# %%
+charts.number_table(
+    runs,
+    ["concept", "model", "regime", "variant", "scale", "seed", "train"],
+)
+
+# %%
+charts.number_table(
+    runs,
+    ["concept", "regime", "seed", "removed", "base_f1", "test_f1", "hours"],
+)
+
+# %%
+charts.number_table(
+    runs,
+    ["concept", "regime", "seed", "date", "processor", "threads", "commit"],
+)
+
+# %% [markdown]
+# *hours* counts every stage that a run uses. Stages that runs share, such as
+# the base model, are counted in each of them, so the sum over rows is more
+# than was spent.

@@ -1,0 +1,108 @@
+"""What the paper's released tables show, once they are read beside their control.
+
+Lo, Cohen & Barez (2024) published every neuron's rank before removal and after retraining. Rank is
+relative: cutting neurons out sends them to the bottom and everybody else up, so a layer that lost
+few neurons rises by itself. `removal_only_profile` says how far. The tables in `book/reference` are
+derived from the released ones.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from plasticity_utils.errors import InputError
+from plasticity_utils.saliency import rank_saliency, removal_only_profile
+
+REFERENCE = Path(__file__).resolve().parent.parent / "book" / "reference"
+N_SELECTED = 3000
+
+
+def load_reference(name: str) -> pd.DataFrame:
+    """Read a table derived from the released results.
+
+    Parameters
+    ----------
+    name : str
+        `f1_trajectories`, `layer_saliency_unfiltered_null` or `ranks_distilbert_location`; the
+        README beside them says what is in them.
+    """
+    path = REFERENCE / f"{name}.csv"
+    if not path.is_file():
+        allowed = ", ".join(sorted(file.stem for file in REFERENCE.glob("*.csv")))
+        raise InputError(f"unknown reference {name!r}; allowed: {allowed}")
+    return pd.read_csv(path)
+
+
+def removed_as_released(ranks: pd.DataFrame) -> np.ndarray:
+    """Flat ids that were cut out in the released run (DistilBERT, locations).
+
+    The 3,000 neurons that the base ranks highest were selected. `layer[layer_id − 1]` sends those
+    of the embedding layer to the last block, so there the neuron of the same unit went instead.
+
+    Parameters
+    ----------
+    ranks : DataFrame
+        `ranks_distilbert_location`.
+    """
+    n_units, last = int(ranks["unit"].max()) + 1, int(ranks["layer"].max())
+    selected = ranks[ranks["rank_base"] < N_SELECTED]
+    layer = selected["layer"].where(selected["layer"] > 0, last)
+    return np.unique(layer * n_units + selected["unit"])
+
+
+def released_profile(ranks: pd.DataFrame) -> pd.DataFrame:
+    """Mean rank saliency by layer: as released, as removal alone predicts, and of intact neurons.
+
+    Parameters
+    ----------
+    ranks : DataFrame
+        `ranks_distilbert_location`.
+
+    Returns
+    -------
+    DataFrame
+        layer, n_removed, base, after (8 epochs), removal_only, intact_base, intact_after (the
+        neurons that were not cut out, ranked among themselves); saliencies in [0, 1].
+    """
+    ranks = ranks.sort_values("neuron")
+    n_layers = int(ranks["layer"].max()) + 1
+    gone = removed_as_released(ranks)
+    order = ranks.sort_values("rank_base")["neuron"].to_numpy()
+    table = ranks.assign(
+        base=rank_saliency(order),
+        after=rank_saliency(ranks.sort_values("rank_epoch8")["neuron"].to_numpy()),
+        removed=ranks["neuron"].isin(gone),
+    )
+    whole = table.groupby("layer").agg(
+        n_removed=("removed", "sum"), base=("base", "mean"), after=("after", "mean")
+    )
+    left = table[~table["removed"]]
+    intact = pd.DataFrame(
+        {
+            "layer": left["layer"],
+            "base": left["rank_base"].rank(ascending=False).sub(1) / (len(left) - 1),
+            "after": left["rank_epoch8"].rank(ascending=False).sub(1) / (len(left) - 1),
+        }
+    )
+    intact = intact.groupby("layer").mean()
+    return whole.assign(
+        removal_only=removal_only_profile(order, gone.tolist(), n_layers),
+        intact_base=intact["base"],
+        intact_after=intact["after"],
+    ).reset_index()
+
+
+def centres(profile: pd.DataFrame) -> pd.Series:
+    """Mean layer, weighted by each column of a profile.
+
+    Parameters
+    ----------
+    profile : DataFrame
+        From `released_profile`.
+    """
+    columns = ["base", "after", "removal_only", "intact_base", "intact_after"]
+    weights = profile[columns]
+    return weights.mul(profile["layer"], axis=0).sum() / weights.sum()

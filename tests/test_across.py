@@ -1,0 +1,77 @@
+"""Runs side by side: each number is a difference taken within a seed, then averaged."""
+
+import numpy as np
+import pytest
+from test_published import two_runs  # noqa: F401
+from test_run import tiny_run, tiny_run_folder  # noqa: F401
+
+from plasticity_utils import Seeds, across, charts, tables
+from plasticity_utils.findings import finding
+
+
+@pytest.fixture(scope="module")
+def groups(two_runs):  # noqa: F811
+    return across.series_of(two_runs)
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_series(two_runs, groups):  # noqa: F811
+    assert len(groups) == 1
+    assert groups[0].numbers == [0, 1]
+    assert across.choose(groups, concept="locations", variant="dose=0.1") == groups
+    assert across.choose(groups, variant="") == []
+
+
+def test_relearning_is_paired_by_seed(two_runs, groups):  # noqa: F811
+    row = across.relearning(groups).iloc[0]
+    by_seed = [
+        tables.recovery(run.metrics, "LOC").set_index("condition").loc["concept", "beyond_head"]
+        for run in two_runs
+    ]
+    assert row["beyond_head"] == pytest.approx(np.mean(by_seed))
+    assert (row["concept"], row["entity"], row["n_seeds"]) == ("locations", "LOC", 2)
+
+
+def test_shifts_are_beyond_their_controls(two_runs, groups):  # noqa: F811
+    row = across.shifts(groups).iloc[0]
+    expected = []
+    for run in two_runs:
+        table = tables.redistribution(run.layers, "LOC").set_index("condition")["shift"]
+        expected.append(table["concept"] - table["none"])
+    assert row["beyond_none"] == pytest.approx(np.mean(expected))
+
+
+def test_what_the_dose_takes_stands_beside_what_random_neurons_take(two_runs, groups):  # noqa: F811
+    row = across.dose_table(groups).iloc[0]
+    losses = []
+    for run in two_runs:
+        curve = tables.dose_curve(run.dose)
+        curve = curve[(curve["entity"] == "LOC") & (curve["regime"] == "curve")]
+        base = curve.loc[curve["condition"] == "base", "f1"].iloc[0]
+        random = (curve["condition"] == "random") & (curve["dose"] == 0.1)
+        losses.append(base - curve.loc[random, "f1"].iloc[0])
+    assert row["random_loss"] == pytest.approx(np.mean(losses))
+    assert row["dose"] == pytest.approx(0.1)
+
+
+def test_every_table_names_the_series_and_draws(groups):
+    outcomes = across.outcomes(groups)
+    assert set(outcomes["stage"]) == {"base", "removed", "end"}
+    assert charts.outcomes(outcomes, "over seeds").to_dict()
+    others = across.collateral(groups)
+    assert set(others["other"]) == {"PER", "ORG", "MISC"}
+    assert len(across.turnovers(groups)) == 4
+    assert set(across.relied_on(groups)["again"]) == {"nothing", "same", "new top", "random"}
+    drawn = charts.differences(across.shifts(groups), {"beyond_none": "layers"}, "t", "n", "i")
+    assert "layers" in str(drawn.to_dict())
+    assert across.grown_back(groups).empty
+
+
+def test_neurons_that_may_not_grow_back_stay_at_no_gain_and_no_effect(groups):
+    table = finding(groups[0].runs[0], "regrowth")
+    gone = table[table["epoch"] >= 0]
+    assert (gone[["gain", "gain_low", "gain_high", "effect"]] == 0).all().all()
+
+
+def test_one_run_alone_is_a_series_without_intervals(two_runs):  # noqa: F811
+    row = across.relearning([Seeds((two_runs[0],))]).iloc[0]
+    assert np.isnan(row["beyond_head_low"])

@@ -1,0 +1,162 @@
+"""Published runs and several seeds as one, on tiny runs of two seeds."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_resume import tiny_config
+from test_run import tiny_run, tiny_run_folder  # noqa: F401
+
+from plasticity_utils import InputError, Seeds, find_run, publish, run_experiment, seeds_of
+from plasticity_utils import published as published_module
+from plasticity_utils.findings import FINDINGS, finding
+from plasticity_utils.published import published_runs, status, variant
+from plasticity_utils.run import run_name
+from plasticity_utils.seeds import over_seeds
+
+LOC = "LOC"
+
+
+@pytest.fixture(scope="session")
+def two_runs(tiny_run, tiny_run_folder):  # noqa: F811
+    """The tiny run, and one under another seed beside it."""
+    results = tiny_run.path.parent
+    return [tiny_run, run_experiment(tiny_config(tiny_run_folder, results, seed=1))]
+
+
+@pytest.fixture
+def shelf(two_runs, tmp_path, monkeypatch):
+    """A folder of published runs, with both of them in it."""
+    monkeypatch.setattr(published_module, "PUBLISHED", tmp_path)
+    for run in two_runs:
+        publish(run, tmp_path)
+    return tmp_path
+
+
+def never(*arguments):
+    raise AssertionError("it was about to train")
+
+
+def test_published_tables_are_those_of_the_run(two_runs, shelf):
+    for run, copy in zip(two_runs, published_runs(shelf), strict=True):
+        assert copy.config.seed == run.config.seed
+        for name in ("base", "dose", "layers", "metrics", "reliance"):
+            pd.testing.assert_frame_equal(getattr(copy, name), getattr(run, name))
+        for name in FINDINGS:
+            pd.testing.assert_frame_equal(finding(copy, name), finding(run, name))
+        assert copy.facts["commits"]
+        assert copy.facts["settings"]["results_dir"] == ""
+        size = sum(path.stat().st_size for path in copy.path.iterdir())
+        assert size < 400_000
+
+
+def test_a_published_run_says_that_it_has_no_table_of_all_neurons(shelf):
+    with pytest.raises(InputError, match=r"neurons\.parquet.*not published"):
+        _ = published_runs(shelf)[0].neurons
+
+
+def test_publishing_again_replaces_and_leaves_no_half(two_runs, shelf):
+    (shelf / run_name(two_runs[0].config) / "stale.parquet").write_bytes(b"")
+    publish(two_runs[0], shelf)
+    assert len(list(shelf.iterdir())) == 2
+    assert not list(shelf.rglob("stale.parquet"))
+
+
+def test_a_smoke_run_is_not_published(two_runs, tmp_path):
+    facts = json.loads((two_runs[0].path / "config.json").read_text())
+    facts["settings"]["scale"] = "smoke"
+    (tmp_path / "config.json").write_text(json.dumps(facts))
+    with pytest.raises(InputError, match="mean nothing"):
+        publish(type(two_runs[0])(tmp_path), tmp_path / "out")
+
+
+def test_what_is_published_is_opened_without_training(two_runs, shelf, monkeypatch):
+    monkeypatch.setattr(published_module, "run_experiment", never)
+    monkeypatch.setattr(published_module, "is_finished", lambda config: False)
+    found = find_run(replace(two_runs[1].config, results_dir=""))
+    assert found.path.parent == shelf
+    assert found.config.seed == 1
+    for changes in ({"seed": 7}, {"regime": "half"}, {"results_dir": str(shelf)}, {"dose": 0.2}):
+        with pytest.raises(AssertionError, match="about to train"):
+            find_run(replace(two_runs[1].config, **{"results_dir": "", **changes}))
+
+
+def test_ones_own_finished_run_comes_before_the_published_one(two_runs, shelf, monkeypatch):
+    own = run_experiment(two_runs[0].config)
+    monkeypatch.setattr(published_module, "is_finished", lambda config: True)
+    monkeypatch.setattr(published_module, "run_experiment", lambda config: own)
+    assert find_run(replace(own.config, results_dir="")) is own
+
+
+def test_seeds_are_the_runs_that_differ_in_nothing_else(two_runs, shelf):
+    seeds = seeds_of(two_runs[1])
+    assert [run.config.seed for run in seeds.runs] == [1, 0]
+    assert seeds.numbers == [0, 1]
+    other = replace(two_runs[0].config, regime="half")
+    folder = shelf / run_name(other)
+    folder.mkdir()
+    facts = {**two_runs[0].facts, "settings": {**two_runs[0].facts["settings"], "regime": "half"}}
+    (folder / "config.json").write_text(json.dumps(facts))
+    assert seeds_of(published_runs(shelf)[-1]).numbers == [0, 1]
+    with pytest.raises(InputError, match="at least one"):
+        Seeds(())
+
+
+def test_the_interval_over_seeds_is_students():
+    table = pd.DataFrame({"entity": [LOC] * 3 + ["PER"], "f1": [1.0, 2.0, 3.0, 5.0]})
+    rows = over_seeds(table, ["entity"], ["f1"]).set_index("entity")
+    assert rows.loc[LOC, "n_seeds"] == 3
+    # t of 97.5 % with two degrees of freedom is 4.303; the standard error is 1/√3.
+    assert rows.loc[LOC, "f1_high"] - 2 == pytest.approx(4.3027 / np.sqrt(3), abs=1e-4)
+    assert 2 - rows.loc[LOC, "f1_low"] == pytest.approx(4.3027 / np.sqrt(3), abs=1e-4)
+    assert rows.loc["PER", "f1"] == 5
+    assert np.isnan(rows.loc["PER", "f1_low"])
+
+
+def test_a_missing_value_is_left_out_of_its_mean():
+    table = pd.DataFrame({"entity": [LOC] * 3, "f1": [1.0, 3.0, np.nan]})
+    row = over_seeds(table, ["entity"], ["f1"]).iloc[0]
+    assert row["f1"] == 2
+    # Two values, one degree of freedom: 12.706 standard errors of 1.
+    assert row["f1_high"] == pytest.approx(2 + 12.7062, abs=1e-3)
+
+
+def test_two_seeds_give_means_and_paired_differences(two_runs):
+    seeds = Seeds(tuple(two_runs))
+    ends = []
+    for run in two_runs:
+        rows = run.metrics[(run.metrics["stage"] == "end") & (run.metrics["entity"] == LOC)]
+        ends.append(rows.set_index("condition")["f1"])
+    row = seeds.recovery.set_index("condition").loc["concept"]
+    differences = [end["concept"] - end["head"] for end in ends]
+    assert row["beyond_head"] == pytest.approx(np.mean(differences))
+    half_width = 12.7062 * abs(differences[0] - differences[1]) / 2
+    assert row["beyond_head_high"] - row["beyond_head"] == pytest.approx(half_width, rel=1e-4)
+    mean = seeds.metrics.query("condition == 'random' and stage == 'end' and entity == 'LOC'")
+    assert mean["f1"].iloc[0] == pytest.approx(np.mean([end["random"] for end in ends]))
+    assert seeds.metrics[["f1_low", "f1_high"]].stack().between(0, 1).all()
+    assert "2 seeds" in seeds.interval
+
+
+def test_one_seed_keeps_its_own_intervals(two_runs):
+    alone = Seeds((two_runs[0],))
+    pd.testing.assert_frame_equal(alone.metrics, two_runs[0].metrics)
+    assert "sentences" in alone.interval
+    assert alone.recovery["end_low"].isna().all()
+
+
+def test_the_status_has_a_row_a_run(two_runs, shelf):
+    table = status(published_runs(shelf))
+    assert table["seed"].tolist() == [0, 1]
+    assert table["train"].tolist() == [200, 200]
+    assert table["base_f1"].between(0, 1).all()
+    assert (table["hours"] > 0).all()
+    assert (table["variant"] == "dose=0.1").all()
+    assert variant(replace(two_runs[0].config, rest="zero", regrow=True)).endswith("regrow=True")
+
+
+def test_an_unknown_finding_is_named(two_runs):
+    with pytest.raises(InputError, match=r"'kept'.*kept_gain"):
+        finding(two_runs[0], "kept")

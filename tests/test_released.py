@@ -1,0 +1,87 @@
+"""The paper's released ranks, read with the control that removal alone is."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import plasticity_utils as pu
+from plasticity_utils import released
+
+NAMES = ["f1_trajectories", "layer_saliency_unfiltered_null", "ranks_distilbert_location"]
+SHARED = Path(__file__).parent.parent.parent / "shared" / "reference"
+
+
+@pytest.fixture(scope="module")
+def ranks():
+    return released.load_reference("ranks_distilbert_location")
+
+
+@pytest.fixture(scope="module")
+def published():
+    table = released.load_reference("layer_saliency_unfiltered_null")
+    return table[table["set"] == "DB-loc"].sort_values("layer").reset_index(drop=True)
+
+
+def test_the_removal_only_profile_reproduces_the_published_null(ranks, published):
+    order = ranks.sort_values("rank_base")["neuron"].to_numpy()
+    gone = released.removed_as_released(ranks)
+    profile = pu.removal_only_profile(order, gone.tolist(), 7)
+    assert profile == pytest.approx(published["null_move_pruned_to_bottom"].to_numpy(), abs=1e-9)
+    assert profile == pytest.approx(
+        [0.8328, 0.4764, 0.4879, 0.4655, 0.4491, 0.4468, 0.3416], abs=5e-5
+    )
+
+
+def test_who_was_removed_follows_from_the_shifted_layer(ranks):
+    gone = set(released.removed_as_released(ranks).tolist())
+    assert len(gone) == 2757
+    assert min(gone) >= 768
+    selected = ranks[ranks["rank_base"] < 3000]
+    twins = selected.loc[selected["layer"] == 0, "unit"] + 6 * 768
+    assert set(twins) <= gone
+
+
+def test_profiles_are_those_of_the_derived_tables(ranks, published):
+    profile = released.released_profile(ranks)
+    for ours, theirs in {
+        "base": "base",
+        "after": "rt8",
+        "removal_only": "null_move_pruned_to_bottom",
+        "intact_base": "unpr_base",
+        "intact_after": "unpr_rt8",
+    }.items():
+        assert profile[ours].to_numpy() == pytest.approx(published[theirs].to_numpy(), abs=1e-6)
+
+
+def test_the_centre_moves_as_far_as_removal_alone_moves_it(ranks):
+    centres = released.centres(released.released_profile(ranks))
+    assert centres["base"] == pytest.approx(3.35, abs=0.01)
+    assert centres["after"] == pytest.approx(2.55, abs=0.01)
+    assert centres["removal_only"] == pytest.approx(2.55, abs=0.01)
+    # Neurons left intact move the other way.
+    assert centres["intact_base"] == pytest.approx(2.83, abs=0.01)
+    assert centres["intact_after"] == pytest.approx(3.62, abs=0.01)
+
+
+def test_without_the_shifted_layer_the_profile_is_another(ranks):
+    order = ranks.sort_values("rank_base")["neuron"].to_numpy()
+    as_meant = ranks.loc[ranks["rank_base"] < 3000, "neuron"].tolist()
+    wrong = pu.removal_only_profile(order, as_meant, 7)
+    right = pu.removal_only_profile(order, released.removed_as_released(ranks).tolist(), 7)
+    assert np.abs(wrong - right).max() > 0.1
+
+
+def test_an_unknown_table_is_named_with_what_there_is():
+    with pytest.raises(pu.InputError, match=r"'ranks'.*ranks_distilbert_location"):
+        released.load_reference("ranks")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_our_copy_is_the_derived_table(name):
+    if not SHARED.is_dir():
+        pytest.skip("the folder of reference figures is not beside this checkout")
+    pd.testing.assert_frame_equal(
+        released.load_reference(name), pd.read_csv(SHARED / f"{name}.csv")
+    )
