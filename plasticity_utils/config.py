@@ -21,7 +21,7 @@ from plasticity_utils.saliency import RANKING_METHODS
 SURGICAL_DOSES = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15)
 LARGE_DOSES = (0.2, 0.3, 0.5)
 CONDITIONS = ("concept", "random", "none", "head")
-RESTS, POSITIONS = ("mean", "zero"), ("words", "all")
+RESTS, POSITIONS = ("mean", "zero", "layernorm"), ("words", "all")
 LEARNING_RATES = {"minilm": 2e-4, "smollm2": 5e-5}
 DEFAULT_LEARNING_RATE = 5e-5
 
@@ -105,11 +105,17 @@ class RunConfig:
     results_dir : str
         Folder for runs and their stages; empty for `runs` beside the package.
     ranking, rest, positions : str or None
-        Override the regime: a method of `rank_neurons`, `mean` or `zero`, `words` or `all`.
+        Override the regime: a method of `rank_neurons`; `mean`, `zero`, or `layernorm` (zero the
+        LayerNorm gains, as the paper does); `words` or `all`.
     dose : float or None
         Share of all neurons to remove, in (0, 1), instead of the regime's own.
     regrow : bool
         Whether removed neurons may grow back while training.
+    epochs : int or None
+        Epochs of retraining instead of the scale's.
+    restarts : int
+        How many schedules of equal length make up the retraining: 1, or 4 for the paper's four
+        blocks of two epochs, each with a warm-up and a decay of its own.
 
     Raises
     ------
@@ -128,6 +134,8 @@ class RunConfig:
     positions: str | None = None
     dose: float | None = None
     regrow: bool = False
+    epochs: int | None = None
+    restarts: int = 1
 
     def __post_init__(self) -> None:
         for name in ("concept", "model", "scale", "regime", "results_dir"):
@@ -148,6 +156,16 @@ class RunConfig:
             raise InputError(f"dose must be a fraction between 0 and 1, not {self.dose!r}")
         if not isinstance(self.regrow, bool):
             raise InputError(f"regrow must be True or False, not {self.regrow!r}")
+        for name in ("epochs", "restarts"):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            if not whole and not (name == "epochs" and value is None):
+                raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if self.retrain_epochs % self.restarts:
+            raise InputError(
+                f"{self.retrain_epochs} epochs cannot be cut into {self.restarts} schedules of "
+                "whole epochs"
+            )
         check_model(self.model)
 
     @classmethod
@@ -197,7 +215,23 @@ class RunConfig:
     @property
     def curve(self) -> Regime:
         """Removal whose dose–response is drawn: `half` has one dose, so there the surgical one."""
-        return REGIMES["surgical"] if self.removal == REGIMES["half"] else self.removal
+        return REGIMES["surgical"] if self.regime == "half" else self.removal
+
+    @property
+    def retrain_epochs(self) -> int:
+        """Epochs of retraining."""
+        return self.epochs or self.sizes.retrain_epochs
+
+    @property
+    def snapshots(self) -> tuple[float, ...]:
+        """Epochs of retraining after which the model is measured."""
+        if self.epochs is None:
+            return self.sizes.snapshots
+        early = [epoch for epoch in self.sizes.snapshots if epoch < min(1, self.epochs)]
+        doubled = [float(2**power) for power in range(self.epochs.bit_length())]
+        blocks = self.epochs // self.restarts
+        ends = [float(blocks * block) for block in range(1, self.restarts + 1)]
+        return tuple(sorted({*early, *(e for e in doubled if e <= self.epochs), *ends}))
 
     @property
     def learning_rate(self) -> float:

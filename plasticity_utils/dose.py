@@ -20,9 +20,9 @@ from transformers import PreTrainedModel
 from plasticity_utils import store
 from plasticity_utils.config import LARGE_DOSES, REGIMES, SURGICAL_DOSES, Regime
 from plasticity_utils.models import n_levels, width
-from plasticity_utils.plans import RemovalPlan, draw_seed, plan_at
+from plasticity_utils.plans import RemovalPlan, draw_seed, plan_at, removed
 from plasticity_utils.progress import bar
-from plasticity_utils.pruning import layer_matched_draw, remove_neurons
+from plasticity_utils.pruning import layer_matched_draw
 
 LOST = 0.1
 SPECIFIC = 0.5
@@ -164,11 +164,11 @@ def _cell(
 ) -> pd.DataFrame:
     """Score one dose: the concept's neurons on both halves, random draws on the scoring half."""
     n_removed = len(plan.neurons)
-    with remove_neurons(model, plan.neurons, plan.rest, plan.positions):
+    with removed(model, plan):
         tables = [_scored(scorers, condition="concept", n_removed=n_removed, draw=0)]
     only_curve = {"scoring": scorers["scoring"]}
     for draw, neurons in enumerate(_draws(model, plan.neurons, draws, seed)):
-        with remove_neurons(model, neurons, plan.rest, plan.positions):
+        with removed(model, RemovalPlan(neurons, plan.rest, plan.positions)):
             tables.append(_scored(only_curve, condition="random", n_removed=n_removed, draw=draw))
     return pd.concat(tables, ignore_index=True)
 

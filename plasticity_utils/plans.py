@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from transformers import PreTrainedModel
 
 from plasticity_utils.config import Regime
 from plasticity_utils.errors import InputError
+from plasticity_utils.layernorm import LayerNormRemoval, zero_layernorm_gains
 from plasticity_utils.pruning import Removal, layer_matched_draw, remove_neurons
 
 
@@ -31,8 +31,8 @@ class RemovalPlan:
     ----------
     neurons : int array, [n_removed, 2]
         (layer, unit) pairs.
-    rest : float array, [n_layers, d_model], or "zero"
-        Resting values.
+    rest : float array, [n_layers, d_model], "zero" or "layernorm"
+        Resting values; `layernorm` zeroes LayerNorm gains instead (`zero_layernorm_gains`).
     positions : {"words", "all"}
     """
 
@@ -74,7 +74,7 @@ def plan_at(ranking: pd.DataFrame, regime: Regime, dose: float) -> RemovalPlan:
     """
     n_layers = int(ranking["layer"].max()) + 1
     means = ranking["mean"].to_numpy(copy=True).reshape(n_layers, -1)
-    rest = means if regime.rest == "mean" else "zero"
+    rest = means if regime.rest == "mean" else regime.rest
     return RemovalPlan(top_neurons(ranking, regime.ranking, dose), rest, regime.positions)
 
 
@@ -92,17 +92,23 @@ def draw_seed(seed: int, draw: int) -> int:
 @contextmanager
 def removed(
     model: PreTrainedModel, plan: RemovalPlan | None, regrow: bool = False
-) -> Iterator[Removal | None]:
+) -> Iterator[Removal | LayerNormRemoval | None]:
     """Remove a plan's neurons from a model for as long as the context lasts."""
     if plan is None:
         yield None
-        return
-    with remove_neurons(model, plan.neurons, plan.rest, plan.positions, regrow) as removal:
-        yield removal
+    elif isinstance(plan.rest, str) and plan.rest == "layernorm":
+        with zero_layernorm_gains(model, plan.neurons, regrow) as zeroed:
+            yield zeroed
+    else:
+        with remove_neurons(model, plan.neurons, plan.rest, plan.positions, regrow) as removal:
+            yield removal
 
 
 def gains(
-    removal: Removal | None, plan: RemovalPlan | None, n_layers: int, d_model: int
+    removal: Removal | LayerNormRemoval | None,
+    plan: RemovalPlan | None,
+    n_layers: int,
+    d_model: int,
 ) -> np.ndarray:
     """Gain of every neuron in flat order: 1, or that of a removed neuron."""
     table = np.ones((n_layers, d_model), dtype=np.float32)
@@ -111,11 +117,10 @@ def gains(
     return table.ravel()
 
 
-def set_gains(removal: Removal | None, values: np.ndarray) -> None:
+def set_gains(removal: Removal | LayerNormRemoval | None, values: np.ndarray) -> None:
     """Give neurons that grew back the gains with which their training ended."""
-    for parameter in removal.parameters() if removal else ():
-        with torch.no_grad():
-            parameter.copy_(torch.from_numpy(values))
+    if removal is not None:
+        removal.set_gains(values)
 
 
 def plan_settings(plan: RemovalPlan | None) -> dict[str, Any] | None:

@@ -5,11 +5,9 @@ h' = g ⊙ h + (1 − g) ⊙ μ, with gain g = 1 and resting value μ. Removing 
 that whatever it answered, it now says μ, the same for every word. The gate stands at the module
 whose output `transformers` returns as that hidden state: what is recorded is what flows on.
 
-Caveat: the paper (Lo, Cohen & Barez 2024, "Large Language Models Relearn Removed Concepts") zeroes
-LayerNorm gains instead, which leaves the bias in place, and which in GPT-2 changes only what a
-block reads and never the residual neuron that was ranked. `zero_layernorm_gains` is here for
-comparison. Special tokens are left alone by default: their values lie far from any word's mean, and
-gating them breaks a model whatever the concept.
+The paper (Lo, Cohen & Barez 2024, "Large Language Models Relearn Removed Concepts") zeroes
+LayerNorm gains instead: see `layernorm`. Special tokens are left alone by default: their values lie
+far from any word's mean, and gating them breaks a model whatever the concept.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +20,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models import POST_NORM_ENCODERS, levels, n_levels, width
+from plasticity_utils.models import n_levels, width
 from plasticity_utils.patching import Patch
 from plasticity_utils.patching import patch_levels as patch_levels
 
@@ -103,6 +101,12 @@ class Removal(Patch):
             return np.zeros(len(self.neurons), dtype=np.float32)
         return self._gains.detach().cpu().numpy().copy()
 
+    def set_gains(self, values: Float[np.ndarray, "removed"]) -> None:
+        """Give neurons that grew back the gains of `gains`; the others have none to set."""
+        if self._gains is not None:
+            with torch.no_grad():
+                self._gains.copy_(torch.from_numpy(values))
+
 
 def remove_neurons(
     model: PreTrainedModel,
@@ -140,64 +144,11 @@ def remove_neurons(
         Neurons out of range or given twice, resting values of another shape or not finite,
         unknown positions, an architecture that is not supported.
     """
-    pairs = _as_pairs(neurons, n_levels(model), width(model))
+    pairs = as_pairs(neurons, n_levels(model), width(model))
     values = _as_rest(rest, n_levels(model), width(model))
     weights = next(model.parameters())
     resting = torch.as_tensor(values, dtype=weights.dtype, device=weights.device)
     return Removal(model, pairs, resting, positions, regrow)
-
-
-class LayerNormRemoval:
-    """Zeroed LayerNorm gains, until `undo` or the end of a ``with`` block."""
-
-    def __init__(self, model: PreTrainedModel, neurons: Int[np.ndarray, "removed 2"]):
-        norms = _output_layernorms(model)
-        self._saved: list[tuple[Tensor, Tensor, Tensor]] = []
-        with torch.no_grad():
-            for level in np.unique(neurons[:, 0]).tolist():
-                gain = norms[level].weight
-                units = torch.from_numpy(neurons[neurons[:, 0] == level, 1]).to(gain.device)
-                self._saved.append((gain, units, gain[units].clone()))
-                gain[units] = 0.0
-
-    def undo(self) -> None:
-        """Write the zeroed gains back. May be called twice."""
-        with torch.no_grad():
-            for gain, units, values in self._saved:
-                gain[units.to(gain.device)] = values.to(gain.device)
-        self._saved = []
-
-    def __enter__(self) -> "LayerNormRemoval":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.undo()
-
-
-def zero_layernorm_gains(model: PreTrainedModel, neurons: Iterable[Any]) -> LayerNormRemoval:
-    """Zero the LayerNorm gain of each neuron's level, as Lo, Cohen & Barez (2024) do.
-
-    The LayerNorm's bias stays, so that the neuron rests at its bias, at every token. The gains are
-    ordinary weights: training moves them again.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        A post-norm model, whose hidden states are the outputs of LayerNorms.
-    neurons : pairs of int, or int array [n_removed, 2]
-        (layer, unit) pairs.
-
-    Returns
-    -------
-    LayerNormRemoval
-        Already in force; a context manager with an `undo`.
-
-    Raises
-    ------
-    InputError
-        A pre-norm model, and neurons out of range or given twice.
-    """
-    return LayerNormRemoval(model, _as_pairs(neurons, n_levels(model), width(model)))
 
 
 class LayerMatchedDraw(NamedTuple):
@@ -231,7 +182,7 @@ def layer_matched_draw(
         Sorted pairs [n_neurons, 2], drawn from the neurons outside the set where the layer has
         enough of them and else from all of the layer; and the overlap with the set.
     """
-    pairs, barred = (_as_pairs(some, n_layers, d_model) for some in (neurons, exclude))
+    pairs, barred = (as_pairs(some, n_layers, d_model) for some in (neurons, exclude))
     generator = np.random.default_rng(seed)
     drawn: list[tuple[int, int]] = []
     overlap = 0
@@ -246,7 +197,8 @@ def layer_matched_draw(
     return LayerMatchedDraw(np.array(drawn, dtype=np.int64).reshape(-1, 2), overlap)
 
 
-def _as_pairs(neurons: Iterable[Any], n_layers: int, d_model: int) -> Int[np.ndarray, "neuron 2"]:
+def as_pairs(neurons: Iterable[Any], n_layers: int, d_model: int) -> Int[np.ndarray, "neuron 2"]:
+    """Check (layer, unit) pairs and make an array of them; a set is sorted."""
     ordered = sorted(neurons) if isinstance(neurons, set | frozenset) else neurons
     pairs = np.asarray(ordered if isinstance(ordered, np.ndarray) else list(ordered))
     if pairs.size == 0:
@@ -286,19 +238,3 @@ def _free_name(model: nn.Module) -> str:
     while f"removed_gains_{number}" in model._parameters:
         number += 1
     return f"removed_gains_{number}"
-
-
-def _output_layernorms(model: PreTrainedModel) -> list[nn.LayerNorm]:
-    kind = model.config.model_type
-    if kind not in POST_NORM_ENCODERS:
-        raise InputError(
-            f"a model of type {kind!r} normalises what a block reads, not what it writes: its "
-            "LayerNorm gains (GPT-2's ln_2, say) do not touch the neurons of the hidden states. "
-            f"Use remove_neurons; LayerNorm gains are for {', '.join(POST_NORM_ENCODERS)}"
-        )
-    embeddings, *blocks = levels(model)
-    # Any: the blocks of transformers' models share no typed names for these parts.
-    parts: list[Any] = list(blocks)
-    if kind == "distilbert":
-        return [embeddings.LayerNorm, *(block.output_layer_norm for block in parts)]
-    return [embeddings.LayerNorm, *(block.output.LayerNorm for block in parts)]

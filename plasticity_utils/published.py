@@ -8,7 +8,7 @@ so that the book is built in seconds and a reader's own settings still run.
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +106,10 @@ def status(runs: list[Run]) -> pd.DataFrame:
 
 def variant(config: RunConfig) -> str:
     """What a run changes of its regime, for instance `rest=zero`; empty for nothing."""
-    names = ("ranking", "rest", "positions", "dose", "regrow")
+    names = ("ranking", "rest", "positions", "dose", "regrow", "epochs", "restarts")
     own = {name: getattr(config, name) for name in names}
-    return ", ".join(f"{name}={value}" for name, value in own.items() if value not in (None, False))
+    usual = {field.name: field.default for field in fields(config)}
+    return ", ".join(f"{name}={value}" for name, value in own.items() if value != usual[name])
 
 
 def _status_row(run: Run) -> dict[str, Any]:

@@ -138,6 +138,8 @@ def series_name(config: RunConfig) -> str:
     parts += [value for value in own.values() if value is not None]
     parts += [f"dose{config.dose:g}"] if config.dose is not None else []
     parts += ["regrow"] if config.regrow else []
+    parts += [f"epochs{config.epochs}"] if config.epochs is not None else []
+    parts += [f"restarts{config.restarts}"] if config.restarts > 1 else []
     return "-".join([*parts, config.scale])
 
 
@@ -239,7 +241,7 @@ def _by_stage(
 ) -> dict[tuple[str, float], dict[str, pd.DataFrame]]:
     """Tables of one condition by (stage, epoch): base, removed, retraining …, end."""
     found = {("base", -1.0): read_tables(whole), ("removed", 0.0): read_tables(untrained)}
-    *early, last = config.sizes.snapshots[1:]
+    *early, last = config.snapshots[1:]
     for name, epochs in (("retraining", early), ("end", [last])):
         for epoch in epochs:
             found[name, epoch] = read_tables(retrained / "snapshots" / f"{epoch:g}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from plasticity_utils import tables
 from plasticity_utils.config import REGIMES
 from plasticity_utils.dose import LOST, SPECIFIC, specificity
+from plasticity_utils.published import variant
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import Seeds
 
@@ -17,7 +18,9 @@ from plasticity_utils.seeds import Seeds
 def dose_sentence(run: Run) -> str:
     """Say which dose was chosen, why, and what it costs the other entity types (Markdown)."""
     label, dose = run.config.label, run.facts["dose"]
-    regime = "half" if run.config.removal == REGIMES["half"] else "curve"
+    if run.config.regime == "half" and run.config.removal != REGIMES["half"]:
+        return f"This run removes half in a way of its own: {variant(run.config)}."
+    regime = "half" if run.config.regime == "half" else "curve"
     row = specificity(run.dose, label, regime=regime).set_index("dose").loc[dose]
     draws = tables.dose_curve(run.dose)
     draws = draws[

@@ -99,8 +99,7 @@ class Stages:
             "removal": plan_settings(plan),
             "regrow": self._regrows(condition) and plan is not None,
             "only_head": condition == "head",
-            "schedule": asdict(self._retraining(condition)),
-            "snapshots": self.config.sizes.snapshots,
+            **self._retraining_settings(condition),
         }
         return self._cached(
             f"retrained-{condition}", settings, partial(self._make_retrained, condition, plan)
@@ -130,7 +129,7 @@ class Stages:
         """Everything that the trainings of a run depend on."""
         return {
             "base": self._base_settings,
-            "retraining": asdict(self._retraining("concept")),
+            "retraining": self._retraining_settings("concept"),
             "head": asdict(self._retraining("head")),
         }
 
@@ -157,13 +156,22 @@ class Stages:
         return Schedule(epochs, self.config.learning_rate, batch_tokens, self.config.seed)
 
     def _retraining(self, condition: str) -> Schedule:
-        schedule = self._schedule(self.config.sizes.retrain_epochs)
+        schedule = self._schedule(self.config.retrain_epochs)
         if condition != "head":
             return schedule
         # Adam moves a weight by at most the sum of its rates: at the whole model's rate a linear
         # layer by itself has not converged when the training ends, and what it could have read
         # would pass for relearned.
         return replace(schedule, learning_rate=HEAD_RATE_FACTOR * schedule.learning_rate)
+
+    def _retraining_settings(self, condition: str) -> dict[str, Any]:
+        settings: dict[str, Any] = {
+            "schedule": asdict(self._retraining(condition)),
+            "snapshots": self.config.snapshots,
+        }
+        if self.config.restarts > 1:
+            settings["restarts"] = self.config.restarts
+        return settings
 
     def _regrows(self, condition: str) -> bool:
         # Gains are no part of the head: `head` trains nothing else.
@@ -249,8 +257,8 @@ class Stages:
         with removed(model, plan, self._regrows(condition)) as removal:
             fine_tune(
                 model, train, self._retraining(condition),
-                part / "checkpoints", self.config.sizes.snapshots[1:], take_snapshot,
-                removal.parameters() if removal else (),
+                part / "checkpoints", self.config.snapshots[1:], take_snapshot,
+                removal.parameters() if removal else (), self.config.restarts,
             )  # fmt: skip
             np.save(part / "gains.npy", removal.gains() if removal else np.zeros(0))
         save_model(model, tokenizer, part)
@@ -284,7 +292,7 @@ class Stages:
         left = [pair for pair in layer_unit(order, d_model).tolist() if pair not in gone]
         top = np.array(left[: len(plan.neurons)])
         means = X.mean(axis=0, dtype=np.float64).reshape(n_layers, d_model)
-        rest = means if self.config.removal.rest == "mean" else "zero"
+        rest = means if self.config.removal.rest == "mean" else self.config.removal.rest
         yield "same", 0, RemovalPlan(plan.neurons, rest, plan.positions)
         yield "new top", 0, RemovalPlan(top, rest, plan.positions)
         for draw in range(self.config.sizes.draws):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,7 @@ def fine_tune(
     snapshot_epochs: Sequence[float] = (),
     on_snapshot: Callable[[float], None] | None = None,
     gates: Iterable[torch.nn.Parameter] = (),
+    restarts: int = 1,
 ) -> None:
     """Train a model in place, resuming from the newest sound checkpoint in `work`.
 
@@ -141,9 +143,14 @@ def fine_tune(
         Measures the model; must not draw random numbers.
     gates : iterable of Parameter
         Gains that may grow back, trained at ten times the rate.
+    restarts : int
+        Equal parts of the training, each with a warm-up, a decay, an optimizer and the data order
+        of the first, as when a training script is called several times over. 1 for anything but a
+        comparison with the paper.
     """
     lengths = [len(sentence.ids) for sentence in data.encoded]
-    per_epoch = training_batches(lengths, schedule.batch_tokens, schedule.epochs, schedule.seed)
+    epochs = schedule.epochs // restarts
+    per_epoch = training_batches(lengths, schedule.batch_tokens, epochs, schedule.seed) * restarts
     batches = [batch for epoch in per_epoch for batch in epoch]
     steps = {_steps_until(epoch, per_epoch): epoch for epoch in snapshot_epochs}
     rows = _Rows(data, label_ids(model))
@@ -155,6 +162,7 @@ def fine_tune(
         callbacks=[_Snapshots(steps, on_snapshot or (lambda epoch: None))],
     )
     trainer.rows, trainer.batches, trainer.gates = rows, batches, list(gates)
+    trainer.restarts = restarts
     with quiet_transformers():
         trainer.train(resume_from_checkpoint=_newest_sound_checkpoint(work))
 
@@ -266,6 +274,20 @@ class _Trainer(Trainer):
     rows: _Rows
     batches: list[list[int]]
     gates: list[torch.nn.Parameter]
+    restarts: int
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        if self.restarts == 1:
+            return super().create_scheduler(num_training_steps, optimizer)
+        steps = num_training_steps // self.restarts
+        warmup = int(self.args.warmup_steps) // self.restarts
+        rate = partial(_restarted_rate, steps=steps, warmup=warmup)
+        assert self.optimizer is not None
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate)
+        self.add_callback(_NewOptimizer(steps))
+        return self.lr_scheduler
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader:
         # All epochs are one pass, so that a resumed training only has to skip batches.
@@ -292,6 +314,23 @@ class _Trainer(Trainer):
             rate = GATE_RATE_FACTOR * self.args.learning_rate
             optimizer.add_param_group({"params": self.gates, "lr": rate, "weight_decay": 0.0})
         return optimizer
+
+
+def _restarted_rate(step: int, steps: int, warmup: int) -> float:
+    """Share of the peak rate at a step, where every `steps` steps the schedule begins anew."""
+    own = step % steps
+    return own / warmup if own < warmup else (steps - own) / max(1, steps - warmup)
+
+
+class _NewOptimizer(TrainerCallback):
+    """Forgets the optimizer's moments wherever a schedule begins anew."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_step_begin(self, args, state, control, optimizer=None, **kwargs):  # type: ignore[no-untyped-def]
+        if state.global_step % self.steps == 0:
+            optimizer.state.clear()
 
 
 class _Snapshots(TrainerCallback):

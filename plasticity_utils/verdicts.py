@@ -222,5 +222,5 @@ def _base_f1(seeds: Seeds, entity: str, split: str = "validation") -> str:
 
 
 def _epochs(seeds: Seeds) -> str:
-    epochs = seeds.facts["sizes"]["retrain_epochs"]
+    epochs = seeds.config.retrain_epochs
     return f"{epochs} epoch{'s' if epochs != 1 else ''}"

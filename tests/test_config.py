@@ -159,3 +159,25 @@ def test_a_notebooks_parameters_are_its_plain_values():
 def test_a_notebooks_unknown_plain_value_is_an_error(value):
     with pytest.raises(InputError, match="unknown parameter 'concpet'; allowed: concept, model"):
         RunConfig.from_notebook({"concept": "locations", "concpet": value})
+
+
+def test_epochs_and_restarts_of_the_papers_protocol():
+    paper = RunConfig(regime="half", rest="layernorm", epochs=8, restarts=4)
+    assert paper.retrain_epochs == 8
+    assert paper.snapshots == (0, 0.125, 0.25, 0.5, 1, 2, 4, 6, 8)
+    assert RunConfig(scale="full").snapshots == SCALES["full"].snapshots
+    assert RunConfig(epochs=3).snapshots == (0, 0.125, 0.25, 0.5, 1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
+        ({"restarts": True}, "restarts must be .* not True"),
+        ({"epochs": 8, "restarts": 3}, "8 epochs cannot be cut into 3"),
+        ({"rest": "layer"}, "unknown rest 'layer'; allowed: mean, zero, layernorm"),
+    ],
+)
+def test_wrong_lengths_of_retraining_are_named(values, said):
+    with pytest.raises(InputError, match=said):
+        RunConfig(**values)

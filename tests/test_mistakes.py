@@ -175,6 +175,28 @@ def test_mistake_8_restarted_schedules(epochs, tmp_path):
     assert (steps[peak + 1 :] < schedule.learning_rate).all()
 
 
+def test_mistake_8_can_be_made_on_purpose(tmp_path):
+    """For the chapter on the paper: two schedules in a row, each with an optimizer of its own."""
+    schedule = Schedule(4, SCHEDULE.learning_rate, SCHEDULE.batch_tokens, SCHEDULE.seed)
+    tokenizer = make_tiny_tokenizer(["london", "paris", "anna", "peter", "rain", "calls"])
+    model = tiny()
+    rates, fresh = [], []
+
+    def look(optimizer, *_):
+        rates.append(optimizer.param_groups[0]["lr"])
+        fresh.append(not optimizer.state)
+
+    handle = register_optimizer_step_pre_hook(look)
+    try:
+        fine_tune(model, data_for(model, tokenizer), schedule, tmp_path, restarts=2)
+    finally:
+        handle.remove()
+    half = len(rates) // 2
+    assert rates[:half] == pytest.approx(rates[half:])
+    assert max(rates) == pytest.approx(schedule.learning_rate, rel=0.2)
+    assert [step for step, is_fresh in enumerate(fresh) if is_fresh] == [0, half]
+
+
 def test_each_of_the_eight_mistakes_has_its_named_test():
     text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     named = {int(n) for n in re.findall(r"^def test_mistake_(\d)_\w+\(", text, flags=re.M)}

@@ -6,13 +6,9 @@ import torch
 from conftest import BLOCKS, SPECIAL_IDS, WIDTH
 
 from plasticity_utils.errors import InputError
+from plasticity_utils.layernorm import zero_layernorm_gains
 from plasticity_utils.models import head, levels
-from plasticity_utils.pruning import (
-    layer_matched_draw,
-    patch_levels,
-    remove_neurons,
-    zero_layernorm_gains,
-)
+from plasticity_utils.pruning import layer_matched_draw, patch_levels, remove_neurons
 
 FAMILIES = ("bert", "distilbert", "roberta", "gpt2", "llama")
 POST_NORM = ("bert", "distilbert", "roberta")
@@ -323,6 +319,31 @@ def test_zeroed_layernorm_gain_leaves_the_bias(family, tiny_model, tiny_batch):
         removal.undo()
     assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
     assert_same(run(model, tiny_batch), before)
+
+
+@pytest.mark.parametrize("regrow", [False, True])
+def test_zeroed_layernorm_gains_train_again_only_if_they_may(regrow, tiny_model, tiny_batch):
+    """As mistake 5: `requires_grad=False` on `.data` froze nothing."""
+    model = tiny_model("bert").train()
+    neurons = [(level, unit) for level in (2, 0, 3) for unit in UNITS]
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    removal = zero_layernorm_gains(model, neurons, regrow)
+    assert (removal.gains() == 0).all()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(**tiny_batch, labels=tiny_batch["input_ids"] % 5).loss.backward()
+        optimizer.step()
+    ended = removal.gains()
+    assert (ended != 0).all() if regrow else (ended == 0).all()
+    name = "bert.encoder.layer.1.output.LayerNorm.weight"
+    assert not torch.equal(model.state_dict()[name], before[name])
+    removal.undo()
+    assert torch.equal(model.state_dict()[name][UNITS], before[name][UNITS])
+    # Removed again, with the gains that they had grown to.
+    with zero_layernorm_gains(model, neurons, regrow) as again:
+        again.set_gains(ended)
+        assert again.gains() == pytest.approx(ended, abs=1e-6)
 
 
 # Layer-matched draws
