@@ -15,6 +15,7 @@ means; titles name the subject, and the verdict stands in the text.
 from plasticity_utils.charts_across import differences, outcomes
 from plasticity_utils.charts_f1 import dose_response, f1_through_retraining, reliance
 from plasticity_utils.charts_layers import kept_gain, layer_profile, neuron_scatter, probe_by_layer
+from plasticity_utils.charts_released import released_profile
 from plasticity_utils.html_tables import number_table, words_table
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "number_table",
     "outcomes",
     "probe_by_layer",
+    "released_profile",
     "reliance",
     "words_table",
 ]

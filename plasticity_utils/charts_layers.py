@@ -70,7 +70,7 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
         name: rows[rows["stage"] == "base"].assign(condition="base") for name, rows in of.items()
     }
     panels = [
-        _layer_panel(
+        layer_panel(
             pd.concat([bases[name], ends[name]]),
             "selectivity",
             "mean |σ|",
@@ -85,7 +85,7 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
     heading = "Mean rank saliency, all neurons, base and after retraining"
     # Ranks hardly leave ½ on average, so this axis does not start at 0.
     scale = alt.Scale(zero=False)
-    panels.append(_layer_panel(by_rank, "saliency", "rank saliency", heading, shown, scale, True))
+    panels.append(layer_panel(by_rank, "saliency", "rank saliency", heading, shown, scale, True))
     return stack(
         panels,
         f"In which layers {label} is found, before removal and after retraining",
@@ -124,7 +124,7 @@ def probe_by_layer(layers: pd.DataFrame, label: str) -> alt.VConcatChart:
     later = layers[layers["stage"].isin(_MOMENTS)]
     conditions = ["base", *in_order(later, "condition", CONDITIONS)]
     panels = [
-        _layer_panel(
+        layer_panel(
             pd.concat([base, later[later["stage"] == stage]]),
             "probe_f1",
             "F1 of the probe",
@@ -264,7 +264,7 @@ def neuron_scatter(neurons: pd.DataFrame, label: str) -> alt.LayerChart:
     )
 
 
-def _layer_panel(
+def layer_panel(
     rows: pd.DataFrame,
     value: str,
     axis_title: str,
@@ -273,6 +273,7 @@ def _layer_panel(
     scale: alt.Scale,
     last: bool = False,
 ) -> alt.LayerChart:
+    """Draw one value by layer, one line a condition; the last panel of a stack names the axis."""
     y = alt.Y(f"{value}:Q", title=axis_title, axis=_value_axis(), scale=scale)
     tooltips = [
         alt.Tooltip("condition:N"),

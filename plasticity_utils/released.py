@@ -95,6 +95,35 @@ def released_profile(ranks: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
+def released_lines(profile: pd.DataFrame) -> pd.DataFrame:
+    """Lay a profile out for its chart.
+
+    Parameters
+    ----------
+    profile : DataFrame
+        From `released_profile`.
+
+    Returns
+    -------
+    DataFrame
+        neurons (which are averaged), condition (`base`, `concept` for after retraining,
+        `removal alone`), layer, saliency.
+    """
+    every = {"base": "base", "after": "concept", "removal_only": "removal alone"}
+    intact = {"intact_base": "base", "intact_after": "concept"}
+    groups = {"all neurons": every, "neurons left intact, ranked among themselves": intact}
+    return pd.concat(
+        [
+            profile[["layer", column]]
+            .rename(columns={column: "saliency"})
+            .assign(neurons=group, condition=condition)
+            for group, columns in groups.items()
+            for column, condition in columns.items()
+        ],
+        ignore_index=True,
+    )
+
+
 def centres(profile: pd.DataFrame) -> pd.Series:
     """Mean layer, weighted by each column of a profile.
 
@@ -106,3 +135,16 @@ def centres(profile: pd.DataFrame) -> pd.Series:
     columns = ["base", "after", "removal_only", "intact_base", "intact_after"]
     weights = profile[columns]
     return weights.mul(profile["layer"], axis=0).sum() / weights.sum()
+
+
+def centres_sentence(profile: pd.DataFrame) -> str:
+    """Say how far the centre of rank saliency moved, and how far removal alone moves it."""
+    at = centres(profile)
+    return (
+        f"The centre of rank saliency lies at layer {at['base']:.2f} before removal and at "
+        f"{at['after']:.2f} after eight epochs. Sending the {int(profile['n_removed'].sum()):,} "
+        f"neurons that were cut out to the bottom of the *base* ranking, without any training, "
+        f"puts it at {at['removal_only']:.2f}. Among the neurons that were left intact, ranked "
+        f"among themselves, it moves the other way: from {at['intact_base']:.2f} to "
+        f"{at['intact_after']:.2f}."
+    )

@@ -1,0 +1,100 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The paper, side by side
+#
+# This book began as a second look at
+# [Lo, Cohen & Barez (2024)](https://arxiv.org/abs/2401.01814): neurons that
+# carry a concept are cut out of a fine-tuned model, the model trains on, and
+# the concept comes back. The paper reports that it comes back *elsewhere*: in
+# earlier layers. Its authors published their code and their tables, which is
+# why the question can be asked again at all. This chapter reads the released
+# tables beside the control that they lacked. It says what the released data
+# show, and no more.
+
+# %%
+from IPython.display import Markdown
+from plasticity_utils import charts, released, vega
+
+vega.enable()
+
+# %% [markdown]
+# ## F1 comes back
+#
+# Overall word-level F1 of DistilBERT in the released logs: before removal,
+# just after it, and after each block of retraining. The name of a row is that
+# of the log and of the commit that holds it.
+
+# %%
+charts.number_table(released.load_reference("f1_trajectories"))
+
+# %% [markdown]
+# No run here retrains the head alone, removes random neurons of the same
+# layers, or trains on with nothing removed. So the logs show that F1 returns;
+# they cannot show whether anything was relearned.
+
+# %% [markdown]
+# ## The move to earlier layers
+#
+# The released tables give the rank of every neuron before removal and after
+# retraining. Rank saliency is 1 for the first and 0 for the last. It is
+# relative: neurons that are cut out fall to the bottom and all others rise,
+# so a layer that lost few neurons rises by itself.
+#
+# Who was cut out? The 3,000 neurons that the base ranks first were selected.
+# The public code counts layers from one and indexes them from zero, so that a
+# neuron of the embedding layer sends its namesake in the last layer instead:
+# the embedding layer lost none.
+
+# %%
+profile = released.released_profile(
+    released.load_reference("ranks_distilbert_location")
+)
+charts.released_profile(released.released_lines(profile))
+
+# %% tags=["remove-input"]
+Markdown(released.centres_sentence(profile))
+
+# %%
+charts.number_table(profile)
+
+# %% [markdown]
+# The move of the centre is what removal alone predicts. Layer by layer the two
+# are not the same: the embedding and the last layer end below the prediction,
+# the layers between at it or above. Among the intact neurons those of the last
+# layers rise most. Ranks cannot say whether that is the concept or merely what
+# is left of the model; the pages of the concepts ask with a score that is not
+# relative.
+#
+# ## Eight mistakes that change conclusions
+#
+# Found in the public code, with the commit that shows each. In this project's
+# code each has a test that fails if it comes back.
+#
+# | | what the code does | what it changes |
+# |---|---|---|
+# | 1 | takes the tail of a decreasing ranking (since 162c9b4) | the least salient neurons are removed |
+# | 2 | "random" shuffles `range(n)` and removes all of it (abde9a7) | always ids 0 … n−1, the lowest layers |
+# | 3 | `layer[layer_id − 1]` | neurons of the embedding layer send their namesakes of the last layer |
+# | 4 | GPT-2: zeroes the gain of `ln_2` | changes what the MLP reads; the ranked neuron stays |
+# | 5 | `requires_grad=False` on `.data` | freezes nothing: gains train again |
+# | 6 | counts 6 layers where there are 7 levels | "50 %" is 43 %, and `abs()` folds the lowest ranks upward |
+# | 7 | missing values are 0 in the base and dropped later | saliency seems to rise everywhere |
+# | 8 | "8 epochs" are four runs of two | four warm-ups and decays instead of one |
+#
+# What each of them changes, switched on alone in this project's code, and the
+# paper's protocol run beside ours, belong to this chapter and are not in it
+# yet.
