@@ -1,0 +1,99 @@
+"""Each mistake made on purpose goes wrong in its one way and in no other."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import BLOCKS, WIDTH, make_tiny_model
+from test_tables import LOC, made_up_measured
+
+from plasticity_utils import mistakes
+from plasticity_utils.assembly import neuron_table
+from plasticity_utils.config import Regime
+from plasticity_utils.plans import plan_at, random_plan
+from plasticity_utils.saliency import layer_unit
+
+REGIME = Regime("selectivity", "zero", "all", 0.25)
+N_NEURONS = (BLOCKS + 1) * WIDTH
+
+
+@pytest.fixture
+def ranking():
+    table = pd.DataFrame(layer_unit(range(N_NEURONS), WIDTH), columns=["layer", "unit"])
+    table["mean"] = 0.0
+    table["rank_selectivity"] = np.random.default_rng(0).permutation(N_NEURONS)
+    return table
+
+
+def pairs(plan):
+    return {tuple(pair) for pair in plan.neurons.tolist()}
+
+
+def test_1_takes_the_last_of_the_ranking(ranking):
+    wrong = mistakes.wrong_end(ranking, REGIME, 0.25)
+    last = ranking.nlargest(N_NEURONS // 4, "rank_selectivity")[["layer", "unit"]]
+    assert pairs(wrong) == set(map(tuple, last.to_numpy().tolist()))
+    assert not pairs(wrong) & pairs(plan_at(ranking, REGIME, 0.25))
+    # The right ranking is left as it was.
+    assert sorted(ranking["rank_selectivity"]) == list(range(N_NEURONS))
+
+
+def test_2_takes_the_first_ids_whatever_the_seed(ranking):
+    right = plan_at(ranking, REGIME, 0.25)
+    draws = [random_plan(right, BLOCKS + 1, WIDTH, seed) for seed in (0, 1)]
+    first, second = (mistakes.first_ids(draw, WIDTH) for draw in draws)
+    assert pairs(first) == pairs(second) == {(0, unit) for unit in range(WIDTH)}
+
+
+def test_3_spares_the_embedding_layer(ranking):
+    right = plan_at(ranking, REGIME, 0.25)
+    sent = mistakes.shifted_layer(right, BLOCKS + 1)
+    assert min(sent.neurons[:, 0]) == 1
+    twins = {(BLOCKS, unit) for layer, unit in pairs(right) if layer == 0}
+    assert twins <= pairs(sent)
+    assert pairs(sent) - twins == {pair for pair in pairs(right) if pair[0] > 0} - twins
+
+
+def test_6_removes_a_smaller_share(ranking):
+    assert len(mistakes.six_layers(ranking, REGIME, 0.5).neurons) == round(
+        0.5 * BLOCKS / (BLOCKS + 1) * N_NEURONS
+    )
+
+
+def test_7_makes_saliency_rise_where_nothing_rose():
+    measured, plans = made_up_measured()
+    same = {**measured["concept"], ("end", 1.0): measured["concept"]["base", -1.0]}
+    neurons = neuron_table({"concept": same}, {"concept": plans["concept"]}, LOC, "selectivity")
+    table = mistakes.unequal_averaging(neurons).set_index("layer")
+    assert (table["rise"] == 0).all()
+    # Layer 0 lost two of its three neurons; layer 1 none.
+    assert table["dropped"].tolist() == [pytest.approx(2 / 3), 0]
+    kept = neurons.query("stage == 'base' and layer == 0 and unit == 2")["saliency"].iloc[0]
+    assert table.loc[0, "rise_unequal"] == pytest.approx(kept - kept / 3)
+    assert table.loc[1, "rise_unequal"] == 0
+
+
+def test_each_is_scored_beside_the_right_removal_and_undone(ranking):
+    model = make_tiny_model("bert")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    seen = []
+
+    def score():
+        seen.append(len(model.bert.encoder.layer[0]._forward_hooks))
+        return pd.DataFrame({"entity": [LOC], "f1": [0.5]})
+
+    draw = random_plan(plan_at(ranking, REGIME, 0.25), BLOCKS + 1, WIDTH, 0)
+    table = mistakes.removal_mistakes(model, ranking, REGIME, 0.25, draw, score)
+    assert table["mistake"].tolist() == [1, 1, 2, 2, 3, 3, 6, 6]
+    assert table["made"].tolist() == [False, True] * 4
+    shares = table.set_index(["mistake", "made"])["first_layer_share"]
+    assert shares[2, True] == 1
+    assert shares[3, True] == 0 < shares[3, False]
+    assert any(seen)
+    assert all((value == before[name]).all() for name, value in model.state_dict().items())
+
+
+def test_the_profile_of_mistake_3_rises_in_the_layer_that_was_spared(ranking):
+    profile = mistakes.shift_of_mistake_3(ranking, REGIME, 0.25).set_index("layer")
+    assert profile.loc[0, "made"] > profile.loc[0, "meant"]
+    assert profile.loc[BLOCKS, "made"] < profile.loc[BLOCKS, "meant"]
+    assert profile.mean().to_numpy() == pytest.approx(0.5)
