@@ -33,8 +33,6 @@ from plasticity_utils import across, charts, vega
 vega.enable()
 series = across.series_of(pu.published_runs())
 surgical = across.choose(series, regime=regime, scale=scale, variant="")
-half = across.choose(series, regime="half", scale=scale, variant="")
-variants = across.choose(series, concept="locations", scale=scale)
 over = "95 % interval over seeds"
 
 # %% [markdown]
@@ -134,42 +132,4 @@ charts.number_table(
 charts.number_table(
     across.turnovers(surgical),
     ["concept", "model", "condition", "jaccard", "jaccard_by_chance"],
-)
-
-# %% [markdown]
-# ## The paper's dose: half of all neurons
-#
-# The same table for the removal of half of all neurons by probeless, set to
-# zero at every token.
-
-# %%
-charts.outcomes(across.outcomes(half), over)
-
-# %%
-charts.number_table(
-    across.relearning(half),
-    ["concept", "model", "n_seeds", "lost", "by_head", "beyond_head"],
-)
-
-# %% [markdown]
-# ## Other ways to remove: resting values, positions, regrowth
-#
-# Locations again, with neurons held at zero instead of their mean, with all
-# tokens gated instead of words alone, and with gates that may grow back.
-
-# %%
-charts.number_table(
-    across.dose_table(variants),
-    ["regime", "variant", "dose", "loss", "loss_others", "random_loss"],
-)
-
-# %%
-charts.number_table(
-    across.relearning(variants),
-    ["regime", "variant", "lost", "by_head", "recovery", "beyond_head"],
-)
-
-# %%
-charts.number_table(
-    across.grown_back(variants), ["variant", "condition", "gain", "effect"]
 )

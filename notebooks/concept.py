@@ -24,13 +24,12 @@
 #     papermill --cwd notebooks notebooks/concept.ipynb page.ipynb -p concept miscellaneous
 #
 # It makes the same calls as the pages of locations, persons and organisations.
-# As it stands it shows *miscellaneous*: nationalities, events, works, the rest
-# of what CoNLL-2003 marks as a name.
+# As it stands it shows locations.
 
 # %% tags=["parameters"]
-concept = "miscellaneous"
+concept = "locations"
 model = "minilm"
-scale = "quick"
+scale = "full"
 seed = 0
 regime = "surgical"
 results_dir = ""

@@ -29,7 +29,7 @@
 # %% tags=["parameters"]
 concept = "locations"
 model = "minilm"
-scale = "quick"
+scale = "full"
 seed = 0
 regime = "surgical"
 results_dir = ""

@@ -28,7 +28,7 @@
 # %% tags=["parameters"]
 concept = "persons"
 model = "minilm"
-scale = "quick"
+scale = "full"
 seed = 0
 regime = "surgical"
 results_dir = ""

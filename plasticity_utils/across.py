@@ -20,6 +20,13 @@ from plasticity_utils.published import published_runs, variant
 from plasticity_utils.run import Run, series_name
 from plasticity_utils.seeds import Seeds, over_seeds
 
+STEPS = {
+    "before": ("concept", "base"),
+    "random neurons cut out": ("random", "removed"),
+    "its neurons cut out": ("concept", "removed"),
+    "only the last layer trained on": ("head", "end"),
+    "the whole model trained on": ("concept", "end"),
+}
 SERIES = ["concept", "entity", "model", "regime", "variant"]
 
 
@@ -87,6 +94,29 @@ def outcomes(groups: Iterable[Seeds]) -> pd.DataFrame:
         `end`), f1, f1_low, f1_high.
     """
     return _each(groups, _outcome)
+
+
+def steps(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """F1 of each concept at the steps of the experiment, in words that need no terms.
+
+    Parameters
+    ----------
+    groups : iterable of Seeds
+        From `series_of`.
+
+    Returns
+    -------
+    DataFrame
+        concept, step, f1, f1_low, f1_high.
+    """
+    table = outcomes(groups)
+    named = pd.MultiIndex.from_frame(table[["condition", "stage"]]).map(
+        {place: step for step, place in STEPS.items()}
+    )
+    table = table.assign(step=named).dropna(subset="step")
+    order = {step: place for place, step in enumerate(STEPS)}
+    table = table.sort_values("step", key=lambda names: names.map(order), kind="stable")
+    return table[["concept", "step", "f1", "f1_low", "f1_high"]].reset_index(drop=True)
 
 
 def relearning(groups: Iterable[Seeds]) -> pd.DataFrame:

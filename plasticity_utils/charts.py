@@ -12,7 +12,7 @@ every number can be exported and tested without a browser. A chart says what is 
 means; titles name the subject, and the verdict stands in the text.
 """
 
-from plasticity_utils.charts_across import differences, outcomes
+from plasticity_utils.charts_across import differences, outcomes, steps
 from plasticity_utils.charts_f1 import dose_response, f1_through_retraining, reliance
 from plasticity_utils.charts_layers import kept_gain, layer_profile, neuron_scatter, probe_by_layer
 from plasticity_utils.charts_released import released_profile
@@ -30,5 +30,6 @@ __all__ = [
     "probe_by_layer",
     "released_profile",
     "reliance",
+    "steps",
     "words_table",
 ]

@@ -13,6 +13,7 @@ import pandas as pd
 from plasticity_utils import vega
 from plasticity_utils.charts_parts import (
     CONDITIONS,
+    LABEL_GAP,
     condition_signs,
     in_order,
     need,
@@ -22,6 +23,8 @@ from plasticity_utils.charts_parts import (
 )
 
 _ROW = 15
+# Names of rows take room that the axis of a line chart does not.
+_NARROW = vega.CHART_WIDTH - 150
 
 
 def outcomes(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
@@ -63,6 +66,63 @@ def outcomes(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
     )
 
 
+def steps(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
+    """Draw the experiment in one figure: F1 at each of its steps, a panel a concept.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `across.steps`.
+    interval : str
+        What `f1_low` and `f1_high` are.
+
+    Returns
+    -------
+    alt.VConcatChart
+
+    Raises
+    ------
+    InputError
+        If a column is missing.
+    """
+    need(table, ["concept", "step", "f1", "f1_low", "f1_high"])
+    concepts, order = (list(dict.fromkeys(table[name])) for name in ("concept", "step"))
+    scale, axis = alt.Scale(domain=[0, 1]), alt.Axis(grid=True, format=".1f")
+    panels = []
+    for concept in concepts:
+        own = table[table["concept"] == concept]
+        title = "score (F1, 1 is perfect)" if concept == concepts[-1] else None
+        base = alt.Chart(own).encode(
+            y=_names("step", order),
+            tooltip=[alt.Tooltip("step:N"), *value_tooltips(own, "f1", "F1")],
+        )
+        # A light bar back to 0 shows the size of a loss at a glance.
+        length = base.mark_rule(strokeWidth=7, opacity=0.25).encode(
+            x=alt.X("f1:Q", title=title, scale=scale, axis=axis), x2=alt.datum(0)
+        )
+        ends = alt.X("f1_low:Q", title=title, scale=scale, axis=axis)
+        panels.append(
+            panel(
+                [
+                    length,
+                    base.mark_rule(strokeWidth=2).encode(x=ends, x2="f1_high:Q"),
+                    base.mark_point(filled=True, size=60, opacity=1, color=vega.INK).encode(
+                        x=alt.X("f1:Q", title=title, scale=scale, axis=axis)
+                    ),
+                ],
+                concept,
+                22 * len(order),
+            ).properties(width=_NARROW)
+        )
+    return stack(
+        panels,
+        "How well the model finds the names",
+        [_said(interval)],
+        f"Dot chart, a panel for each of {', '.join(concepts)}: F1 at the steps "
+        f"{', '.join(order)}.",
+    )
+
+
 def differences(
     table: pd.DataFrame, values: dict[str, str], title: str, note: str, interval: str
 ) -> alt.VConcatChart:
@@ -92,7 +152,7 @@ def differences(
     order = list(dict.fromkeys(named["series"]))
     panels = []
     for value, heading in values.items():
-        base = alt.Chart(named).encode(y=alt.Y("series:N", title=None, sort=order))
+        base = alt.Chart(named).encode(y=_names("series", order))
         zero = alt.Chart(pd.DataFrame({value: [0.0]})).mark_rule(color=vega.MUTED)
         tooltips = [alt.Tooltip("series:N", title="run"), *value_tooltips(named, value, heading)]
         axis = alt.Axis(grid=True)
@@ -104,7 +164,8 @@ def differences(
                 x=alt.X(f"{value}:Q", title=None, axis=axis), tooltip=tooltips
             ),
         ]
-        panels.append(panel(layers, heading, 2 * _ROW * len(order)))
+        drawn = panel(layers, heading, 2 * _ROW * len(order))
+        panels.append(drawn.properties(width=_NARROW))
     description = f"Dot chart: {', '.join(values.values())} for {'; '.join(order)}. {note}"
     return stack(panels, title, [note, _said(interval)], description)
 
@@ -114,7 +175,7 @@ def _moments(own: pd.DataFrame, conditions: Sequence[str], last: bool) -> list[a
     # The axis names the conditions: a legend would say it twice.
     color = condition_signs(conditions)["color"].copy()
     color.legend = None
-    y = alt.Y("condition:N", title=None, sort=list(conditions))
+    y = _names("condition", conditions)
     axis = alt.Axis(grid=True)
     scale = alt.Scale(domain=[0, 1])
     title = "F1" if last else None
@@ -136,6 +197,11 @@ def _moments(own: pd.DataFrame, conditions: Sequence[str], last: bool) -> list[a
         layers.append(base.mark_rule(strokeWidth=2).encode(x=ends, x2="f1_high:Q"))
         layers.append(base.mark_point(filled=filled, size=60, opacity=1).encode(x=point))
     return layers
+
+
+def _names(column: str, order: Sequence[str]) -> alt.Y:
+    axis = alt.Axis(labelPadding=LABEL_GAP)
+    return alt.Y(f"{column}:N", title=None, sort=list(order), axis=axis)
 
 
 def _said(interval: str) -> str:

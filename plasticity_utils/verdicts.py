@@ -6,6 +6,8 @@ beyond the head alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from plasticity_utils import tables
@@ -101,22 +103,9 @@ def summary(seeds: Seeds) -> str:
     )
 
 
-def front(seeds: Seeds) -> str:
-    """Tell the outcome to a reader who knows none of the terms (one paragraph)."""
-    config, facts, table = seeds.config, seeds.facts, _recovery(seeds)
-    n = len(seeds.runs)
-    what = "In one run" if n == 1 else f"In {n} runs with different random seeds"
-    said = "over sentences; they say nothing about other seeds" if n == 1 else "over seeds"
-    return (
-        f"{what} ({config.model}, scale {config.scale}) {removed_share(seeds)} of "
-        f"{facts['n_neurons']:,} were removed. The score for {config.concept} (F1, 1 is perfect) "
-        f"went from {_with_interval(seeds, 'concept', 'base')} to "
-        f"{_with_interval(seeds, 'concept', 'removed')}; with as many random neurons removed it "
-        f"went to {_with_interval(seeds, 'random', 'removed')}. Trained on, the model reached "
-        f"{_with_interval(seeds, 'concept', 'end')}. With everything frozen but the last, linear "
-        f"layer it reached {_with_interval(seeds, 'head', 'end')}: "
-        f"{head_verdict(table, 'the concept')}. (In brackets, 95 % intervals {said}.)"
-    )
+def front(groups: Sequence[Seeds]) -> str:
+    """Tell the outcome to a reader who knows none of the terms (Markdown, a bullet a concept)."""
+    return "\n".join(f"- {_front_line(seeds)}" for seeds in groups)
 
 
 def head_verdict(recovery: pd.DataFrame, label: str) -> str:
@@ -158,6 +147,20 @@ def removed_share(seeds: Seeds) -> str:
         return f"{counts[0]:,} neurons ({percent(shares[0])})"
     share = f"{percent(shares[0]).removesuffix(' %')}–{percent(shares[-1])}"
     return f"{counts[0]:,}–{counts[-1]:,} neurons ({share}, by seed)"
+
+
+def _front_line(seeds: Seeds) -> str:
+    config, n = seeds.config, len(seeds.runs)
+    runs = "one run" if n == 1 else f"{n} runs with different random seeds"
+    return (
+        f"**{config.concept.capitalize()}**: {head_verdict(_recovery(seeds), 'the concept')}. "
+        f"Cutting out {removed_share(seeds)} of {seeds.facts['n_neurons']:,} took the score from "
+        f"{_with_interval(seeds, 'concept', 'base')} to "
+        f"{_with_interval(seeds, 'concept', 'removed')}; as many random neurons took it to "
+        f"{_with_interval(seeds, 'random', 'removed')}. Training only the last, linear layer "
+        f"brought {_with_interval(seeds, 'head', 'end')}, training everything "
+        f"{_with_interval(seeds, 'concept', 'end')} ({runs})."
+    )
 
 
 def _recovery(seeds: Seeds) -> pd.DataFrame:

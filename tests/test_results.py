@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from plasticity_utils import verdicts
+from plasticity_utils import sentences, verdicts
+from plasticity_utils.across import choose, series_of
+from plasticity_utils.published import published_runs, status
 from plasticity_utils.run import Run
+from plasticity_utils.seeds import seeds_of
 
 BOOK = Path(__file__).parent.parent / "book"
+NOTEBOOKS = BOOK.parent / "notebooks"
 RESULTS = sorted(path for path in (BOOK / "results").iterdir() if path.is_dir())
 
 
@@ -22,6 +27,47 @@ def test_results_say_what_made_them(folder):
     assert facts["settings"]["scale"] != "smoke"
 
 
+def test_the_results_stay_small():
+    assert sum(path.stat().st_size for path in BOOK.rglob("results/**/*")) < 20e6
+
+
+def test_full_size_base_models_are_good_enough():
+    """Method: F1 of at least 0.90 on the validation split, for every seed."""
+    table = status([Run(folder) for folder in RESULTS])
+    full = table[(table["scale"] == "full") & (table["model"] == "minilm")]
+    assert len(full)
+    assert (full["base_f1"] >= 0.90).all()
+
+
+def shown_on(notebook):
+    stored = nbformat.read(NOTEBOOKS / f"{notebook}.ipynb", as_version=4)
+    return [
+        output["data"]["text/markdown"]
+        for cell in stored.cells
+        for output in cell.get("outputs", [])
+        if "text/markdown" in output.get("data", {})
+    ]
+
+
 def test_the_front_page_says_what_the_results_say():
-    locations = next(path for path in RESULTS if path.name.startswith("locations-minilm-surgical"))
-    assert verdicts.front(Run(locations)) in (BOOK / "intro.md").read_text(encoding="utf-8")
+    groups = choose(
+        series_of(published_runs()), model="minilm", regime="surgical", scale="full", variant=""
+    )
+    assert groups
+    assert verdicts.front(groups) in shown_on("intro")
+
+
+@pytest.mark.parametrize("concept", ["locations", "persons", "organisations"])
+def test_a_concepts_page_says_what_the_results_say(concept):
+    name = f"{concept}-minilm-surgical-full-seed0"
+    seeds = seeds_of(Run(BOOK / "results" / name))
+    shown = shown_on(concept)
+    for said in (
+        verdicts.summary(seeds),
+        sentences.dose_sentence(seeds.runs[0]),
+        sentences.half_sentence(seeds.runs[0]),
+        sentences.place_sentence(seeds),
+        sentences.turnover_sentence(seeds),
+        sentences.probe_sentence(seeds),
+    ):
+        assert said in shown

@@ -1,0 +1,72 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Do models relearn removed concepts?
+#
+# A language model that finds the names of places in a text holds the concept
+# "location" somewhere in its hidden units. Suppose we find the units that
+# carry it and hold them still, so that they say nothing any more. The model
+# now misses places. Then we let it train on a little. It finds places again.
+#
+# **Was the concept relearned, or had it never left?** If the rest of the
+# network still held it, then the last, linear layer, which merely reads what
+# the network offers, can find it again by itself. That is the control on
+# which this book turns: after the cut, only that last layer may learn. What it
+# regains alone was never lost.
+
+# %% tags=["remove-cell"]
+import plasticity_utils as pu
+from IPython.display import Markdown
+from plasticity_utils import across, charts, vega, verdicts
+
+vega.enable()
+series = across.choose(
+    across.series_of(pu.published_runs()),
+    model="minilm",
+    regime="surgical",
+    scale="full",
+    variant="",
+)
+
+# %% tags=["remove-input"]
+charts.steps(across.steps(series), "95 % intervals over seeds")
+
+# %% tags=["remove-input"]
+Markdown(verdicts.front(series))
+
+# %% [markdown]
+# In brackets are 95 % intervals over random seeds (over sentences where there
+# is one run). The model is MiniLM, a small encoder, trained to mark names in
+# news text (CoNLL-2003, all 14,041 sentences).
+#
+# So far the answer is about this way of cutting: the units that respond most
+# to the concept, held still. It does not say that no cut can remove a concept.
+#
+# ## Where to go next
+#
+# - [Locations](locations), [persons](persons) and
+#   [organisations](organisations): each concept with every control: random
+#   neurons of the same layers, nothing removed, the last layer alone.
+# - [Side by side](compare): how the concepts differ, what is relearned beyond
+#   the last layer, and whether anything moves between layers.
+# - [The paper](paper): what the results that started this book show beside a
+#   control.
+# - [The method](../book/method) defines every quantity;
+#   [how to reproduce it](../book/reproduce) needs one command, and a concept
+#   of your own one more. [Status](status) lists every run behind these pages.
+#
+# Charts answer to the pointer: hover over a mark to see its numbers. They need
+# no network.
