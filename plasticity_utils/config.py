@@ -68,6 +68,8 @@ SCALES = {
     "quick": Scale(
         1800, 300, 300, 350, 500, 120, None, 5, 2, 1000, (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
     ),
+    # For a decoder without an accelerator: its blocks cost thirty times those of the encoder.
+    "medium": Scale(2000, 400, 400, 400, 600, 80, 1000, 3, 1, 800, (0.0, 0.125, 0.25, 0.5, 1.0)),
     "full": Scale(None, 1000, 1000, 500, None, 200, None, 3, 1, 1500, (0.0, 0.125, 0.25, 0.5, 1.0)),
 }
 
@@ -98,7 +100,7 @@ class RunConfig:
         `locations`, `persons`, `organisations` or `miscellaneous`.
     model : str
         `minilm`, `smollm2`, a local folder or a name on the Hub.
-    scale : {"smoke", "quick", "full"}
+    scale : {"smoke", "quick", "medium", "full"}
     seed : int
         Of the head's first weights, the data order, dropout and the random draws; at least 0.
     regime : {"surgical", "half"}

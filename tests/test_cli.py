@@ -26,7 +26,7 @@ def never(monkeypatch):
             ["--concept", "cheeses"],
             "unknown concept 'cheeses'; allowed: locations, persons, organisations, miscellaneous",
         ),
-        (["--scale", "huge"], "unknown scale 'huge'; allowed: smoke, quick, full"),
+        (["--scale", "huge"], "unknown scale 'huge'; allowed: smoke, quick, medium, full"),
         (["--regime", "gentle"], "unknown regime 'gentle'; allowed: surgical, half"),
         (["--seed", "-1"], "seed must be a whole number of at least 0, not -1"),
         (["--model", "/no/such"], "there is no model folder '/no/such'; allowed: minilm, smollm2"),
@@ -109,5 +109,5 @@ def test_help_lists_what_is_allowed(capsys):
         cli.main(["run", "--help"])
     assert ended.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for allowed in ("locations, persons, organisations, miscellaneous", "smoke, quick, full"):
+    for allowed in ("locations, persons, organisations, miscellaneous", "smoke, quick, medium, full"):
         assert allowed in text

@@ -25,7 +25,7 @@ def checked(**values):
             "unknown concept 'cheeses'; allowed: locations, persons, organisations, miscellaneous",
         ),
         ({"concept": "LOC"}, "unknown concept 'LOC'; allowed: locations"),
-        ({"scale": "huge"}, "unknown scale 'huge'; allowed: smoke, quick, full"),
+        ({"scale": "huge"}, "unknown scale 'huge'; allowed: smoke, quick, medium, full"),
         ({"regime": "gentle"}, "unknown regime 'gentle'; allowed: surgical, half"),
         ({"ranking": "magic"}, "unknown ranking 'magic'; allowed: probeless, selectivity, probe"),
         ({"rest": "median"}, "unknown rest 'median'; allowed: mean, zero"),
