@@ -77,5 +77,5 @@ def _export(notebook: Path, out: Path) -> list[Path]:
 
 
 def _slug(title: str) -> str:
-    words = re.findall(r"\w+", title.lower())
+    words = re.findall(r"[a-z0-9]+", title.lower())
     return "-".join(words[:_WORDS_IN_NAME]) or "chart"
