@@ -72,6 +72,7 @@ def card_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str
         of `MOMENTS` the highest and the lowest, each a list); shares (for each of `MOMENTS` and
         `CLASSES`, thousandths of the class's words in each bin).
     """
+    mapped = map_records(cards, label)
     stages = cards["card_stages"]
     own = stages[(stages["condition"] == "concept") & stages["stage"].isin(MOMENTS)]
     gains = _nested(own.round({"gain": 3}), ["stage"], "gain")
@@ -80,11 +81,8 @@ def card_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str
     thousandths = histograms["share"].map(lambda shares: [round(THOUSAND * s) for s in shares])
     shares = _nested(histograms.assign(share=thousandths), ["stage", "entity"], "share")
     records = []
-    for record, ends in zip(
-        map_records(cards, label),
-        cards["card_neurons"][["low", "high"]].to_dict("records"),
-        strict=True,
-    ):
+    ends = cards["card_neurons"][["low", "high"]].to_dict("records")
+    for record, range_ends in zip(mapped, ends, strict=True):
         place = (record["layer"], record["unit"])
         lists = [
             (words[end][place][stage] or NO_WORDS).split(" · ")
@@ -94,7 +92,7 @@ def card_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str
         records.append(
             {
                 **record,
-                **{name: float(f"{value:.4g}") for name, value in ends.items()},
+                **{name: float(f"{value:.4g}") for name, value in range_ends.items()},
                 "gain": [gains[place][stage] for stage in MOMENTS],
                 "words": lists,
                 "shares": [

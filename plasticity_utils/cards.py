@@ -76,17 +76,16 @@ def neuron_cards(run: Run, n: int = 100) -> dict[str, pd.DataFrame]:
     corpus = load_sentences(run.config).measuring
     neurons = _chosen(run, n)
     ids = flat_ids(neurons[PLACE].to_numpy(), _width(run))
-    X = {stage: np.float32(activations_at(run, "concept", stage)[ids]) for stage in STAGES}
-    members = concept_columns(corpus)
-    entity = members.any(axis=1)
-    served = np.abs(selectivity(X["end"][:, entity].T, members[entity]))
-    neurons["n_types"] = (served > _threshold(X["end"][:, entity].T, members[entity])).sum(axis=1)
+    stored = {stage: activations_at(run, "concept", stage) for stage in STAGES}
+    X = {stage: activations[ids].astype(np.float32) for stage, activations in stored.items()}
+    sigma, threshold = within_entities(X["end"].T, corpus)
+    neurons["n_types"] = (np.abs(sigma) > threshold).sum(axis=1)
     neurons["low"], neurons["high"] = _ends(np.concatenate(list(X.values()), axis=1))
     return {
         "card_neurons": neurons,
         "card_stages": _stages(run, neurons),
         "card_words": _words(run, neurons),
-        "card_histograms": _histograms(X, members, neurons),
+        "card_histograms": _histograms(X, concept_columns(corpus), neurons),
     }
 
 
@@ -108,13 +107,10 @@ def within_entities(X: np.ndarray, corpus: Corpus) -> tuple[np.ndarray, float]:
     """
     members = concept_columns(corpus)
     entity = members.any(axis=1)
-    return selectivity(X[entity], members[entity]), _threshold(X[entity], members[entity])
-
-
-def _threshold(X: np.ndarray, members: np.ndarray) -> float:
+    X, members = X[entity], members[entity]
     shuffled = np.random.default_rng(0).permutation(members)
     chance = np.quantile(np.abs(selectivity(X, shuffled)), SHUFFLED_QUANTILE)
-    return max(LEAST_SELECTIVITY, float(chance))
+    return selectivity(X, members), max(LEAST_SELECTIVITY, float(chance))
 
 
 def _chosen(run: Run, n: int) -> pd.DataFrame:
