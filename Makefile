@@ -20,7 +20,7 @@ export MALLOC_MMAP_THRESHOLD_ ?= 1000000000
 export MALLOC_TRIM_THRESHOLD_ ?= 1000000000
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: help install run test book notebooks lab check clean
+.PHONY: help install run test book figures notebooks lab check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,9 @@ test: $(STAMP)  ## all tests, offline
 book: $(STAMP)  ## build the book from the committed notebooks, warnings as errors
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo 'book: _build/html/index.html'
+
+figures: $(STAMP)  ## every chart of the committed notebooks as SVG and PNG
+	$(BIN)/plasticity figures notebooks _build/figures
 
 notebooks: $(STAMP)  ## execute the committed notebooks again, in place
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=7200 --ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False notebooks/*.ipynb

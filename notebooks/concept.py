@@ -45,6 +45,7 @@ from plasticity_utils import (
     vega,
     verdicts,
 )
+from plasticity_utils.cards import cards_of
 from plasticity_utils.findings import finding
 
 vega.enable()
@@ -197,6 +198,22 @@ charts.words_table(finding(run, "removed_neurons"))
 
 # %%
 charts.words_table(finding(run, "newly_salient"))
+
+# %% [markdown]
+# A card for each of about a hundred neurons: those removed, those that gained
+# most, and those that in the end serve several entity types. Choose one from
+# the list and move the slider from the base model to the end.
+
+# %%
+cards = cards_of(run)
+charts.neuron_card(cards, config.label)
+
+# %% [markdown]
+# The same neurons by layer: drag over a range of layers in the upper chart,
+# and the lower one shows what the neurons there do together.
+
+# %%
+charts.neuron_map(cards, config.label)
 
 # %% [markdown]
 # How do other rankings see it? The share of the removed neurons that each

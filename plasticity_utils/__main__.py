@@ -1,4 +1,4 @@
-"""The command `plasticity`: run the experiment, render its page, list the concepts."""
+"""The command `plasticity`: run the experiment, render its page, export its figures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from plasticity_utils import verdicts
 from plasticity_utils.config import REGIMES, SCALES, RunConfig
 from plasticity_utils.corpus import CONCEPTS, concept_words, load_corpus
 from plasticity_utils.errors import InputError
+from plasticity_utils.figures import export_figures
 from plasticity_utils.page import render_page
 from plasticity_utils.published import find_run, publish
 from plasticity_utils.run import load_run, run_experiment
@@ -61,6 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     publication = commands.add_parser("publish", help="copy a finished run's tables to the book")
     publication.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
     publication.set_defaults(command=_publish)
+    figures = commands.add_parser("figures", help="write a notebook's charts as SVG and PNG")
+    figures.add_argument("notebooks", type=Path, help="an executed notebook, or a folder of them")
+    figures.add_argument("out", type=Path, help="folder of the figures")
+    figures.set_defaults(command=_figures)
     concepts = commands.add_parser("concepts", help="list concepts with their word counts")
     concepts.set_defaults(command=_concepts)
     return parser
@@ -83,6 +88,11 @@ def _page(options: argparse.Namespace) -> None:
 def _publish(options: argparse.Namespace) -> None:
     for folder in options.runs:
         print(f"published: {publish(load_run(folder))}")
+
+
+def _figures(options: argparse.Namespace) -> None:
+    written = export_figures(options.notebooks, options.out)
+    print(f"figures: {len(written)} files in {options.out}")
 
 
 def _concepts(options: argparse.Namespace) -> None:

@@ -4,8 +4,9 @@ Which question does each answer? How many neurons must go before the concept is 
 with it (:func:`dose_response`)? What comes back, how fast, and how much of that does the head alone
 regain (:func:`f1_through_retraining`)? In which layers does the concept live before and after
 (:func:`layer_profile`), and where can it be read although F1 is gone (:func:`probe_by_layer`)?
-Which concepts do the kept neurons come to serve (:func:`kept_gain`, :func:`neuron_scatter`)? And on
-which neurons does the retrained model rely (:func:`reliance`)?
+Which concepts do the kept neurons come to serve (:func:`kept_gain`, :func:`neuron_scatter`)? On
+which neurons does the retrained model rely (:func:`reliance`)? And what has become of a single
+neuron (:func:`neuron_card`, :func:`neuron_map`)?
 
 Nothing is computed here: what a chart shows stands in its table, which the tables module made, so
 every number can be exported and tested without a browser. A chart says what is there, not what it
@@ -13,6 +14,7 @@ means; titles name the subject, and the verdict stands in the text.
 """
 
 from plasticity_utils.charts_across import differences, outcomes, steps
+from plasticity_utils.charts_cards import neuron_card, neuron_map
 from plasticity_utils.charts_f1 import dose_response, f1_through_retraining, reliance
 from plasticity_utils.charts_layers import kept_gain, layer_profile, neuron_scatter, probe_by_layer
 from plasticity_utils.charts_released import released_profile
@@ -24,6 +26,8 @@ __all__ = [
     "f1_through_retraining",
     "kept_gain",
     "layer_profile",
+    "neuron_card",
+    "neuron_map",
     "neuron_scatter",
     "number_table",
     "outcomes",

@@ -241,7 +241,9 @@ def _dose_panel(rows: pd.DataFrame, chosen: float, label: str, last: bool) -> al
     rule = alt.Chart(pd.DataFrame({"percent": [100 * chosen]})).mark_rule(color=vega.INK)
     layers = [
         _base_rule(base, signs),
-        rule.encode(x=x, tooltip=alt.Tooltip("percent:Q", title="dose of this run, %")),
+        rule.encode(
+            x=x, tooltip=alt.Tooltip("percent:Q", title="dose of this run, %", format=".3~g")
+        ),
         *lines(growing, x, y, "f1", {**signs, "shape": shape}, tooltips),
         half.mark_rule().encode(y=alt.Y("f1_low:Q", title="F1"), y2="f1_high:Q"),
         half.mark_point(size=130, opacity=1, filled=False, strokeWidth=2).encode(

@@ -15,6 +15,8 @@ from plasticity_utils.charts_parts import (
     CONDITION_TITLES,
     CONDITIONS,
     ENTITIES,
+    KIND_COLOURS,
+    KIND_SHAPES,
     LABEL_GAP,
     REMOVAL_ALONE,
     condition_signs,
@@ -176,7 +178,7 @@ def kept_gain(gains: pd.DataFrame, interval: str = OVER_NEURONS) -> alt.VConcatC
         y = alt.Y("gain:Q", title="mean rise of |σ|", axis=_value_axis())
         tooltips = [
             alt.Tooltip("entity:N", title="entity type"),
-            alt.Tooltip("layer:Q"),
+            alt.Tooltip("layer:Q", format="d"),
             *value_tooltips(rows, "gain", "rise of |σ|"),
         ]
         layers = [zero, *lines(rows, x, y, "gain", entity_signs(), tooltips)]
@@ -226,21 +228,22 @@ def neuron_scatter(neurons: pd.DataFrame, label: str) -> alt.LayerChart:
     rows = rows.sort_values("kind", key=lambda kind: kind.map(KINDS.index), kind="stable")
     reach = max(0.1, float(rows[sides].abs().max().max()))
     scale, axis = alt.Scale(domain=[-reach, reach], nice=True), alt.Axis(tickCount=6)
-    colours = [vega.MUTED, vega.CONDITION_COLOURS["concept"], vega.INK]
     points = (
         alt.Chart(rows)
         .mark_point(size=30)
         .encode(
             x=alt.X("selectivity_base:Q", title="σ in the base model", scale=scale, axis=axis),
             y=alt.Y("selectivity_end:Q", title="σ after retraining", scale=scale, axis=axis),
-            color=alt.Color("kind:N", title="neurons").scale(domain=list(KINDS), range=colours),
+            color=alt.Color("kind:N", title="neurons").scale(
+                domain=list(KINDS), range=[KIND_COLOURS[kind] for kind in KINDS]
+            ),
             shape=alt.Shape("kind:N", title="neurons").scale(
-                domain=list(KINDS), range=["circle", "cross", "triangle-down"]
+                domain=list(KINDS), range=[KIND_SHAPES[kind] for kind in KINDS]
             ),
             opacity=alt.condition("datum.kind === 'kept'", alt.value(0.3), alt.value(0.9)),
             tooltip=[
-                alt.Tooltip("layer:Q"),
-                alt.Tooltip("unit:Q"),
+                alt.Tooltip("layer:Q", format="d"),
+                alt.Tooltip("unit:Q", format="d"),
                 alt.Tooltip("kind:N"),
                 alt.Tooltip("selectivity_base:Q", title="σ, base", format=".3f"),
                 alt.Tooltip("selectivity_end:Q", title="σ, end", format=".3f"),
@@ -277,7 +280,7 @@ def layer_panel(
     y = alt.Y(f"{value}:Q", title=axis_title, axis=_value_axis(), scale=scale)
     tooltips = [
         alt.Tooltip("condition:N"),
-        alt.Tooltip("layer:Q"),
+        alt.Tooltip("layer:Q", format="d"),
         *value_tooltips(rows, value, axis_title),
     ]
     signs = condition_signs(conditions)

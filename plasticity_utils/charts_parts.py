@@ -22,6 +22,20 @@ REMOVAL_ALONE = "removal alone"
 SERIES_COLOURS = {"base": vega.INK, **vega.CONDITION_COLOURS, REMOVAL_ALONE: vega.INK}
 SERIES_DASHES = {"base": [14, 3], **vega.CONDITION_DASHES, REMOVAL_ALONE: [2, 5]}
 ENTITIES = tuple(vega.ENTITY_COLOURS)
+_STAR = "M0,-1L.3,-.3L1,-.3L.4,.2L.6,.9L0,.4L-.6,.9L-.4,.2L-1,-.3L-.3,-.3Z"
+# Kinds of neurons stand beside conditions, never beside entity types.
+KIND_COLOURS = {
+    "kept": vega.MUTED,
+    "removed": vega.CONDITION_COLOURS["concept"],
+    "newly salient": vega.INK,
+    "polysemantic": vega.INK,
+}
+KIND_SHAPES = {
+    "kept": "circle",
+    "removed": "cross",
+    "newly salient": "triangle-down",
+    "polysemantic": _STAR,
+}
 CONDITIONS = tuple(vega.CONDITION_COLOURS)
 CONDITION_TITLES = {
     "concept": "concept: its neurons removed",

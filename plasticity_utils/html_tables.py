@@ -71,7 +71,9 @@ def words_table(frame: pd.DataFrame) -> Styler:
         Displays as an HTML table.
     """
     names = [NAMES[column] for column in WORD_COLUMNS]
-    return number_table(frame).set_properties(subset=names, **{"text-align": "left"})
+    # On a phone the table scrolls in its box: narrower columns would make it many screens tall.
+    looks = {"text-align": "left", "min-width": "8em"}
+    return number_table(frame).set_properties(subset=names, **looks)
 
 
 def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from plasticity_utils import store
+from plasticity_utils.cards import neuron_cards
 from plasticity_utils.config import RunConfig
 from plasticity_utils.errors import InputError
 from plasticity_utils.findings import FINDINGS, finding
@@ -61,7 +62,7 @@ def publish(run: Run, results: Path = PUBLISHED) -> Path:
     Raises
     ------
     InputError
-        For a run at the smoke scale, whose numbers mean nothing.
+        For a run at the smoke scale, whose numbers mean nothing, or one whose models are gone.
     """
     if run.config.scale == "smoke":
         raise InputError("a run at the smoke scale is not published: its numbers mean nothing")
@@ -71,6 +72,7 @@ def publish(run: Run, results: Path = PUBLISHED) -> Path:
     part.mkdir(parents=True)
     frames = {name: getattr(run, name) for name in TABLES}
     frames |= {name: finding(run, name) for name in FINDINGS}
+    frames |= neuron_cards(run)
     for name, frame in frames.items():
         frame.to_parquet(part / f"{name}.parquet", index=False, compression="zstd")
     facts = {**run.facts, "settings": {**run.facts["settings"], "results_dir": ""}}

@@ -124,6 +124,14 @@ def picture(spec: dict[str, Any], scale: float = PNG_SCALE) -> bytes:
     return png
 
 
+def chart_title(spec: dict[str, Any]) -> str:
+    """Give a chart's title in one line; empty if it has none."""
+    title = spec.get("title", "")
+    if isinstance(title, dict):
+        title = title.get("text", "")
+    return " ".join(title) if isinstance(title, list) else str(title)
+
+
 def write_bundle(path: Path) -> Path:
     """Write the one script with which the book draws its charts.
 
@@ -170,9 +178,4 @@ def _stored_forms(spec: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def _name(spec: dict[str, Any]) -> str:
-    title = spec.get("title", "")
-    if isinstance(title, dict):
-        title = title.get("text", "")
-    if isinstance(title, list):
-        title = " ".join(title)
-    return str(spec.get("description") or title or "without a title")
+    return str(spec.get("description") or chart_title(spec) or "without a title")

@@ -109,5 +109,8 @@ def test_help_lists_what_is_allowed(capsys):
         cli.main(["run", "--help"])
     assert ended.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for allowed in ("locations, persons, organisations, miscellaneous", "smoke, quick, medium, full"):
+    for allowed in (
+        "locations, persons, organisations, miscellaneous",
+        "smoke, quick, medium, full",
+    ):
         assert allowed in text

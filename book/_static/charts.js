@@ -25,6 +25,7 @@ function wrapTitle(view, width) {
 
 function narrow(view, plot) {
   if (typeof view.width === "number") view.width = Math.min(view.width, plot);
+  if (view.mark?.limit) view.mark.limit *= plot / NATURAL; // words in columns
   wrapTitle(view, plot);
   for (const part of [...(view.vconcat ?? []), ...(view.layer ?? [])]) narrow(part, plot);
 }
@@ -51,6 +52,9 @@ for (const chart of document.querySelectorAll(".vl-chart")) {
   vegaEmbed(view, fitted(spec, column), {
     mode: "vega-lite", renderer: "svg", actions: false,
     ...spec.usermeta?.embedOptions,
+  }).then(() => {
+    // A list or slider comes before what it changes, for the eye and for the tab key.
+    view.prepend(...view.querySelectorAll(".vega-bindings"));
   }).catch(error => {
     view.textContent = "This chart could not be drawn: " + error.message;
     console.error(error);

@@ -3,127 +3,18 @@
 ``PLASTICITY_BOOK_HTML`` names the folder of a book that is built already.
 """
 
-import functools
-import os
+import json
 import re
-import shutil
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-]
-DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
-SOURCES = ["_config.yml", "_toc.yml", "book", "notebooks"]
 
 pytestmark = pytest.mark.browser
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@dataclass
-class Visit:
-    """One page in a window of its own, and all that went wrong on it."""
-
-    page: object
-    troubles: list = field(default_factory=list)
-
-
-@pytest.fixture(scope="session")
-def book_html(tmp_path_factory) -> Path:
-    if built := os.environ.get("PLASTICITY_BOOK_HTML"):
-        assert (Path(built) / "index.html").is_file(), f"there is no book in {built}"
-        return Path(built).resolve()
-    source = tmp_path_factory.mktemp("book")
-    for name in SOURCES:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
-        copy(ROOT / name, source / name)
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command += ["build", str(source), "-W", "-n", "--keep-going"]
-    build = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert build.returncode == 0, build.stdout[-3000:] + build.stderr[-3000:]
-    return source / "_build" / "html"
-
-
-@pytest.fixture(scope="session")
-def site(book_html) -> Iterator[str]:
-    handler = functools.partial(_Quiet, directory=str(book_html))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"{CHROMIUM} is missing: install Debian's chromium to run the browser tests")
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is missing: pip install -r requirements.txt"
-    )
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def visit(browser, site):
-    contexts = []
-
-    def open_page(path, viewport=DESKTOP, scheme="light", base=None):
-        base = site if base is None else base
-        context = browser.new_context(viewport=viewport, color_scheme=scheme)
-        contexts.append(context)
-        seen = Visit(context.new_page())
-
-        def only_here(route):
-            url = route.request.url
-            if url.startswith((base, "data:", "blob:")):
-                route.continue_()
-            else:
-                seen.troubles.append(f"outside request: {url}")
-                route.abort()
-
-        def answered(response):
-            if response.status >= 400:
-                seen.troubles.append(f"{response.status}: {response.url}")
-
-        def said(message):
-            if message.type == "error":
-                seen.troubles.append(f"console: {message.text}")
-
-        context.route("**/*", only_here)
-        seen.page.on("response", answered)
-        seen.page.on("console", said)
-        seen.page.on("pageerror", lambda error: seen.troubles.append(f"script: {error}"))
-        seen.page.on("requestfailed", lambda r: seen.troubles.append(f"failed: {r.url}"))
-        seen.page.goto(f"{base}/{path}", wait_until="load")
-        for chart in seen.page.locator(".vl-chart .vl-view").all():
-            chart.locator("svg, :text('could not be drawn')").first.wait_for(timeout=20_000)
-        seen.page.wait_for_load_state("networkidle")
-        return seen
-
-    yield open_page
-    for context in contexts:
-        context.close()
 
 
 def pages_of(book_html: Path) -> list[str]:
@@ -172,6 +63,39 @@ def test_no_page_is_wider_than_a_phone(book_html, visit):
         assert width <= PHONE["width"], f"{path} is {width} px wide"
 
 
+OVERLAPS = """chart => {
+  const boxes = [...chart.querySelectorAll("svg text")]
+    .filter(text => text.textContent.trim() && getComputedStyle(text).opacity !== "0")
+    .map(text => [text.textContent, text.getBoundingClientRect()]);
+  const cut = 2;  // a text's box holds room above and below its letters
+  return boxes.flatMap(([a, p], i) => boxes.slice(i + 1)
+    .filter(([b, q]) => p.left + cut < q.right && q.left + cut < p.right
+                     && p.top + cut < q.bottom && q.top + cut < p.bottom)
+    .map(([b]) => `${a} | ${b}`));
+}"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_text_of_a_chart_hides_another(book_html, visit, width):
+    for path in chart_pages(book_html):
+        page = visit(path, viewport={"width": width, "height": 900}).page
+        for chart in page.locator(".vl-chart").all():
+            assert chart.evaluate(OVERLAPS) == [], path
+
+
+def test_every_chart_has_a_text_alternative(book_html, visit):
+    for path in chart_pages(book_html):
+        page = visit(path).page
+        for chart in page.locator(".vl-chart .vl-view").all():
+            assert len(chart.get_attribute("aria-label") or "") > 60, path
+
+
+def test_a_picture_stands_in_for_a_chart_without_scripts(book_html):
+    for path in chart_pages(book_html):
+        html = (book_html / path).read_text(encoding="utf-8")
+        assert html.count("<noscript>") >= html.count('class="vl-chart"')
+
+
 def test_formulas_are_set(visit):
     page = visit("book/method.html").page
     page.locator("mjx-container svg").first.wait_for(timeout=20_000)
@@ -190,3 +114,33 @@ def test_the_page_works_without_a_server(book_html, visit):
         seen = visit(path, base=book_html.as_uri())
         assert seen.page.locator(".vl-chart svg").count() > 0
         assert seen.troubles == []
+
+
+def repository():
+    return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]
+
+
+@pytest.mark.parametrize("path", ["notebooks/locations.html", "book/method.html"])
+def test_the_links_that_readers_expect_lead_somewhere(visit, path):
+    page = visit(path).page
+    links = page.locator("header.bd-header a, .bd-header-article a, .article-header-buttons a")
+    hrefs = [link.get_attribute("href") for link in links.all()]
+    address, branch = repository()["url"], repository()["branch"]
+    source = {"notebooks/locations.html": "notebooks/locations.ipynb"}.get(path, "book/method.md")
+    assert (ROOT / source).is_file()
+    assert address in hrefs
+    assert f"{address}/edit/{branch}/{source}" in hrefs
+    downloads = [h for h in hrefs if "_sources/" in h]
+    assert [Path(h).suffix for h in downloads] == [Path(source).suffix]
+    if source.endswith(".ipynb"):
+        name = urlparse(address).path.strip("/")
+        assert f"https://mybinder.org/v2/gh/{name}/{branch}?urlpath=lab/tree/{source}" in hrefs
+        assert f"https://colab.research.google.com/github/{name}/blob/{branch}/{source}" in hrefs
+
+
+def test_the_notebook_can_be_downloaded(visit, site):
+    page = visit("notebooks/locations.html").page
+    href = page.locator("a[href*='_sources/']").first.get_attribute("href")
+    answer = page.request.get(f"{site}/notebooks/{href}")
+    assert answer.ok
+    assert json.loads(answer.body())["nbformat"] == 4

@@ -1,0 +1,129 @@
+"""A real browser, the built book served to it, and an eye on all that goes wrong on a page."""
+
+import contextlib
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+DESKTOP = {"width": 1280, "height": 900}
+SOURCES = ["_config.yml", "_toc.yml", "book", "notebooks"]
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@dataclass
+class Visit:
+    """One page in a window of its own, and all that went wrong on it."""
+
+    page: object
+    troubles: list = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def book_html(tmp_path_factory) -> Path:
+    """Folder of the book: ``PLASTICITY_BOOK_HTML`` if it is built already, else a new one."""
+    if built := os.environ.get("PLASTICITY_BOOK_HTML"):
+        assert (Path(built) / "index.html").is_file(), f"there is no book in {built}"
+        return Path(built).resolve()
+    source = tmp_path_factory.mktemp("book")
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
+        copy(ROOT / name, source / name)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command += ["build", str(source), "-W", "-n", "--keep-going"]
+    build = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert build.returncode == 0, build.stdout[-3000:] + build.stderr[-3000:]
+    return source / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def site(book_html) -> Iterator[str]:
+    with served(book_html) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"{CHROMIUM} is missing: install Debian's chromium to run the browser tests")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is missing: pip install -r requirements.txt"
+    )
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser, request):
+    """Return a function that opens a page; of the book, unless `base` is another address."""
+    contexts = []
+
+    def open_page(path, viewport=DESKTOP, scheme="light", base=None):
+        base = request.getfixturevalue("site") if base is None else base
+        context = browser.new_context(viewport=viewport, color_scheme=scheme)
+        contexts.append(context)
+        seen = Visit(context.new_page())
+
+        def only_here(route):
+            url = route.request.url
+            if url.startswith((base, "data:", "blob:")):
+                route.continue_()
+            else:
+                seen.troubles.append(f"outside request: {url}")
+                route.abort()
+
+        def answered(response):
+            if response.status >= 400:
+                seen.troubles.append(f"{response.status}: {response.url}")
+
+        def said(message):
+            if message.type == "error":
+                seen.troubles.append(f"console: {message.text}")
+
+        context.route("**/*", only_here)
+        seen.page.on("response", answered)
+        seen.page.on("console", said)
+        seen.page.on("pageerror", lambda error: seen.troubles.append(f"script: {error}"))
+        seen.page.on("requestfailed", lambda r: seen.troubles.append(f"failed: {r.url}"))
+        seen.page.on("dialog", lambda d: (seen.troubles.append(f"dialog: {d.message}"), d.accept()))
+        seen.page.goto(f"{base}/{path}", wait_until="load")
+        for chart in seen.page.locator(".vl-chart .vl-view").all():
+            chart.locator("svg, :text('could not be drawn')").first.wait_for(timeout=20_000)
+        seen.page.wait_for_load_state("networkidle")
+        return seen
+
+    yield open_page
+    for context in contexts:
+        context.close()

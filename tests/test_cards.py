@@ -1,0 +1,113 @@
+"""Cards of the neurons that matter most, from a finished run."""
+
+import numpy as np
+import pytest
+from test_run import at, tiny_run, tiny_run_folder  # noqa: F401
+
+from plasticity_utils import InputError, cards
+from plasticity_utils.corpus import Corpus
+from plasticity_utils.measuring import ENTITIES, concept_columns, load_sentences
+from plasticity_utils.replay import activations_at
+from plasticity_utils.saliency import flat_ids
+
+PLACE = ["layer", "unit"]
+
+
+@pytest.fixture(scope="module")
+def made(tiny_run):  # noqa: F811
+    return cards.neuron_cards(tiny_run, 12)
+
+
+def places(frame):
+    return list(map(tuple, frame[PLACE].to_numpy()))
+
+
+def test_every_neuron_has_one_card_of_one_kind(made, tiny_run):  # noqa: F811
+    neurons = made["card_neurons"]
+    assert len(set(places(neurons))) == len(neurons) <= 12
+    assert set(neurons["kind"]) <= set(cards.KINDS)
+    gone = set(places(at(tiny_run.neurons, condition="concept", stage="end", removed=True)))
+    for kind, group in neurons.groupby("kind"):
+        assert list(group["place"]) == list(range(1, len(group) + 1))
+        assert {place in gone for place in places(group)} == {kind == "removed"}
+
+
+def test_the_newly_salient_rose_most_on_the_ranking_half(made, tiny_run):  # noqa: F811
+    own = at(tiny_run.neurons, condition="concept")
+    size = {s: at(own, stage=s).set_index(PLACE)["picking"].abs() for s in ("base", "end")}
+    rise = (size["end"] - size["base"])[~at(own, stage="end").set_index(PLACE)["removed"]]
+    new = at(made["card_neurons"], kind="newly salient")
+    assert rise.loc[places(new)].min() == pytest.approx(rise.nlargest(len(new)).min())
+
+
+def test_stages_are_those_of_the_table(made, tiny_run):  # noqa: F811
+    keys = ["condition", "stage", "epoch", *PLACE]
+    table = tiny_run.neurons.set_index(keys).sort_index()
+    stages = made["card_stages"].set_index(keys)
+    assert set(made["card_stages"]["condition"]) == {"concept", "none"}
+    n_moments = len(at(tiny_run.neurons, condition="none")[["stage", "epoch"]].drop_duplicates())
+    assert len(stages) == len(made["card_neurons"]) * 2 * n_moments
+    for column in ("gain", *(f"selectivity_{entity}" for entity in ENTITIES)):
+        assert stages[column].to_numpy() == pytest.approx(
+            table.loc[stages.index, column].to_numpy(), abs=0.0006
+        )
+
+
+def test_words_are_those_of_the_table(made, tiny_run):  # noqa: F811
+    table = at(tiny_run.neurons, condition="concept").set_index(["stage", *PLACE])
+    words = made["card_words"].set_index(["stage", *PLACE])
+    assert len(words) == 3 * len(made["card_neurons"])
+    for column in ("words", "words_low"):
+        assert list(words[column]) == list(table.loc[words.index, column])
+
+
+def test_histograms_count_the_words_of_each_class(made, tiny_run):  # noqa: F811
+    corpus = load_sentences(tiny_run.config).measuring
+    members = concept_columns(corpus)
+    d_model = int(tiny_run.neurons["unit"].max()) + 1
+    ends = made["card_neurons"].set_index(PLACE)
+    histograms = made["card_histograms"]
+    assert len(histograms) == len(ends) * 3 * 5
+    for row in histograms.itertuples():
+        (neuron,) = flat_ids([(row.layer, row.unit)], d_model)
+        X = np.float32(activations_at(tiny_run, "concept", row.stage)[neuron])
+        other = ~members.any(axis=1)
+        inside = other if row.entity == "other" else members[:, ENTITIES.index(row.entity)]
+        low, high = ends.loc[(row.layer, row.unit), ["low", "high"]]
+        counts, _ = np.histogram(X[inside].clip(low, high), cards.BINS, (low, high))
+        assert row.n == inside.sum()
+        assert np.sum(row.share) == pytest.approx(1, abs=0.002)
+        # A value on the border of two bins may fall to either side of it by rounding.
+        assert np.cumsum(row.share) == pytest.approx(np.cumsum(counts) / row.n, abs=2.1 / row.n)
+
+
+def test_a_removed_neuron_has_one_bar(made):
+    removed = at(made["card_neurons"], kind="removed")
+    rows = made["card_histograms"].merge(removed[PLACE], on=PLACE)
+    assert len(rows)
+    for row in rows[rows["stage"] != "base"].itertuples():
+        assert np.count_nonzero(row.share) == 1
+
+
+def test_a_hundred_cards_of_a_run_are_small(made, tmp_path):
+    for name, frame in made.items():
+        frame.to_parquet(tmp_path / name, compression="zstd")
+    n = len(made["card_neurons"])
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 30_000 + 2_700 * n
+
+
+def test_polysemantic_is_told_within_entities():
+    """A neuron that only says "entity" serves no type; one for two types serves both."""
+    labels = np.repeat(["LOC", "PER", "ORG", "MISC", "O"], [40, 40, 40, 40, 200])
+    tags = [tag if tag == "O" else f"B-{tag}" for tag in labels]
+    corpus = Corpus("made up", [["word"] * len(tags)], {"entity": [tags]})
+    planted = [labels != "O", np.isin(labels, ["LOC", "PER"]), labels == "none"]
+    noise = 0.1 * np.random.default_rng(0).normal(size=(len(labels), 3))
+    sigma, threshold = cards.within_entities(noise + np.stack(planted, axis=1), corpus)
+    assert list((np.abs(sigma) > threshold).sum(axis=1)) == [0, 4, 0]
+    assert sigma[1] == pytest.approx([2 / 3, 2 / 3, -2 / 3, -2 / 3], abs=0.1)
+
+
+def test_too_few_neurons_are_named(tiny_run):  # noqa: F811
+    with pytest.raises(InputError, match="n = 2: at least 3"):
+        cards.neuron_cards(tiny_run, 2)

@@ -1,0 +1,107 @@
+"""The repository's address stands in _config.yml, and every other place agrees with it."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+ADDRESS = CONFIG["repository"]["url"]
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+TEXTS = {".md", ".yml", ".cff", ".toml", ".py", ".ipynb", ".txt", ".bib", ".html", ".js", ".css"}
+
+
+def tracked():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git repository: which files belong to the project is not known")
+    return [ROOT / name for name in listed.stdout.splitlines()]
+
+
+def test_every_mention_of_the_repository_is_the_configured_one():
+    name = ADDRESS.rsplit("/", 1)[1]
+    own = re.compile(rf"https://github\.com/[\w.-]+/{name}\b")
+    found = {
+        (path.name, address)
+        for path in tracked()
+        if path.suffix in TEXTS or not path.suffix
+        for address in own.findall(path.read_text(encoding="utf-8", errors="ignore"))
+    }
+    assert {"_config.yml", "CITATION.cff", "cite.md"} <= {path for path, _ in found}
+    assert {address for _, address in found} == {ADDRESS}
+
+
+def test_the_citation_names_the_repository_and_the_version():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert CITATION["repository-code"] == ADDRESS
+    assert f'version = "{CITATION["version"]}"' in project
+    assert f'license = "{CITATION["license"]}"' in project
+    assert CITATION["authors"] == [{"name": CONFIG["author"]}]
+    assert CITATION["title"] == CONFIG["title"]
+
+
+def entries(page):
+    """BibTeX entries of a page: key to its fields."""
+    text = re.search(r"```bibtex\n(.*?)```", page, re.DOTALL)[1]
+    found = {}
+    for key, body in re.findall(r"@\w+\{(\w+),\n(.*?)\n\}", text, re.DOTALL):
+        fields = re.findall(r"^ +(\w+) += \{(.*)\},?$", body, re.MULTILINE)
+        found[key] = {name: value.strip("{}") for name, value in fields}
+    return found
+
+
+def test_the_page_on_citing_says_what_the_citation_file_says():
+    cited = entries((ROOT / "book" / "cite.md").read_text(encoding="utf-8"))
+    assert cited["plasticity"] == {
+        "title": CITATION["title"],
+        "author": CITATION["authors"][0]["name"],
+        "version": CITATION["version"],
+        "year": CONFIG["copyright"],
+        "license": CITATION["license"],
+        "url": CITATION["repository-code"],
+    }
+    (paper,) = CITATION["references"]
+    authors = [f"{a['family-names']}, {a['given-names']}" for a in paper["authors"]]
+    assert cited["lo2024"] == {
+        "title": paper["title"],
+        "author": " and ".join(authors),
+        "year": str(paper["year"]),
+        "journal": paper["identifiers"][0]["value"],
+        "url": paper["url"],
+    }
+
+
+def test_binder_installs_what_the_readme_says():
+    steps = (ROOT / ".binder" / "postBuild").read_text(encoding="utf-8").splitlines()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    installs = [line for line in steps if line.startswith("pip")]
+    assert len(installs) == 2
+    for line in installs:
+        assert f".venv/bin/{line}" in readme
+    named = (ROOT / ".binder" / "requirements.txt").read_text(encoding="utf-8").split()
+    assert named[0] == "-r"
+    assert (ROOT / ".binder" / named[1]).resolve() == ROOT / "requirements.txt"
+
+
+def test_colab_is_told_the_same_commands():
+    page = (ROOT / "book" / "reproduce.md").read_text(encoding="utf-8")
+    for line in (
+        f"!git clone {ADDRESS}",
+        "-r ../requirements.txt",
+        "-r ../requirements-nodeps.txt",
+    ):
+        assert line in page
+
+
+def test_the_page_of_a_run_has_no_link_to_a_file_that_is_not_there(tmp_path):
+    from plasticity_utils.page import _small_book
+
+    (tmp_path / "run.ipynb").write_text("{}")
+    folder = _small_book(tmp_path / "run.ipynb", tmp_path, None)
+    config = yaml.safe_load((folder / "_config.yml").read_text(encoding="utf-8"))
+    assert "launch_buttons" not in config
+    assert not config["html"]["use_edit_page_button"]
+    assert not config["html"]["use_repository_button"]
