@@ -57,16 +57,16 @@ Markdown(verdicts.front(series))
 #
 # ## Where to go next
 #
-# - [Locations](locations), [persons](persons) and
-#   [organisations](organisations): each concept with every control: random
-#   neurons of the same layers, nothing removed, the last layer alone.
+# - [Locations](locations) and [persons](persons): each concept with every
+#   control: random neurons of the same layers, nothing removed, the last layer
+#   alone.
 # - [Side by side](compare): how the concepts differ, what is relearned beyond
 #   the last layer, and whether anything moves between layers.
 # - [The paper](paper): what the results that started this book show beside a
 #   control.
 # - [The method](../book/method) defines every quantity;
 #   [how to reproduce it](../book/reproduce) needs one command, and a concept
-#   of your own one more. [Status](status) lists every run behind these pages.
+#   of your own one more. [Status](status.ipynb) lists every run behind these pages.
 #
 # Charts answer to the pointer: hover over a mark to see its numbers. They need
 # no network.
