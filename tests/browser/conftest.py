@@ -24,6 +24,8 @@ FLAGS = [
     "--no-first-run",
 ]
 DESKTOP = {"width": 1280, "height": 900}
+DRAWN_OR_SAID_WHY = """() => [...document.querySelectorAll(".vl-chart .vl-view")]
+  .every(view => view.querySelector("svg") || view.textContent)"""
 SOURCES = ["_config.yml", "_toc.yml", "book", "notebooks"]
 
 
@@ -119,8 +121,7 @@ def visit(browser, request):
         seen.page.on("requestfailed", lambda r: seen.troubles.append(f"failed: {r.url}"))
         seen.page.on("dialog", lambda d: (seen.troubles.append(f"dialog: {d.message}"), d.accept()))
         seen.page.goto(f"{base}/{path}", wait_until="load")
-        for chart in seen.page.locator(".vl-chart .vl-view").all():
-            chart.locator("svg, :text('could not be drawn')").first.wait_for(timeout=20_000)
+        seen.page.wait_for_function(DRAWN_OR_SAID_WHY, timeout=20_000)
         seen.page.wait_for_load_state("networkidle")
         return seen
 
