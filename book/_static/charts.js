@@ -14,33 +14,36 @@ function wrap(text, width, font) {
   return lines;
 }
 
-function wrapTitle(view, width) {
+function wrapTitle(view, width, family) {
   const title = typeof view.title === "string" ? {text: view.title} : view.title;
   if (!title) return;
-  const fold = (text, font) => (Array.isArray(text) ? text : [text]).flatMap(t => wrap(t, width, font));
-  if (title.text) title.text = fold(title.text, "600 14px sans-serif");
-  if (title.subtitle) title.subtitle = fold(title.subtitle, "12px sans-serif");
+  const fold = (text, font) =>
+    (Array.isArray(text) ? text : [text]).flatMap(t => wrap(t, width, `${font} ${family}`));
+  const font = `${title.fontWeight ?? 600} ${title.fontSize ?? 14}px`;
+  if (title.text) title.text = fold(title.text, font);
+  if (title.subtitle) title.subtitle = fold(title.subtitle, "12px");
   view.title = title;
 }
 
-function narrow(view, plot) {
+function narrow(view, plot, family) {
   if (typeof view.width === "number") view.width = Math.min(view.width, plot);
   if (view.mark?.limit) view.mark.limit *= plot / NATURAL; // words in columns
-  wrapTitle(view, plot);
-  for (const part of [...(view.vconcat ?? []), ...(view.layer ?? [])]) narrow(part, plot);
+  wrapTitle(view, plot, family);
+  for (const part of [...(view.vconcat ?? []), ...(view.layer ?? [])]) narrow(part, plot, family);
 }
 
 function fitted(spec, column) {
   const plot = Math.max(200, column - GUTTER);
   const config = spec.config ??= {};
   config.background = "transparent"; // pictures are white, the page may be dark
+  const family = config.font ?? "sans-serif";
   const view = config.view ??= {};
   for (const kind of ["continuousWidth", "discreteWidth"])
     view[kind] = Math.min(view[kind] ?? NATURAL, plot);
   if (plot < NATURAL) {
-    narrow(spec, plot);
-    config.legend = {...config.legend, columns: 2};
-  } else wrapTitle(spec, column - GUTTER / 2);
+    narrow(spec, plot, family);
+    config.legend = {...config.legend, columns: 2, layout: {bottom: {direction: "vertical"}}};
+  } else wrapTitle(spec, column - GUTTER / 2, family);
   return spec;
 }
 

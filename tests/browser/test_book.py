@@ -83,6 +83,16 @@ def test_no_text_of_a_chart_hides_another(book_html, visit, width):
             assert chart.evaluate(OVERLAPS) == [], path
 
 
+def test_a_chart_is_laid_out_anew_for_a_phone_and_not_shrunk(book_html, visit):
+    for path in chart_pages(book_html):
+        page = visit(path, viewport=PHONE).page
+        for drawing in page.locator(".vl-chart svg.marks").all():
+            shown = drawing.evaluate(
+                "svg => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width"
+            )
+            assert shown > 0.9, path
+
+
 def test_every_chart_has_a_text_alternative(book_html, visit):
     for path in chart_pages(book_html):
         page = visit(path).page
