@@ -16,6 +16,7 @@ import pandas as pd
 
 from plasticity_utils import vega
 from plasticity_utils.charts_parts import in_order, need
+from plasticity_utils.neuron_html import number
 from plasticity_utils.neuron_views import CLASSES, REST
 
 CLASS_COLOURS = {**vega.ENTITY_COLOURS, REST: vega.MUTED}
@@ -48,7 +49,8 @@ def activation_spread(histogram: pd.DataFrame) -> str:
     classes = in_order(histogram, "class", CLASSES)
     low, high = float(histogram["low"].min()), float(histogram["high"].max())
     per_unit = (WIDTH - LEFT - RIGHT) / (high - low)
-    parts, top = [], 6
+    note = _text(0, 29, "Height: share of the class's words", colour=vega.MUTED)
+    parts, top = [note], 32
     for name in classes:
         rows = histogram[histogram["class"] == name]
         top += PANEL_GAP
@@ -60,8 +62,8 @@ def activation_spread(histogram: pd.DataFrame) -> str:
         ]
         top += PANEL
     for value, anchor in ((low, "start"), ((low + high) / 2, "middle"), (high, "end")):
-        parts.append(_text(LEFT + (value - low) * per_unit, top + 16, f"{value:.3g}", anchor))
-    title = "Activation, by class of word (height: share of the class)"
+        parts.append(_text(LEFT + (value - low) * per_unit, top + 16, number(value), anchor))
+    title = "Activation, by class of word"
     description = f"Histograms of the neuron's activation on words of {', '.join(classes)}."
     return _figure(parts, top + 24, title, description)
 
@@ -95,7 +97,7 @@ def selectivity_course(profile: pd.DataFrame) -> str:
     for i, entity in enumerate(entities):
         own = rows[rows["concept"] == entity]
         points = [
-            (x_of[moment], _height(value), f"{entity}, {moment}: σ = {value:+.2f}")
+            (x_of[moment], _height(value), f"{entity}, {moment}: σ = {number(value)}")
             for moment, value in zip(own["moment"], own["selectivity"], strict=True)
             if math.isfinite(value)
         ]
@@ -114,7 +116,7 @@ def _course_axes(x_of: dict[str, float]) -> list[str]:
         y = _height(tick)
         colour = vega.MUTED if tick == 0 else vega.GRID
         parts.append(_rule(LEFT, y, WIDTH - RIGHT, y, colour))
-        parts.append(_text(LEFT - 6, y + 4, f"{tick:g}".replace("-", "−"), "end"))
+        parts.append(_text(LEFT - 6, y + 4, number(tick), "end"))
     foot = _height(-1)
     parts += [_text(x, foot + 18, moment, "middle") for moment, x in x_of.items()]
     parts.append(_text(LEFT, foot + 36, "base, just removed, epochs of retraining", "start"))

@@ -118,11 +118,11 @@ class Explorer(widgets.VBox):
         """Make an observer that says what goes wrong instead of raising it."""
 
         def observer(*_: Any) -> None:
-            self.status.value = neuron_html.message(self.data.missing)
+            self._say(self.data.missing)
             try:
                 act()
             except (InputError, OSError) as error:
-                self.status.value = neuron_html.message(str(error))
+                self._say(str(error))
 
         return observer
 
@@ -132,7 +132,7 @@ class Explorer(widgets.VBox):
     def _change_seed(self) -> None:
         seed = self.seed.value
         if seed not in self._opened:
-            self._wait(f"Opening the run with seed {seed}.")
+            self._say(f"Opening the run with seed {seed}.")
             self._opened[seed] = RunData(self._runs[seed])
         self.data = self._opened[seed]
         self._show()
@@ -156,17 +156,20 @@ class Explorer(widgets.VBox):
             self._open(self.comparison.controls.selected.condition)
             self.comparison.show(self.data, at)
         elif self.views.selected_index == VIEWS.index("Your own sentence"):
+            if not self.data.missing and not self.data.has_models(at.condition):
+                self._say("Loading the three models; this takes a few seconds.")
             self.sentence.show(self.data, at)
+            self._say(self.data.missing)
         else:
             self.card.show(self.data, at)
 
     def _open(self, condition: str) -> None:
         if not self.data.missing and not self.data.is_open(condition):
-            self._wait("Reading what the neurons do on every word; the first time it takes longer.")
+            self._say("Reading what the neurons do on every word; the first time it takes longer.")
             self.data.load_activations(condition)
-            self.status.value = neuron_html.message(self.data.missing)
+            self._say("")
 
-    def _wait(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         self.status.value = neuron_html.message(text)
 
 

@@ -204,7 +204,7 @@ def _places(name: str, layer: pd.DataFrame, reach: float) -> str:
 def _axes(reach: float, stage: str, label: str) -> str:
     limit = number(reach)
     return (
-        f'<div class="pu-map-ticks"><span>−{limit}</span><span>0</span><span>{limit}</span></div>'
+        f'<div class="pu-map-ticks"><span>−{limit}</span><span>0</span><span>+{limit}</span></div>'
         f"<p>Across: σ for {label} in the base model. Up: σ {STAGE_NAMES[stage]}, on the same "
         "scale. Squares: neurons that the condition removes. Click a point.</p>"
     )
@@ -213,7 +213,9 @@ def _axes(reach: float, stage: str, label: str) -> str:
 def _in_words(row: object) -> str:
     """Say what a neuron is in a line of a list: unit, σ in the base and now, removed or not."""
     unit, base, now, removed = (getattr(row, n) for n in ("unit", "sigma_base", "sigma", "removed"))
-    return f"{unit}: σ {base:+.2f} → {now:+.2f}" + (", removed" if removed else "")
+    return f"{unit}: σ {number(base, True)} → {number(now, True)}" + (
+        ", removed" if removed else ""
+    )
 
 
 def _layer_options(n_layers: int) -> list[tuple[str, int]]:

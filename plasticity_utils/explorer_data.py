@@ -175,6 +175,10 @@ class RunData:
         """Tell whether the activations of a condition are at hand."""
         return all(_same_neurons(condition, stage) in self._rows for stage in STAGES)
 
+    def has_models(self, condition: str) -> bool:
+        """Tell whether the models of a condition are loaded."""
+        return all(_same_neurons(condition, stage) in self._models for stage in STAGES)
+
     def load_activations(self, condition: str) -> None:
         """Open, or compute and keep, the activations of a condition at all three stages."""
         for stage in STAGES:

@@ -53,6 +53,7 @@ STYLE = f"""<style>
 .pu-explorer .pu-sentence span {{ border-radius: 3px; padding: .1em .15em; }}
 .pu-explorer .pu-peak {{ font-weight: 700; }}
 {_ENTITY_RULES}
+.pu-explorer .widget-box {{ gap: .25rem 1.5rem; }}
 .pu-explorer table {{ border-collapse: collapse; font-size: 12.5px; }}
 .pu-explorer th, .pu-explorer td {{ padding: .15em .6em; text-align: right; color: var(--pu-ink); }}
 .pu-explorer th:first-child, .pu-explorer td.pu-word {{ text-align: left; font-weight: normal; }}
@@ -152,7 +153,7 @@ def shaded(
         is_name = entity in vega.ENTITY_COLOURS
         names = [f"pu-{entity}"] if is_name else []
         names += ["pu-peak"] if peaks is not None and peaks[i] else []
-        tip = f"{entity}, z = {value:+.2f}" if is_name else f"z = {value:+.2f}"
+        tip = f"{entity}, z = {number(value, True)}" if is_name else f"z = {number(value, True)}"
         spans.append(
             f'<span class="{" ".join(names)}" style="background: {_tint(value)}" '
             f'title="{escape(tip)}">{escape(word)}</span>'
@@ -169,7 +170,7 @@ def responses(shown: pd.DataFrame) -> str:
             f"<h4>{escape(STAGE_NAMES[str(stage)].capitalize())}</h4>"
             + shaded(rows["word"].tolist(), rows["z"].to_numpy())
             + f'<p class="pu-muted">Strongest at “{escape(str(greatest["word"]))}”: '
-            f"z = {greatest['z']:+.2f}, activation {number(greatest['activation'])}.</p>"
+            f"z = {number(greatest['z'], True)}, activation {number(greatest['activation'])}.</p>"
         )
     note = (
         "z counts from the neuron's mean in the base model, in the base model's standard "
@@ -205,13 +206,15 @@ def message(text: str) -> str:
     return f'<div role="status">{_paragraph(text)}</div>'
 
 
-def number(value: float) -> str:
-    """Write a number with sensible digits, and a dash where there is none."""
+def number(value: float, signed: bool = False) -> str:
+    """Write a number with sensible digits and a real minus, and a dash where there is none."""
     if not np.isfinite(value):
         return "–"
-    if value == 0 or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if abs(value) >= 0.01 else f"{value:.1g}"
+    digits = 2 if 0.005 <= abs(value) < 100 else 0
+    small = 0 < abs(value) < 0.005
+    text = f"{value:.1g}" if small else f"{value:,.{digits}f}"
+    text = text.removesuffix(".00")
+    return ("+" if signed and value > 0 else "") + text.replace("-", "−")
 
 
 def _paragraph(text: str) -> str:
@@ -221,7 +224,7 @@ def _paragraph(text: str) -> str:
 def _word_table(rows: pd.DataFrame) -> str:
     cells = [
         f'<tr><td class="pu-word" style="background: {_tint(row.score)}">{escape(row.word)}</td>'
-        f"<td>{row.score:+.2f}</td><td>{row.n}</td></tr>"
+        f"<td>{number(row.score, True)}</td><td>{row.n}</td></tr>"
         for row in rows.itertuples()
     ]
     return (
@@ -233,7 +236,7 @@ def _word_table(rows: pd.DataFrame) -> str:
 def _sigma_cell(value: float) -> str:
     if not np.isfinite(value):
         return "<td>–</td>"
-    return f'<td style="background: {_tint(FULL_TINT_AT * value)}">{value:+.2f}</td>'
+    return f'<td style="background: {_tint(FULL_TINT_AT * value)}">{number(value, True)}</td>'
 
 
 def _tint(z: float) -> str:
