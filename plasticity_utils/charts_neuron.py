@@ -20,7 +20,7 @@ from plasticity_utils.neuron_html import number
 from plasticity_utils.neuron_views import CLASSES, REST
 
 CLASS_COLOURS = {**vega.ENTITY_COLOURS, REST: vega.MUTED}
-WIDTH, LEFT, RIGHT = 360, 44, 12
+WIDTH, LEFT, RIGHT = 330, 44, 12
 PANEL, PANEL_GAP = 30, 22
 COURSE_HEIGHT = 170
 POINT = 4.5
@@ -102,7 +102,7 @@ def selectivity_course(profile: pd.DataFrame) -> str:
             if math.isfinite(value)
         ]
         parts += _line(points, entity)
-        parts += _legend(entity, LEFT + 12 + i * 76)
+        parts += _legend(entity, LEFT + 12 + i * 66)
     description = (
         f"Line chart of the neuron's selectivity for {', '.join(entities)} in the base model, "
         "just after removal and through retraining."
@@ -116,7 +116,7 @@ def _course_axes(x_of: dict[str, float]) -> list[str]:
         y = _height(tick)
         colour = vega.MUTED if tick == 0 else vega.GRID
         parts.append(_rule(LEFT, y, WIDTH - RIGHT, y, colour))
-        parts.append(_text(LEFT - 6, y + 4, number(tick), "end"))
+        parts.append(_text(LEFT - 6, y + 4, f"{tick:g}".replace("-", "−"), "end"))
     foot = _height(-1)
     parts += [_text(x, foot + 18, moment, "middle") for moment, x in x_of.items()]
     parts.append(_text(LEFT, foot + 36, "base, just removed, epochs of retraining", "start"))

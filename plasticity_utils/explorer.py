@@ -20,6 +20,7 @@ import ipywidgets as widgets
 from plasticity_utils import neuron_html, neuron_views
 from plasticity_utils.errors import InputError
 from plasticity_utils.explorer_controls import (
+    COLUMN,
     MAP_STYLE,
     LayerMap,
     NeuronControls,
@@ -32,7 +33,7 @@ from plasticity_utils.explorer_panels import Comparison, NeuronCard, SentencePan
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import seeds_of
 
-VIEWS = ("This neuron", "Your own sentence", "Compare")
+VIEWS = ("Neuron", "Your sentence", "Compare")
 FIRST_CONDITION, FIRST_STAGE = "concept", "end"
 
 
@@ -112,7 +113,7 @@ class Explorer(widgets.VBox):
         fields = [condition, self.seed, *rest, self.choices.order, self.choices.units]
         folding = widgets.Accordion([self.layer_map.widget], titles=("Map of the layer",))
         folding.selected_index = 0
-        return wrapped([widgets.VBox(fields), folding])
+        return wrapped([widgets.VBox(fields, layout=COLUMN), folding])
 
     def _guarded(self, act: Callable[[], None]) -> Callable[..., None]:
         """Make an observer that says what goes wrong instead of raising it."""
@@ -155,7 +156,7 @@ class Explorer(widgets.VBox):
         if self.views.selected_index == VIEWS.index("Compare"):
             self._open(self.comparison.controls.selected.condition)
             self.comparison.show(self.data, at)
-        elif self.views.selected_index == VIEWS.index("Your own sentence"):
+        elif self.views.selected_index == VIEWS.index("Your sentence"):
             if not self.data.missing and not self.data.has_models(at.condition):
                 self._say("Loading the three models; this takes a few seconds.")
             self.sentence.show(self.data, at)

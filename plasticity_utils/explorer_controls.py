@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 from uuid import uuid4
 
 import ipywidgets as widgets
@@ -21,7 +22,8 @@ from plasticity_utils.config import CONDITIONS
 from plasticity_utils.explorer_data import Selected
 from plasticity_utils.neuron_html import STAGE_NAMES, number
 
-FIELD = {"width": "min(100%, 19rem)"}
+FIELD = {"width": "auto", "margin": "2px"}
+COLUMN = {"width": "min(100%, 19rem)"}
 DESCRIBED = {"description_width": "6.5rem"}
 STAGE_OPTIONS = [(name, stage) for stage, name in STAGE_NAMES.items()]
 
@@ -174,7 +176,7 @@ MAP_STYLE = f"""<style>
 .widget-toggle-buttons.pu-map .widget-toggle-button {{
   position: absolute; width: 9px; height: 9px; min-width: 0; padding: 0; border-radius: 50%;
   margin: 0 0 -4px -4px; font-size: 0; line-height: 0; overflow: hidden; flex: none;
-  background: {vega.MUTED}; opacity: .55; box-shadow: none;
+  background: var(--pu-muted); opacity: .55; box-shadow: none;
 }}
 .widget-toggle-buttons.pu-map .widget-toggle-button i {{ display: none; }}
 .widget-toggle-buttons.pu-map .widget-toggle-button:is(:hover, :focus-visible) {{
@@ -210,12 +212,11 @@ def _axes(reach: float, stage: str, label: str) -> str:
     )
 
 
-def _in_words(row: object) -> str:
+def _in_words(row: Any) -> str:
     """Say what a neuron is in a line of a list: unit, σ in the base and now, removed or not."""
-    unit, base, now, removed = (getattr(row, n) for n in ("unit", "sigma_base", "sigma", "removed"))
-    return f"{unit}: σ {number(base, True)} → {number(now, True)}" + (
-        ", removed" if removed else ""
-    )
+    unit, base, now = (getattr(row, name) for name in ("unit", "sigma_base", "sigma"))
+    state = ", removed" if row.removed else ""
+    return f"{unit}: σ {number(base, True)} → {number(now, True)}{state}"
 
 
 def _layer_options(n_layers: int) -> list[tuple[str, int]]:
@@ -232,4 +233,6 @@ def dropdown(name: str, options: list, value: object) -> widgets.Dropdown:
 def wrapped(children: Sequence[widgets.Widget]) -> widgets.Box:
     """Put widgets side by side where there is room, under each other where there is not."""
     layout = {"display": "flex", "flex_flow": "row wrap", "align_items": "flex-start"}
-    return widgets.Box(list(children), layout=layout)
+    box = widgets.Box(list(children), layout=layout)
+    box.add_class("pu-wrapped")
+    return box

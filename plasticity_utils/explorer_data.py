@@ -56,8 +56,8 @@ class RunData:
     ----------
     tables : dict of str to DataFrame
         `run.neurons` by condition.
-    n_layers, d_model : int
-        Layers, the embedding output included, and units in each.
+    n_layers, d_model, n_neurons : int
+        Layers, the embedding output included, units in each, and all units.
     missing : str
         Why there are no activations and no models; empty where there are.
 
@@ -74,6 +74,7 @@ class RunData:
         }
         self.n_layers = int(run.neurons["layer"].max()) + 1
         self.d_model = int(run.neurons["unit"].max()) + 1
+        self.n_neurons = self.n_layers * self.d_model
         self.missing = self._why_missing()
         self._rows: dict[tuple[str, str], np.ndarray] = {}
         self._open = ExitStack()

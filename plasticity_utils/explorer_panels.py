@@ -12,7 +12,7 @@ import ipywidgets as widgets
 
 from plasticity_utils import charts_neuron, neuron_html, neuron_views
 from plasticity_utils.errors import InputError
-from plasticity_utils.explorer_controls import DESCRIBED, NeuronControls, wrapped
+from plasticity_utils.explorer_controls import COLUMN, DESCRIBED, NeuronControls, wrapped
 from plasticity_utils.explorer_data import RunData, Selected
 
 EXAMPLE = "Peter Blackburn flew from Brussels to meet the European Commission."
@@ -35,13 +35,14 @@ class NeuronCard:
             widgets.HTML() for _ in range(5)
         )
         parts = [self.heading, self.words, self.charts, self.sentences, self.profile]
-        self.widget = widgets.VBox(parts)
+        layout = {"width": "min(100%, 27rem)"} if short else {}
+        self.widget = widgets.VBox(parts, layout=layout)
 
     def show(self, data: RunData, at: Selected) -> None:
         """Fill the card; where activations are not kept, with what the tables hold."""
         history, profile = data.history(at), data.profile(at)
         charts = []
-        self.heading.value = neuron_html.heading(at, history, data.run.config.label)
+        self.heading.value = neuron_html.heading(at, history, data.run.config.label, data.n_neurons)
         self.profile.value = neuron_html.profile_table(profile, history)
         if data.missing:
             row = history[history["stage"] == at.stage].iloc[-1]
@@ -78,7 +79,13 @@ class Comparison:
         self.left, self.right = NeuronCard(short=True), NeuronCard(short=True)
         note = widgets.HTML("<p>Left: the neuron chosen above. Right: the one chosen here.</p>")
         cards = wrapped([self.left.widget, self.right.widget])
-        self.widget = widgets.VBox([note, wrapped(self.controls.fields), cards])
+        self.widget = widgets.VBox(
+            [
+                note,
+                wrapped([widgets.VBox([field], layout=COLUMN) for field in self.controls.fields]),
+                cards,
+            ]
+        )
 
     def show(self, data: RunData, at: Selected) -> None:
         """Fill both cards."""

@@ -20,6 +20,7 @@ from plasticity_utils.explorer_data import Selected
 ABOVE, BELOW = "245, 163, 0", "77, 170, 230"
 MOST_TINT = 0.5
 FULL_TINT_AT = 3.0  # standard deviations
+SAME = 1e-4  # standard deviations; a removed neuron varies by rounding
 STAGE_NAMES = {"base": "base model", "removed": "just after removal", "end": "after retraining"}
 PART_NAMES = {
     "CC": "conjunction", "CD": "number", "DT": "determiner", "IN": "preposition",
@@ -53,7 +54,8 @@ STYLE = f"""<style>
 .pu-explorer .pu-sentence span {{ border-radius: 3px; padding: .1em .15em; }}
 .pu-explorer .pu-peak {{ font-weight: 700; }}
 {_ENTITY_RULES}
-.pu-explorer .widget-box {{ gap: .25rem 1.5rem; }}
+.pu-explorer .lm-TabBar-tab {{ flex: 0 1 auto; min-width: 0; }}
+.pu-explorer .pu-wrapped {{ gap: .25rem 1.5rem; }}
 .pu-explorer table {{ border-collapse: collapse; font-size: 12.5px; }}
 .pu-explorer th, .pu-explorer td {{ padding: .15em .6em; text-align: right; color: var(--pu-ink); }}
 .pu-explorer th:first-child, .pu-explorer td.pu-word {{ text-align: left; font-weight: normal; }}
@@ -67,7 +69,7 @@ STYLE = f"""<style>
 </style>"""
 
 
-def heading(at: Selected, history: pd.DataFrame, label: str) -> str:
+def heading(at: Selected, history: pd.DataFrame, label: str, n_neurons: int) -> str:
     """Name a neuron, and say in a line what it is at this stage.
 
     Parameters
@@ -77,6 +79,8 @@ def heading(at: Selected, history: pd.DataFrame, label: str) -> str:
         From `neuron_history`.
     label : str
         Entity type of the concept.
+    n_neurons : int
+        Neurons of the model, among which it has its rank.
     """
     row = history[history["stage"] == at.stage].iloc[-1]
     base = history[history["stage"] == "base"].iloc[0]
@@ -85,7 +89,7 @@ def heading(at: Selected, history: pd.DataFrame, label: str) -> str:
         f"{state}, gain {number(row['gain'])}",
         f"σ for {escape(label)} {number(row['selectivity'])} (base {number(base['selectivity'])})",
         f"effect {number(row['effect'])} (base {number(base['effect'])})",
-        f"rank {int(row['rank']) + 1}",
+        f"rank {int(row['rank']) + 1:,} of {n_neurons:,}",
     ]
     title = f"Layer {at.layer}, unit {at.unit}, {escape(STAGE_NAMES[at.stage])}"
     return f"<h4>{title}, condition {escape(at.condition)}</h4><p>{' · '.join(facts)}</p>"
@@ -166,11 +170,14 @@ def responses(shown: pd.DataFrame) -> str:
     parts = []
     for stage, rows in shown.groupby("stage", sort=False):
         greatest = rows.loc[rows["z"].abs().idxmax()]
+        said = f"activation {number(greatest['activation'])}, z = {number(greatest['z'], True)}"
+        where = f"Strongest at “{greatest['word']}”"
+        if np.ptp(rows["z"]) < SAME:
+            where = "The same on every word"
         parts.append(
             f"<h4>{escape(STAGE_NAMES[str(stage)].capitalize())}</h4>"
             + shaded(rows["word"].tolist(), rows["z"].to_numpy())
-            + f'<p class="pu-muted">Strongest at “{escape(str(greatest["word"]))}”: '
-            f"z = {number(greatest['z'], True)}, activation {number(greatest['activation'])}.</p>"
+            + f'<p class="pu-muted">{escape(where)}: {said}.</p>'
         )
     note = (
         "z counts from the neuron's mean in the base model, in the base model's standard "

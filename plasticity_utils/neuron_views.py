@@ -28,6 +28,7 @@ REST = "O"
 CLASSES = (*ENTITIES, REST)
 BINS = 40
 PARTS_OF_SPEECH = 8
+EPOCHS = {0.125: "⅛", 0.25: "¼", 0.5: "½"}
 CONTEXT = 12  # words shown on each side of the word for which a sentence is shown
 ORDERS = ("|σ|", "rise of |σ|", "|effect|", "activation", "unit")
 
@@ -88,7 +89,7 @@ def neuron_history(neurons: pd.DataFrame, layer: int, unit: int) -> pd.DataFrame
         )
     rows = rows.sort_values("epoch").reset_index(drop=True)
     moments = [
-        stage if stage in ("base", "removed") else f"{epoch:g}"
+        stage if stage in ("base", "removed") else EPOCHS.get(epoch, f"{epoch:g}")
         for stage, epoch in zip(rows["stage"], rows["epoch"], strict=True)
     ]
     return rows.assign(moment=moments)
