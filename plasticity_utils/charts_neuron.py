@@ -19,6 +19,7 @@ from plasticity_utils.charts_parts import in_order, need
 from plasticity_utils.neuron_html import number
 from plasticity_utils.neuron_views import CLASSES, REST
 
+Number = int | float
 CLASS_COLOURS = {**vega.ENTITY_COLOURS, REST: vega.MUTED}
 WIDTH, LEFT, RIGHT = 330, 44, 12
 PANEL, PANEL_GAP = 30, 22
@@ -97,7 +98,7 @@ def selectivity_course(profile: pd.DataFrame) -> str:
     for i, entity in enumerate(entities):
         own = rows[rows["concept"] == entity]
         points = [
-            (x_of[moment], _height(value), f"{entity}, {moment}: σ = {number(value)}")
+            (x_of[moment], _height(value), f"{entity}, {moment}: σ = {number(value, True)}")
             for moment, value in zip(own["moment"], own["selectivity"], strict=True)
             if math.isfinite(value)
         ]
@@ -131,12 +132,12 @@ def _line(points: Sequence[tuple[float, float, str]], entity: str) -> list[str]:
     return [line, *marks]
 
 
-def _legend(entity: str, x: float) -> list[str]:
+def _legend(entity: str, x: Number) -> list[str]:
     y = COURSE_HEIGHT + 80
     return [_mark(x, y - 4, entity, entity), _text(x + 10, y, entity)]
 
 
-def _mark(x: float, y: float, entity: str, tip: str) -> str:
+def _mark(x: Number, y: Number, entity: str, tip: str) -> str:
     """Draw the entity type's own point (`vega.ENTITY_SHAPES`), with a tooltip."""
     r = POINT
     corners = {
@@ -153,7 +154,7 @@ def _mark(x: float, y: float, entity: str, tip: str) -> str:
     return f'<polygon points="{points}" {fill}>{title}</polygon>'
 
 
-def _bars(rows: pd.DataFrame, low: float, per_unit: float, top: float, colour: str) -> str:
+def _bars(rows: pd.DataFrame, low: float, per_unit: float, top: Number, colour: str) -> str:
     """Draw the bins of a class as one shape; the fullest bin has the panel's height."""
     tallest, foot = float(rows["share"].max()), top + PANEL
     steps = []
@@ -164,20 +165,20 @@ def _bars(rows: pd.DataFrame, low: float, per_unit: float, top: float, colour: s
     return f'<path d="{"".join(steps)}" fill="{colour}"/>'
 
 
-def _height(sigma: float) -> float:
+def _height(sigma: Number) -> float:
     return 34 + (1 - sigma) / 2 * (COURSE_HEIGHT - 8)
 
 
-def _rule(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
+def _rule(x1: Number, y1: Number, x2: Number, y2: Number, colour: str) -> str:
     return f'<path d="M{x1:.1f},{y1:.1f}L{x2:.1f},{y2:.1f}" stroke="{colour}" fill="none"/>'
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start", colour: str = vega.INK) -> str:
+def _text(x: Number, y: Number, text: str, anchor: str = "start", colour: str = vega.INK) -> str:
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}"'
     return f"<text {place}>{escape(text)}</text>"
 
 
-def _figure(parts: Sequence[str], height: float, title: str, description: str) -> str:
+def _figure(parts: Sequence[str], height: Number, title: str, description: str) -> str:
     heading = f'<text x="0" y="13" font-weight="600" fill="{vega.INK}">{escape(title)}</text>'
     return (
         f'<svg role="img" aria-label="{escape(description)}" width="{WIDTH}" '

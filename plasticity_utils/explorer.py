@@ -21,7 +21,6 @@ from plasticity_utils import neuron_html, neuron_views
 from plasticity_utils.errors import InputError
 from plasticity_utils.explorer_controls import (
     COLUMN,
-    MAP_STYLE,
     LayerMap,
     NeuronControls,
     NeuronList,
@@ -30,10 +29,11 @@ from plasticity_utils.explorer_controls import (
 )
 from plasticity_utils.explorer_data import RunData, Selected
 from plasticity_utils.explorer_panels import Comparison, NeuronCard, SentencePanel
+from plasticity_utils.explorer_style import MAP_STYLE, STYLE
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import seeds_of
 
-VIEWS = ("Neuron", "Your sentence", "Compare")
+VIEWS = ("Neuron", "Sentence", "Compare")
 FIRST_CONDITION, FIRST_STAGE = "concept", "end"
 
 
@@ -57,7 +57,9 @@ def explore(run: Run) -> widgets.VBox:
         data = RunData(run)
     except InputError as error:
         said = neuron_html.message(f"There are no neurons to look at: {error}")
-        return widgets.VBox([widgets.HTML(neuron_html.STYLE + said)])
+        message = widgets.VBox([widgets.HTML(STYLE + said)])
+        message.add_class("pu-explorer")
+        return message
     return Explorer(data)
 
 
@@ -104,7 +106,7 @@ class Explorer(widgets.VBox):
         self.views = widgets.Tab(panels, titles=VIEWS, selected_index=0)
         self.views.observe(self._guarded(self._show_view), "selected_index")
         self.add_class("pu-explorer")
-        style = widgets.HTML(neuron_html.STYLE + MAP_STYLE)
+        style = widgets.HTML(STYLE + MAP_STYLE)
         self.children = (style, self._controls(), self.status, self.views)
         self._guarded(self._show)()
 
@@ -156,7 +158,7 @@ class Explorer(widgets.VBox):
         if self.views.selected_index == VIEWS.index("Compare"):
             self._open(self.comparison.controls.selected.condition)
             self.comparison.show(self.data, at)
-        elif self.views.selected_index == VIEWS.index("Your sentence"):
+        elif self.views.selected_index == VIEWS.index("Sentence"):
             if not self.data.missing and not self.data.has_models(at.condition):
                 self._say("Loading the three models; this takes a few seconds.")
             self.sentence.show(self.data, at)

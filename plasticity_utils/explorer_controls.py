@@ -165,30 +165,6 @@ class LayerMap(_Quiet):
             self._pick(self._units[change["new"]])
 
 
-MAP_STYLE = f"""<style>
-.pu-map-box {{ max-width: 26rem; }}
-.pu-map > div:last-child {{
-  position: relative; height: 260px; width: 100%; margin: 8px; display: block;
-  background: linear-gradient(var(--pu-line), var(--pu-line)) 50% 0 / 1px 100% no-repeat,
-    linear-gradient(var(--pu-line), var(--pu-line)) 0 50% / 100% 1px no-repeat;
-  border-left: 1px solid var(--pu-muted); border-bottom: 1px solid var(--pu-muted);
-}}
-.widget-toggle-buttons.pu-map .widget-toggle-button {{
-  position: absolute; width: 9px; height: 9px; min-width: 0; padding: 0; border-radius: 50%;
-  margin: 0 0 -4px -4px; font-size: 0; line-height: 0; overflow: hidden; flex: none;
-  background: var(--pu-muted); opacity: .55; box-shadow: none;
-}}
-.widget-toggle-buttons.pu-map .widget-toggle-button i {{ display: none; }}
-.widget-toggle-buttons.pu-map .widget-toggle-button:is(:hover, :focus-visible) {{
-  opacity: 1; z-index: 2; outline: 3px solid var(--pu-ink);
-}}
-.widget-toggle-buttons.pu-map .widget-toggle-button.mod-active {{
-  opacity: 1; z-index: 3; outline: 3px solid var(--pu-ink); outline-offset: 2px;
-}}
-.pu-map-ticks {{ display: flex; justify-content: space-between; margin: 0 8px; }}
-</style>"""
-
-
 def _places(name: str, layer: pd.DataFrame, reach: float) -> str:
     """Style the n-th button as the n-th point; only numbers stand in it."""
     rules = []

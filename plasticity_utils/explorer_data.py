@@ -9,7 +9,7 @@ model that has read a sentence is kept. A run whose models are gone still has it
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import neuron_views
 from plasticity_utils.activations import word_activations
+from plasticity_utils.config import RunConfig
 from plasticity_utils.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.measuring import load_sentences
@@ -85,7 +86,8 @@ class RunData:
     @cached_property
     def corpus(self) -> Corpus:
         """The measuring half, whose words the activations are of."""
-        return load_sentences(self.run.config).measuring
+        # It does not depend on the seed, so that seeds share it.
+        return _measuring_half(replace(self.run.config, seed=0, results_dir=""))
 
     @cached_property
     def words(self) -> list[str]:
@@ -212,6 +214,11 @@ class RunData:
         except InputError as error:
             return f"The models of this run are not kept here: {error}"
         return ""
+
+
+@lru_cache(maxsize=2)
+def _measuring_half(config: RunConfig) -> Corpus:
+    return load_sentences(config).measuring
 
 
 def _same_neurons(condition: str, stage: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import ipywidgets as widgets
 
 from plasticity_utils import charts_neuron, neuron_html, neuron_views
 from plasticity_utils.errors import InputError
-from plasticity_utils.explorer_controls import COLUMN, DESCRIBED, NeuronControls, wrapped
+from plasticity_utils.explorer_controls import COLUMN, DESCRIBED, FIELD, NeuronControls, wrapped
 from plasticity_utils.explorer_data import RunData, Selected
 
 EXAMPLE = "Peter Blackburn flew from Brussels to meet the European Commission."
@@ -78,14 +78,9 @@ class Comparison:
         self.controls = NeuronControls(n_layers, chosen, changed)
         self.left, self.right = NeuronCard(short=True), NeuronCard(short=True)
         note = widgets.HTML("<p>Left: the neuron chosen above. Right: the one chosen here.</p>")
+        fields = [widgets.VBox([field], layout=COLUMN) for field in self.controls.fields]
         cards = wrapped([self.left.widget, self.right.widget])
-        self.widget = widgets.VBox(
-            [
-                note,
-                wrapped([widgets.VBox([field], layout=COLUMN) for field in self.controls.fields]),
-                cards,
-            ]
-        )
+        self.widget = widgets.VBox([note, wrapped(fields), cards])
 
     def show(self, data: RunData, at: Selected) -> None:
         """Fill both cards."""
@@ -105,7 +100,7 @@ class SentencePanel:
     def __init__(self, changed: Callable[[], None]) -> None:
         self.text = widgets.Text(
             value=EXAMPLE, description="sentence", continuous_update=False,
-            layout={"width": "min(100%, 44rem)"}, style=DESCRIBED,
+            layout={**FIELD, "max_width": "44rem"}, style=DESCRIBED,
         )  # fmt: skip
         self.ask = widgets.Button(description="See the response")
         self.answer = widgets.HTML()

@@ -29,45 +29,6 @@ PART_NAMES = {
     "VBN": "participle", "VBZ": "verb, 3rd person",
 }  # fmt: skip
 
-_ENTITY_RULES = "\n".join(
-    f".pu-explorer .pu-{entity} {{ border-bottom: 2px solid {colour}; }}"
-    for entity, colour in vega.ENTITY_COLOURS.items()
-)
-STYLE = f"""<style>
-.pu-explorer {{
-  --pu-ink: var(--jp-content-font-color1, var(--vscode-editor-foreground, {vega.INK}));
-  --pu-muted: var(--jp-content-font-color2, var(--vscode-descriptionForeground, {vega.MUTED}));
-  --pu-line: var(--jp-border-color2, var(--vscode-panel-border, #bbb));
-  --pu-ground: var(--jp-layout-color0, var(--vscode-editor-background, #fff));
-  color: var(--pu-ink); max-width: 62rem;
-}}
-.pu-explorer .widget-label, .pu-explorer .widget-html-content {{ color: var(--pu-ink); }}
-.pu-explorer .widget-html-content {{ line-height: 1.5; font-size: 13px; }}
-.pu-explorer h4 {{ margin: .6em 0 .3em; font-size: 14px; color: var(--pu-ink); }}
-.pu-explorer p {{ margin: .2em 0 .5em; }}
-.pu-explorer .pu-muted {{ color: var(--pu-muted); }}
-.pu-explorer .pu-message {{ border-left: 4px solid #c77700; padding: .2em .6em; margin: .3em 0; }}
-.pu-explorer .pu-row {{ display: flex; flex-wrap: wrap; gap: .5rem 2rem; align-items: flex-start; }}
-.pu-explorer .pu-row > * {{ flex: 0 1 auto; min-width: 0; max-width: 100%; }}
-.pu-explorer .pu-scroll {{ overflow-x: auto; }}
-.pu-explorer .pu-sentence {{ margin: .15em 0 .45em; line-height: 1.9; overflow-wrap: anywhere; }}
-.pu-explorer .pu-sentence span {{ border-radius: 3px; padding: .1em .15em; }}
-.pu-explorer .pu-peak {{ font-weight: 700; }}
-{_ENTITY_RULES}
-.pu-explorer .lm-TabBar-tab {{ flex: 0 1 auto; min-width: 0; }}
-.pu-explorer .pu-wrapped {{ gap: .25rem 1.5rem; }}
-.pu-explorer table {{ border-collapse: collapse; font-size: 12.5px; }}
-.pu-explorer th, .pu-explorer td {{ padding: .15em .6em; text-align: right; color: var(--pu-ink); }}
-.pu-explorer th:first-child, .pu-explorer td.pu-word {{ text-align: left; font-weight: normal; }}
-.pu-explorer thead th {{ border-bottom: 1px solid var(--pu-line); font-weight: 600; }}
-.pu-explorer svg {{ max-width: 100%; height: auto; }}
-.pu-explorer svg [fill="{vega.INK}"] {{ fill: var(--pu-ink); }}
-.pu-explorer svg [stroke="{vega.INK}"] {{ stroke: var(--pu-ink); }}
-.pu-explorer svg [fill="{vega.MUTED}"] {{ fill: var(--pu-muted); }}
-.pu-explorer svg [stroke="{vega.MUTED}"] {{ stroke: var(--pu-muted); }}
-.pu-explorer svg [stroke="{vega.GRID}"] {{ stroke: var(--pu-line); stroke-opacity: .6; }}
-</style>"""
-
 
 def heading(at: Selected, history: pd.DataFrame, label: str, n_neurons: int) -> str:
     """Name a neuron, and say in a line what it is at this stage.
@@ -213,7 +174,7 @@ def message(text: str) -> str:
     return f'<div role="status">{_paragraph(text)}</div>'
 
 
-def number(value: float, signed: bool = False) -> str:
+def number(value: float | np.floating, signed: bool = False) -> str:
     """Write a number with sensible digits and a real minus, and a dash where there is none."""
     if not np.isfinite(value):
         return "–"

@@ -243,7 +243,7 @@ def test_stage_and_list_change_the_view(lab):
 
 def test_a_typed_sentence_is_answered_and_is_text(lab, record_property):
     page = lab.page
-    page.get_by_role("tab", name="Your sentence").click()
+    page.get_by_role("tab", name="Sentence").click()
     answer = page.locator(".pu-explorer .pu-sentence:visible")
     until(page, lambda: answer.count() == 3, "no answer to the example")
     labelled(page, "sentence").fill("Ann <img src=x onerror=alert(1)> left Oslo")
