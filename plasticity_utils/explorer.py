@@ -138,6 +138,7 @@ class Explorer(widgets.VBox):
             self._say(f"Opening the run with seed {seed}.")
             self._opened[seed] = RunData(self._runs[seed])
         self.data = self._opened[seed]
+        self._say(self.data.missing)
         self._show()
 
     def _show(self) -> None:

@@ -283,7 +283,7 @@ def test_other_seeds_are_found_beside_the_run(tiny_run, tmp_path):  # noqa: F811
     assert explorer.controls.selected == before
     row = at(neurons, condition="none", stage="end", layer=1, unit=3).iloc[0]
     assert f"σ for LOC {number(row['selectivity'])}" in Tags(explorer.card.heading.value).text
-    assert "seed7" in said(explorer) or "not kept here" in said(explorer)
+    assert "not kept here" in said(explorer)
 
 
 def test_every_control_has_a_label(tiny):
