@@ -255,6 +255,18 @@ charts.number_table(
 )
 
 # %% [markdown]
+# ## Look inside
+#
+# In the notebook the next cell is live. Choose any neuron, at any stage and
+# under any condition, by number, from a list or on a map of its layer; see its
+# words, its activations and sentences shaded by it; compare two; type a sentence
+# of your own. A page has no kernel, so here nothing stands below it: `make lab`
+# opens the notebook.
+
+# %% tags=["skip-execution"]
+pu.explore(run)
+
+# %% [markdown]
 # ## What this shows, and what it does not
 #
 # - A fall in F1 after a removal says that the *reading* broke. Whether the

@@ -9,6 +9,7 @@ from plasticity_utils.activations import word_activations
 from plasticity_utils.config import RunConfig
 from plasticity_utils.corpus import concept_words, load_corpus
 from plasticity_utils.errors import InputError
+from plasticity_utils.explorer import Explorer, explore
 from plasticity_utils.models import load_model
 from plasticity_utils.pruning import remove_neurons
 from plasticity_utils.published import find_run, publish, published_runs
@@ -18,11 +19,13 @@ from plasticity_utils.seeds import Seeds, seeds_of
 from plasticity_utils.words import highest_activating_words
 
 __all__ = [
+    "Explorer",
     "InputError",
     "Run",
     "RunConfig",
     "Seeds",
     "concept_words",
+    "explore",
     "find_run",
     "highest_activating_words",
     "load_activations",

@@ -1,0 +1,212 @@
+"""One neuron as a reader sees it: words shaded by activation, lists, tables, messages.
+
+Everything from a corpus or a user is text and never markup: a word such as ``<b>`` is shown as the
+three characters that it is. Shading has two colours that mean nothing else in the book, amber above
+the neuron's mean and sky blue below, and is never the only sign: the number stands in the tooltip,
+and in lists beside the word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import pandas as pd
+
+from plasticity_utils import vega
+from plasticity_utils.explorer_data import Selected
+
+ABOVE, BELOW = "245, 163, 0", "77, 170, 230"
+MOST_TINT = 0.5
+FULL_TINT_AT = 3.0  # standard deviations
+SAME = 1e-4  # standard deviations; a removed neuron varies by rounding
+STAGE_NAMES = {"base": "base model", "removed": "just after removal", "end": "after retraining"}
+PART_NAMES = {
+    "CC": "conjunction", "CD": "number", "DT": "determiner", "IN": "preposition",
+    "JJ": "adjective", "NN": "noun", "NNP": "proper noun", "NNS": "plural noun", "PRP": "pronoun",
+    "RB": "adverb", "TO": "to", "VB": "verb", "VBD": "verb, past", "VBG": "verb, -ing",
+    "VBN": "participle", "VBZ": "verb, 3rd person",
+}  # fmt: skip
+
+
+def heading(at: Selected, history: pd.DataFrame, label: str, n_neurons: int) -> str:
+    """Name a neuron, and say in a line what it is at this stage.
+
+    Parameters
+    ----------
+    at : Selected
+    history : DataFrame
+        From `neuron_history`.
+    label : str
+        Entity type of the concept.
+    n_neurons : int
+        Neurons of the model, among which it has its rank.
+    """
+    row = history[history["stage"] == at.stage].iloc[-1]
+    base = history[history["stage"] == "base"].iloc[0]
+    state = "removed" if row["removed"] else "in place"
+    facts = [
+        f"{state}, gain {number(row['gain'])}",
+        f"σ for {escape(label)} {number(row['selectivity'])} (base {number(base['selectivity'])})",
+        f"effect {number(row['effect'])} (base {number(base['effect'])})",
+        f"rank {int(row['rank']) + 1:,} of {n_neurons:,}",
+    ]
+    title = f"Layer {at.layer}, unit {at.unit}, {escape(STAGE_NAMES[at.stage])}"
+    return f"<h4>{title}, condition {escape(at.condition)}</h4><p>{' · '.join(facts)}</p>"
+
+
+def word_lists(ends: pd.DataFrame) -> str:
+    """Show the words at both ends of a neuron, with mean z and occurrences (`both_ends`)."""
+    if ends.empty:
+        return "<p>It says the same of every word, so no word stands out.</p>"
+    titles = {"positive": "Highest-activating words", "negative": "Lowest-activating words"}
+    lists = [
+        f"<div><h4>{title}</h4>{_word_table(ends[ends['end'] == end])}</div>"
+        for end, title in titles.items()
+    ]
+    return f'<div class="pu-row">{"".join(lists)}</div>'
+
+
+def listed_words(highest: str, lowest: str) -> str:
+    """Show the few words that a run's tables hold, where activations are not kept."""
+    parts = (("Highest-activating words", highest), ("Lowest-activating words", lowest))
+    return "".join(f"<h4>{title}</h4><p>{escape(text) or '–'}</p>" for title, text in parts)
+
+
+def sentences(shown: pd.DataFrame) -> str:
+    """Show sentences with each word shaded by activation (`words_in_sentences`)."""
+    if shown.empty:
+        return ""
+    parts = []
+    for end, title in (("highest", "Where it goes furthest up"), ("lowest", "… and down")):
+        parts.append(f"<h4>{title}</h4>")
+        for _, rows in shown[shown["end"] == end].groupby("place"):
+            parts.append(
+                shaded(rows["word"].tolist(), rows["z"].to_numpy(), rows["class"].tolist(),
+                       rows["peak"].tolist())
+            )  # fmt: skip
+    legend = (
+        "Amber: above the neuron's mean; blue: below; full at ± 3 standard deviations. "
+        "Underlined: names, in the colour of their entity type."
+    )
+    return "".join([*parts, f'<p class="pu-muted">{legend}</p>'])
+
+
+def shaded(
+    words: Sequence[str],
+    z: np.ndarray,
+    classes: Sequence[str] | None = None,
+    peaks: Sequence[bool] | None = None,
+) -> str:
+    """Show words in a row, each shaded by its activation.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Shown as they are written.
+    z : float array, [n_words]
+        In standard deviations.
+    classes : sequence of str, optional
+        Entity types, which underline.
+    peaks : sequence of bool, optional
+        Words to set in bold.
+    """
+    spans = []
+    for i, (word, value) in enumerate(zip(words, z.tolist(), strict=True)):
+        entity = classes[i] if classes is not None else ""
+        is_name = entity in vega.ENTITY_COLOURS
+        names = [f"pu-{entity}"] if is_name else []
+        names += ["pu-peak"] if peaks is not None and peaks[i] else []
+        tip = f"{entity}, z = {number(value, True)}" if is_name else f"z = {number(value, True)}"
+        spans.append(
+            f'<span class="{" ".join(names)}" style="background: {_tint(value)}" '
+            f'title="{escape(tip)}">{escape(word)}</span>'
+        )
+    return f'<div class="pu-sentence">{" ".join(spans)}</div>'
+
+
+def responses(shown: pd.DataFrame) -> str:
+    """Show a sentence three times, shaded by what the neuron does in each model (`respond`)."""
+    parts = []
+    for stage, rows in shown.groupby("stage", sort=False):
+        greatest = rows.loc[rows["z"].abs().idxmax()]
+        said = f"activation {number(greatest['activation'])}, z = {number(greatest['z'], True)}"
+        where = f"Strongest at “{greatest['word']}”"
+        if np.ptp(rows["z"]) < SAME:
+            where = "The same on every word"
+        parts.append(
+            f"<h4>{escape(STAGE_NAMES[str(stage)].capitalize())}</h4>"
+            + shaded(rows["word"].tolist(), rows["z"].to_numpy())
+            + f'<p class="pu-muted">{escape(where)}: {said}.</p>'
+        )
+    note = (
+        "z counts from the neuron's mean in the base model, in the base model's standard "
+        "deviations, so that the three can be compared."
+    )
+    return "".join(parts) + f'<p class="pu-muted">{note}</p>'
+
+
+def profile_table(profile: pd.DataFrame, history: pd.DataFrame) -> str:
+    """Show σ for every concept at every moment, and the gain below it (`selectivity_profile`)."""
+    wide = profile.pivot_table(
+        index="concept", columns="moment", values="selectivity", sort=False, dropna=False
+    )
+    moments = history["moment"].tolist()
+    head = "".join(f'<th scope="col">{escape(moment)}</th>' for moment in moments)
+    rows = []
+    for concept in wide.index:
+        name = escape(str(concept))
+        if concept in PART_NAMES:
+            name += f' <span class="pu-muted">{PART_NAMES[concept]}</span>'
+        cells = "".join(_sigma_cell(wide[moment][concept]) for moment in moments)
+        rows.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
+    gains = "".join(f"<td>{number(gain)}</td>" for gain in history["gain"])
+    rows.append(f'<tr><th scope="row">gain</th>{gains}</tr>')
+    return (
+        '<div class="pu-scroll"><table><thead><tr><th scope="col">σ for</th>'
+        f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def message(text: str) -> str:
+    """Show a message; screen readers say it when it comes."""
+    return f'<div role="status">{_paragraph(text)}</div>'
+
+
+def number(value: float | np.floating, signed: bool = False) -> str:
+    """Write a number with sensible digits and a real minus, and a dash where there is none."""
+    if not np.isfinite(value):
+        return "–"
+    digits = 2 if 0.005 <= abs(value) < 100 else 0
+    small = 0 < abs(value) < 0.005
+    text = f"{value:.1g}" if small else f"{value:,.{digits}f}"
+    text = text.removesuffix(".00")
+    return ("+" if signed and value > 0 else "") + text.replace("-", "−")
+
+
+def _paragraph(text: str) -> str:
+    return f'<p class="pu-message">{escape(text)}</p>' if text else ""
+
+
+def _word_table(rows: pd.DataFrame) -> str:
+    cells = [
+        f'<tr><td class="pu-word" style="background: {_tint(row.score)}">{escape(row.word)}</td>'
+        f"<td>{number(row.score, True)}</td><td>{row.n}</td></tr>"
+        for row in rows.itertuples()
+    ]
+    return (
+        '<table><thead><tr><th scope="col">word</th><th scope="col">mean z</th>'
+        f'<th scope="col">times</th></tr></thead><tbody>{"".join(cells)}</tbody></table>'
+    )
+
+
+def _sigma_cell(value: float) -> str:
+    if not np.isfinite(value):
+        return "<td>–</td>"
+    return f'<td style="background: {_tint(FULL_TINT_AT * value)}">{number(value, True)}</td>'
+
+
+def _tint(z: float) -> str:
+    strength = MOST_TINT * min(1.0, abs(z) / FULL_TINT_AT)
+    return f"rgba({ABOVE if z > 0 else BELOW}, {strength:.2f})"

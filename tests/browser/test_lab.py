@@ -1,0 +1,260 @@
+"""The live explorer in a real JupyterLab: run the notebook, choose another neuron, see it change.
+
+``PLASTICITY_LAB_RESULTS`` names the folder of finished runs (default: ``runs/``). A run at quick
+scale is taken where there is one, else one at smoke scale; nothing is trained here.
+"""
+
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+import pytest
+from test_book import ROOT, browser  # noqa: F401
+
+from plasticity_utils import InputError, Run
+from plasticity_utils.explorer_data import RunData
+from plasticity_utils.run import is_finished
+
+RESULTS = Path(os.environ.get("PLASTICITY_LAB_RESULTS") or ROOT / "runs").resolve()
+SCALES = ("quick", "smoke")
+MINUTE = 60_000
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@dataclass
+class Lab:
+    """A JupyterLab with one notebook open, and all that went wrong in it."""
+
+    page: object
+    troubles: list = field(default_factory=list)
+
+
+def finished_run() -> Run:
+    """Find a run of `locations` whose models are kept, as today's code would name it."""
+    runs = [Run(path.parent) for path in sorted(RESULTS.glob("locations-*/config.json"))]
+    found = {run.config.scale: run for run in runs if is_finished(run.config) and has_models(run)}
+    for scale in SCALES:
+        if scale in found:
+            return found[scale]
+    pytest.skip(f"no finished run of locations with its models in {RESULTS}: make run SCALE=smoke")
+
+
+def has_models(run: Run) -> bool:
+    try:
+        return not RunData(run).missing
+    except InputError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory) -> Path:
+    """A copy of the notebook whose parameters name the finished run, without outputs."""
+    config = finished_run().config
+    names = ("concept", "model", "scale", "seed", "regime")
+    values = {**{name: getattr(config, name) for name in names}, "results_dir": str(RESULTS)}
+    copy = nbformat.read(ROOT / "notebooks" / "locations.ipynb", as_version=4)
+    for cell in copy.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
+    path = tmp_path_factory.mktemp("lab") / "locations.ipynb"
+    nbformat.write(copy, path)
+    return path
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[tuple[str, str]]:
+    """Serve a folder with JupyterLab; whatever happens, the server and its kernels end."""
+    token, home = secrets.token_hex(16), folder / ".home"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    places = {"HOME": home, "JUPYTER_CONFIG_DIR": home / "config", "IPYTHONDIR": home / "ipython",
+              "JUPYTER_RUNTIME_DIR": home / "runtime", "JUPYTERLAB_SETTINGS_DIR": home / "settings",
+              "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces"}  # fmt: skip
+    env = {**os.environ, **{name: str(path) for name, path in places.items()}}
+    env |= {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    asked = home / "settings" / "@jupyterlab" / "apputils-extension"
+    asked.mkdir(parents=True)
+    (asked / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+    options = [
+        "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+        "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={folder}",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]  # fmt: skip
+    with (folder / "lab.log").open("w") as log:
+        lab = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options],
+            env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        try:
+            base = f"http://127.0.0.1:{port}"
+            _wait_for(f"{base}/api/status?token={token}", lab, folder / "lab.log")
+            yield base, token
+        finally:
+            os.killpg(lab.pid, signal.SIGTERM)
+            try:
+                lab.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(lab.pid, signal.SIGKILL)
+                lab.wait(10)
+
+
+def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
+    for _ in range(180):
+        assert process.poll() is None, log.read_text()[-3000:]
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f"JupyterLab did not start: {log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="module")
+def lab(browser, notebook) -> Iterator[Lab]:  # noqa: F811
+    """JupyterLab with the notebook open, all cells run, and the explorer in view."""
+    with server(notebook.parent) as (base, token):
+        context = browser.new_context(viewport={"width": 1400, "height": 1000})
+        seen = Lab(context.new_page())
+        watch(context, seen, base)
+        seen.page.goto(f"{base}/lab/tree/{notebook.name}?token={token}", timeout=2 * MINUTE)
+        run_all(seen.page)
+        scroll_to_explorer(seen.page)
+        yield seen
+        context.close()
+
+
+def watch(context, seen: Lab, base: str) -> None:
+    """Let nothing but the server be asked, and note every error."""
+
+    def only_here(route):
+        if route.request.url.startswith((base, "data:", "blob:")):
+            route.continue_()
+        else:
+            seen.troubles.append(f"outside request: {route.request.url}")
+            route.abort()
+
+    def said(message):
+        if message.type == "error":
+            seen.troubles.append(f"console: {message.text[:300]}")
+
+    context.route("**/*", only_here)
+    seen.page.on("console", said)
+    seen.page.on("pageerror", lambda error: seen.troubles.append(f"script: {error}"[:300]))
+    seen.page.on("dialog", lambda dialog: (seen.troubles.append("dialog"), dialog.dismiss()))
+
+
+def run_all(page) -> None:
+    """Wait until the kernel is there, then Run > Run All Cells, and wait for the last."""
+    page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=2 * MINUTE)
+    status = page.locator(".jp-StatusBar-TextItem, .jp-StatusBar-Item")
+    status.filter(has_text=re.compile(r"\| Idle")).first.wait_for(timeout=2 * MINUTE)
+    page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
+    page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
+    page.wait_for_timeout(1500)
+    idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
+    page.wait_for_selector(idle, timeout=5 * MINUTE)
+
+
+def scroll_to_explorer(page) -> None:
+    """Lab draws only the cells in view, so go down until the explorer is there."""
+    page.locator(".jp-NotebookPanel .jp-WindowedPanel-outer").hover()
+    for _ in range(120):
+        if page.locator(".pu-explorer h4").count():
+            break
+        page.mouse.wheel(0, 700)
+        page.wait_for_timeout(150)
+    page.locator(".pu-explorer").scroll_into_view_if_needed(timeout=MINUTE)
+
+
+def heading(page) -> str:
+    return page.locator(".pu-explorer h4").first.inner_text()
+
+
+def drawn(page) -> str:
+    """The histogram and the course of σ, as they are drawn now."""
+    return "".join(page.locator(".pu-explorer svg[role=img]").evaluate_all(
+        "all => all.map(svg => svg.outerHTML)"
+    ))  # fmt: skip
+
+
+def until(page, holds, what: str) -> float:
+    """Seconds until something holds."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < 30, what
+        page.wait_for_timeout(20)
+    return time.monotonic() - began
+
+
+def labelled(page, name: str):
+    return page.locator(".pu-explorer").get_by_label(name, exact=True)
+
+
+def test_a_typed_neuron_changes_the_figures(lab, record_property):
+    page = lab.page
+    before, figures = heading(page), drawn(page)
+    assert figures.count("<svg") == 2, figures[:300]
+    unit = "7" if "unit 7," not in before else "8"
+    labelled(page, "neuron (unit)").first.fill(unit)
+    labelled(page, "neuron (unit)").first.press("Enter")
+    seconds = until(page, lambda: f"unit {unit}," in heading(page), "the heading stayed")
+    until(page, lambda: drawn(page) != figures, "the figures stayed")
+    record_property("seconds_to_another_neuron", round(seconds, 3))
+    assert drawn(page).count("<svg") == 2
+    assert lab.troubles == []
+
+
+def test_a_point_of_the_map_can_be_clicked(lab):
+    page, point = lab.page, lab.page.locator(".pu-explorer .pu-map button").nth(20)
+    figures, unit = drawn(page), point.get_attribute("title").split(":")[0]
+    point.dispatch_event("click")
+    until(page, lambda: f"unit {unit}," in heading(page), "the heading stayed")
+    until(page, lambda: drawn(page) != figures, "the figures stayed")
+    assert labelled(page, "neuron (unit)").first.input_value() == unit
+    assert lab.troubles == []
+
+
+def test_stage_and_list_change_the_view(lab):
+    page = lab.page
+    labelled(page, "stage").first.select_option("base model")
+    until(page, lambda: "base model" in heading(page), "the stage stayed")
+    chosen = labelled(page, "neurons").first
+    unit = chosen.locator("option").nth(5).inner_text().split(":")[0]
+    chosen.select_option(index=5)
+    until(page, lambda: f"unit {unit}," in heading(page), "the list chose nothing")
+    assert lab.troubles == []
+
+
+def test_a_typed_sentence_is_answered_and_is_text(lab, record_property):
+    page = lab.page
+    page.get_by_role("tab", name="Sentence").click()
+    answer = page.locator(".pu-explorer .pu-sentence:visible")
+    until(page, lambda: answer.count() == 3, "no answer to the example")
+    labelled(page, "sentence").fill("Ann <img src=x onerror=alert(1)> left Oslo")
+    labelled(page, "sentence").press("Enter")
+    seconds = until(page, lambda: "Oslo" in answer.first.inner_text(), "no answer")
+    record_property("seconds_to_a_typed_sentence", round(seconds, 3))
+    assert "< img src = x onerror" in answer.first.inner_text()
+    assert page.locator(".pu-explorer img").count() == 0
+    labelled(page, "sentence").fill("   ")
+    labelled(page, "sentence").press("Enter")
+    said = page.locator(".pu-explorer .pu-message:visible")
+    until(page, lambda: said.count() == 1, "an empty sentence is not named")
+    assert "no words" in said.inner_text()
+    assert lab.troubles == []

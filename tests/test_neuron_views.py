@@ -1,0 +1,125 @@
+"""The tables behind the explorer, on planted neurons."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from plasticity_utils import InputError
+from plasticity_utils import neuron_views as views
+from plasticity_utils.corpus import Corpus
+
+SENTENCES = [["Rome", "fell", "."], ["Ann", "saw", "Rome", "fall"], ["It", "rained"]]
+ENTITY = [["B-LOC", "O", "O"], ["B-PER", "O", "B-LOC", "O"], ["O", "O"]]
+POS = [["NNP", "VBD", "."], ["NNP", "VBD", "NNP", "VB"], ["PRP", "VBD"]]
+CORPUS = Corpus("made up", SENTENCES, {"entity": ENTITY, "pos": POS})
+ACTIVE = np.array([3.0, 0, 0, -2, 0, 5, 0, 0, 0], dtype=np.float32)
+
+
+def neurons():
+    """Two layers of two units through four moments; σ says which neuron and moment it is."""
+    rows = [
+        (stage, epoch, layer, unit, stage != "base" and (layer, unit) == (1, 0),
+         sign * (0.1 * (2 * layer + unit) + 0.01 * i))
+        for i, (stage, epoch) in enumerate(
+            [("end", 1.0), ("base", -1.0), ("removed", 0.0), ("retraining", 0.125)]
+        )
+        for layer in (0, 1) for unit, sign in ((0, 1), (1, -1))
+    ]  # fmt: skip
+    table = pd.DataFrame(
+        rows, columns=["stage", "epoch", "layer", "unit", "removed", "selectivity"]
+    )
+    same = {f"selectivity_{name}": table["selectivity"] for name in ("LOC", "PER", "ORG", "MISC")}
+    return table.assign(effect=table["selectivity"] * 2, gain=1.0, **same)
+
+
+def test_a_history_is_one_neuron_in_the_order_of_training():
+    history = views.neuron_history(neurons(), 1, 1)
+    assert history["moment"].tolist() == ["base", "removed", "⅛", "1"]
+    assert history["selectivity"].tolist() == pytest.approx([-0.31, -0.32, -0.33, -0.3])
+
+
+@pytest.mark.parametrize(("layer", "unit"), [(2, 0), (0, 2), (0, -1), (-1, 0)])
+def test_a_neuron_that_there_is_not_is_named(layer, unit):
+    with pytest.raises(InputError, match=f"no neuron {unit} in layer {layer}.* 0 to 1, units from"):
+        views.neuron_history(neurons(), layer, unit)
+
+
+def test_a_layer_is_sorted_as_asked():
+    layer = views.layer_neurons(neurons(), "removed", 1)
+    assert layer["removed"].tolist() == [True, False]
+    assert layer["rise"].tolist() == pytest.approx([0.01, 0.01])
+    first = {order: views.in_order(layer, order)["unit"].iloc[0] for order in views.ORDERS}
+    assert (first["|σ|"], first["|effect|"], first["unit"]) == (1, 1, 0)
+    by_activation = views.in_order(layer, "activation", np.array([7.0, 3.0]))
+    assert by_activation["value"].tolist() == [7, 3]
+    with pytest.raises(InputError, match="unknown order 'size'"):
+        views.in_order(layer, "size")
+
+
+def test_the_inventory_holds_entity_types_and_frequent_parts_of_speech():
+    inventory = views.concept_inventory(CORPUS, n_parts=2)
+    # No word is ORG or MISC, and a full stop is no part of speech.
+    assert list(inventory) == ["LOC", "PER", "NNP", "VBD"]
+    assert inventory["LOC"].tolist() == [True, *[False] * 4, True, *[False] * 3]
+    assert inventory["VBD"].sum() == 3
+
+
+def test_selectivity_is_one_for_a_planted_neuron_and_zero_for_a_constant_one():
+    inventory = views.concept_inventory(CORPUS)
+    sigma = views.concept_selectivity(ACTIVE, inventory)
+    assert sigma["LOC"] == 1
+    assert sigma["PER"] == -1
+    assert (views.concept_selectivity(np.full(9, 0.5, dtype=np.float32), inventory) == 0).all()
+
+
+def test_a_histogram_has_the_shares_of_each_class():
+    table = views.activation_histogram(ACTIVE, views.word_classes(CORPUS))
+    assert table.groupby("class")["share"].sum().tolist() == pytest.approx([1, 1, 1])
+    loc = table[(table["class"] == "LOC") & (table["share"] > 0)]
+    assert loc["share"].tolist() == [0.5, 0.5]
+    assert (loc["low"] <= [3, 5]).all()
+    assert (loc["high"] >= [3, 5]).all()
+    assert table.groupby("class")["n"].first().to_dict() == {"LOC": 2, "O": 6, "PER": 1}
+    flat = views.activation_histogram(np.zeros(9, dtype=np.float32), views.word_classes(CORPUS))
+    assert (flat["high"] > flat["low"]).all()
+
+
+def test_sentences_show_the_peak_and_its_class():
+    shown = views.words_in_sentences(ACTIVE, CORPUS, k=1)
+    up = shown[shown["end"] == "highest"]
+    assert up["word"].tolist() == SENTENCES[1]
+    assert up.loc[up["peak"], ["word", "class"]].to_numpy().tolist() == [["Rome", "LOC"]]
+    down = shown[(shown["end"] == "lowest") & shown["peak"]]
+    assert down["word"].tolist() == ["Ann"]
+    assert up["z"].max() == pytest.approx((5 - ACTIVE.mean()) / ACTIVE.std())
+    assert views.words_in_sentences(np.ones(9, dtype=np.float32), CORPUS).empty
+
+
+def test_a_sentence_stands_once_at_an_end_and_long_ones_are_cut():
+    words = [f"w{i}" for i in range(100)]
+    corpus = Corpus("long", [words], {"entity": [["O"] * 100], "pos": [["NN"] * 100]})
+    activations = np.arange(100, dtype=np.float32) % 60
+    shown = views.words_in_sentences(activations, corpus, k=5)
+    up = shown[shown["end"] == "highest"]
+    assert up["word"].tolist() == words[59 - views.CONTEXT : 59 + views.CONTEXT + 1]
+
+
+def test_both_ends_are_apart():
+    ends = views.both_ends(ACTIVE, CORPUS.words)
+    assert ends.groupby("end")["word"].first().to_dict() == {"negative": "Ann", "positive": "Rome"}
+
+
+def test_the_profile_takes_types_from_the_table_and_the_rest_from_activations():
+    history = views.neuron_history(neurons(), 0, 1)
+    inventory = views.concept_inventory(CORPUS, n_parts=1)
+    computed = {"base": views.concept_selectivity(ACTIVE, inventory)}
+    profile = views.selectivity_profile(history, computed)
+    assert profile["concept"].unique().tolist() == ["LOC", "PER", "ORG", "MISC", "NNP"]
+    part = profile[profile["kind"] == "part of speech"].set_index("moment")["selectivity"]
+    assert part["base"] == computed["base"]["NNP"]
+    assert part.drop("base").isna().all()
+    alone = views.selectivity_profile(history, {})
+    assert set(alone["kind"]) == {"entity type"}
+    assert alone.loc[alone["concept"] == "LOC", "selectivity"].tolist() == pytest.approx(
+        history["selectivity"].tolist()
+    )
