@@ -160,7 +160,7 @@ def differences(
         layers = [
             zero.encode(x=f"{value}:Q"),
             base.mark_rule(strokeWidth=2).encode(x=ends, x2=f"{value}_high:Q", tooltip=tooltips),
-            base.mark_point(filled=True, size=50, opacity=1).encode(
+            base.mark_point(filled=True, size=50, opacity=1, color=vega.INK).encode(
                 x=alt.X(f"{value}:Q", title=None, axis=axis), tooltip=tooltips
             ),
         ]

@@ -9,13 +9,15 @@ import pytest
 import vl_convert as vlc
 from made_up_cards import made_up_cards
 from test_charts import CASES, encodings, parts
+from test_charts_across import CASES_ACROSS
 
 from plasticity_utils import charts, vega
 from plasticity_utils.charts_parts import KIND_COLOURS, SERIES_COLOURS
 
 TABLES = {"number_table", "words_table"}
 CARDS = ("neuron_card", "neuron_map")
-CHARTS = [*CASES, *CARDS]
+DRAWN = {**CASES, **CASES_ACROSS}
+CHARTS = [*DRAWN, *CARDS]
 COLUMN = 688  # pixels of the book's text, of which a chart takes less
 PLOT = 560
 WHITE, DARK_PAGE = "#ffffff", "#121212"
@@ -50,7 +52,7 @@ def theme():
 def spec_of(name):
     if name in CARDS:
         return getattr(charts, name)(made_up_cards(), "LOC").to_dict()
-    make, draw = CASES[name]
+    make, draw = DRAWN[name]
     return draw(make()).to_dict()
 
 

@@ -1,0 +1,91 @@
+"""Charts of many runs, on small made-up tables."""
+
+import itertools
+
+import pandas as pd
+import pytest
+import vl_convert as vlc
+
+from plasticity_utils import charts, vega
+from plasticity_utils.errors import InputError
+from plasticity_utils.released import released_lines
+
+CONCEPTS = ("locations", "persons")
+STAGES = {"base": 0.94, "removed": 0.02, "end": 0.93}
+
+
+def spread(frame, values):
+    for value in values:
+        frame = frame.assign(
+            **{f"{value}_low": frame[value] - 0.01, f"{value}_high": frame[value] + 0.01}
+        )
+    return frame
+
+
+def outcome_rows():
+    conditions = ("concept", "random", "none", "head")
+    rows = [
+        (concept, "minilm", condition, stage, f1)
+        for concept, condition, (stage, f1) in itertools.product(
+            CONCEPTS, conditions, STAGES.items()
+        )
+    ]
+    frame = pd.DataFrame(rows, columns=["concept", "model", "condition", "stage", "f1"])
+    return spread(frame, ["f1"])
+
+
+def step_rows():
+    rows = [(c, s, f1) for c in CONCEPTS for s, f1 in (("before", 0.9), ("cut out", 0.0))]
+    return spread(pd.DataFrame(rows, columns=["concept", "step", "f1"]), ["f1"])
+
+
+def difference_rows():
+    frame = pd.DataFrame({"concept": CONCEPTS, "model": "minilm", "shift": [-0.1, 0.2]})
+    return spread(frame, ["shift"])
+
+
+def released_rows():
+    profile = pd.DataFrame({"layer": range(7)})
+    for name in ("base", "after", "removal_only", "intact_base", "intact_after"):
+        profile[name] = [0.1 * layer for layer in range(7)]
+    return released_lines(profile)
+
+
+CASES_ACROSS = {
+    "outcomes": (outcome_rows, lambda frame: charts.outcomes(frame, "over seeds")),
+    "steps": (step_rows, lambda frame: charts.steps(frame, "over seeds")),
+    "differences": (
+        difference_rows,
+        lambda frame: charts.differences(
+            frame, {"shift": "shift in layers"}, "Movement between layers", "A note.", "over seeds"
+        ),
+    ),
+    "released_profile": (released_rows, charts.released_profile),
+}
+# Two panels of four conditions, open and full; two of two steps; two rows; 3 + 2 lines of 7.
+POINTS = {"outcomes": 16, "steps": 4, "differences": 2, "released_profile": 35}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def theme():
+    vega.enable()
+    yield
+    vega.alt.theme.enable("default")
+    vega.alt.renderers.enable("default")
+
+
+@pytest.mark.parametrize("name", CASES_ACROSS)
+def test_every_row_becomes_a_point(name):
+    make, draw = CASES_ACROSS[name]
+    svg = vlc.vegalite_to_svg(draw(make()).to_dict(), vl_version=vega.VEGALITE_VERSION)
+    assert svg.count('aria-roledescription="point"') == POINTS[name]
+
+
+@pytest.mark.parametrize("name", CASES_ACROSS)
+def test_a_missing_column_and_an_empty_table_are_named(name):
+    make, draw = CASES_ACROSS[name]
+    column = {"differences": "shift", "released_profile": "saliency"}.get(name, "f1")
+    with pytest.raises(InputError, match=f"no column '{column}'"):
+        draw(make().drop(columns=column))
+    with pytest.raises(InputError, match="no rows"):
+        draw(make().iloc[:0])
