@@ -178,9 +178,12 @@ def number(value: float | np.floating, signed: bool = False) -> str:
     """Write a number with sensible digits and a real minus, and a dash where there is none."""
     if not np.isfinite(value):
         return "–"
-    digits = 2 if 0.005 <= abs(value) < 100 else 0
-    small = 0 < abs(value) < 0.005
-    text = f"{value:.1g}" if small else f"{value:,.{digits}f}"
+    value = float(value)
+    size = abs(value)
+    if 0 < size < 0.005:
+        text = f"{value:.1g}"
+    else:
+        text = f"{value:,.2f}" if size < 100 else f"{value:,.0f}"
     text = text.removesuffix(".00")
     return ("+" if signed and value > 0 else "") + text.replace("-", "−")
 
