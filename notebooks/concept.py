@@ -255,6 +255,18 @@ charts.number_table(
 )
 
 # %% [markdown]
+# ## Look inside
+#
+# In the notebook the next cell is live (`make lab` opens it): choose any
+# neuron, at any stage and under any condition; see its words, its activations
+# and sentences shaded by it; compare two; type a sentence of your own. It
+# needs a run of your own, with its models: `scale = "quick"` above makes one
+# in about ten minutes. A page has no kernel, so here nothing stands below it.
+
+# %% tags=["skip-execution"]
+pu.explore(run)
+
+# %% [markdown]
 # ## What this shows, and what it does not
 #
 # - A fall in F1 after a removal says that the *reading* broke. Whether the

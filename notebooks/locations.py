@@ -63,6 +63,13 @@ Markdown(verdicts.settings(seeds, home="locations"))
 Markdown(verdicts.summary(seeds))
 
 # %% [markdown]
+# What to look for on this page: the removal is specific (persons keep their
+# F1; organisations, many of which bear the name of a town, give up a little);
+# *head* and *concept* end together, so nothing was relearned that the head
+# could not read; and the retrained model relies on other neurons than those
+# that were cut out.
+
+# %% [markdown]
 # ## What was done
 #
 # 1. MiniLM (or the model named above) is fine-tuned on CoNLL-2003.
@@ -257,11 +264,11 @@ charts.number_table(
 # %% [markdown]
 # ## Look inside
 #
-# In the notebook the next cell is live. Choose any neuron, at any stage and
-# under any condition, by number, from a list or on a map of its layer; see its
-# words, its activations and sentences shaded by it; compare two; type a sentence
-# of your own. A page has no kernel, so here nothing stands below it: `make lab`
-# opens the notebook.
+# In the notebook the next cell is live (`make lab` opens it): choose any
+# neuron, at any stage and under any condition; see its words, its activations
+# and sentences shaded by it; compare two; type a sentence of your own. It
+# needs a run of your own, with its models: `scale = "quick"` above makes one
+# in about ten minutes. A page has no kernel, so here nothing stands below it.
 
 # %% tags=["skip-execution"]
 pu.explore(run)
