@@ -10,12 +10,13 @@ import re
 import altair as alt
 import nbformat
 import pytest
-from conftest import served
 from made_up_cards import HOSTILE, made_up_cards
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from plasticity_utils import charts, vega
 from plasticity_utils.page import render_page
+
+from .conftest import served
 
 PHONE = {"width": 390, "height": 844}
 MOST_BYTES = 3_000_000

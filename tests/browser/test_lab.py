@@ -20,12 +20,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_book import ROOT, browser  # noqa: F401
 
 from plasticity_utils import InputError, Run
 from plasticity_utils.explorer_data import RunData
 from plasticity_utils.run import is_finished
 
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(os.environ.get("PLASTICITY_LAB_RESULTS") or ROOT / "runs").resolve()
 SCALES = ("quick", "smoke")
 MINUTE = 60_000
@@ -126,7 +126,7 @@ def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def lab(browser, notebook) -> Iterator[Lab]:  # noqa: F811
+def lab(browser, notebook) -> Iterator[Lab]:
     """JupyterLab with the notebook open, all cells run, and the explorer in view."""
     with server(notebook.parent) as (base, token):
         context = browser.new_context(viewport={"width": 1400, "height": 1000})
