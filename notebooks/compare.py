@@ -16,9 +16,9 @@
 # %% [markdown]
 # # Concepts and models side by side
 #
-# Every published run on one page: the three concepts, the encoder (MiniLM, 6
-# blocks) and, where its runs are published, the decoder (SmolLM2, 30 blocks).
-# Points are means over seeds and lines 95 % intervals over seeds (Student's
+# Every published run with the settings below on one page, concept by concept
+# and model by model: so far MiniLM, an encoder of 6 blocks. Points are means
+# over seeds and lines 95 % intervals over seeds (Student's
 # t); a difference is taken within each seed before it is averaged. A point
 # without a line has one seed, and says nothing about others.
 

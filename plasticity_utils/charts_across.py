@@ -23,8 +23,9 @@ from plasticity_utils.charts_parts import (
 )
 
 _ROW = 15
-# Names of rows take room that the axis of a line chart does not.
-_NARROW = vega.CHART_WIDTH - 150
+# Names of rows take room that the axis of a line chart does not; the book's script asks for it.
+_NAMES_WIDTH = 200
+_NARROW = vega.CHART_WIDTH + 50 - _NAMES_WIDTH
 
 
 def outcomes(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
@@ -114,13 +115,14 @@ def steps(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
                 22 * len(order),
             ).properties(width=_NARROW)
         )
-    return stack(
+    chart = stack(
         panels,
         "How well the model finds the names",
         [_said(interval)],
         f"Dot chart, a panel for each of {', '.join(concepts)}: F1 at the steps "
         f"{', '.join(order)}.",
     )
+    return chart.properties(usermeta={"gutter": _NAMES_WIDTH})
 
 
 def differences(
@@ -167,7 +169,8 @@ def differences(
         drawn = panel(layers, heading, 2 * _ROW * len(order))
         panels.append(drawn.properties(width=_NARROW))
     description = f"Dot chart: {', '.join(values.values())} for {'; '.join(order)}. {note}"
-    return stack(panels, title, [note, _said(interval)], description)
+    chart = stack(panels, title, [note, _said(interval)], description)
+    return chart.properties(usermeta={"gutter": _NAMES_WIDTH})
 
 
 def _moments(own: pd.DataFrame, conditions: Sequence[str], last: bool) -> list[alt.Chart]:

@@ -63,7 +63,7 @@ def test_parameters_are_the_ones_others_script_against(path):
 
 def test_concept_pages_share_their_calls():
     """Each has prose of its own; what is called, and in which order, is the same."""
-    assert len(CONCEPT_PAGES) == 4
+    assert {path.stem for path in CONCEPT_PAGES} >= {"locations", "persons", "concept"}
     calls = [
         [
             re.sub(r'home="\w*"', "home=...", cell.source)

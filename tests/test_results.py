@@ -7,12 +7,14 @@ import pytest
 
 from plasticity_utils import sentences, verdicts
 from plasticity_utils.across import choose, series_of
+from plasticity_utils.corpus import CONCEPTS
 from plasticity_utils.published import published_runs, status
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import seeds_of
 
 BOOK = Path(__file__).parent.parent / "book"
 NOTEBOOKS = BOOK.parent / "notebooks"
+PAGES = [name for name in CONCEPTS if (NOTEBOOKS / f"{name}.ipynb").is_file()]
 RESULTS = sorted(path for path in (BOOK / "results").iterdir() if path.is_dir())
 
 
@@ -57,7 +59,7 @@ def test_the_front_page_says_what_the_results_say():
     assert verdicts.front(groups) in shown_on("intro")
 
 
-@pytest.mark.parametrize("concept", ["locations", "persons", "organisations"])
+@pytest.mark.parametrize("concept", PAGES)
 def test_a_concepts_page_says_what_the_results_say(concept):
     name = f"{concept}-minilm-surgical-full-seed0"
     seeds = seeds_of(Run(BOOK / "results" / name))

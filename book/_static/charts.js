@@ -1,5 +1,6 @@
 // Draws every stored chart of the page, laid out for the column it stands in.
-const GUTTER = 72;   // what the y axis and its title need beside the plot
+const GUTTER = 72;   // what the y axis and its title need beside the plot, unless a chart says more
+const LEAST = 150;   // a plot is not narrower than this
 const NATURAL = 560; // the width that the charts are made for
 
 function wrap(text, width, font) {
@@ -33,7 +34,8 @@ function narrow(view, plot, family) {
 }
 
 function fitted(spec, column) {
-  const plot = Math.max(200, column - GUTTER);
+  const gutter = spec.usermeta?.gutter ?? GUTTER;
+  const plot = Math.max(LEAST, column - gutter);
   const config = spec.config ??= {};
   config.background = "transparent"; // pictures are white, the page may be dark
   const family = config.font ?? "sans-serif";
