@@ -1,6 +1,7 @@
 """Published runs and several seeds as one, on tiny runs of two seeds."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -26,13 +27,20 @@ def two_runs(tiny_run, tiny_run_folder):  # noqa: F811
     return [tiny_run, run_experiment(tiny_config(tiny_run_folder, results, seed=1))]
 
 
-@pytest.fixture
-def shelf(two_runs, tmp_path, monkeypatch):
-    """A folder of published runs, with both of them in it."""
-    monkeypatch.setattr(published_module, "PUBLISHED", tmp_path)
+@pytest.fixture(scope="session")
+def published_once(two_runs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published")
     for run in two_runs:
-        publish(run, tmp_path)
-    return tmp_path
+        publish(run, folder)
+    return folder
+
+
+@pytest.fixture
+def shelf(published_once, tmp_path, monkeypatch):
+    """A folder of published runs, with both of them in it."""
+    folder = shutil.copytree(published_once, tmp_path / "results")
+    monkeypatch.setattr(published_module, "PUBLISHED", folder)
+    return folder
 
 
 def never(*arguments):
