@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(os.environ.get("PLASTICITY_LAB_RESULTS") or ROOT / "runs").resolve()
 SCALES = ("quick", "smoke")
 MINUTE = 60_000
+IDLE = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -167,8 +168,7 @@ def run_all(page) -> None:
     page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
     page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
     page.wait_for_timeout(1500)
-    idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
-    page.wait_for_selector(idle, timeout=5 * MINUTE)
+    page.wait_for_selector(IDLE, timeout=5 * MINUTE)
 
 
 def scroll_to_explorer(page) -> None:
@@ -234,6 +234,9 @@ def test_stage_and_list_change_the_view(lab):
     page = lab.page
     labelled(page, "stage").first.select_option("base model")
     until(page, lambda: "base model" in heading(page), "the stage stayed")
+    # The list is sorted anew after the heading: what is chosen before that is another neuron.
+    page.wait_for_timeout(500)
+    page.wait_for_selector(IDLE, timeout=MINUTE)
     chosen = labelled(page, "neurons").first
     unit = chosen.locator("option").nth(5).inner_text().split(":")[0]
     chosen.select_option(index=5)
