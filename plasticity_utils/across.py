@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from plasticity_utils import tables
@@ -18,7 +17,7 @@ from plasticity_utils.evaluation import OVERALL
 from plasticity_utils.findings import finding
 from plasticity_utils.published import published_runs, variant
 from plasticity_utils.run import Run, series_name
-from plasticity_utils.seeds import Seeds, over_seeds
+from plasticity_utils.seeds import Seeds
 
 STEPS = {
     "before": ("concept", "base"),
@@ -129,7 +128,7 @@ def relearning(groups: Iterable[Seeds]) -> pd.DataFrame:
         the head alone regains), recovery (share that the whole model regains), beyond_head (F1),
         drift (F1 that training brings with nothing removed); each with `_low` and `_high`.
     """
-    return _each(groups, lambda seeds: _over(seeds, _relearned))
+    return _each(groups, lambda seeds: _single(seeds, _relearned))
 
 
 def dose_table(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -142,7 +141,7 @@ def dose_table(groups: Iterable[Seeds]) -> pd.DataFrame:
         the concept), loss_others (mean over the other types), specificity, random_loss (median over
         the draws of a layer-matched random removal); each with `_low` and `_high`.
     """
-    return _each(groups, lambda seeds: _over(seeds, _dose))
+    return _each(groups, lambda seeds: _single(seeds, _dose))
 
 
 def collateral(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -154,7 +153,7 @@ def collateral(groups: Iterable[Seeds]) -> pd.DataFrame:
         concept, model, regime, variant, n_seeds, condition (`concept`, `random`), other (entity
         type), at_removal, at_end (change of F1 from the base); each with `_low` and `_high`.
     """
-    table = _each(groups, lambda seeds: _over(seeds, _others, ["condition", "other"]))
+    table = _each(groups, lambda seeds: seeds.paired(_others, ["condition", "other"]))
     return table.drop(columns="entity")
 
 
@@ -168,7 +167,7 @@ def shifts(groups: Iterable[Seeds]) -> pd.DataFrame:
         over kept neurons, in layers, minus that under `none`), beyond_removal (shift of the centre
         of rank saliency minus what removal alone predicts), rank_shift; each with `_low`, `_high`.
     """
-    return _each(groups, lambda seeds: _over(seeds, _shift))
+    return _each(groups, lambda seeds: _single(seeds, _shift))
 
 
 def turnovers(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -180,7 +179,7 @@ def turnovers(groups: Iterable[Seeds]) -> pd.DataFrame:
         concept, entity, model, regime, variant, n_seeds, condition, jaccard, jaccard_by_chance,
         spearman; each with `_low` and `_high`.
     """
-    return _each(groups, lambda seeds: _over(seeds, _turnover, ["condition"]))
+    return _each(groups, lambda seeds: seeds.paired(_turnover))
 
 
 def relied_on(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -210,7 +209,7 @@ def grown_back(groups: Iterable[Seeds]) -> pd.DataFrame:
         share of the base's); each with `_low` and `_high` over seeds.
     """
     regrowing = [seeds for seeds in groups if seeds.config.regrow]
-    return _each(regrowing, lambda seeds: _over(seeds, _regrown, ["condition"]))
+    return _each(regrowing, lambda seeds: seeds.paired(_regrown))
 
 
 def _each(groups: Iterable[Seeds], work_out: Callable[[Seeds], pd.DataFrame]) -> pd.DataFrame:
@@ -224,16 +223,10 @@ def _each(groups: Iterable[Seeds], work_out: Callable[[Seeds], pd.DataFrame]) ->
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=SERIES)
 
 
-def _over(
-    seeds: Seeds, work_out: Callable[[Run], pd.DataFrame], keys: list[str] | None = None
-) -> pd.DataFrame:
-    """Work a table out for each run and average it over the seeds."""
-    stacked = pd.concat([work_out(run) for run in seeds.runs], ignore_index=True)
-    if keys is None:
-        stacked["all"] = ""
-    values = stacked.select_dtypes(np.number).columns.tolist()
-    table = over_seeds(stacked, keys or ["all"], values)
-    return table.drop(columns="all", errors="ignore")
+def _single(seeds: Seeds, work_out: Callable[[Run], dict[str, float]]) -> pd.DataFrame:
+    """Average one row a run over the seeds."""
+    rows = seeds.paired(lambda run: pd.DataFrame([{"row": "", **work_out(run)}]), ["row"])
+    return rows.drop(columns="row")
 
 
 def _outcome(seeds: Seeds) -> pd.DataFrame:
@@ -243,29 +236,28 @@ def _outcome(seeds: Seeds) -> pd.DataFrame:
     return table.reset_index(drop=True).assign(n_seeds=len(seeds.runs))
 
 
-def _relearned(run: Run) -> pd.DataFrame:
+def _relearned(run: Run) -> dict[str, float]:
     table = tables.recovery(run.metrics, run.config.label).set_index("condition")
     lost = table.loc["concept", "base"] - table.loc["concept", "removed"]
-    row = {
+    return {
         "lost": lost,
         "by_head": table.loc["head", "recovery"],
         "recovery": table.loc["concept", "recovery"],
         "beyond_head": table.loc["concept", "beyond_head"],
         "drift": table.loc["none", "end"] - table.loc["none", "base"],
     }
-    return pd.DataFrame([row])
 
 
-def _dose(run: Run) -> pd.DataFrame:
+def _dose(run: Run) -> dict[str, float]:
     label, dose = run.config.label, run.facts["dose"]
     # The paper's half is a point of its own beside the growing doses.
     regime = "half" if run.config.regime == "half" else "curve"
-    found = specificity(run.dose, label, regime=regime).set_index("dose").loc[[dose]]
+    found = specificity(run.dose, label, regime=regime).set_index("dose").loc[dose]
     curve = tables.dose_curve(run.dose)
     drawn = (curve["regime"] == regime) & (curve["dose"] == dose) & (curve["entity"] == label)
     random = curve.loc[drawn & (curve["condition"] == "random"), "f1"].iloc[0]
-    found = found.assign(random_loss=found["f1_base"] - random).reset_index()
-    return found[["dose", "loss", "loss_others", "specificity", "random_loss"]]
+    own = found[["loss", "loss_others", "specificity"]].to_dict()
+    return {"dose": dose, **own, "random_loss": found["f1_base"] - random}
 
 
 def _others(run: Run) -> pd.DataFrame:
@@ -278,15 +270,14 @@ def _others(run: Run) -> pd.DataFrame:
     return table.reset_index().rename(columns={"entity": "other"})
 
 
-def _shift(run: Run) -> pd.DataFrame:
+def _shift(run: Run) -> dict[str, float]:
     table = tables.redistribution(run.layers, run.config.label).set_index("condition")
     concept = table.loc["concept"]
-    row = {
+    return {
         "beyond_none": concept["shift"] - table.loc["none", "shift"],
         "rank_shift": concept["rank_shift"],
         "beyond_removal": concept["rank_shift"] - concept["rank_shift_removal_only"],
     }
-    return pd.DataFrame([row])
 
 
 def _turnover(run: Run) -> pd.DataFrame:

@@ -12,12 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from plasticity_utils.cards import CLASSES, KINDS
 from plasticity_utils.charts_parts import ENTITIES, in_order, need
 from plasticity_utils.errors import InputError
+from plasticity_utils.replay import STAGES
 
-CLASSES = (*ENTITIES, "other")
-KINDS = ("removed", "newly salient", "polysemantic")
-MOMENTS = ("base", "removed", "end")
+MOMENTS = STAGES
 THOUSAND = 1000
 NO_WORDS = "–"  # of a neuron that says the same of every word
 SIGMA_ROWS = [(condition, entity) for condition in ("concept", "none") for entity in ENTITIES]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ LIBRARIES = (
 )  # fmt: skip
 
 
+@cache
 def provenance() -> dict[str, Any]:
     """Return versions of the code and of the libraries, and the machine, as plain JSON values."""
     device = find_device()

@@ -157,17 +157,17 @@ class Seeds:
     @cached_property
     def recovery(self) -> pd.DataFrame:
         """As `tables.recovery` of the concept, with `_low` and `_high` over seeds."""
-        return self._paired(lambda run: tables.recovery(run.metrics, run.config.label))
+        return self.paired(lambda run: tables.recovery(run.metrics, run.config.label))
 
     @cached_property
     def turnover(self) -> pd.DataFrame:
         """As `tables.turnover`, with `_low` and `_high` over seeds."""
-        return self._paired(lambda run: finding(run, "turnover"))
+        return self.paired(lambda run: finding(run, "turnover"))
 
     @cached_property
     def redistribution(self) -> pd.DataFrame:
         """As `tables.redistribution`, with `_low` and `_high` over seeds."""
-        return self._paired(lambda run: tables.redistribution(run.layers, run.config.label))
+        return self.paired(lambda run: tables.redistribution(run.layers, run.config.label))
 
     def _f1(self, parts: list[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
         if len(parts) == 1:
@@ -186,10 +186,13 @@ class Seeds:
         n = stacked.groupby(keys, sort=False)["n"].mean().round().astype(int)
         return over_seeds(stacked, keys, [value]).merge(n.reset_index(), on=keys)
 
-    def _paired(self, work_out: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
+    def paired(
+        self, work_out: Callable[[Run], pd.DataFrame], keys: Sequence[str] = ("condition",)
+    ) -> pd.DataFrame:
+        """Work a table out for each run, and average its numbers over the seeds by `keys`."""
         stacked = pd.concat([work_out(run) for run in self.runs], ignore_index=True)
         values = stacked.select_dtypes(np.number).columns.tolist()
-        return over_seeds(stacked, ["condition"], values)
+        return over_seeds(stacked, keys, values)
 
 
 def _without_seed(run: Run) -> dict[str, Any]:

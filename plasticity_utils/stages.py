@@ -179,8 +179,10 @@ class Stages:
 
     def _cached(self, stage: str, settings: dict[str, Any], make: Any) -> Path:
         folder = store.folder_of(self.config.results / "stages", stage, settings)
-        if self.only_finished and not store.is_sound(folder):
-            raise InputError(f"{str(folder)!r} is not there; `plasticity run` makes it again")
+        if self.only_finished:
+            if not store.is_sound(folder):
+                raise InputError(f"{str(folder)!r} is not there; `plasticity run` makes it again")
+            return folder
         return store.cached(self.config.results / "stages", stage, settings, make, provenance())
 
     def _make_base(self, part: Path) -> None:
