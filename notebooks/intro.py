@@ -57,9 +57,9 @@ Markdown(verdicts.front(series))
 #
 # ## Where to go next
 #
-# - [Locations](locations) and [persons](persons): each concept with every
-#   control: random neurons of the same layers, nothing removed, the last layer
-#   alone.
+# - [Locations](locations), [persons](persons) and
+#   [organisations](organisations): each concept with every control: random
+#   neurons of the same layers, nothing removed, the last layer alone.
 # - [Side by side](compare): how the concepts differ, what is relearned beyond
 #   the last layer, and whether anything moves between layers.
 # - [The paper](paper): what the results that started this book show beside a
