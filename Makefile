@@ -35,7 +35,7 @@ run: $(STAMP)  ## run a concept on the real corpus and render its page
 	$(BIN)/plasticity page $(PAGE).ipynb $(PAGE)
 
 test: $(STAMP)  ## all tests, offline
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 
 book: $(STAMP)  ## build the book from the committed notebooks, warnings as errors
 	$(BIN)/jupyter-book build . -W -n --keep-going

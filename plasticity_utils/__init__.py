@@ -1,22 +1,27 @@
 """Does a language model relearn a concept after the neurons that carry it are cut out?
 
 `run_experiment(RunConfig(concept="locations"))` answers for one model, concept and seed. The
-modules stand in the order of the method; see the book's method page.
+modules stand in the order of the method; see the book's method page. A name is imported when it is
+first asked for: the whole package takes seconds, most of them for charts and widgets.
 """
 
-from plasticity_utils.activation_files import load_activations, save_activations
-from plasticity_utils.activations import word_activations
-from plasticity_utils.config import RunConfig
-from plasticity_utils.corpus import concept_words, load_corpus
-from plasticity_utils.errors import InputError
-from plasticity_utils.explorer import Explorer, explore
-from plasticity_utils.models import load_model
-from plasticity_utils.pruning import remove_neurons
-from plasticity_utils.published import find_run, publish, published_runs
-from plasticity_utils.run import Run, load_run, run_experiment
-from plasticity_utils.saliency import rank_neurons, rank_saliency, removal_only_profile
-from plasticity_utils.seeds import Seeds, seeds_of
-from plasticity_utils.words import highest_activating_words
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from plasticity_utils.activation_files import load_activations, save_activations
+    from plasticity_utils.activations import word_activations
+    from plasticity_utils.config import RunConfig
+    from plasticity_utils.corpus import concept_words, load_corpus
+    from plasticity_utils.errors import InputError
+    from plasticity_utils.explorer import Explorer, explore
+    from plasticity_utils.models import load_model
+    from plasticity_utils.pruning import remove_neurons
+    from plasticity_utils.published import find_run, publish, published_runs
+    from plasticity_utils.run import Run, load_run, run_experiment
+    from plasticity_utils.saliency import rank_neurons, rank_saliency, removal_only_profile
+    from plasticity_utils.seeds import Seeds, seeds_of
+    from plasticity_utils.words import highest_activating_words
 
 __all__ = [
     "Explorer",
@@ -43,3 +48,41 @@ __all__ = [
     "seeds_of",
     "word_activations",
 ]
+
+_MODULE_OF = {
+    "Explorer": "explorer",
+    "InputError": "errors",
+    "Run": "run",
+    "RunConfig": "config",
+    "Seeds": "seeds",
+    "concept_words": "corpus",
+    "explore": "explorer",
+    "find_run": "published",
+    "highest_activating_words": "words",
+    "load_activations": "activation_files",
+    "load_corpus": "corpus",
+    "load_model": "models",
+    "load_run": "run",
+    "publish": "published",
+    "published_runs": "published",
+    "rank_neurons": "saliency",
+    "rank_saliency": "saliency",
+    "removal_only_profile": "saliency",
+    "remove_neurons": "pruning",
+    "run_experiment": "run",
+    "save_activations": "activation_files",
+    "seeds_of": "seeds",
+    "word_activations": "activations",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,7 @@
-"""The command `plasticity`: run the experiment, render its page, export its figures."""
+"""The command `plasticity`: run the experiment, render its page, export its figures.
+
+What only one command needs is imported there: charts and notebooks take seconds to import.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,11 @@ import dataclasses
 import sys
 from pathlib import Path
 
-import nbformat
-import papermill
-
-from plasticity_utils import verdicts
 from plasticity_utils.config import REGIMES, SCALES, RunConfig
 from plasticity_utils.corpus import CONCEPTS, concept_words, load_corpus
 from plasticity_utils.errors import InputError
-from plasticity_utils.figures import export_figures
-from plasticity_utils.page import render_page
 from plasticity_utils.published import find_run, publish
 from plasticity_utils.run import load_run, run_experiment
-from plasticity_utils.seeds import Seeds
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -76,6 +72,10 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _page(options: argparse.Namespace) -> None:
+    from plasticity_utils import verdicts
+    from plasticity_utils.page import render_page
+    from plasticity_utils.seeds import Seeds
+
     page = render_page(options.notebook, options.out)
     config = _executed_config(options.notebook)
     print(f"page: {page}")
@@ -91,6 +91,8 @@ def _publish(options: argparse.Namespace) -> None:
 
 
 def _figures(options: argparse.Namespace) -> None:
+    from plasticity_utils.figures import export_figures
+
     written = export_figures(options.notebooks, options.out)
     print(f"figures: {len(written)} files in {options.out}")
 
@@ -110,6 +112,9 @@ def _config(values: dict[str, object]) -> RunConfig:
 
 def _executed_config(notebook: Path) -> RunConfig:
     """Settings with which papermill executed a notebook, over the notebook's own defaults."""
+    import nbformat
+    import papermill
+
     defaults = papermill.inspect_notebook(str(notebook))
     values = {name: ast.literal_eval(found["default"]) for name, found in defaults.items()}
     metadata = nbformat.read(notebook, as_version=4).metadata.get("papermill", {})

@@ -29,7 +29,7 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
-from plasticity_utils import store
+from plasticity_utils import checkpoints, store
 from plasticity_utils.activations import inputs
 from plasticity_utils.batches import inference_batches, pad, training_batches
 from plasticity_utils.corpus import Corpus
@@ -147,6 +147,11 @@ def fine_tune(
         Equal parts of the training, each with a warm-up, a decay, an optimizer and the data order
         of the first, as when a training script is called several times over. 1 for anything but a
         comparison with the paper.
+
+    Raises
+    ------
+    InputError
+        If there is a pickle among the checkpoints in `work`.
     """
     lengths = [len(sentence.ids) for sentence in data.encoded]
     epochs = schedule.epochs // restarts
@@ -233,6 +238,7 @@ def _arguments(schedule: Schedule, n_steps: int, work: Path) -> TrainingArgument
 
 def _newest_sound_checkpoint(work: Path) -> str | None:
     """Drop checkpoints that were cut off or damaged; return the newest that is left."""
+    checkpoints.refuse_pickles(work)
     for folder in work.glob("checkpoint-*"):
         if not store.is_sound(folder):
             shutil.rmtree(folder)
@@ -304,6 +310,26 @@ class _Trainer(Trainer):
         # The Trainer's own bf16 would wrap the model, and a snapshot's activations with it.
         with autocast(self.args.device):
             return super().compute_loss(model, *args, **kwargs)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        # The Trainer's own writes its arguments too, as a pickle.
+        self.model.save_pretrained(output_dir, state_dict=state_dict)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        checkpoints.save_optimizer(self.optimizer, Path(output_dir))
+        checkpoints.save_scheduler(self.lr_scheduler, Path(output_dir))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            checkpoints.load_optimizer(self.optimizer, Path(checkpoint))
+            checkpoints.load_scheduler(self.lr_scheduler, Path(checkpoint))
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        checkpoints.save_random_states(Path(output_dir))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            checkpoints.load_random_states(Path(checkpoint))
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(model)

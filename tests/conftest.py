@@ -1,12 +1,14 @@
 """Tiny random models, for tests of mechanisms; nothing here says anything about language."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
+from filelock import FileLock
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     AutoConfig,
@@ -56,6 +58,24 @@ _SHAPES = {
     "qwen3": _LLAMA_LIKE,
 }  # fmt: skip
 
+# Workers take whole files, in this order: a long file that begins last is waited for by all.
+LONGEST = (
+    "test_resume.py",
+    "test_run.py",
+    "test_explorer.py",
+    "test_lab.py",
+    "test_book.py",
+    "test_models.py",
+    "test_published.py",
+    "test_training.py",
+    "test_pruning.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    rank = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
+
 
 def make_tiny_model(family: str, seed: int = 0, **changes) -> PreTrainedModel:
     config = AutoConfig.for_model(family, **{**_COMMON, **_SHAPES[family], **changes})
@@ -83,6 +103,29 @@ def make_tiny_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
         tokenizer_object=backend, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]",
         unk_token="[UNK]",
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def session_folder(tmp_path_factory):
+    """One folder for all workers of a session."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def once(session_folder):
+    """Return a function: once(name, make) → a folder, filled by the first worker that asks."""
+
+    def made(name, make) -> Path:
+        folder = session_folder / name
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                part = session_folder / f"{name}.part"
+                make(part)
+                part.rename(folder)
+        return folder
+
+    return made
 
 
 @pytest.fixture

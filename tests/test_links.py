@@ -105,3 +105,12 @@ def test_the_page_of_a_run_has_no_link_to_a_file_that_is_not_there(tmp_path):
     assert "launch_buttons" not in config
     assert not config["html"]["use_edit_page_button"]
     assert not config["html"]["use_repository_button"]
+
+
+def test_make_and_the_pages_give_the_same_test_command():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = re.search(r"^test:.*\n\t(.*)$", makefile, re.MULTILINE).group(1)
+    command = recipe.replace("$(BIN)", ".venv/bin").split()
+    for page in ("README.md", "book/reproduce.md"):
+        text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+        assert " ".join(command) in " ".join(text.split()), page

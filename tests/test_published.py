@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from test_resume import tiny_config
-from test_run import tiny_run, tiny_run_folder  # noqa: F401
+from test_run import copy_finished, tiny_run, tiny_run_folder  # noqa: F401
 
 from plasticity_utils import InputError, Seeds, find_run, publish, run_experiment, seeds_of
 from plasticity_utils import published as published_module
@@ -21,10 +21,10 @@ LOC = "LOC"
 
 
 @pytest.fixture(scope="session")
-def two_runs(tiny_run, tiny_run_folder):  # noqa: F811
-    """The tiny run, and one under another seed beside it."""
-    results = tiny_run.path.parent
-    return [tiny_run, run_experiment(tiny_config(tiny_run_folder, results, seed=1))]
+def two_runs(tiny_run, tiny_run_folder, once):  # noqa: F811
+    """The tiny run, and one under another seed beside it, apart from where it is alone."""
+    results = once("two-runs", lambda copy: copy_finished(tiny_run.config.results, copy))
+    return [run_experiment(tiny_config(tiny_run_folder, results, seed=seed)) for seed in (0, 1)]
 
 
 @pytest.fixture(scope="session")

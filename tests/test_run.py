@@ -30,28 +30,33 @@ STAGES = ["base", "removed", "retraining", "end"]
 
 
 @pytest.fixture(scope="session")
-def tiny_run_folder(tmp_path_factory):
+def tiny_run_folder(once):
     """A tiny model for runs, with the scale `tiny` added for as long as the session lasts."""
-    folder = make_folder(tmp_path_factory.mktemp("model") / "tiny")
+    folder = once("tiny-model", make_folder)
     with pytest.MonkeyPatch.context() as patch:
         add_tiny(folder, patch.setitem)
         yield folder
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tiny_run_folder, tmp_path_factory):
-    return run_experiment(tiny_config(tiny_run_folder, tmp_path_factory.mktemp("runs")))
+def tiny_run(tiny_run_folder, session_folder):
+    """A run that files and workers share: its own locks see to it that it is made once."""
+    return run_experiment(tiny_config(tiny_run_folder, session_folder / "tiny-runs"))
 
 
 @pytest.fixture(scope="session")
-def real_run(tmp_path_factory):
-    results = tmp_path_factory.mktemp("runs")
-    return run_experiment(RunConfig(scale="smoke", results_dir=str(results)))
+def real_run(session_folder):
+    return run_experiment(RunConfig(scale="smoke", results_dir=str(session_folder / "real-runs")))
 
 
 @pytest.fixture(params=["tiny", pytest.param("real", marks=pytest.mark.slow)])
 def run(request):
     return request.getfixturevalue(f"{request.param}_run")
+
+
+def copy_finished(results, copy):
+    """Copy a folder of runs in which another worker may be making a stage."""
+    shutil.copytree(results, copy, ignore=shutil.ignore_patterns("*.lock", "*.part", "*.part.*"))
 
 
 def at(table, **values):
@@ -339,7 +344,7 @@ def test_every_scale_has_words_of_every_entity_where_it_needs_them(scale):
 @pytest.fixture
 def copied(tiny_run, tmp_path):
     """The tiny run's results, copied to be damaged."""
-    shutil.copytree(tiny_run.config.results, tmp_path / "runs")
+    copy_finished(tiny_run.config.results, tmp_path / "runs")
     return tmp_path / "runs"
 
 

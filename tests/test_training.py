@@ -256,7 +256,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(trained, interrupted
     assert same(resumed, trained("whole", **options))
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "rng_state.pth"])
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "random-0.json"])
 def test_a_damaged_checkpoint_is_named_and_an_older_one_is_used(name, trained, interrupted):
     options, work = interrupted
     older, last = newest(work)
@@ -287,7 +287,7 @@ def test_a_checkpoint_that_was_cut_off_is_not_used(trained, interrupted):
     options, work = interrupted
     older, last = newest(work)
     (last / store.SEAL).unlink()
-    (last / "optimizer.pt").unlink()
+    (last / "optimizer.safetensors").unlink()
     with warnings.catch_warnings():
         # Unfinished is not damaged.
         warnings.filterwarnings("error", message="damaged")

@@ -52,12 +52,16 @@ def served(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def book_html(tmp_path_factory) -> Path:
+def book_html(once) -> Path:
     """Folder of the book: ``PLASTICITY_BOOK_HTML`` if it is built already, else a new one."""
     if built := os.environ.get("PLASTICITY_BOOK_HTML"):
         assert (Path(built) / "index.html").is_file(), f"there is no book in {built}"
         return Path(built).resolve()
-    source = tmp_path_factory.mktemp("book")
+    return once("book", build_book) / "_build" / "html"
+
+
+def build_book(source: Path) -> None:
+    source.mkdir()
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, source / name)
@@ -65,7 +69,6 @@ def book_html(tmp_path_factory) -> Path:
     command += ["build", str(source), "-W", "-n", "--keep-going"]
     build = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert build.returncode == 0, build.stdout[-3000:] + build.stderr[-3000:]
-    return source / "_build" / "html"
 
 
 @pytest.fixture(scope="session")
