@@ -47,12 +47,15 @@ def save_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
         Of the checkpoint; must be there.
     """
     state = optimizer.state_dict()
-    tensors, rest = {}, {}
+    tensors: dict[str, torch.Tensor] = {}
+    rest: dict[str, Any] = {}
     for index, values in state["state"].items():
         for name, value in values.items():
-            kind = tensors if isinstance(value, torch.Tensor) else rest
-            kind[f"{index}.{name}"] = value
-    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "optimizer.safetensors")
+            if isinstance(value, torch.Tensor):
+                tensors[f"{index}.{name}"] = value.contiguous()
+            else:
+                rest[f"{index}.{name}"] = value
+    save_file(tensors, folder / "optimizer.safetensors")
     store.write_json(
         folder / "optimizer.json", {"param_groups": state["param_groups"], "values": rest}
     )
@@ -83,30 +86,28 @@ def load_scheduler(scheduler: torch.optim.lr_scheduler.LRScheduler, folder: Path
     scheduler.load_state_dict(_read_json(folder / "scheduler.json"))
 
 
-def save_random_states(folder: Path, process: int = 0) -> None:
+def save_random_states(folder: Path) -> None:
     """Write the states of all generators that a training draws from.
 
     Parameters
     ----------
     folder : Path
-        Gets `random-<process>.safetensors` (PyTorch's and NumPy's) and `random-<process>.json`
-        (Python's, and NumPy's scalars).
-    process : int
-        Its rank, where several processes train one model: each has states of its own.
+        Gets `random.safetensors` (PyTorch's and NumPy's) and `random.json` (Python's, and NumPy's
+        scalars).
     """
     kind, keys, *scalars = np.random.get_state(legacy=True)
     arrays = {"numpy": np.asarray(keys), "torch": torch.get_rng_state().numpy()}
     if torch.cuda.is_available():
         arrays["cuda"] = torch.cuda.get_rng_state().numpy()
-    save_arrays(arrays, folder / f"random-{process}.safetensors")
+    save_arrays(arrays, folder / "random.safetensors")
     states = {"python": random.getstate(), "numpy": [kind, *scalars]}
-    store.write_json(folder / f"random-{process}.json", states)
+    store.write_json(folder / "random.json", states)
 
 
-def load_random_states(folder: Path, process: int = 0) -> None:
+def load_random_states(folder: Path) -> None:
     """Set all generators as `save_random_states` found them."""
-    arrays = load_arrays(folder / f"random-{process}.safetensors")
-    states = _read_json(folder / f"random-{process}.json")
+    arrays = load_arrays(folder / "random.safetensors")
+    states = _read_json(folder / "random.json")
     version, inner, gauss = states["python"]
     random.setstate((version, tuple(inner), gauss))
     kind, *scalars = states["numpy"]

@@ -2,7 +2,7 @@
 
 The same code trains the base model and, after a removal, trains on: one linear schedule with
 warm-up and no restarts (the public code of Lo et al. 2024 calls four runs of two epochs "8
-epochs"). It runs on `transformers`' Trainer, which brings checkpoints and resuming, in one process;
+epochs"). It runs on `transformers`' Trainer, which brings the loop and resuming, in one process;
 what is ours is the order of the data (batches of like length, the same in every condition) and the
 snapshots, at which a caller measures the model in the middle of its training.
 
@@ -15,18 +15,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from plasticity_utils import checkpoints, store
@@ -45,11 +38,11 @@ from plasticity_utils.models import (
 )
 from plasticity_utils.precision import autocast
 from plasticity_utils.progress import bar, quiet_transformers
+from plasticity_utils.trainer import Snapshots, SnapshotTrainer
 
 IGNORED = -100
 EVALUATION_TOKENS = 4096
 CHECKPOINT_STEPS = 200
-GATE_RATE_FACTOR = 10
 
 
 @dataclass(frozen=True)
@@ -159,12 +152,12 @@ def fine_tune(
     batches = [batch for epoch in per_epoch for batch in epoch]
     steps = {_steps_until(epoch, per_epoch): epoch for epoch in snapshot_epochs}
     rows = _Rows(data, label_ids(model))
-    trainer = _Trainer(
+    trainer = SnapshotTrainer(
         model=model,
         args=_arguments(schedule, len(batches), work),
         train_dataset=rows,
         data_collator=_Collator(model),
-        callbacks=[_Snapshots(steps, on_snapshot or (lambda epoch: None))],
+        callbacks=[Snapshots(steps, on_snapshot or (lambda epoch: None))],
     )
     trainer.rows, trainer.batches, trainer.gates = rows, batches, list(gates)
     trainer.restarts = restarts
@@ -272,115 +265,3 @@ class _Collator:
             "attention_mask": pad([[1] * len(encoded.ids) for encoded, _ in rows], 0),
             "labels": pad([labels for _, labels in rows], IGNORED),
         }
-
-
-class _Trainer(Trainer):
-    """The Trainer with our order of batches and a rate of their own for gates."""
-
-    rows: _Rows
-    batches: list[list[int]]
-    gates: list[torch.nn.Parameter]
-    restarts: int
-
-    def create_scheduler(
-        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
-    ) -> torch.optim.lr_scheduler.LRScheduler:
-        if self.restarts == 1:
-            return super().create_scheduler(num_training_steps, optimizer)
-        steps = num_training_steps // self.restarts
-        warmup = int(self.args.warmup_steps) // self.restarts
-        rate = partial(_restarted_rate, steps=steps, warmup=warmup)
-        assert self.optimizer is not None
-        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate)
-        self.add_callback(_NewOptimizer(steps))
-        return self.lr_scheduler
-
-    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
-        # All epochs are one pass, so that a resumed training only has to skip batches.
-        return self.accelerator.prepare(
-            torch.utils.data.DataLoader(
-                self.rows,
-                batch_sampler=self.batches,
-                collate_fn=self.data_collator,
-                pin_memory=self.args.dataloader_pin_memory,
-            )
-        )
-
-    def compute_loss(self, model, *args, **kwargs):  # type: ignore[no-untyped-def]
-        # The Trainer's own bf16 would wrap the model, and a snapshot's activations with it.
-        with autocast(self.args.device):
-            return super().compute_loss(model, *args, **kwargs)
-
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        # The Trainer's own writes its arguments too, as a pickle.
-        self.model.save_pretrained(output_dir, state_dict=state_dict)
-
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        checkpoints.save_optimizer(self.optimizer, Path(output_dir))
-        checkpoints.save_scheduler(self.lr_scheduler, Path(output_dir))
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            checkpoints.load_optimizer(self.optimizer, Path(checkpoint))
-            checkpoints.load_scheduler(self.lr_scheduler, Path(checkpoint))
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        checkpoints.save_random_states(Path(output_dir))
-
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            checkpoints.load_random_states(Path(checkpoint))
-
-    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        optimizer = super().create_optimizer(model)
-        if self.gates:
-            fast = {id(gate) for gate in self.gates}
-            for group in optimizer.param_groups:
-                group["params"] = [p for p in group["params"] if id(p) not in fast]
-            rate = GATE_RATE_FACTOR * self.args.learning_rate
-            optimizer.add_param_group({"params": self.gates, "lr": rate, "weight_decay": 0.0})
-        return optimizer
-
-
-def _restarted_rate(step: int, steps: int, warmup: int) -> float:
-    """Share of the peak rate at a step, where every `steps` steps the schedule begins anew."""
-    own = step % steps
-    return own / warmup if own < warmup else (steps - own) / max(1, steps - warmup)
-
-
-class _NewOptimizer(TrainerCallback):
-    """Forgets the optimizer's moments wherever a schedule begins anew."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def on_step_begin(self, args, state, control, optimizer=None, **kwargs):  # type: ignore[no-untyped-def]
-        if state.global_step % self.steps == 0:
-            optimizer.state.clear()
-
-
-class _Snapshots(TrainerCallback):
-    """Saves a checkpoint at every snapshot, seals it, and only then measures."""
-
-    def __init__(self, steps: dict[int, float], take: Callable[[float], None]) -> None:
-        self.steps, self.take = steps, take
-
-    def on_train_begin(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
-        self.bar = bar(desc="training", total=state.max_steps)
-        self.bar.update(state.global_step)
-        self._measure(state.global_step)
-
-    def on_step_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
-        self.bar.update()
-        control.should_save |= state.global_step in self.steps
-
-    def on_save(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
-        store.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-        self._measure(state.global_step)
-
-    def on_train_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
-        self.bar.close()
-
-    def _measure(self, step: int) -> None:
-        if step in self.steps:
-            self.take(self.steps[step])

@@ -13,8 +13,8 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.evaluation import entity_scores
 from plasticity_utils.models import head
 from plasticity_utils.pruning import remove_neurons
+from plasticity_utils.trainer import GATE_RATE_FACTOR
 from plasticity_utils.training import (
-    GATE_RATE_FACTOR,
     Schedule,
     fine_tune,
     predict_tags,
@@ -256,7 +256,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(trained, interrupted
     assert same(resumed, trained("whole", **options))
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "random-0.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "random.json"])
 def test_a_damaged_checkpoint_is_named_and_an_older_one_is_used(name, trained, interrupted):
     options, work = interrupted
     older, last = newest(work)
