@@ -86,7 +86,7 @@ def cell_of(config: RunConfig, parameters: dict[str, Any], notebook: Path) -> Ce
 
 def base_cell(config: RunConfig) -> Cell:
     """Make the cell that trains the base model of a configuration, once for all that share it."""
-    own = {"model": config.model, "scale": config.scale, "seed": config.seed}
+    own: dict[str, Any] = {"model": config.model, "scale": config.scale, "seed": config.seed}
     key = {**own, "model": model_fingerprint(config.model)}
     title = f"base-{Path(config.model).name}-{config.scale}-seed{config.seed}"
     return Cell(f"{title}-{store.digest(key)[:8]}", _settings(RunConfig(**own)), {})

@@ -71,6 +71,7 @@ def _run(cells: Sequence[Cell], batch: Batch, options: argparse.Namespace) -> in
                 _execute(todo, batch, board, options)
         except KeyboardInterrupt:
             interrupted = True
+            board.interrupted()
     _keep_summary(board, place.root / "batch", batch)
     n_done, n_failed = board.count("done", "skipped"), board.count("failed")
     if interrupted:

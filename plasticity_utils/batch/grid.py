@@ -126,6 +126,7 @@ def _notebook(grid: Mapping[str, Any], file: Path) -> Path:
 def _crossed(grid: Mapping[str, Any], file: Path) -> Iterator[dict[str, Any]]:
     """Yield the parameters of every cell."""
     lists = {parameter: _list(grid, key, file) for key, (parameter, _) in LISTS.items()}
+    given = {parameter for key, (parameter, _) in LISTS.items() if {key, parameter} & set(grid)}
     fixed = grid.get("parameters", {})
     _check(isinstance(fixed, dict), file, f"parameters must be a mapping, not {fixed!r}")
     variants = [_variant(each, file) for each in grid.get("variants", [{"name": "only"}])]
@@ -136,7 +137,7 @@ def _crossed(grid: Mapping[str, Any], file: Path) -> Iterator[dict[str, Any]]:
             for more in (fixed, variant):
                 for name in more:
                     twice = f"{name!r} is in parameters or in a variant, and also in a list"
-                    _check(name not in lists, file, twice)
+                    _check(name not in given, file, twice)
                 parameters |= more
             yield parameters
 

@@ -80,6 +80,12 @@ class Board:
             else:
                 print(self._line(row), file=self._stream, flush=True)
 
+    def interrupted(self) -> None:
+        """Take note that what was running runs no more."""
+        for name, row in self.rows.items():
+            if row["status"] == "running":
+                self.told(name, status="interrupted")
+
     def count(self, *statuses: str) -> int:
         """How many cells, base models left out, are in one of the states."""
         return sum(row["status"] in statuses for row in self.rows.values() if not row["base"])

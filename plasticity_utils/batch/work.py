@@ -20,7 +20,7 @@ from typing import Any
 
 import papermill
 import psutil
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
@@ -96,7 +96,8 @@ def execute(
     worker = f"{socket.gethostname()}:{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f"{cell.name}.lock")):
+        lock = FileLock(folder.with_name(f"{cell.name}.lock"))
+        with lock.acquire(cancel_check=lambda: batch.token in _stopped):
             if batch.resume and fetched_and_done(cell, place):
                 return {**record_of(folder), "status": "skipped", "tries": tries_of(folder)}
             if batch.token in _stopped:
@@ -112,6 +113,8 @@ def execute(
             store.write_json(folder / RECORD, outcome)
             place.keep(folder, RECORD)
             return outcome
+    except Timeout:
+        return _outcome("interrupted", 0.0, folder, worker)
     except OSError as problem:
         error = _sentence(problem, folder, place.root)
         return _outcome("failed", time.monotonic() - begun, folder, worker, error)
@@ -187,6 +190,7 @@ def _run(cell: Cell, place: Mirror, batch: Batch, gpu: str | None) -> str:
                 papermill.execute_notebook(
                     source, part, parameters, progress_bar=False, stdout_file=log,
                     stderr_file=log, start_timeout=SECONDS_TO_START,
+                    extra_arguments=["--IPKernelApp.log_level=ERROR"],
                     cwd=Path(cell.notebook).parent if cell.notebook else place.root,
                 )  # fmt: skip
                 os.replace(part, folder / "page.ipynb")
