@@ -59,13 +59,22 @@ class Mirror:
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(fetched, folder)
 
-    def keep(self, folder: Path, last: str) -> None:
-        """Copy a finished folder to the address, the file `last` after all others."""
+    def keep(self, folder: Path, last: str, anew: bool) -> None:
+        """Copy a finished folder to the address, the file `last` after all others.
+
+        Parameters
+        ----------
+        folder, last
+            As for `fetch`.
+        anew : bool
+            Whether it was just made: then what is there, damaged perhaps, is replaced.
+        """
         if not self.url:
             return
         files, place = self._place(folder)
         own = (folder / last).read_bytes()
-        if files.exists(f"{place}/{last}") and files.cat_file(f"{place}/{last}") == own:
+        whole = not anew and files.exists(f"{place}/{last}")
+        if whole and files.cat_file(f"{place}/{last}") == own:
             return
         if files.exists(place):
             files.rm(place, recursive=True)

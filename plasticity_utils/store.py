@@ -69,7 +69,8 @@ def cached(
         mirror.fetch(folder, SEAL)
         if folder.is_dir() and not is_sound(folder):
             shutil.rmtree(folder)
-        if not folder.is_dir():
+        anew = not folder.is_dir()
+        if anew:
             part = folder.with_name(f"{folder.name}.part")
             part.mkdir(exist_ok=True)
             sitting = _begin_sitting(part)
@@ -77,7 +78,7 @@ def cached(
             seconds = _end_sittings(part, sitting)
             seal(part, settings=dict(settings), seconds=seconds, made_with=made_with or {})
             os.replace(part, folder)
-        mirror.keep(folder, SEAL)
+        mirror.keep(folder, SEAL, anew)
     return folder
 
 

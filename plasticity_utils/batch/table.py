@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from plasticity_utils import store
 from plasticity_utils.batch.cells import Cell
@@ -26,17 +27,15 @@ COLUMNS = ("cell", "status", "seconds", "tries")
 
 
 class Board:
-    """The state of all cells.
+    """The state of all cells, shown on standard error.
 
     Parameters
     ----------
     cells : sequence of Cell
         Base models among them.
-    stream : text file, optional
-        Where it is shown; standard error by default.
     """
 
-    def __init__(self, cells: Sequence[Cell], stream: TextIO | None = None) -> None:
+    def __init__(self, cells: Sequence[Cell]) -> None:
         self.rows: dict[str, dict[str, Any]] = {
             cell.name: {
                 "cell": cell.title,
@@ -48,7 +47,7 @@ class Board:
             }
             for cell in cells
         }
-        self._stream = stream or sys.stderr
+        self._stream = sys.stderr
         self._lock = threading.Lock()
         self._live: Live | None = None
 
@@ -101,7 +100,7 @@ class Board:
         for row in sorted(self.rows.values(), key=lambda row: ORDER.index(row["status"])):
             table.add_row(*(str(row[column]) for column in COLUMNS))
         n_finished = self.count(*FINISHED)
-        text = f"{n_finished} of {self.n_cells} cells"
+        text = Text(f"{n_finished} of {self.n_cells} cells")
         return Group(table, ProgressBar(self.n_cells, n_finished, width=40), text)
 
     def summary(self) -> str:

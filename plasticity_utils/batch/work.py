@@ -111,7 +111,7 @@ def execute(
             if status == "done" and cell.notebook:
                 outcome |= {"page": page_digest(folder), "run": finished_run(cell, place.root)}
             store.write_json(folder / RECORD, outcome)
-            place.keep(folder, RECORD)
+            place.keep(folder, RECORD, anew=True)
             return outcome
     except Timeout:
         return _outcome("interrupted", 0.0, folder, worker)
