@@ -11,9 +11,11 @@ from plasticity_utils import __main__ as cli
 from plasticity_utils import store
 from plasticity_utils.batch import hours, places
 from plasticity_utils.batch.cells import Cell, is_done, note_try, page_digest, tries_of
+from plasticity_utils.batch.engine import remote_cluster, run_on
 from plasticity_utils.batch.grid import read_grid
 from plasticity_utils.batch.table import Board, read_summary
-from plasticity_utils.batch.work import gpu_for
+from plasticity_utils.batch.work import Batch, gpu_for
+from plasticity_utils.errors import InputError
 from plasticity_utils.mirror import VARIABLES, Mirror
 
 
@@ -126,6 +128,42 @@ def test_a_terminal_gets_one_table_with_a_bar(grid, monkeypatch):
     assert "failed" in last
     assert "waiting" in last
     assert "1 of 2 cells" in last
+
+
+@pytest.fixture
+def scheduler(request):
+    """A Dask scheduler at an address, with one worker of as many threads as asked for."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=request.param, processes=False, protocol="tcp",
+        dashboard_address=None, silence_logs=50,
+    ) as cluster:  # fmt: skip
+        yield cluster.scheduler_address
+
+
+@pytest.mark.parametrize("scheduler", [1], indirect=True)
+def test_cells_go_to_any_scheduler_and_errors_come_back(grid, tmp_path, scheduler):
+    done, broken = read_grid(grid)
+    finish(done, tmp_path)
+    # Where the cell's folder should be is a file.
+    broken.folder(tmp_path).write_text("in the way")
+    told = {}
+    with remote_cluster(scheduler) as client:
+        batch = Batch(str(tmp_path), "token")
+        run_on(client, [done, broken], batch, lambda name, **facts: told.update({name: facts}))
+    assert told[done.name]["status"] == "skipped"
+    assert told[broken.name]["status"] == "failed"
+    assert told[broken.name]["error"].startswith("FileExistsError: ")
+
+
+@pytest.mark.parametrize("scheduler", [2], indirect=True)
+def test_workers_of_several_threads_are_refused(scheduler):
+    with (
+        pytest.raises(InputError, match="has 2 threads; start workers with --nthreads 1"),
+        remote_cluster(scheduler),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(

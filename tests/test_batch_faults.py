@@ -85,6 +85,13 @@ def whole(home, batch, tmp_path_factory):
     return work
 
 
+def give_second_cell(whole, results):
+    """Leave one cell to be done, where a second one would only take time."""
+    for path in (whole / "results").rglob(f"*{CONCEPTS[1]}-*"):
+        if path.is_dir():
+            shutil.copytree(path, results / path.relative_to(whole / "results"))
+
+
 @pytest.fixture
 def work(whole, tmp_path):
     """A folder for one test, with all stages but those in which faults happen."""
@@ -193,36 +200,53 @@ def test_a_killed_workers_cell_is_resumed_elsewhere(work, whole, batch):
 
 
 def test_a_killed_driver_is_started_again(home, work, whole, batch):
+    give_second_cell(whole, work / "results")
     driver = start(home, work, "--workers", "2", fault="driver")
     driver.communicate(timeout=300)
     assert driver.returncode < 0
     assert_no_process_left(work)
-    # The other cell was cut off too, wherever it was.
     assert batch(work) == 0
-    assert {row["status"] for row in rows(work)} <= {"done", "skipped"}
+    assert [(row["status"], row["tries"]) for row in rows(work)] == [("done", 2), ("skipped", 1)]
+    assert_resumed(work)
     assert_as_whole(work, whole)
-    again = steps_of(work, broken_stage(work))
-    assert all(again[step] == 1 for step in range(1, CHECKPOINT_STEPS + 1))
 
 
 def test_ctrl_c_stops_cleanly_and_resumes(home, work, whole, batch):
+    give_second_cell(whole, work / "results")
     driver = start(home, work, "--workers", "2", fault="interrupt")
     _, err = driver.communicate(timeout=300)
     assert driver.returncode == 130, err
-    assert "cells done" in err.splitlines()[-1]
-    assert err.splitlines()[-1].endswith("left; the same command resumes")
+    assert err.splitlines()[-1] == (
+        "plasticity: interrupted: 1 cells done, 1 left; the same command resumes"
+    )
     assert "Traceback" not in err
     assert_no_process_left(work)
-    assert broken_stage(work)
     assert batch(work) == 0
+    assert_resumed(work)
     assert_as_whole(work, whole)
 
 
-def test_two_drivers_do_each_cell_once(home, work, whole):
-    drivers = [start(home, work) for _ in range(2)]
-    for driver in drivers:
-        _, err = driver.communicate(timeout=300)
-        assert driver.returncode == 0, err
+def test_ctrl_c_without_workers_stops_cleanly_and_resumes(work, whole, batch, capsys):
+    give_second_cell(whole, work / "results")
+    assert batch(work, fault="interrupt here") == 130
+    out, err = capsys.readouterr()
+    assert out.startswith("2 cells: 1 interrupted, 1 skipped\n")
+    assert err.endswith("interrupted: 1 cells done, 1 left; the same command resumes\n")
+    assert_no_process_left(work)
+    assert batch(work) == 0
+    assert_resumed(work)
+    assert_as_whole(work, whole)
+
+
+def test_two_drivers_do_each_cell_once(home, work, whole, batch):
+    other = start(home, work)
+    # Not before the other has noted that it begins a cell, so that both are at work.
+    for line in other.stderr:
+        if "running" in line:
+            break
+    assert batch(work) == 0
+    _, err = other.communicate(timeout=300)
+    assert other.returncode == 0, err
     assert [row["tries"] for row in rows(work)] == [1, 1]
     lines = (work / "steps").read_text().splitlines()
     assert len(lines) == len(set(lines))
@@ -230,6 +254,7 @@ def test_two_drivers_do_each_cell_once(home, work, whole):
 
 
 def test_a_damaged_checkpoint_is_not_used(work, whole, batch):
+    give_second_cell(whole, work / "results")
     assert batch(work, fault="checkpoint") == 1
     failed = [row for row in rows(work) if row["status"] == "failed"]
     assert len(failed) == 1

@@ -68,6 +68,11 @@ def interrupt_driver(checkpoints):
     wait_to_be_ended()
 
 
+def interrupt_parent(checkpoints):
+    os.kill(os.getppid(), signal.SIGINT)
+    wait_to_be_ended()
+
+
 def damage_checkpoint(checkpoints):
     (newest,) = checkpoints.glob(f"checkpoint-{CHECKPOINT_STEPS}")
     path = newest / "model.safetensors"
@@ -97,6 +102,7 @@ def wait_to_be_ended():
 
 FAULTS = {
     "worker": kill_worker, "driver": kill_driver, "interrupt": interrupt_driver,
+    "interrupt here": interrupt_parent,
     "checkpoint": damage_checkpoint, "disk": fill_disk,
 }  # fmt: skip
 PATCHES = {
