@@ -4,13 +4,12 @@
 modules stand in the order of the method; see the book's method page.
 """
 
-from typing import TYPE_CHECKING, Any
-
 from plasticity_utils.activation_files import load_activations, save_activations
 from plasticity_utils.activations import word_activations
 from plasticity_utils.config import RunConfig
 from plasticity_utils.corpus import concept_words, load_corpus
 from plasticity_utils.errors import InputError
+from plasticity_utils.explorer import Explorer, explore
 from plasticity_utils.models import load_model
 from plasticity_utils.pruning import remove_neurons
 from plasticity_utils.published import find_run, publish, published_runs
@@ -18,9 +17,6 @@ from plasticity_utils.run import Run, load_run, run_experiment
 from plasticity_utils.saliency import rank_neurons, rank_saliency, removal_only_profile
 from plasticity_utils.seeds import Seeds, seeds_of
 from plasticity_utils.words import highest_activating_words
-
-if TYPE_CHECKING:
-    from plasticity_utils.explorer import Explorer, explore
 
 __all__ = [
     "Explorer",
@@ -47,12 +43,3 @@ __all__ = [
     "seeds_of",
     "word_activations",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    # Its charts take as long to load as all else together, and a worker has no use for them.
-    if name in ("Explorer", "explore"):
-        from plasticity_utils import explorer
-
-        return getattr(explorer, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
