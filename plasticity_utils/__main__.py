@@ -11,6 +11,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
+from plasticity_utils.batch.command import add_batch
 from plasticity_utils.config import REGIMES, SCALES, RunConfig
 from plasticity_utils.corpus import CONCEPTS, concept_words, load_corpus
 from plasticity_utils.errors import InputError
@@ -21,17 +22,16 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns 0, 2 for bad input, 130 when interrupted."""
+    """Run a command; returns 0, 1 for a failed cell, 2 for bad input, 130 when interrupted."""
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        return options.command(options) or 0
     except InputError as error:
         print(f"plasticity: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("plasticity: interrupted; the same command resumes", file=sys.stderr)
         return INTERRUPTED
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     figures.set_defaults(command=_figures)
     concepts = commands.add_parser("concepts", help="list concepts with their word counts")
     concepts.set_defaults(command=_concepts)
+    add_batch(commands)
     return parser
 
 

@@ -21,6 +21,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from plasticity_utils.mirror import mirror_of
+
 SEAL = "seal.json"
 # Raise it when a change of the code changes results: stages made before are then made anew.
 STAGE_VERSION = 2
@@ -62,10 +64,13 @@ def cached(
     """
     folder = folder_of(root, stage, settings)
     root.mkdir(parents=True, exist_ok=True)
+    mirror = mirror_of(folder)
     with FileLock(f"{folder}.lock"):
+        mirror.fetch(folder, SEAL)
         if folder.is_dir() and not is_sound(folder):
             shutil.rmtree(folder)
-        if not folder.is_dir():
+        anew = not folder.is_dir()
+        if anew:
             part = folder.with_name(f"{folder.name}.part")
             part.mkdir(exist_ok=True)
             sitting = _begin_sitting(part)
@@ -73,6 +78,7 @@ def cached(
             seconds = _end_sittings(part, sitting)
             seal(part, settings=dict(settings), seconds=seconds, made_with=made_with or {})
             os.replace(part, folder)
+        mirror.keep(folder, SEAL, anew)
     return folder
 
 

@@ -1,0 +1,155 @@
+"""A cell is one notebook with one set of parameters; a folder of the results holds what it left.
+
+`<results>/batch/<name>/` holds the executed notebook `page.ipynb`, what it printed (`log.txt`), the
+`record.json` of how it ended, and `tries`, one line for every start, which also tells of those that
+were cut off. The run's own tables and stages lie where `plasticity run` puts them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from plasticity_utils import store
+from plasticity_utils.config import RunConfig
+from plasticity_utils.run import run_name
+from plasticity_utils.stages import model_fingerprint
+
+BASE_CODE = """from plasticity_utils.config import RunConfig
+from plasticity_utils.stages import Stages
+
+Stages(RunConfig.from_parameters(settings)).base()"""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A notebook to execute.
+
+    Attributes
+    ----------
+    name : str
+        Readable, and unique by a digest of what the cell depends on; its folder's name.
+    settings : dict
+        Of the cell's `RunConfig`, without its results' folder.
+    parameters : dict
+        What papermill gives to the notebook, without the results' folder.
+    notebook : str
+        Absolute path; empty for the training of a base model, which needs no notebook.
+    base : str
+        Name of the cell that trains its base model; empty for such a cell itself.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    parameters: dict[str, Any]
+    notebook: str = ""
+    base: str = ""
+
+    @property
+    def title(self) -> str:
+        """The readable half of the name."""
+        return self.name.rpartition("-")[0]
+
+    def folder(self, results: Path) -> Path:
+        """Where the cell's files are."""
+        return results / "batch" / self.name
+
+    def source(self, results: Path) -> tuple[Any, dict[str, Any]]:
+        """Return what papermill executes, a path or a notebook, and its parameters."""
+        if self.notebook:
+            return self.notebook, {**self.parameters, "results_dir": str(results)}
+        cells = [
+            nbformat.v4.new_code_cell("settings = {}", metadata={"tags": ["parameters"]}),
+            nbformat.v4.new_code_cell(BASE_CODE),
+        ]
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        metadata = {**kernel, "language_info": {"name": "python"}}
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+        return notebook, {"settings": {**self.settings, "results_dir": str(results)}}
+
+
+def cell_of(config: RunConfig, parameters: dict[str, Any], notebook: Path) -> Cell:
+    """Make the cell of checked settings, and name the base model that it needs."""
+    settings = _settings(config)
+    key = {**parameters, **settings, "model": model_fingerprint(config.model)}
+    title = re.sub(r"[^\w.-]+", "_", f"{notebook.stem}-{run_name(config)}")[-120:]
+    name = f"{title}-{store.digest({**key, 'notebook': _digest(notebook)})[:8]}"
+    return Cell(name, settings, parameters, str(notebook), base_cell(config).name)
+
+
+def base_cell(config: RunConfig) -> Cell:
+    """Make the cell that trains the base model of a configuration, once for all that share it."""
+    own: dict[str, Any] = {"model": config.model, "scale": config.scale, "seed": config.seed}
+    key = {**own, "model": model_fingerprint(config.model)}
+    title = f"base-{Path(config.model).name}-{config.scale}-seed{config.seed}"
+    return Cell(f"{title}-{store.digest(key)[:8]}", _settings(RunConfig(**own)), {})
+
+
+def base_cells(cells: list[Cell]) -> list[Cell]:
+    """Return the distinct base models of cells, in their order."""
+    bases = [base_cell(RunConfig(**cell.settings)) for cell in cells]
+    return list({base.name: base for base in bases}.values())
+
+
+def note_try(folder: Path, worker: str) -> int:
+    """Note that a cell begins; returns how many times it has, cut-off ones included."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "tries").open("a", encoding="utf-8") as file:
+        file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {worker}\n")
+    return tries_of(folder)
+
+
+def tries_of(folder: Path) -> int:
+    """How many times a cell began."""
+    notes = folder / "tries"
+    return len(notes.read_text(encoding="utf-8").splitlines()) if notes.is_file() else 0
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """How a cell ended last: see `work.execute`. Empty where it never did, or is damaged."""
+    try:
+        return dict(json.loads((folder / "record.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def is_done(cell: Cell, results: Path) -> bool:
+    """Tell whether a cell is finished, and its page and its run are as they were made."""
+    folder = cell.folder(results)
+    record = record_of(folder)
+    page = folder / "page.ipynb"
+    if record.get("status") != "done" or not page.is_file() or record.get("page") != _digest(page):
+        return False
+    return not record.get("run") or store.is_sound(results / record["run"])
+
+
+def finished_run(cell: Cell, results: Path) -> str:
+    """Name of the folder of a cell's finished run; empty where its notebook makes none."""
+    config = RunConfig(**cell.settings)
+    named = results.glob(f"{run_name(config)}-*/config.json") if cell.notebook else ()
+    # The newest, since a changed machine or library makes a new one beside the old.
+    for path in sorted(named, key=lambda path: path.stat().st_mtime, reverse=True):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if {**facts["settings"], "results_dir": ""} == asdict(config):
+            return path.parent.name
+    return ""
+
+
+def page_digest(folder: Path) -> str:
+    """Digest of a cell's executed notebook."""
+    return _digest(folder / "page.ipynb")
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    return {**asdict(config), "results_dir": ""}
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

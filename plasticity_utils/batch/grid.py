@@ -1,0 +1,171 @@
+"""A grid file becomes cells, or one clear error before anything starts.
+
+The grid's lists are crossed with each other and with its variants. Every cell's settings are
+checked here, as `RunConfig` checks them in a notebook, so that a wrong word in the last line of a
+grid does not show after a night of training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Hashable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import papermill
+import yaml
+
+from plasticity_utils.batch.cells import Cell, cell_of
+from plasticity_utils.config import RunConfig
+from plasticity_utils.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NOTEBOOK = "notebooks/concept.ipynb"
+# A grid's list, the parameter that its items become, and the list without one in the file.
+LISTS: dict[str, tuple[str, list[Any]]] = {
+    "concepts": ("concept", []),
+    "models": ("model", ["minilm"]),
+    "scales": ("scale", ["quick"]),
+    "regimes": ("regime", ["surgical"]),
+    "seeds": ("seed", [0]),
+}
+KEYS = (*LISTS, "scale", "parameters", "variants", "notebook")
+SETTINGS = tuple(field.name for field in dataclasses.fields(RunConfig))
+
+
+def read_grid(path: str | Path) -> list[Cell]:
+    """Read a grid file.
+
+    Parameters
+    ----------
+    path : str or Path
+        YAML with `concepts` and, as wanted, `models`, `scales` (or one `scale`), `regimes`,
+        `seeds` (lists), `parameters` (a mapping, for all cells), `variants` (a list of mappings,
+        each with a `name`) and `notebook` (relative to the grid file, or to the project).
+
+    Returns
+    -------
+    list of Cell
+        In the order of the grid. Relative paths in it are understood as the notebook does, from
+        its own folder.
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read or is no YAML, for an unknown key, a value that is not
+        allowed, a parameter that the notebook does not have, and for a cell that is there twice.
+    """
+    file = Path(path)
+    grid = _read_yaml(file)
+    for key in grid:
+        _check(key in KEYS, file, f"unknown key {key!r}; allowed: {', '.join(KEYS)}")
+    _check("concepts" in grid, file, "concepts are missing; a grid needs a list of them")
+    notebook = _notebook(grid, file)
+    own = papermill.inspect_notebook(str(notebook))
+    allowed = tuple(dict.fromkeys([*own, *SETTINGS]))
+    cells: dict[str, Cell] = {}
+    for parameters in _crossed(grid, file):
+        for name in parameters:
+            known = name in allowed and name != "results_dir"
+            shown = ", ".join(each for each in allowed if each != "results_dir")
+            _check(known, file, f"unknown parameter {name!r}; allowed: {shown}")
+        cell = _checked_cell(parameters, notebook, file)
+        _check(cell.name not in cells, file, f"the cell {cell.title!r} is there twice")
+        cells[cell.name] = cell
+    return list(cells.values())
+
+
+def _check(holds: bool, file: Path, message: str) -> None:
+    if not holds:
+        raise InputError(f"{str(file)!r}: {message}")
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"the grid {str(file)!r} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{str(file)!r}: byte {error.start} is not UTF-8") from None
+    try:
+        found = yaml.load(text, Loader=_StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise InputError(f"{str(file)!r}{place}: no YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{str(file)!r}: no YAML: {' '.join(str(error).split())}") from None
+    _check(isinstance(found, dict), file, f"a grid is a mapping with the keys {', '.join(KEYS)}")
+    return found
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                problem = f"the key {key.value!r} is there twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _notebook(grid: Mapping[str, Any], file: Path) -> Path:
+    name = grid.get("notebook", NOTEBOOK)
+    _check(isinstance(name, str), file, f"notebook must be a path, not {name!r}")
+    for folder in (file.resolve().parent, ROOT):
+        if (folder / name).is_file():
+            return (folder / name).resolve()
+    raise InputError(f"{str(file)!r}: there is no notebook {name!r} beside it or in the project")
+
+
+def _crossed(grid: Mapping[str, Any], file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the parameters of every cell."""
+    lists = {parameter: _list(grid, key, file) for key, (parameter, _) in LISTS.items()}
+    given = {parameter for key, (parameter, _) in LISTS.items() if {key, parameter} & set(grid)}
+    fixed = grid.get("parameters", {})
+    _check(isinstance(fixed, dict), file, f"parameters must be a mapping, not {fixed!r}")
+    variants = [_variant(each, file) for each in grid.get("variants", [{"name": "only"}])]
+    _check(bool(variants), file, "variants is an empty list")
+    for values in itertools.product(*lists.values()):
+        for variant in variants:
+            parameters = dict(zip(lists, values, strict=True))
+            for more in (fixed, variant):
+                for name in more:
+                    twice = f"{name!r} is in parameters or in a variant, and also in a list"
+                    _check(name not in given, file, twice)
+                parameters |= more
+            yield parameters
+
+
+def _list(grid: Mapping[str, Any], key: str, file: Path) -> list[Any]:
+    if key == "scales" and "scale" in grid:
+        _check("scales" not in grid, file, "scale and scales are both there; one is allowed")
+        return [grid["scale"]]
+    values = grid.get(key, LISTS[key][1])
+    _check(isinstance(values, list), file, f"{key} must be a list, not {values!r}")
+    _check(bool(values), file, f"{key} is an empty list")
+    return values
+
+
+def _variant(variant: Any, file: Path) -> dict[str, Any]:
+    named = isinstance(variant, dict) and isinstance(variant.get("name"), str)
+    _check(named, file, f"a variant is a mapping with a name, not {variant!r}")
+    return {key: value for key, value in variant.items() if key != "name"}
+
+
+def _checked_cell(parameters: dict[str, Any], notebook: Path, file: Path) -> Cell:
+    settings = {name: value for name, value in parameters.items() if name in SETTINGS}
+    try:
+        with contextlib.chdir(notebook.parent):
+            folder = Path(str(settings["model"])).expanduser()
+            if folder.is_dir():
+                settings["model"] = str(folder.resolve())
+            config = RunConfig.from_parameters(settings)
+            return cell_of(config, {**parameters, **settings}, notebook)
+    except InputError as error:
+        raise InputError(f"{str(file)!r}: {error}") from None

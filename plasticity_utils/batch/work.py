@@ -1,0 +1,245 @@
+"""Executing one cell, in the process that is to do it.
+
+The notebook's kernel is a child of that process and ends when it ends; what it had finished lies in
+sealed stages and checkpoints, from which the next kernel goes on. A lock on the cell's folder keeps
+two drivers from executing it twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import papermill
+import psutil
+from filelock import FileLock, Timeout
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from plasticity_utils import store
+from plasticity_utils.batch.cells import (
+    Cell,
+    finished_run,
+    is_done,
+    note_try,
+    page_digest,
+    record_of,
+    tries_of,
+)
+from plasticity_utils.batch.places import place_of
+from plasticity_utils.config import RunConfig
+from plasticity_utils.errors import InputError
+from plasticity_utils.mirror import Mirror
+from plasticity_utils.stages import Stages
+
+RECORD = "record.json"
+SECONDS_TO_START = 300
+FULL_DISK = ("No space left", "no space left", "os error 28", "Disk quota exceeded")
+_stopped: set[str] = set()
+_running: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What all cells of a command share.
+
+    Attributes
+    ----------
+    results : str
+        From `places.check_results`.
+    token : str
+        Stands for this command among others on the same workers.
+    resume : bool
+        Whether finished cells are skipped.
+    threads : int
+        Threads of a kernel; 0 for as many as the machine gives.
+    """
+
+    results: str
+    token: str
+    resume: bool = True
+    threads: int = 0
+
+
+def execute(
+    cell: Cell, batch: Batch, started: Callable[[int], None], gpu: str | None = None
+) -> dict[str, Any]:
+    """Execute a cell, or find that it is done.
+
+    Parameters
+    ----------
+    cell : Cell
+        From `read_grid` or `base_cells`.
+    batch : Batch
+    started : callable
+        Called with the number of tries when the cell begins.
+    gpu : str, optional
+        The only device that the kernel may see.
+
+    Returns
+    -------
+    dict
+        status (done, skipped, failed, interrupted), seconds, tries, error, worker, page (digest of
+        the executed notebook), run (name of the finished run's folder). Whatever goes wrong is
+        told here: a cell never raises.
+    """
+    place = place_of(batch.results)
+    folder, begun = cell.folder(place.root), time.monotonic()
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.with_name(f"{cell.name}.lock"))
+        with lock.acquire(cancel_check=lambda: batch.token in _stopped):
+            if batch.resume and fetched_and_done(cell, place):
+                return {**record_of(folder), "status": "skipped", "tries": tries_of(folder)}
+            if batch.token in _stopped:
+                return _outcome("interrupted", 0.0, folder, worker)
+            started(note_try(folder, worker))
+            error = _run(cell, place, batch, gpu)
+            status = "failed" if error else "done"
+            if error and batch.token in _stopped:
+                status, error = "interrupted", ""
+            outcome = _outcome(status, time.monotonic() - begun, folder, worker, error)
+            if status == "done" and cell.notebook:
+                outcome |= {"page": page_digest(folder), "run": finished_run(cell, place.root)}
+            store.write_json(folder / RECORD, outcome)
+            place.keep(folder, RECORD, anew=True)
+            return outcome
+    except Timeout:
+        return _outcome("interrupted", 0.0, folder, worker)
+    except OSError as problem:
+        error = _sentence(problem, folder, place.root)
+        return _outcome("failed", time.monotonic() - begun, folder, worker, error)
+
+
+def fetched_and_done(cell: Cell, place: Mirror) -> bool:
+    """Tell whether a cell is done here or at the results' address; what is whole there is copied.
+
+    A base model is done when its stage is there, whoever made it.
+    """
+    if not cell.notebook:
+        config = RunConfig(**{**cell.settings, "results_dir": str(place.root)})
+        try:
+            return Stages(config, only_finished=True).base().is_dir()
+        except InputError:
+            return False
+    folder = cell.folder(place.root)
+    place.fetch(folder, RECORD)
+    run = record_of(folder).get("run")
+    if run:
+        place.fetch(place.root / run, store.SEAL)
+    return is_done(cell, place.root)
+
+
+def stop(token: str) -> None:
+    """End the kernels of a command in this process, and begin no more for it.
+
+    Parameters
+    ----------
+    token : str
+        Of the command's `Batch`.
+    """
+    _stopped.add(token)
+    # A kernel that is just being started is not yet to be seen, hence again and again.
+    while token in _running:
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any("ipykernel" in part for part in child.cmdline()):
+                    child.kill()
+        time.sleep(0.1)
+
+
+def gpu_for(worker: int, n_gpus: int, given: str | None) -> str | None:
+    """Return the device of a worker: one each, in turn; None where there is nothing to choose.
+
+    Parameters
+    ----------
+    worker : int
+        Number of the worker on its machine, from 0.
+    n_gpus : int
+        Devices of the machine, or as many as `given` names.
+    given : str or None
+        `CUDA_VISIBLE_DEVICES` of the worker: then one of those.
+    """
+    devices = given.split(",") if given else [str(i) for i in range(n_gpus)]
+    return devices[worker % len(devices)] if n_gpus else None
+
+
+def _run(cell: Cell, place: Mirror, batch: Batch, gpu: str | None) -> str:
+    """Execute the notebook; returns what went wrong, or nothing."""
+    folder = cell.folder(place.root)
+    source, parameters = cell.source(place.root)
+    part = folder / "page.part.ipynb"
+    environment = {"TQDM_DISABLE": "1", **place.environment}
+    environment |= {"OMP_NUM_THREADS": str(batch.threads)} if batch.threads else {}
+    environment |= {"CUDA_VISIBLE_DEVICES": gpu} if gpu is not None else {}
+    # It only warns of parameters that are settings but not in the notebook's cell of them.
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    _running.add(batch.token)
+    try:
+        with (folder / "log.txt").open("a", encoding="utf-8") as log, _environment(environment):
+            try:
+                papermill.execute_notebook(
+                    source, part, parameters, progress_bar=False, stdout_file=log,
+                    stderr_file=log, start_timeout=SECONDS_TO_START,
+                    extra_arguments=["--IPKernelApp.log_level=ERROR"],
+                    cwd=Path(cell.notebook).parent if cell.notebook else place.root,
+                )  # fmt: skip
+                os.replace(part, folder / "page.ipynb")
+            except Exception as problem:
+                log.write(traceback.format_exc())
+                return _sentence(problem, folder, place.root)
+    finally:
+        _running.discard(batch.token)
+    return ""
+
+
+def _sentence(problem: Exception, folder: Path, results: Path) -> str:
+    """Say in one line what went wrong, and where to read more."""
+    text = str(problem)
+    if any(sign in text for sign in FULL_DISK):
+        return f"no room left in {str(results)!r}: make room there, then the same command goes on"
+    log = f"; see {folder / 'log.txt'}"
+    if isinstance(problem, DeadKernelError):
+        return f"its kernel died, killed or out of memory{log}"
+    if isinstance(problem, PapermillExecutionError):
+        value = (str(problem.evalue).strip().splitlines() or [""])[-1]
+        return value if problem.ename == "InputError" else f"{problem.ename}: {value}{log}"
+    return f"{type(problem).__name__}: {(text.strip().splitlines() or [''])[-1]}{log}"
+
+
+def _outcome(
+    status: str, seconds: float, folder: Path, worker: str, error: str = ""
+) -> dict[str, Any]:
+    return {
+        "status": status,
+        "seconds": round(seconds, 1),
+        "tries": tries_of(folder),
+        "error": error,
+        "worker": worker,
+        "page": "",
+        "run": "",
+    }
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Change variables for a kernel, which inherits those of this process."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
