@@ -26,7 +26,8 @@ from plasticity_utils.erasure import Erasers
 from plasticity_utils.errors import InputError
 from plasticity_utils.plans import ErasurePlan, Plan, plan_at, random_plan
 from plasticity_utils.provenance import provenance
-from plasticity_utils.stages import Stages, read_tables, save_tables
+from plasticity_utils.stage_files import read_tables, save_tables
+from plasticity_utils.stages import Stages
 
 RELIANCE_CONDITIONS = ("concept", "none")
 

@@ -8,7 +8,6 @@ once for all regimes.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -41,16 +40,15 @@ from plasticity_utils.plans import (
     set_gains,
 )
 from plasticity_utils.precision import training_precision
-from plasticity_utils.progress import quiet_transformers
 from plasticity_utils.provenance import provenance
 from plasticity_utils.saliency import RANKING_METHODS, layer_unit, rank_neurons
+from plasticity_utils.stage_files import read_tables, save_model, save_tables
 from plasticity_utils.training import Schedule, fine_tune, tag_sentences, train_only_head
 
 HEAD_RATE_FACTOR = 10
 CHECKED_SENTENCES = 20
 # They run through the model once a level: thirty-one times in SmolLM2.
 ERASING_SENTENCES = 4000
-TABLES = ("metrics", "neurons", "layers")
 
 
 @dataclass(frozen=True)
@@ -350,22 +348,3 @@ def model_fingerprint(name: str) -> str:
     """Name of a model, with a digest of its files where it is a local folder."""
     folder = Path(name).expanduser()
     return f"{name}-{store.folder_digest(folder)}" if folder.is_dir() else name
-
-
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, part: Path) -> None:
-    """Keep the trained weights (safetensors) and drop the checkpoints that led to them."""
-    with quiet_transformers():
-        model.save_pretrained(part / "model")
-    tokenizer.save_pretrained(part / "model")
-    shutil.rmtree(part / "checkpoints")
-
-
-def save_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
-    """Write each table to a Parquet file of its name."""
-    for name, table in tables.items():
-        save_table(table, folder / f"{name}.parquet")
-
-
-def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """Read the tables of `measure`."""
-    return {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}

@@ -1,5 +1,7 @@
 """The names under which results were made before erasing came: published runs hang on them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,30 @@ from plasticity_utils.config import RunConfig
 from plasticity_utils.plans import RemovalPlan
 
 PLAN = RemovalPlan(np.array([[1, 3], [0, 2]]), np.arange(8.0).reshape(2, 4), "words")
-KEYS = {}
+SHARED = {
+    "base": "c0402b10fc6d",
+    "ranking": "9f13178e4473",
+    "dose": "76defc4d7159",
+    "whole": "638ac42c8cff",
+    "measured": "c5b02cefbada",
+    "retrained-concept": "f5d236f25bfa",
+    "retrained-none": "d62b72f41d9b",
+    "retrained-head": "2c2a3842f9e0",
+}
+KEYS = {
+    "surgical": {
+        **SHARED,
+        "reliance-concept": "14925b2fb8a7",
+        "run": "2cf27641cc5c",
+        "name": "locations-minilm-surgical-quick-seed0",
+    },
+    "half": {
+        **SHARED,
+        "reliance-concept": "bdd42a0dd628",
+        "run": "773671bcc389",
+        "name": "locations-minilm-half-quick-seed0",
+    },
+}
 
 
 def names(config, monkeypatch):
@@ -18,7 +43,7 @@ def names(config, monkeypatch):
 
     def note(self, stage, settings, make):
         asked[stage] = store.digest(settings)
-        return stage
+        return Path(stage)
 
     monkeypatch.setattr(stages.Stages, "_cached", note)
     monkeypatch.setattr(store, "seal_of", lambda folder: {"settings": str(folder)})
