@@ -45,7 +45,7 @@ def made_up_corpus(n_sentences=120, seed=0):
 
 @pytest.fixture
 def planted(tiny_model, tiny_tokenizer):
-    """A model whose embedding has a direction for the concept, one for I-LOC and one for persons."""
+    """A model whose embedding has directions for the concept, for I-LOC and for persons."""
     tokenizer, model = tiny_tokenizer(WORDS), tiny_model("bert")
     directions = {"B-LOC": [2.0, 0, 0], "I-LOC": [2.0, 1.5, 0], "B-PER": [0, 0, 2.0]}
     for tag, (concept, inner, person) in directions.items():
@@ -112,7 +112,7 @@ def test_no_linear_reader_finds_the_concept_at_any_level(planted, corpus, indica
     inside = of_concept(corpus)
     before = readable_by_level(model, tokenizer, corpus, inside)
     assert before.shape == (LEVELS, 2)
-    assert before[:, 0].min() > 0.4
+    assert before[:, 0].min() > 0.2
     with erase(model, fitted(planted, corpus, indicator)):
         after = readable_by_level(model, tokenizer, corpus, inside)
     assert after.max() < 1e-6
