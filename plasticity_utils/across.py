@@ -137,7 +137,8 @@ def dose_table(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, entity, model, regime, variant, n_seeds; dose (share of all neurons), loss (F1 of
+        concept, entity, model, regime, variant, n_seeds; dose (share of all neurons; NaN where the
+        concept was erased), loss (F1 of
         the concept), loss_others (mean over the other types), specificity, random_loss (median over
         the draws of a layer-matched random removal); each with `_low` and `_high`.
     """
@@ -188,7 +189,8 @@ def relied_on(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, entity, model, regime, variant, condition, again (`nothing`, `same`, `new top`,
+        concept, entity, model, regime, variant, condition, again (`nothing`, `same`, `new top` or
+        `refitted`,
         `random`), f1, f1_low, f1_high.
     """
 
@@ -249,6 +251,8 @@ def _relearned(run: Run) -> dict[str, float]:
 
 
 def _dose(run: Run) -> dict[str, float]:
+    if run.config.regime == "erase":
+        return _erased(run)
     label, dose = run.config.label, run.facts["dose"]
     # The paper's half is a point of its own beside the growing doses.
     regime = "half" if run.config.regime == "half" else "curve"
@@ -258,6 +262,21 @@ def _dose(run: Run) -> dict[str, float]:
     random = curve.loc[drawn & (curve["condition"] == "random"), "f1"].iloc[0]
     own = found[["loss", "loss_others", "specificity"]].to_dict()
     return {"dose": dose, **own, "random_loss": found["f1_base"] - random}
+
+
+def _erased(run: Run) -> dict[str, float]:
+    """What erasing takes, on the scoring half; it has no dose."""
+    label = run.config.label
+    f1 = run.metrics.pivot_table(index="entity", columns=["condition", "stage"], values="f1")
+    lost = {name: f1[name, "base"] - f1[name, "removed"] for name in ("concept", "random")}
+    own, others = lost["concept"][label], lost["concept"].drop([label, OVERALL]).mean()
+    return {
+        "dose": float("nan"),
+        "loss": own,
+        "loss_others": others,
+        "specificity": own - others,
+        "random_loss": lost["random"][label],
+    }
 
 
 def _others(run: Run) -> pd.DataFrame:

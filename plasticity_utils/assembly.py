@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from plasticity_utils.plans import RemovalPlan
+from plasticity_utils.plans import Plan
 from plasticity_utils.saliency import flat_ids, rank_saliency, ranking_of, removal_only_profile
 
 Measured = Mapping[str, Mapping[tuple[str, float], Mapping[str, pd.DataFrame]]]
@@ -38,7 +38,7 @@ def metrics_table(measured: Measured) -> pd.DataFrame:
 
 
 def neuron_table(
-    measured: Measured, plans: Mapping[str, RemovalPlan | None], label: str, method: str
+    measured: Measured, plans: Mapping[str, Plan | None], label: str, method: str
 ) -> pd.DataFrame:
     """Every neuron at every stage.
 
@@ -46,7 +46,7 @@ def neuron_table(
     ----------
     measured : mapping
         As for `metrics_table`.
-    plans : mapping of condition to RemovalPlan, or None
+    plans : mapping of condition to a plan, or None
         What each condition removes.
     label : str
         Entity type of the concept.

@@ -31,7 +31,7 @@ from plasticity_utils.charts_parts import (
 from plasticity_utils.errors import InputError
 from plasticity_utils.seeds import OVER_SENTENCES
 
-AGAIN = ("nothing", "same", "new top", "random")
+AGAIN = ("nothing", "same", "new top", "refitted", "random")
 _BIG, _SMALL = 190, 85
 _DOSE_TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
 _EPOCH_TICKS = [0, 0.125, 0.25, 0.5, 1, 2, 4, 8]
@@ -162,7 +162,8 @@ def reliance(table: pd.DataFrame, label: str, interval: str = OVER_SENTENCES) ->
     Parameters
     ----------
     table : DataFrame
-        condition, again ("nothing", "same", "new top", "random"), entity, f1, f1_low, f1_high.
+        condition, again ("nothing", "same", "new top" or, of erasers, "refitted", "random"),
+        entity, f1, f1_low, f1_high.
         Rows of "overall" are left out.
     label : str
         The concept's entity type.
@@ -208,7 +209,7 @@ def reliance(table: pd.DataFrame, label: str, interval: str = OVER_SENTENCES) ->
         panels.append(panel([ranges, points], CONDITION_TITLES[condition], height))
     return stack(
         panels,
-        f"What the retrained model relies on for {label}: neurons removed again",
+        f"What the retrained model relies on for {label}: removed again",
         [f"Lines: {interval}; for random, the range of its draws."],
         f"Dot chart, a panel for each of the conditions {', '.join(conditions)}: F1 of "
         f"{', '.join(entities)} after retraining, when {', '.join(again)} is removed again.",

@@ -38,10 +38,10 @@ KIND_SHAPES = {
 }
 CONDITIONS = tuple(vega.CONDITION_COLOURS)
 CONDITION_TITLES = {
-    "concept": "concept: its neurons removed",
-    "random": "random: as many neurons removed in each layer",
+    "concept": "concept: what carries it removed",
+    "random": "random: as much removed at random in each layer",
     "none": "none: nothing removed, trained on just the same",
-    "head": "head: concept's neurons removed, only the head trained",
+    "head": "head: as concept, but only the head trained",
 }
 BAND_OPACITY = 0.18
 # Between the numbers of a y axis and a point that stands at the very left.

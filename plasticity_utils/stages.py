@@ -8,7 +8,6 @@ once for all regimes.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -24,20 +23,32 @@ from plasticity_utils.activations import word_activations
 from plasticity_utils.config import RunConfig
 from plasticity_utils.corpus import ENTITY_LABELS, concept_words
 from plasticity_utils.dose import dose_response, save_table
+from plasticity_utils.erasure import Fitting
 from plasticity_utils.errors import InputError
 from plasticity_utils.measuring import Sentences, load_sentences, measure, score
 from plasticity_utils.models import load_model, n_levels, width
-from plasticity_utils.plans import RemovalPlan, draw_seed, gains, plan_settings, removed, set_gains
+from plasticity_utils.plans import (
+    ErasurePlan,
+    Plan,
+    RemovalPlan,
+    draw_seed,
+    erasures_again,
+    gains,
+    neurons_again,
+    plan_settings,
+    removed,
+    set_gains,
+)
 from plasticity_utils.precision import training_precision
-from plasticity_utils.progress import quiet_transformers
 from plasticity_utils.provenance import provenance
-from plasticity_utils.pruning import layer_matched_draw
 from plasticity_utils.saliency import RANKING_METHODS, layer_unit, rank_neurons
+from plasticity_utils.stage_files import read_tables, save_model, save_tables
 from plasticity_utils.training import Schedule, fine_tune, tag_sentences, train_only_head
 
 HEAD_RATE_FACTOR = 10
 CHECKED_SENTENCES = 20
-TABLES = ("metrics", "neurons", "layers")
+# They run through the model once a level: thirty-one times in SmolLM2.
+ERASING_SENTENCES = 4000
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ class Stages:
         """Fine-tune the base model; `model/` and `scores.parquet` (validation, test)."""
         return self._cached("base", self._base_settings, self._make_base)
 
-    def measured(self, plan: RemovalPlan | None) -> Path:
+    def measured(self, plan: Plan | None) -> Path:
         """Measure the untrained-on model, whole or with neurons removed: `measure`'s tables."""
         settings = {**self._measuring_settings, "removal": plan_settings(plan)}
         return self._cached("measured", settings, partial(self._make_measured, plan))
@@ -92,7 +103,23 @@ class Stages:
         }
         return self._cached("dose", settings, self._make_dose)
 
-    def retrained(self, condition: str, plan: RemovalPlan | None) -> Path:
+    def erasers(self, shuffled: bool = False) -> Path:
+        """Fit erasers on training words of the base: `erasers.safetensors`.
+
+        With `shuffled`, on labels dealt out anew, for the condition `random`.
+        """
+        seed = draw_seed(self.config.seed, 0) if shuffled else None
+        settings = {
+            "base": self._base_settings,
+            "concept": self.config.label,
+            "sentences": ERASING_SENTENCES,
+            "indicator": self.config.indicator,
+            "passes": self.config.passes,
+            "shuffled": seed,
+        }
+        return self._cached("erasers", settings, partial(self._make_erasers, seed))
+
+    def retrained(self, condition: str, plan: Plan | None) -> Path:
         """Train on under a condition: `model/`, `gains.npy`, and `snapshots/<epoch>/` tables."""
         settings = {
             **self._measuring_settings,
@@ -105,7 +132,7 @@ class Stages:
             f"retrained-{condition}", settings, partial(self._make_retrained, condition, plan)
         )
 
-    def reliance(self, condition: str, plan: RemovalPlan, own: RemovalPlan | None) -> Path:
+    def reliance(self, condition: str, plan: Plan, own: Plan | None) -> Path:
         """Remove again at the end: the plan's neurons, new top ones, random: `reliance.parquet`.
 
         `own` is what was removed before the condition's training; None for `none`.
@@ -200,7 +227,7 @@ class Stages:
         save_table(pd.concat(scores, ignore_index=True), part / "scores.parquet")
         save_model(model, tokenizer, part)
 
-    def _make_measured(self, plan: RemovalPlan | None, part: Path) -> None:
+    def _make_measured(self, plan: Plan | None, part: Path) -> None:
         model, tokenizer = self._load_base()
         deviation = None if plan is None else self._base_deviation()
         scoring = tag_sentences(model, tokenizer, self.sentences.scoring)
@@ -233,7 +260,7 @@ class Stages:
         )  # fmt: skip
         save_table(table, part / "dose.parquet")
 
-    def _make_retrained(self, condition: str, plan: RemovalPlan | None, part: Path) -> None:
+    def _make_retrained(self, condition: str, plan: Plan | None, part: Path) -> None:
         untrained = self.measured(plan)
         model, tokenizer = self._load_base()
         if condition == "head":
@@ -265,15 +292,12 @@ class Stages:
             np.save(part / "gains.npy", removal.gains() if removal else np.zeros(0))
         save_model(model, tokenizer, part)
 
-    def _make_reliance(
-        self, retrained: Path, plan: RemovalPlan, own: RemovalPlan | None, part: Path
-    ) -> None:
+    def _make_reliance(self, retrained: Path, plan: Plan, own: Plan | None, part: Path) -> None:
         model, tokenizer = load_model(str(retrained / "model"))
         curve = tag_sentences(model, tokenizer, self.sentences.curve)
         with removed(model, own, self.config.regrow) as removal:
             set_gains(removal, np.load(retrained / "gains.npy"))
-            X = word_activations(model, tokenizer, self.sentences.ranking.sentences)
-            again = self._plans_again(X, plan, own, n_levels(model))
+            again = self._again(model, tokenizer, plan, own)
             tables = [score(model, curve).assign(again="nothing", draw=0, n_removed=0)]
             for name, draw, cut in again:
                 with removed(model, cut):
@@ -283,24 +307,34 @@ class Stages:
                     )
         save_table(pd.concat(tables, ignore_index=True), part / "reliance.parquet")
 
-    def _plans_again(
-        self, X: np.ndarray, plan: RemovalPlan, own: RemovalPlan | None, n_layers: int
-    ) -> Iterator[tuple[str, int, RemovalPlan]]:
-        """What is removed at the end: the same neurons, the new top ones, random ones."""
-        d_model = X.shape[1] // n_layers
+    def _again(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        plan: Plan,
+        own: Plan | None,
+    ) -> Iterator[tuple[str, int, Plan]]:
+        """What is removed at the end: the same, what would be removed now, random."""
+        draws, seed = self.config.sizes.draws, self.config.seed
+        if isinstance(plan, ErasurePlan):
+            return erasures_again(model, tokenizer, plan, self._fitting, draws, seed)
+        X = word_activations(model, tokenizer, self.sentences.ranking.sentences)
         is_concept = concept_words(self.sentences.ranking, self.config.label)
         order = rank_neurons(X, is_concept, self.config.removal.ranking).order
-        gone = [] if own is None else own.neurons.tolist()
-        left = [pair for pair in layer_unit(order, d_model).tolist() if pair not in gone]
-        top = np.array(left[: len(plan.neurons)])
-        means = X.mean(axis=0, dtype=np.float64).reshape(n_layers, d_model)
+        means = X.mean(axis=0, dtype=np.float64).reshape(n_levels(model), width(model))
         rest = means if self.config.removal.rest == "mean" else self.config.removal.rest
-        yield "same", 0, RemovalPlan(plan.neurons, rest, plan.positions)
-        yield "new top", 0, RemovalPlan(top, rest, plan.positions)
-        for draw in range(self.config.sizes.draws):
-            seed = draw_seed(self.config.seed, draw)
-            drawn = layer_matched_draw(top, n_layers, d_model, seed, exclude=gone).neurons
-            yield "random", draw, RemovalPlan(drawn, rest, plan.positions)
+        gone = [] if own is None else own.neurons.tolist()
+        same = RemovalPlan(plan.neurons, rest, plan.positions)
+        return neurons_again(order, same, gone, means.shape, draws, seed)
+
+    def _make_erasers(self, shuffled: int | None, part: Path) -> None:
+        model, tokenizer = self._load_base()
+        self._fitting.fit(model, tokenizer, shuffled).save(part / "erasers.safetensors")
+
+    @property
+    def _fitting(self) -> Fitting:
+        corpus, config = self.sentences.train.first(ERASING_SENTENCES), self.config
+        return Fitting(corpus, config.label, config.indicator, config.passes)
 
     def _load_base(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         return load_model(str(self.base() / "model"))
@@ -314,22 +348,3 @@ def model_fingerprint(name: str) -> str:
     """Name of a model, with a digest of its files where it is a local folder."""
     folder = Path(name).expanduser()
     return f"{name}-{store.folder_digest(folder)}" if folder.is_dir() else name
-
-
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, part: Path) -> None:
-    """Keep the trained weights (safetensors) and drop the checkpoints that led to them."""
-    with quiet_transformers():
-        model.save_pretrained(part / "model")
-    tokenizer.save_pretrained(part / "model")
-    shutil.rmtree(part / "checkpoints")
-
-
-def save_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
-    """Write each table to a Parquet file of its name."""
-    for name, table in tables.items():
-        save_table(table, folder / f"{name}.parquet")
-
-
-def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """Read the tables of `measure`."""
-    return {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}

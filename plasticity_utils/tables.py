@@ -90,7 +90,8 @@ def reliance_table(reliance: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        condition, again (`nothing`, `same`, `new top`, `random`), entity, f1, f1_low, f1_high.
+        condition, again (`nothing`, `same`, `new top` or `refitted`, `random`), entity, f1, f1_low,
+        f1_high.
     """
     keys = ["condition", "again", "entity"]
     is_random = reliance["again"] == "random"

@@ -14,6 +14,7 @@ from plasticity_utils import tables
 from plasticity_utils.evaluation import OVERALL
 from plasticity_utils.seeds import Seeds
 from plasticity_utils.sentences import percent, signed
+from plasticity_utils.wording import eraser_share, wording
 
 READ_AGAIN = 0.9
 
@@ -62,34 +63,34 @@ def settings(seeds: Seeds, home: str = "locations") -> str:
 
 def five_lines(seeds: Seeds) -> list[str]:
     """Return the results in five plain lines."""
-    label = seeds.config.label
+    label, words = seeds.config.label, wording(seeds.config)
     again = _reliance(seeds)["f1"]
     return [
         f"base model: F1 {_base_f1(seeds, OVERALL)} on the validation split, "
         f"{label} {_base_f1(seeds, label)}; test split {_base_f1(seeds, OVERALL, 'test')}",
-        f"removed: {removed_share(seeds)} take {label} "
+        f"{words.done}: {removed_share(seeds)} take {label} "
         f"from {_f1(seeds, 'concept', 'base')} to {_f1(seeds, 'concept', 'removed')}; "
-        f"as many random ones leave {_f1(seeds, 'random', 'removed')}",
-        f"trained on: {label} {_f1(seeds, 'concept', 'end')} (after a random removal "
+        f"{words.random_short} leave {_f1(seeds, 'random', 'removed')}",
+        f"trained on: {label} {_f1(seeds, 'concept', 'end')} (after a random {words.act} "
         f"{_f1(seeds, 'random', 'end')}, with nothing removed {_f1(seeds, 'none', 'end')})",
         f"the linear head alone: {label} {_f1(seeds, 'head', 'end')} (base "
         f"{_f1(seeds, 'head', 'base')}): {head_verdict(_recovery(seeds), label)}",
-        f"removed again at the end (without: {again['nothing']:.3f}): new top neurons "
-        f"{again['new top']:.3f}, the same neurons {again['same']:.3f}, random ones "
+        f"{words.done} again at the end (without: {again['nothing']:.3f}): {words.new_short} "
+        f"{again[words.new]:.3f}, {words.same_short} {again['same']:.3f}, {words.random_again} "
         f"{again['random']:.3f}",
     ]
 
 
 def summary(seeds: Seeds) -> str:
     """Return the answer in short: what was lost, what came back, what had never left (Markdown)."""
-    label, table = seeds.config.label, _recovery(seeds)
+    label, table, words = seeds.config.label, _recovery(seeds), wording(seeds.config)
     drift = table.loc["none", "end"] - table.loc["none", "base"]
     return "\n".join(
         [
-            f"- **Lost.** Removing {removed_share(seeds)} "
+            f"- **Lost.** {words.doing} {removed_share(seeds)} "
             f"takes {label} from F1 {_with_interval(seeds, 'concept', 'base')} to "
-            f"{_with_interval(seeds, 'concept', 'removed')}. {_others(seeds)} As many random "
-            f"neurons of the same layers leave {label} at "
+            f"{_with_interval(seeds, 'concept', 'removed')}. {_others(seeds)} "
+            f"{words.random_long} leave {label} at "
             f"{_with_interval(seeds, 'random', 'removed')}.",
             f"- **Back.** After {_epochs(seeds)} of further training {label} is at "
             f"{_with_interval(seeds, 'concept', 'end')}; with nothing removed, training on gives "
@@ -140,7 +141,14 @@ def beyond_head(seeds: Seeds) -> str:
 
 
 def removed_share(seeds: Seeds) -> str:
-    """Write how many neurons were removed; a range where the dose differs between seeds."""
+    """Write how many neurons were removed; a range where the dose differs between seeds.
+
+    Where the concept was erased: how many dimensions of each level.
+    """
+    if seeds.config.regime == "erase":
+        ranks = [rank for run in seeds.runs for rank in run.facts["ranks"]["concept"]]
+        n_levels = len(seeds.facts["ranks"]["concept"])
+        return eraser_share(ranks, seeds.facts["n_neurons"] // n_levels)
     counts = sorted({run.facts["n_removed"] for run in seeds.runs})
     shares = sorted({run.facts["dose"] for run in seeds.runs})
     if len(counts) == 1:
@@ -150,13 +158,14 @@ def removed_share(seeds: Seeds) -> str:
 
 
 def _front_line(seeds: Seeds) -> str:
-    config, n = seeds.config, len(seeds.runs)
+    config, n, words = seeds.config, len(seeds.runs), wording(seeds.config)
+    cut = words.front.format(share=removed_share(seeds), n_neurons=seeds.facts["n_neurons"])
     runs = "one run" if n == 1 else f"{n} runs with different random seeds"
     return (
         f"**{config.concept.capitalize()}**: {head_verdict(_recovery(seeds), 'the concept')}. "
-        f"Cutting out {removed_share(seeds)} of {seeds.facts['n_neurons']:,} took the score from "
+        f"{cut} took the score from "
         f"{_with_interval(seeds, 'concept', 'base')} to "
-        f"{_with_interval(seeds, 'concept', 'removed')}; as many random neurons took it to "
+        f"{_with_interval(seeds, 'concept', 'removed')}; {words.front_random} took it to "
         f"{_with_interval(seeds, 'random', 'removed')}. Training only the last, linear layer "
         f"brought {_with_interval(seeds, 'head', 'end')}, training everything "
         f"{_with_interval(seeds, 'concept', 'end')} ({runs})."
@@ -196,10 +205,11 @@ def _reliance_sentence(seeds: Seeds) -> str:
         for name, row in _reliance(seeds).iterrows()
     }
     draws = " (median and range of draws)" if len(seeds.runs) == 1 else ""
+    words = wording(seeds.config)
     return (
         f"On {seeds.facts['n_curve_sentences']} sentences {seeds.config.label} is at "
-        f"{f1['nothing']} in the end. Removing as many of the model's new top neurons leaves "
-        f"{f1['new top']}; removing the same neurons again {f1['same']}; random ones "
+        f"{f1['nothing']} in the end. {words.again_new} "
+        f"{f1[words.new]}; {words.again_same} {f1['same']}; {words.random_again} "
         f"{f1['random']}{draws}."
     )
 

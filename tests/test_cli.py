@@ -27,7 +27,7 @@ def never(monkeypatch):
             "unknown concept 'cheeses'; allowed: locations, persons, organisations, miscellaneous",
         ),
         (["--scale", "huge"], "unknown scale 'huge'; allowed: smoke, quick, medium, full"),
-        (["--regime", "gentle"], "unknown regime 'gentle'; allowed: surgical, half"),
+        (["--regime", "gentle"], "unknown regime 'gentle'; allowed: surgical, half, erase"),
         (["--seed", "-1"], "seed must be a whole number of at least 0, not -1"),
         (["--model", "/no/such"], "there is no model folder '/no/such'; allowed: minilm, smollm2"),
     ],

@@ -26,7 +26,7 @@ def checked(**values):
         ),
         ({"concept": "LOC"}, "unknown concept 'LOC'; allowed: locations"),
         ({"scale": "huge"}, "unknown scale 'huge'; allowed: smoke, quick, medium, full"),
-        ({"regime": "gentle"}, "unknown regime 'gentle'; allowed: surgical, half"),
+        ({"regime": "gentle"}, "unknown regime 'gentle'; allowed: surgical, half, erase"),
         ({"ranking": "magic"}, "unknown ranking 'magic'; allowed: probeless, selectivity, probe"),
         ({"rest": "median"}, "unknown rest 'median'; allowed: mean, zero"),
         ({"positions": "some"}, "unknown positions 'some'; allowed: words, all"),
@@ -181,3 +181,23 @@ def test_epochs_and_restarts_of_the_papers_protocol():
 def test_wrong_lengths_of_retraining_are_named(values, said):
     with pytest.raises(InputError, match=said):
         RunConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"indicator": "colour"}, "unknown indicator 'colour'; allowed: concept, bio, types, outs"),
+        ({"passes": 0}, "passes must be a whole number of at least 1, not 0"),
+        ({"rest": "zero"}, "regime 'erase' removes no neurons, so rest cannot be 'zero'"),
+        ({"dose": 0.1}, "regime 'erase' removes no neurons, so dose cannot be 0.1"),
+        ({"regrow": True}, "regime 'erase' removes no neurons, so regrow cannot be True"),
+        ({"regime": "half", "passes": 2}, "regime 'half' erases nothing, so passes cannot be 2"),
+    ],
+)
+def test_settings_that_the_regime_does_not_know_are_named(values, said):
+    with pytest.raises(InputError, match=said):
+        RunConfig(**{"regime": "erase", **values})
+
+
+def test_beside_erasing_the_surgical_curve_is_drawn():
+    assert RunConfig(regime="erase", indicator="bio", passes=2).curve == RunConfig().curve
