@@ -90,8 +90,8 @@ def priming(neurons: pd.DataFrame, errors: str = "HC3") -> pd.DataFrame:
     Parameters
     ----------
     neurons : DataFrame
-        One row a kept neuron: gain and gain_none (rise of |σ| for the concept from the base, signed,
-        under the condition and under `none`), similarity (`profile_similarity` or
+        One row a kept neuron: gain and gain_none (signed change of |σ| for the concept from the
+        base, under the condition and under `none`), similarity (`profile_similarity` or
         `words_similarity`), base (|σ| in the base) and layer.
     errors : {"HC3", "layer"}
         Robust to unequal variances, or clustered by layer (a handful of layers gives too narrow

@@ -26,7 +26,9 @@ FEWEST_WORDS = 4
 
 
 def linear_cka(
-    X: Float[np.ndarray, "word unit"], Y: Float[np.ndarray, "word other"], debiased: bool = False
+    X: Float[np.ndarray, "word unit"],
+    Y: Float[np.ndarray, "other_word other"],
+    debiased: bool = False,
 ) -> float:
     """Similarity of two representations of the same words (Kornblith et al. 2019).
 
@@ -61,7 +63,9 @@ def linear_cka(
 
 
 def cka_by_layer(
-    X_base: Float[np.ndarray, "word neuron"], X_end: Float[np.ndarray, "word neuron"], d_model: int
+    X_base: Float[np.ndarray, "word neuron"],
+    X_end: Float[np.ndarray, "end_word end_neuron"],
+    d_model: int,
 ) -> pd.DataFrame:
     """Linear CKA of two models on the same words, layer by layer.
 
@@ -86,7 +90,7 @@ def cka_by_layer(
 
 def probe_transfer(
     X_base: Float[np.ndarray, "word neuron"],
-    X_end: Float[np.ndarray, "word neuron"],
+    X_end: Float[np.ndarray, "end_word end_neuron"],
     is_concept: Bool[np.ndarray, " word"],
     fits: Bool[np.ndarray, " word"],
     d_model: int,

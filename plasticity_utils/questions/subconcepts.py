@@ -138,8 +138,8 @@ def location_kinds(spans: Sequence[str]) -> Shaped[np.ndarray, " span"]:
     """Tell countries, US states, large cities (a million and more), cities and the rest apart.
 
     A name that means several things is decided by one rule, case ignored: a country comes first
-    (Georgia, Jordan), then a US state, then a city (of 15,000 and more); but New York and Washington
-    are cities. Of cities of one name the largest counts.
+    (Georgia, Jordan), then a US state, then a city (of 15,000 and more); but New York and
+    Washington are cities. Of cities of one name the largest counts.
 
     Parameters
     ----------
