@@ -35,11 +35,11 @@ def labels():
 
 @pytest.fixture(scope="module")
 def concepts(labels):
-    return inventory(*labels)
+    return inventory(*(column.tolist() for column in labels))
 
 
-@pytest.fixture(scope="module")
-def X(labels):
+@pytest.fixture(scope="module", name="X")
+def activations(labels):
     rng = np.random.default_rng(1)
     entity, pos = labels
     X = rng.normal(size=(N_WORDS, N_NEURONS))
@@ -76,7 +76,7 @@ def test_a_planted_neuron_serves_two_concepts_and_its_shuffle_none(X, concepts):
 
 def test_the_threshold_rises_above_its_floor_where_words_are_few(X, concepts, labels):
     assert (thresholds(X, concepts) == LEAST_SELECTIVITY).all()
-    few = inventory(labels[0][:40], labels[1][:40])
+    few = inventory(*(column[:40].tolist() for column in labels))
     assert (thresholds(X[:40], few)[:3] > LEAST_SELECTIVITY).all()
 
 

@@ -49,7 +49,9 @@ def test_three_separate_blobs_are_found_and_named_by_their_centres():
     # The first word of each blob lies at its very centre.
     for blob in range(3):
         vectors[30 * blob] = vectors[truth == blob].mean(axis=0)
-    found = cluster_words([f"{'abc'[blob]}{i}" for i, blob in enumerate(truth)], vectors)
+    found = cluster_words(
+        [f"{'abc'[blob]}{i}" for i, blob in enumerate(truth)], vectors, range(2, 5)
+    )
     assert found.found
     assert len(found.names) == 3
     assert {name.split(" · ")[0] for name in found.names} == {"a0", "b30", "c60"}
@@ -61,7 +63,7 @@ def test_three_separate_blobs_are_found_and_named_by_their_centres():
 def test_a_single_blob_has_no_clusters(width):
     rng = np.random.default_rng(1)
     vectors = rng.normal(size=(90, width)) * np.linspace(1, 3, width)
-    found = cluster_words([str(i) for i in range(90)], vectors)
+    found = cluster_words([str(i) for i in range(90)], vectors, range(2, 4))
     assert not found.found
     assert found.names == ("no clusters",)
     assert (found.labels == 0).all()
