@@ -166,14 +166,13 @@ class Stages:
     @property
     def _measuring_settings(self) -> dict[str, Any]:
         sizes = self.config.sizes
-        settings: dict[str, Any] = {
+        # What is measured of a model does not depend on which of the entity types is removed.
+        own = {} if self.config.about.is_entity else {"concept": self._concept_key}
+        return {
             "base": self._base_settings,
             "sentences": [sizes.ranking, sizes.measuring, sizes.scoring],
+            **own,
         }
-        # What is measured of a model does not depend on which of the entity types is removed.
-        return (
-            settings if self.config.about.is_entity else {**settings, "concept": self._concept_key}
-        )
 
     def _schedule(self, epochs: int) -> Schedule:
         batch_tokens = self.config.sizes.batch_tokens
@@ -266,8 +265,8 @@ class Stages:
             tag_sentences(model, tokenizer, corpus)
             for corpus in (self.sentences.dose, self.sentences.curve)
         )
-        own_dose = self._scorer(model, tokenizer, self.sentences.own_dose)
-        own_curve = self._scorer(model, tokenizer, self.sentences.own_curve)
+        own = self.sentences.own_dose, self.sentences.own_curve
+        own_dose, own_curve = (self._scorer(model, tokenizer, corpus) for corpus in own)
         table = dose_response(
             model, ranking, lambda: own_dose(score(model, dose)),
             lambda: own_curve(score(model, curve)),

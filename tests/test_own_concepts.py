@@ -2,6 +2,7 @@
 """A concept that is no entity type, through a whole run: a word list, and a label of two files."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from plasticity_utils.measuring import LEAST_WORDS, OWN_PARTS, load_sentences
 from plasticity_utils.own_probe import OwnProbe, fit_own_probe, score_own
 
 DAYS = "words:Monday,Tuesday,Wednesday,Thursday,Friday,Saturday,Sunday"
+OFTEN = "words:of,in"
 ENTITIES = ["LOC", "PER", "ORG", "MISC"]
 
 
@@ -38,8 +40,8 @@ def file_concept(tmp_path_factory):
 def own_runs(tiny_run_folder, file_concept, tmp_path_factory):
     results = tmp_path_factory.mktemp("own")
     return {
-        kind: run_experiment(tiny_config(tiny_run_folder, results, concept=concept, dose=None))
-        for kind, concept in (("words", DAYS), ("file", file_concept))
+        kind: run_experiment(tiny_config(tiny_run_folder, results, concept=concept, dose=dose))
+        for kind, concept, dose in (("words", OFTEN, None), ("file", file_concept, 0.1))
     }
 
 
@@ -66,8 +68,8 @@ def test_the_head_says_nothing_of_it(own_run):
     after = of_head[of_head["stage"] != "base"]
     assert len(after) == 3
     assert after["f1"].nunique() == 1
-    trained = metrics[(metrics["condition"] == "concept") & (metrics["entity"] == label)]
-    assert trained[trained["stage"] != "base"]["f1"].nunique() > 1
+    trained = metrics[(metrics["condition"] == "none") & (metrics["entity"] == label)]
+    assert trained["f1"].nunique() > 1
 
 
 def test_it_has_the_neurons_and_probes_that_its_corpus_allows(own_runs):
@@ -85,7 +87,7 @@ def test_it_has_the_neurons_and_probes_that_its_corpus_allows(own_runs):
 
 
 def test_its_folder_says_what_it_is_and_never_where_files_lie(own_runs, tmp_path):
-    assert own_runs["words"].path.name.startswith("words-monday-")
+    assert own_runs["words"].path.name.startswith("words-of-")
     name = own_runs["file"].path.name
     assert name.startswith("label-article-")
     assert "words.txt" not in name
@@ -126,7 +128,7 @@ def test_the_parts_of_a_run_share_no_sentence(own_runs):
 
 
 def test_a_rare_concept_gets_longer_parts(own_runs):
-    config = own_runs["words"].config
+    config = replace(own_runs["words"].config, concept=DAYS)
     whole = load_sentences(config)
     for name in (*OWN_PARTS, "own_curve"):
         part = getattr(whole, name)
@@ -140,7 +142,6 @@ def test_a_rare_concept_gets_longer_parts(own_runs):
     ("concept", "message"),
     [
         ("words:Zzyzx", "concept 'Zzyzx' has too few words: 0 of .* in ranking.* at least 30"),
-        ("words:monday,tuesday", "has too few words: 0 of"),
         ("words:Rugby", r"has too few words: \d+ of \d+ in ranking, \d+ of \d+ in measuring"),
     ],
 )
@@ -176,7 +177,7 @@ def test_the_probe_finds_a_planted_direction_and_loses_it(tmp_path):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 8)).astype(np.float32)
     inside = rng.random(600) < 0.2
-    X[:, 3] += 6 * inside
+    X[:, 3] += 8 * inside
     X[:, 5] = 1.0
     fit_own_probe(X, inside).save(tmp_path)
     probe = OwnProbe.load(tmp_path)
