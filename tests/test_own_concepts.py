@@ -31,18 +31,23 @@ def write_pair(folder, n_sentences=400, marked="the"):
     return f"file:{paths[0]},{paths[1]}#SEM:article"
 
 
-@pytest.fixture(scope="module")
+_MADE = {}
+
+
+@pytest.fixture(scope="session")
 def file_concept(tmp_path_factory):
     return write_pair(tmp_path_factory.mktemp("pair"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def own_runs(tiny_run_folder, file_concept, tmp_path_factory):
-    results = tmp_path_factory.mktemp("own")
-    return {
-        kind: run_experiment(tiny_config(tiny_run_folder, results, concept=concept, dose=dose))
-        for kind, concept, dose in (("words", OFTEN, None), ("file", file_concept, 0.1))
-    }
+    """Runs about a word list and about a label, made once for all modules that ask for them."""
+    if not _MADE:
+        results = tmp_path_factory.mktemp("own")
+        for kind, concept, dose in (("words", OFTEN, None), ("file", file_concept, 0.1)):
+            config = tiny_config(tiny_run_folder, results, concept=concept, dose=dose)
+            _MADE[kind] = run_experiment(config)
+    return _MADE
 
 
 @pytest.fixture(params=["words", "file"])
