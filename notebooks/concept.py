@@ -24,7 +24,10 @@
 #     papermill --cwd notebooks notebooks/concept.ipynb page.ipynb -p concept miscellaneous
 #
 # It makes the same calls as the pages of locations, persons and organisations.
-# As it stands it shows locations.
+# As it stands it shows locations. A concept is an entity type, a list of words
+# (`words:Monday,Tuesday`) or a label of a pair of files
+# (`file:WORDS,LABELS#LABEL`); where it is no entity type, the page says below
+# what F1 means.
 
 # %% tags=["parameters"]
 concept = "locations"
@@ -108,7 +111,8 @@ Markdown(sentences.half_sentence(run))
 #
 # The figure to look at is the distance between *concept* and *head*: only what
 # lies above *head* was learned anew. *random* and *none* show what training on
-# does by itself.
+# does by itself. (Of a concept that is no entity type *head* says nothing, and is
+# not drawn.)
 
 # %%
 charts.f1_through_retraining(

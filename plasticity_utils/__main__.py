@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 
 from plasticity_utils.batch.command import add_batch
+from plasticity_utils.concepts import FILE, OWN_KINDS, WORDS
 from plasticity_utils.config import REGIMES, SCALES, RunConfig
 from plasticity_utils.corpus import CONCEPTS, concept_words, load_corpus
 from plasticity_utils.errors import InputError
+from plasticity_utils.measuring import load_sentences, part_counts
 from plasticity_utils.published import find_run, publish
 from plasticity_utils.run import load_run, run_experiment
 
@@ -40,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the experiment, or what is left of it")
     defaults = {field.name: field.default for field in dataclasses.fields(RunConfig)}
     for name, allowed in (
-        ("concept", list(CONCEPTS)),
+        ("concept", [*CONCEPTS, OWN_KINDS]),
         ("model", "minilm, smollm2, a local folder or a Hub name"),
         ("scale", list(SCALES)),
         ("regime", list(REGIMES)),
@@ -62,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("notebooks", type=Path, help="an executed notebook, or a folder of them")
     figures.add_argument("out", type=Path, help="folder of the figures")
     figures.set_defaults(command=_figures)
-    concepts = commands.add_parser("concepts", help="list concepts with their word counts")
+    concepts = commands.add_parser("concepts", help="list concepts, or check one of your own")
+    concepts.add_argument("concept", nargs="?", help=f"counted by part; {OWN_KINDS}, or a name")
+    concepts.add_argument("--scale", default="quick", help=f"{', '.join(SCALES)} (%(default)r)")
     concepts.set_defaults(command=_concepts)
     add_batch(commands)
     return parser
@@ -87,8 +91,13 @@ def _page(options: argparse.Namespace) -> None:
 
 
 def _publish(options: argparse.Namespace) -> None:
+    from plasticity_utils.book_pages import add_page
+
     for folder in options.runs:
-        print(f"published: {publish(load_run(folder))}")
+        run = load_run(folder)
+        print(f"published: {publish(run)}")
+        if page := add_page(run.config):
+            print(f"new page: {page}; `make notebooks` executes it")
 
 
 def _figures(options: argparse.Namespace) -> None:
@@ -99,11 +108,29 @@ def _figures(options: argparse.Namespace) -> None:
 
 
 def _concepts(options: argparse.Namespace) -> None:
+    if options.concept is not None:
+        _count(RunConfig(concept=options.concept, scale=options.scale))
+        return
     for split in ("train", "validation", "test"):
         corpus = load_corpus("conll2003", split)
         for concept, label in CONCEPTS.items():
             n_words = int(concept_words(corpus, label).sum())
             print(f"{concept:<15} {label:<5} {split:<11} {n_words:>6} words")
+    print(
+        f"your own: {FILE}WORDS,LABELS#LABEL (two files) or {WORDS}Monday,Tuesday (exact words); "
+        "`plasticity concepts CONCEPT` counts it"
+    )
+
+
+def _count(config: RunConfig) -> None:
+    """Print how many words of a concept each part of a run has."""
+    counts = part_counts(load_sentences(config), config.label)
+    print(f"{config.about.title}: shown as {config.label}, folders named {config.about.name}")
+    for row in counts.itertuples():
+        print(
+            f"{row.part:<12} {row.of_concept:>6} of {row.words:>7} words, {row.sentences:>6} "
+            "sentences"
+        )
 
 
 def _config(values: dict[str, object]) -> RunConfig:

@@ -218,7 +218,7 @@ def _each(groups: Iterable[Seeds], work_out: Callable[[Seeds], pd.DataFrame]) ->
     parts = []
     for seeds in groups:
         config, table = seeds.config, work_out(seeds)
-        values = [config.concept, config.label, config.model, config.regime, variant(config)]
+        values = [config.about.title, config.label, config.model, config.regime, variant(config)]
         for place, (name, value) in enumerate(zip(SERIES, values, strict=True)):
             table.insert(place, name, value)
         parts.append(table)

@@ -12,21 +12,20 @@ from typing import Any
 
 import pandas as pd
 
-from plasticity_utils.cards import CLASSES, KINDS
-from plasticity_utils.charts_parts import ENTITIES, in_order, need
+from plasticity_utils.cards import KINDS, OTHER
+from plasticity_utils.charts_parts import in_order, need
 from plasticity_utils.errors import InputError
 from plasticity_utils.replay import STAGES
 
 MOMENTS = STAGES
 THOUSAND = 1000
 NO_WORDS = "–"  # of a neuron that says the same of every word
-SIGMA_ROWS = [(condition, entity) for condition in ("concept", "none") for entity in ENTITIES]
-_SIGMA = [f"selectivity_{entity}" for entity in ENTITIES]
+_SIGMA = "selectivity_"
 _PLACE = ["layer", "unit"]
 _FRACTIONS = {0.125: "⅛", 0.25: "¼", 0.5: "½", -1: "base", 0: "removed"}
 _NEEDED = {
     "card_neurons": [*_PLACE, "kind", "place", "n_types", "low", "high"],
-    "card_stages": ["condition", "stage", "epoch", *_PLACE, "gain", *_SIGMA],
+    "card_stages": ["condition", "stage", "epoch", *_PLACE, "gain"],
     "card_words": ["stage", *_PLACE, "words", "words_low"],
     "card_histograms": ["stage", *_PLACE, "entity", "n", "share"],
 }
@@ -45,8 +44,25 @@ def check(cards: Mapping[str, pd.DataFrame], label: str) -> None:
             raise InputError(f"no table {name!r} among the cards; needed: {', '.join(_NEEDED)}")
         need(cards[name], columns)
     in_order(cards["card_neurons"], "kind", KINDS)
-    if label not in ENTITIES:
-        raise InputError(f"unknown entity type {label!r}; allowed: {', '.join(ENTITIES)}")
+    if label not in entities_of(cards):
+        allowed = ", ".join(entities_of(cards))
+        raise InputError(f"unknown entity type {label!r}; allowed: {allowed}")
+
+
+def entities_of(cards: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Name the entity types, and the concept of one's own, for which the cards have σ."""
+    columns = [name for name in cards["card_stages"] if name.startswith(_SIGMA)]
+    return [name.removeprefix(_SIGMA) for name in columns]
+
+
+def classes_of(cards: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Name the classes of words, each a histogram: the entities, and the words of none."""
+    return [*entities_of(cards), OTHER]
+
+
+def sigma_rows(cards: Mapping[str, pd.DataFrame]) -> list[tuple[str, str]]:
+    """Condition and entity of each line of σ that a record holds, in order."""
+    return [(name, entity) for name in ("concept", "none") for entity in entities_of(cards)]
 
 
 def times(cards: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -70,9 +86,9 @@ def card_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str
     list of dict
         As `map_records`, and: low, high; gain (one number for each of `MOMENTS`); words (for each
         of `MOMENTS` the highest and the lowest, each a list); shares (for each of `MOMENTS` and
-        `CLASSES`, thousandths of the class's words in each bin).
+        `classes_of`, thousandths of the class's words in each bin).
     """
-    mapped = map_records(cards, label)
+    mapped, classes = map_records(cards, label), classes_of(cards)
     stages = cards["card_stages"]
     own = stages[(stages["condition"] == "concept") & stages["stage"].isin(MOMENTS)]
     gains = _nested(own.round({"gain": 3}), ["stage"], "gain")
@@ -96,7 +112,7 @@ def card_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str
                 "gain": [gains[place][stage] for stage in MOMENTS],
                 "words": lists,
                 "shares": [
-                    [shares[place][stage, entity] for entity in CLASSES] for stage in MOMENTS
+                    [shares[place][stage, entity] for entity in classes] for stage in MOMENTS
                 ],
             }
         )
@@ -111,13 +127,13 @@ def map_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str,
     list of dict
         id, layer, unit, kind, place, types (served at the end), spread (the layer, a little to the
         left or right by unit), change and change_none (of |σ| for the concept, from base to end),
-        sigma (a list over `times` for each of `SIGMA_ROWS`).
+        sigma (a list over `times` for each of `sigma_rows`).
     """
     check(cards, label)
     stages = cards["card_stages"].sort_values("epoch")
     lines = {
         row: _nested(stages[stages["condition"] == row[0]], ["epoch"], f"selectivity_{row[1]}")
-        for row in SIGMA_ROWS
+        for row in sigma_rows(cards)
     }
     most = cards["card_neurons"]["unit"].max() + 1
     records = []

@@ -4,7 +4,8 @@ A run holds thousands of neurons at a dozen moments; a page has room for about a
 The most selective of the *removed* ones; the *newly salient*, kept neurons whose |σ| rose most;
 and the *polysemantic*, kept neurons that in the end serve two entity types or more. Entity types
 share the direction "entity or not", which alone would make half of all neurons polysemantic, so
-for that an entity type is told from the other entities only.
+for that an entity type is told from the other entities only. (A pair of files has no entity types,
+and so none of this kind.)
 
 Neurons are picked on the ranking half (the removed ones by the run itself, the polysemantic ones
 by the retrained model's activations there) and described on the measuring half. Caveat: of the
@@ -18,16 +19,17 @@ import pandas as pd
 
 from plasticity_utils.activations import word_activations
 from plasticity_utils.assembly import PLACE
+from plasticity_utils.concepts import kinds
 from plasticity_utils.corpus import Corpus
 from plasticity_utils.errors import InputError
-from plasticity_utils.measuring import ENTITIES, concept_columns, load_sentences
+from plasticity_utils.measuring import concept_columns, entity_columns, load_sentences
 from plasticity_utils.replay import STAGES, activations_at, model_at
 from plasticity_utils.run import Run
 from plasticity_utils.saliency import flat_ids, selectivity
 from plasticity_utils.tables import newly_salient, removed_neurons
 
 KINDS = ("removed", "newly salient", "polysemantic")
-CLASSES = (*ENTITIES, "other")
+OTHER = "other"
 TABLES = ("card_neurons", "card_stages", "card_words", "card_histograms")
 BINS = 20
 LEAST_SELECTIVITY = 0.4
@@ -63,9 +65,9 @@ def neuron_cards(run: Run, n: int = 100) -> dict[str, pd.DataFrame]:
         activating, joined by " · "), words_low.
 
         `card_histograms`, a row a neuron, stage of `concept` and class of words: stage, layer,
-        unit, entity (of `CLASSES`), n (words of that class), share (a list of `BINS` numbers that
-        add up to 1: the share of the class's words in each bin from low to high; words beyond the
-        ends count in the outermost bins).
+        unit, entity (a type, the own concept, or `other`), n (words of that class), share (a list
+        of `BINS` numbers that add up to 1: the share of the class's words in each bin from low to
+        high; words beyond the ends count in the outermost bins).
 
     Raises
     ------
@@ -79,14 +81,16 @@ def neuron_cards(run: Run, n: int = 100) -> dict[str, pd.DataFrame]:
     ids = flat_ids(neurons[PLACE].to_numpy(), _width(run))
     stored = {stage: activations_at(run, "concept", stage) for stage in STAGES}
     X = {stage: activations[ids].astype(np.float32) for stage, activations in stored.items()}
-    sigma, threshold = within_entities(X["end"].T, corpus)
-    neurons["n_types"] = (np.abs(sigma) > threshold).sum(axis=1)
+    neurons["n_types"] = 0
+    if "entity" in corpus.labels:
+        sigma, threshold = within_entities(X["end"].T, corpus)
+        neurons["n_types"] = (np.abs(sigma) > threshold).sum(axis=1)
     neurons["low"], neurons["high"] = _ends(np.concatenate(list(X.values()), axis=1))
     return {
         "card_neurons": neurons,
         "card_stages": _stages(run, neurons),
         "card_words": _words(run, neurons),
-        "card_histograms": _histograms(X, concept_columns(corpus), neurons),
+        "card_histograms": _histograms(X, corpus, neurons),
     }
 
 
@@ -121,11 +125,11 @@ def within_entities(X: np.ndarray, corpus: Corpus) -> tuple[np.ndarray, float]:
     Returns
     -------
     sigma : float array, [n_neurons, n_entities]
-        In [−1, 1], columns as in `measuring.ENTITIES`.
+        In [−1, 1], columns as in `concepts.ENTITIES`.
     threshold : float
         The 99.9th percentile of |σ| under shuffled labels or 0.4, whichever is larger.
     """
-    members = concept_columns(corpus)
+    members = entity_columns(corpus)
     entity = members.any(axis=1)
     X, members = X[entity], members[entity]
     shuffled = np.random.default_rng(0).permutation(members)
@@ -149,6 +153,8 @@ def _chosen(run: Run, n: int) -> pd.DataFrame:
 def _polysemantic(run: Run, taken: pd.DataFrame, k: int) -> pd.DataFrame:
     """Kept neurons that serve two entity types, those first that serve their second one best."""
     corpus = load_sentences(run.config).ranking
+    if "entity" not in corpus.labels:
+        return taken.iloc[:0]
     with model_at(run, "concept", "end") as (model, tokenizer):
         X = word_activations(model, tokenizer, corpus.sentences)
     sigma, threshold = within_entities(X, corpus)
@@ -166,16 +172,15 @@ def _ends(pooled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, np.where(high > low, high, low + 1)
 
 
-def _histograms(
-    X: dict[str, np.ndarray], members: np.ndarray, neurons: pd.DataFrame
-) -> pd.DataFrame:
+def _histograms(X: dict[str, np.ndarray], corpus: Corpus, neurons: pd.DataFrame) -> pd.DataFrame:
+    members = concept_columns(corpus)
     low = neurons["low"].to_numpy()[:, None]
     width = (neurons["high"] - neurons["low"]).to_numpy()[:, None] / BINS
     classes = [*members.T, ~members.any(axis=1)]
     parts = []
     for stage, activation in X.items():
         bins = ((activation - low) / width).astype(int).clip(0, BINS - 1)
-        for name, inside in zip(CLASSES, classes, strict=True):
+        for name, inside in zip([*kinds(corpus), OTHER], classes, strict=True):
             counts = np.stack([np.bincount(row, minlength=BINS) for row in bins[:, inside]])
             shares = (counts / max(inside.sum(), 1)).round(4)
             part = neurons[PLACE].assign(stage=stage, entity=name, n=int(inside.sum()))
@@ -184,7 +189,7 @@ def _histograms(
 
 
 def _stages(run: Run, neurons: pd.DataFrame) -> pd.DataFrame:
-    sigma = [f"selectivity_{entity}" for entity in ENTITIES]
+    sigma = [name for name in run.neurons if name.startswith("selectivity_")]
     columns = ["condition", "stage", "epoch", *PLACE, "gain", *sigma]
     both = run.neurons[run.neurons["condition"].isin(["concept", "none"])]
     return neurons[PLACE].merge(both[columns], on=PLACE)[columns].round(dict.fromkeys(sigma, 3))

@@ -17,17 +17,17 @@ import pandas as pd
 
 from plasticity_utils import vega
 from plasticity_utils.card_records import (
-    CLASSES,
     KINDS,
     MOMENTS,
-    SIGMA_ROWS,
     THOUSAND,
     card_records,
+    classes_of,
+    entities_of,
     map_records,
+    sigma_rows,
     times,
 )
 from plasticity_utils.charts_parts import (
-    ENTITIES,
     KIND_COLOURS,
     KIND_SHAPES,
     LABEL_GAP,
@@ -64,15 +64,16 @@ def neuron_card(cards: Mapping[str, pd.DataFrame], label: str) -> alt.VConcatCha
     InputError
         If a table or a column is missing, a kind is unknown, or `label` is no entity type.
     """
-    records = card_records(cards, label)
+    records, classes = card_records(cards, label), classes_of(cards)
+    tall = _ROW_HEIGHT * len(classes)
     names = [f"{r['kind']} {r['place']}: layer {r['layer']}, unit {r['unit']}" for r in records]
     options = alt.binding_select(options=list(range(len(names))), labels=names, name="neuron")
     slider = alt.binding_range(min=0, max=2, step=1, name="0 base, 1 just removed, 2 end")
     shown = alt.Chart(alt.Data(values=records)).transform_filter("datum.id === neuron")
     panels = [
         panel([_heading(shown)], "", 48),
-        panel([_histogram(shown)], "Activation, by class of words", _ROW_HEIGHT * len(CLASSES)),
-        panel(_sigma_lines(shown, times(cards), "σ"), "How well it tells each type", 150),
+        panel([_histogram(shown, classes)], "Activation, by class of words", tall),
+        panel(_sigma_lines(shown, cards, "σ"), "How well it tells each type", 150),
         panel([_words(shown, 0)], "Highest-activating words", _WORD_HEIGHT * _WORDS_SHOWN),
         panel([_words(shown, 1)], "Lowest-activating words", _WORD_HEIGHT * _WORDS_SHOWN),
     ]
@@ -82,8 +83,9 @@ def neuron_card(cards: Mapping[str, pd.DataFrame], label: str) -> alt.VConcatCha
         ["Histograms: each row is drawn to the height of its own fullest bin.", f"σ: {_BOTH}"],
         f"A card for one of {len(records)} neurons, chosen from a list: histograms of its "
         "activation on words of each class at a chosen moment; its selectivity for "
-        f"{', '.join(ENTITIES)} from the base model through retraining, with the concept's neurons "
-        "removed and with nothing removed; its highest- and lowest-activating words.",
+        f"{', '.join(entities_of(cards))} from the base model through retraining, with the "
+        "concept's neurons removed and with nothing removed; its highest- and lowest-activating "
+        "words.",
     )
     return _own_legends(chart).add_params(
         alt.param(name="neuron", value=0, bind=options),
@@ -118,7 +120,7 @@ def neuron_map(cards: Mapping[str, pd.DataFrame], label: str) -> alt.VConcatChar
         "kind === 'all' || datum.kind === kind"
     )
     zero = alt.Chart(pd.DataFrame({"change": [0]})).mark_rule().encode(y="change:Q")
-    follower = _sigma_lines(shown.transform_filter(brush), times(cards), "mean |σ|", mean=True)
+    follower = _sigma_lines(shown.transform_filter(brush), cards, "mean |σ|", mean=True)
     chart = stack(
         [
             panel([zero, _places(shown).add_params(brush)], "Each neuron that has a card", 200),
@@ -129,8 +131,8 @@ def neuron_map(cards: Mapping[str, pd.DataFrame], label: str) -> alt.VConcatChar
         f"Scatter plot of {len(records)} neurons ({', '.join(KINDS)}): layer against the change "
         f"of absolute selectivity for {label} from the base model to the end of retraining. Below "
         "it, for the neurons of the brushed layers, mean absolute selectivity for "
-        f"{', '.join(ENTITIES)} through the stages, with the concept's neurons removed and with "
-        "nothing removed.",
+        f"{', '.join(entities_of(cards))} through the stages, with the concept's neurons removed "
+        "and with nothing removed.",
     )
     return _own_legends(chart).add_params(alt.param(name="kind", value="all", bind=kinds))
 
@@ -152,33 +154,33 @@ def _heading(shown: alt.Chart) -> alt.Chart:
     return mark.encode(text="heading:N", x=alt.value(0), y=alt.value(0))
 
 
-def _histogram(shown: alt.Chart) -> alt.Chart:
+def _histogram(shown: alt.Chart, classes: list[str]) -> alt.Chart:
     """Draw a row of bars for each class of words, at the moment that the slider names."""
-    colours = [*vega.ENTITY_COLOURS.values(), vega.MUTED]
-    level, n_bins = len(CLASSES) - 1, "length(datum.row)"
+    colours = [*map(vega.entity_colour, classes[:-1]), vega.MUTED]
+    level, n_bins = len(classes) - 1, "length(datum.row)"
     step = f"(datum.high - datum.low) / {n_bins}"
     bars = (
-        shown.transform_calculate(row="datum.shares[moment]", entity=json.dumps(CLASSES))
+        shown.transform_calculate(row="datum.shares[moment]", entity=json.dumps(classes))
         .transform_flatten(["row", "entity"])
         .transform_calculate(thousandths="datum.row", bin=f"sequence({n_bins})")
         .transform_flatten(["thousandths", "bin"])
         .transform_calculate(
             share=f"datum.thousandths / {THOUSAND}",
-            base=f"{level} - indexof({json.dumps(CLASSES)}, datum.entity)",
-            colour=f"{json.dumps(colours)}[indexof({json.dumps(CLASSES)}, datum.entity)]",
+            base=f"{level} - indexof({json.dumps(classes)}, datum.entity)",
+            colour=f"{json.dumps(colours)}[indexof({json.dumps(classes)}, datum.entity)]",
             begin=f"datum.low + datum.bin * {step}",
             end=f"datum.low + (datum.bin + 1) * {step}",
-            top=f"{level} - indexof({json.dumps(CLASSES)}, datum.entity)"
+            top=f"{level} - indexof({json.dumps(classes)}, datum.entity)"
             f" + {_ROOM} * datum.thousandths / max(1, extent(datum.row)[1])",
         )
     )
     names = alt.Axis(
-        values=list(range(len(CLASSES))),
-        labelExpr=f"{json.dumps(CLASSES[::-1])}[datum.value]",
+        values=list(range(len(classes))),
+        labelExpr=f"{json.dumps(classes[::-1])}[datum.value]",
         labelBaseline="bottom",
         labelPadding=LABEL_GAP,
     )
-    whole = alt.Scale(domain=[0, len(CLASSES)], nice=False)
+    whole = alt.Scale(domain=[0, len(classes)], nice=False)
     return bars.mark_bar(strokeWidth=0).encode(
         x=alt.X("begin:Q", title="activation", scale=alt.Scale(zero=False, nice=False)),
         x2="end:Q",
@@ -195,10 +197,11 @@ def _histogram(shown: alt.Chart) -> alt.Chart:
 
 
 def _sigma_lines(
-    shown: alt.Chart, stages: list[str], title: str, mean: bool = False
+    shown: alt.Chart, cards: Mapping[str, pd.DataFrame], title: str, mean: bool = False
 ) -> list[alt.Chart]:
     """Draw σ of every entity type through the stages; of several neurons, the mean of |σ|."""
-    conditions, entities = (json.dumps(names) for names in zip(*SIGMA_ROWS, strict=True))
+    stages = times(cards)
+    conditions, entities = (json.dumps(names) for names in zip(*sigma_rows(cards), strict=True))
     rows = (
         shown.transform_calculate(line="datum.sigma", condition=conditions, entity=entities)
         .transform_flatten(["line", "condition", "entity"])
@@ -209,7 +212,7 @@ def _sigma_lines(
         rows = rows.transform_calculate(value="abs(datum.value)").transform_aggregate(
             value="mean(value)", neurons="count()", groupby=["condition", "entity", "time"]
         )
-    signs = entity_signs()
+    signs = entity_signs(entities_of(cards))
     dashes = {name: vega.CONDITION_DASHES[name] for name in ("concept", "none")}
     legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolStrokeColor=vega.MUTED)
     scale = alt.Scale(domain=list(dashes), range=list(dashes.values()))

@@ -17,6 +17,7 @@ from plasticity_utils import vega
 from plasticity_utils.charts_parts import (
     CONDITION_TITLES,
     CONDITIONS,
+    ENTITIES,
     LABEL_GAP,
     condition_signs,
     entities_from,
@@ -105,7 +106,8 @@ def f1_through_retraining(
         condition, epoch (0 = just removed), entity, f1, f1_low, f1_high. Rows before the removal
         (epoch < 0) and those of "overall" are left out.
     label : str
-        The concept's entity type; its panel comes first and is larger.
+        The concept's entity type; its panel comes first and is larger. That of a concept which is
+        no entity type is drawn without `head`.
     base_f1 : mapping or Series
         F1 of the base model by entity type.
     interval : str
@@ -132,6 +134,9 @@ def f1_through_retraining(
     panels = []
     for entity in entities:
         rows = metrics[metrics["entity"] == entity]
+        if entity not in ENTITIES:
+            # The head gives no tag for it, so training the head alone says nothing of it.
+            rows = rows[rows["condition"] != "head"]
         base = pd.DataFrame({"condition": ["base"], "f1": [float(base_f1[entity])]})
         title = "epochs of retraining (0 = just removed)" if entity == entities[-1] else None
         x = alt.X("epoch:Q", title=title, scale=scale, axis=ticks)
@@ -191,7 +196,7 @@ def reliance(table: pd.DataFrame, label: str, interval: str = OVER_SENTENCES) ->
         base = alt.Chart(table[table["condition"] == condition]).encode(
             y=alt.Y("again:N", title="removed again", sort=again, scale=gaps),
             yOffset=alt.YOffset("entity:N", sort=entities),
-            color=entity_signs()["color"],
+            color=entity_signs(entities)["color"],
         )
         title = "F1" if condition == conditions[-1] else None
         grid = alt.Axis(grid=True)
@@ -203,7 +208,7 @@ def reliance(table: pd.DataFrame, label: str, interval: str = OVER_SENTENCES) ->
         ]
         ranges = base.mark_rule(strokeWidth=2).encode(x=x, x2="f1_high:Q", tooltip=tooltips)
         points = base.mark_point(opacity=1).encode(
-            x=alt.X("f1:Q", title=title), shape=entity_signs()["shape"], tooltip=tooltips
+            x=alt.X("f1:Q", title=title), shape=entity_signs(entities)["shape"], tooltip=tooltips
         )
         height = 40 * len(again)
         panels.append(panel([ranges, points], CONDITION_TITLES[condition], height))

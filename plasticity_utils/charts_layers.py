@@ -14,12 +14,12 @@ from plasticity_utils import vega
 from plasticity_utils.charts_parts import (
     CONDITION_TITLES,
     CONDITIONS,
-    ENTITIES,
     KIND_COLOURS,
     KIND_SHAPES,
     LABEL_GAP,
     REMOVAL_ALONE,
     condition_signs,
+    entities_in,
     entity_signs,
     in_order,
     lines,
@@ -168,7 +168,7 @@ def kept_gain(gains: pd.DataFrame, interval: str = OVER_NEURONS) -> alt.VConcatC
         If a column is missing.
     """
     need(gains, ["condition", "entity", "layer", "gain"])
-    entities = in_order(gains, "entity", ENTITIES)
+    entities = entities_in(gains)
     conditions = in_order(gains, "condition", CONDITIONS)
     zero = alt.Chart(pd.DataFrame({"gain": [0.0]})).mark_rule().encode(y="gain:Q")
     panels = []
@@ -181,7 +181,7 @@ def kept_gain(gains: pd.DataFrame, interval: str = OVER_NEURONS) -> alt.VConcatC
             alt.Tooltip("layer:Q", format="d"),
             *value_tooltips(rows, "gain", "rise of |σ|"),
         ]
-        layers = [zero, *lines(rows, x, y, "gain", entity_signs(), tooltips)]
+        layers = [zero, *lines(rows, x, y, "gain", entity_signs(entities), tooltips)]
         panels.append(panel(layers, CONDITION_TITLES[condition], 110))
     chart = stack(
         panels,
@@ -301,7 +301,7 @@ def _of_concept(frame: pd.DataFrame, label: str) -> pd.DataFrame:
     """Keep the concept's rows of a table that may hold every entity type."""
     if "entity" not in frame.columns:
         return frame
-    in_order(frame, "entity", ENTITIES)
+    entities_in(frame)
     rows = frame[frame["entity"] == label]
     need(rows, ["layer"])
     return rows

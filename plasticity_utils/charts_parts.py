@@ -9,6 +9,7 @@ alone predicts are neutral: they are what the conditions are compared with. Wher
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -43,6 +44,7 @@ CONDITION_TITLES = {
     "none": "none: nothing removed, trained on just the same",
     "head": "head: as concept, but only the head trained",
 }
+_TAG = re.compile(r"[A-Z0-9_]+")
 BAND_OPACITY = 0.18
 # Between the numbers of a y axis and a point that stands at the very left.
 LABEL_GAP = 8
@@ -89,6 +91,19 @@ def in_order(frame: pd.DataFrame, column: str, allowed: Sequence[str]) -> list[s
     return [value for value in allowed if value in present]
 
 
+def entities_in(frame: pd.DataFrame) -> list[str]:
+    """Give the entity types of a table in their order, then the one concept that is none.
+
+    Raises
+    ------
+    InputError
+        If there are several values that are no entity type, or one that is no tag.
+    """
+    own = [str(value) for value in sorted(set(frame["entity"]) - set(ENTITIES), key=str)]
+    tags = own if len(own) == 1 and _TAG.fullmatch(own[0]) else []
+    return in_order(frame, "entity", (*ENTITIES, *tags))
+
+
 def entities_from(frame: pd.DataFrame, label: str) -> list[str]:
     """Give the entity types of a table, the concept's own first.
 
@@ -97,7 +112,7 @@ def entities_from(frame: pd.DataFrame, label: str) -> list[str]:
     InputError
         If `label` is not among them.
     """
-    others = in_order(frame, "entity", ENTITIES)
+    others = entities_in(frame)
     if label not in others:
         raise InputError(f"no rows of entity {label!r} in the chart's table; it has {others}")
     others.remove(label)
@@ -122,10 +137,13 @@ def condition_signs(conditions: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def entity_signs() -> dict[str, Any]:
-    """Give colour and point of the column `entity`, with one legend for both."""
+def entity_signs(entities: Sequence[str] = ()) -> dict[str, Any]:
+    """Give colour and point of the column `entity`, with one legend for both.
+
+    `entities` are those that are drawn; it matters where one of them is no entity type.
+    """
     legend = alt.Legend(symbolOpacity=1)
-    colours, shapes = vega.entity_scale(), vega.entity_shape_scale()
+    colours, shapes = vega.entity_scale(entities), vega.entity_shape_scale(entities)
     return {
         "color": alt.Color("entity:N", title="entity type", scale=colours, legend=legend),
         "shape": alt.Shape("entity:N", title="entity type", scale=shapes, legend=legend),

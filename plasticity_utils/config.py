@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from plasticity_utils.corpus import concept_label
+from plasticity_utils.concepts import Concept, parse_concept
 from plasticity_utils.errors import InputError
 from plasticity_utils.models import check_model
 from plasticity_utils.saliency import RANKING_METHODS
@@ -103,7 +104,8 @@ class RunConfig:
     Attributes
     ----------
     concept : str
-        `locations`, `persons`, `organisations` or `miscellaneous`.
+        An entity type (`locations`, `persons`, `organisations`, `miscellaneous`) or a concept of
+        one's own: see `parse_concept`.
     model : str
         `minilm`, `smollm2`, a local folder or a name on the Hub.
     scale : {"smoke", "quick", "medium", "full"}
@@ -155,7 +157,7 @@ class RunConfig:
         for name in ("concept", "model", "scale", "regime", "results_dir"):
             if not isinstance(getattr(self, name), str):
                 raise InputError(f"{name} must be a text, not {getattr(self, name)!r}")
-        concept_label(self.concept)
+        _ = self.about
         _one_of("scale", self.scale, SCALES)
         _one_of("regime", self.regime, REGIMES)
         if self.ranking is not None:
@@ -219,10 +221,27 @@ class RunConfig:
             }
         )
 
+    @classmethod
+    def recorded(cls, settings: Mapping[str, Any], about: Mapping[str, str]) -> RunConfig:
+        """Settings of a finished run about a concept of one's own, as its `config.json` has them.
+
+        They were checked when the run was made; the files that it was about may lie elsewhere now.
+        """
+        config = object.__new__(cls)
+        for name, value in settings.items():
+            object.__setattr__(config, name, value)
+        config.__dict__["about"] = Concept(**about)
+        return config
+
+    @cached_property
+    def about(self) -> Concept:
+        """The concept, read from its setting once."""
+        return parse_concept(self.concept)
+
     @property
     def label(self) -> str:
-        """Entity type of the concept, for instance `LOC`."""
-        return concept_label(self.concept)
+        """Tag of the concept in tables and charts: an entity type such as `LOC`, or one's own."""
+        return self.about.label
 
     @property
     def sizes(self) -> Scale:

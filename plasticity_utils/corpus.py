@@ -31,6 +31,7 @@ ENTITY_LABELS = ("O", *(f"{prefix}-{entity}" for entity in CONCEPTS.values() for
 SPLIT_FILES = {"train": "train.txt", "validation": "valid.txt", "test": "test.txt"}
 CONLL_COLUMNS = ("word", "pos", "chunk", "entity")
 HALVES_SEED = 2003
+LONGEST_WORD = 1000
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Corpus:
     sentences : list of list of str
         The words of each sentence.
     labels : dict of str to list of list of str
-        Column name (`entity`, `pos`, `chunk`, or `label` for a pair of files) to labels, one for
+        Column name (`entity`, `pos`, `chunk`, or `label` for a pair of files; `concept`
+        in a run about a concept of one's own) to labels, one for
         each word, in the shape of `sentences`.
     """
 
@@ -179,7 +181,7 @@ def concept_words(corpus: Corpus, label: str, column: str = "entity") -> Bool[np
         found = sorted({kind for tags in kinds for kind in tags} - {"O"})
         raise InputError(
             f"label {label!r} never occurs in {corpus.name} ({len(corpus)} sentences); "
-            f"it has: {', '.join(found[:30])}"
+            f"it has: {', '.join(kind[:40] for kind in found[:30])}"
         )
     return member
 
@@ -209,6 +211,7 @@ def _read_conll(path: Path, name: str) -> Corpus:
                     f"{path}, line {number}: {len(fields)} columns, expected "
                     f"{len(CONLL_COLUMNS)} ({' '.join(CONLL_COLUMNS)}): {line[:80]!r}"
                 )
+            _check_length(path, number, fields[:1])
             sentences[-1].append(fields)
     sentences = [rows for rows in sentences if rows]
     if not sentences:
@@ -241,6 +244,7 @@ def _read_pair(word_path: Path, label_path: Path) -> Corpus:
                 f"{label_path}, line {number}: {len(sentence_labels)} labels for the "
                 f"{len(sentence)} words of {word_path}, line {number}"
             )
+        _check_length(word_path, number, sentence)
         if sentence:
             sentences.append(sentence)
             labels.append(sentence_labels)
@@ -255,7 +259,20 @@ def _lines(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as UTF-8 text: {error}") from error
     # Not splitlines: a word may hold one of the rarer line ends of Unicode.
-    return text.removesuffix("\n").split("\n")
+    lines = text.removesuffix("\n").split("\n")
+    if "\0" in text:
+        number = next(number for number, line in enumerate(lines, start=1) if "\0" in line)
+        raise InputError(f"{path}, line {number}: a NUL byte; is it a text file in UTF-8?")
+    return lines
+
+
+def _check_length(path: Path, number: int, words: Sequence[str]) -> None:
+    longest = max(map(len, words), default=0)
+    if longest > LONGEST_WORD:
+        raise InputError(
+            f"{path}, line {number}: a word of {longest} characters; at most {LONGEST_WORD} are "
+            "allowed"
+        )
 
 
 def _fields(line: str) -> list[str]:

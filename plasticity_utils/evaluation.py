@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int
 from seqeval.metrics.sequence_labeling import get_entities
 
 from plasticity_utils.errors import InputError
@@ -43,11 +44,31 @@ def entity_scores(
         raise InputError("gold and predicted tags differ in the number of sentences or words")
     counts = np.stack([_counts(g, p, entities) for g, p in zip(gold, predicted, strict=True)])
     counts = np.concatenate([counts, counts.sum(axis=1, keepdims=True)], axis=1)
+    return scores_of_counts(counts, [*entities, OVERALL])
+
+
+def scores_of_counts(
+    counts: Int[np.ndarray, "sentence entity 3"], names: list[str]
+) -> pd.DataFrame:
+    """Turn counts into scores, with an interval over sentences.
+
+    Parameters
+    ----------
+    counts : int array, [n_sentences, n_entities, 3]
+        What was found rightly, what was found, and what there is to find.
+    names : sequence of str
+        Of the rows.
+
+    Returns
+    -------
+    DataFrame
+        As `entity_scores`.
+    """
     low, high = np.percentile(_resampled_f1(counts), CONFIDENCE, axis=0)
     correct, found, true = counts.sum(axis=0).T
     return pd.DataFrame(
         {
-            "entity": [*entities, OVERALL],
+            "entity": list(names),
             "precision": _ratio(correct, found),
             "recall": _ratio(correct, true),
             "f1": _ratio(2 * correct, found + true),

@@ -65,10 +65,15 @@ class RunData:
     Raises
     ------
     InputError
-        If the run has no table of all neurons.
+        If the run has no table of all neurons, or is about a concept that is no entity type.
     """
 
     def __init__(self, run: Run) -> None:
+        if not run.config.about.is_entity:
+            raise InputError(
+                f"this view shows runs about entity types, and {run.config.about.title} is none; "
+                "its neurons are in `run.neurons` and on the page's cards"
+            )
         self.run = run
         self.tables = {
             str(name): rows for name, rows in run.neurons.groupby("condition", sort=False)

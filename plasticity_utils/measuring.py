@@ -3,7 +3,8 @@
 Three tidy tables come of it. *metrics*: entity F1 on the scoring half. *neurons*: for every neuron
 its selectivity, probeless score and effect for every entity type, and the words that excite and
 silence it, on the measuring half. *layers*: how well a linear probe reads each entity type off each
-layer. The probe answers a question of its own: F1 falls as soon as the head is misled, but is the
+layer. (A concept of one's own stands beside the entity types, or alone where a pair of files has
+none.) The probe answers a question of its own: F1 falls as soon as the head is misled, but is the
 concept still there to be read? It is Fisher's linear discriminant with Ledoit–Wolf shrinkage:
 linear like the head, fitted in closed form on the ranking half, scored on the measuring half.
 
@@ -13,7 +14,7 @@ that rose most picks them by that, and reports what they do on the measuring hal
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -24,8 +25,10 @@ from sklearn.preprocessing import StandardScaler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.activations import word_activations
+from plasticity_utils.concepts import ENTITIES, file_corpus, kinds, members, with_words
 from plasticity_utils.config import RunConfig
-from plasticity_utils.corpus import CONCEPTS, Corpus, concept_words, halves, load_corpus
+from plasticity_utils.corpus import Corpus, halves, load_corpus
+from plasticity_utils.errors import InputError
 from plasticity_utils.evaluation import entity_scores
 from plasticity_utils.models import width
 from plasticity_utils.progress import bar
@@ -33,8 +36,9 @@ from plasticity_utils.saliency import deviations, effect_sizes, layer_unit, prob
 from plasticity_utils.training import TaggedSentences, predict_tags
 from plasticity_utils.words import highest_activating_words
 
-ENTITIES = tuple(CONCEPTS.values())
 WORDS_SHOWN = 5
+LEAST_WORDS, LEAST_AT_SMOKE = 30, 5
+OWN_PARTS = ("ranking", "measuring", "own_dose", "own_scoring")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,10 @@ class Sentences:
         The first sentences of `scoring`, for the many random draws.
     validation, test : Corpus
         Whole splits, on which only the base model is scored.
+    own_dose, own_scoring, own_curve : Corpus or None
+        The counterparts of `dose`, `scoring` and `curve` for a concept that is no entity type; None
+        for one that is. For such a concept these and `ranking` and `measuring` have a column
+        `concept`; of a pair of files they have no other.
     """
 
     train: Corpus
@@ -63,10 +71,19 @@ class Sentences:
     curve: Corpus
     validation: Corpus
     test: Corpus
+    own_dose: Corpus | None = None
+    own_scoring: Corpus | None = None
+    own_curve: Corpus | None = None
 
 
 def load_sentences(config: RunConfig) -> Sentences:
-    """Load CoNLL-2003 and cut it as the configuration's scale says."""
+    """Load CoNLL-2003, and the files of a `file:` concept, and cut them as the scale says.
+
+    Raises
+    ------
+    InputError
+        If a concept of one's own has too few words in a part, or all of them.
+    """
     sizes = config.sizes
     train, validation, test = (
         load_corpus("conll2003", split) for split in ("train", "validation", "test")
@@ -75,7 +92,7 @@ def load_sentences(config: RunConfig) -> Sentences:
     dose, scoring = halves(validation)
     # A seeded sample: the first sentences of the training file are of one week.
     order = np.random.default_rng(config.seed).permutation(len(train))
-    return Sentences(
+    sentences = Sentences(
         train.select(order.tolist()).first(sizes.train),
         ranking.first(sizes.ranking),
         measuring.first(sizes.measuring),
@@ -85,6 +102,39 @@ def load_sentences(config: RunConfig) -> Sentences:
         validation.first(sizes.validation),
         test.first(sizes.validation),
     )
+    if config.about.is_entity:
+        return sentences
+    if config.about.kind == "words":
+        parts = [with_words(part, config.about) for part in (ranking, measuring, dose, scoring)]
+    else:
+        (ranking, dose), (measuring, scoring) = map(halves, halves(file_corpus(config.about)))
+        parts = [ranking, measuring, dose, scoring]
+    return replace(sentences, **_own_parts(config, dict(zip(OWN_PARTS, parts, strict=True))))
+
+
+def part_counts(sentences: Sentences, label: str) -> pd.DataFrame:
+    """Count the words of the concept in the parts of a run that it is measured on.
+
+    Parameters
+    ----------
+    sentences : Sentences
+        From `load_sentences`.
+    label : str
+        The concept's tag.
+
+    Returns
+    -------
+    DataFrame
+        part (an attribute of `Sentences`), sentences, words, of_concept (words).
+    """
+    own = sentences.own_dose is not None
+    names = OWN_PARTS if own else ("ranking", "measuring", "dose", "scoring")
+    parts = {name: getattr(sentences, name) for name in names}
+    rows = [
+        (name, len(part), part.n_words, int(members(part, label).sum()))
+        for name, part in parts.items()
+    ]
+    return pd.DataFrame(rows, columns=["part", "sentences", "words", "of_concept"])
 
 
 def score(model: PreTrainedModel, data: TaggedSentences) -> pd.DataFrame:
@@ -92,9 +142,14 @@ def score(model: PreTrainedModel, data: TaggedSentences) -> pd.DataFrame:
     return entity_scores(data.tags, predict_tags(model, data), ENTITIES)
 
 
-def concept_columns(corpus: Corpus) -> np.ndarray:
+def entity_columns(corpus: Corpus) -> np.ndarray:
     """Membership of each word in each entity type, bool [n_words, n_entities]."""
-    return np.stack([concept_words(corpus, entity) for entity in ENTITIES], axis=1)
+    return np.stack([members(corpus, entity) for entity in ENTITIES], axis=1)
+
+
+def concept_columns(corpus: Corpus) -> np.ndarray:
+    """Membership of each word in each of `kinds`, bool [n_words, n_kinds]."""
+    return np.stack([members(corpus, kind) for kind in kinds(corpus)], axis=1)
 
 
 def measure_neurons(
@@ -119,11 +174,11 @@ def measure_neurons(
         `selectivity_*` (in [−1, 1]), `probeless_*` (units of the activation), `effect_*` (standard
         deviations of the base); `words` and `words_low`, the highest- and lowest-activating.
     """
-    members = concept_columns(corpus)
+    inside_of = concept_columns(corpus)
     table = pd.DataFrame(layer_unit(range(X.shape[1]), d_model), columns=["layer", "unit"])
-    sigma = selectivity(X, members)
-    for column, entity in enumerate(ENTITIES):
-        inside = members[:, column]
+    sigma = selectivity(X, inside_of)
+    for column, entity in enumerate(kinds(corpus)):
+        inside = inside_of[:, column]
         table[f"selectivity_{entity}"] = sigma[:, column].astype(np.float32)
         table[f"probeless_{entity}"] = probeless(X, inside).astype(np.float32)
         table[f"effect_{entity}"] = effect_sizes(X, inside, base_deviation).astype(np.float32)
@@ -159,7 +214,7 @@ def probe_layers(
         fitted, scored = (scaler.transform(X[:, units][:, varies]) for X in (X_fit, X_test))
         # It depends on the words alone, so the entity types share it.
         shrinkage = float(ledoit_wolf(fitted)[1])
-        for column, entity in enumerate(ENTITIES):
+        for column, entity in enumerate(kinds(fit)):
             probe = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
             predicted = probe.fit(fitted, y_fit[:, column]).predict(scored)
             precision, recall, f1, _ = precision_recall_fscore_support(
@@ -204,7 +259,7 @@ def measure(
     neurons["deviation"] = own_deviation.astype(np.float32)
     X_fit = word_activations(model, tokenizer, sentences.ranking.sentences)
     picking = selectivity(X_fit, concept_columns(sentences.ranking)).astype(np.float32)
-    neurons[[f"picking_{entity}" for entity in ENTITIES]] = picking
+    neurons[[f"picking_{entity}" for entity in kinds(sentences.ranking)]] = picking
     layers = probe_layers(X_fit, sentences.ranking, X, sentences.measuring, width(model))
     return {"metrics": metrics, "neurons": neurons, "layers": layers}
 
@@ -215,3 +270,32 @@ def _top_words(X: np.ndarray, corpus: Corpus) -> pd.DataFrame:
     texts = table.groupby(["neuron", "end"])["word"].agg(" · ".join).unstack()
     texts = texts.reindex(range(X.shape[1]), columns=["positive", "negative"]).fillna("")
     return texts.set_axis(["words", "words_low"], axis=1)
+
+
+def _own_parts(config: RunConfig, halves_of: dict[str, Corpus]) -> dict[str, Corpus]:
+    """Cut the halves to the scale's sizes, lengthened where the concept is rare."""
+    sizes, label = config.sizes, config.label
+    wanted = dict(
+        zip(OWN_PARTS, (sizes.ranking, sizes.measuring, sizes.dose, sizes.scoring), strict=True)
+    )
+    least = LEAST_AT_SMOKE if config.scale == "smoke" else LEAST_WORDS
+    parts = {
+        name: _with_enough(half, wanted[name], label, least) for name, half in halves_of.items()
+    }
+    counts = {name: part.word_labels("concept").count(label) for name, part in parts.items()}
+    said = ", ".join(f"{counts[name]} of {part.n_words} in {name}" for name, part in parts.items())
+    if min(counts.values()) < least:
+        raise InputError(
+            f"concept {config.about.title!r} has too few words: {said}; at least {least} are "
+            "needed in each"
+        )
+    if any(counts[name] == part.n_words for name, part in parts.items()):
+        raise InputError(f"concept {config.about.title!r} is at all words of a part: {said}")
+    return {**parts, "own_curve": _with_enough(parts["own_scoring"], sizes.curve, label, least)}
+
+
+def _with_enough(half: Corpus, n_sentences: int | None, label: str, least: int) -> Corpus:
+    """The first sentences, and as many more as it takes to hold `least` words of the concept."""
+    so_far = np.cumsum([tags.count(label) for tags in half.labels["concept"]])
+    needed = int(np.searchsorted(so_far, least)) + 1
+    return half.first(n_sentences if n_sentences is None else max(n_sentences, needed))

@@ -121,7 +121,7 @@ def _status_row(run: Run) -> dict[str, Any]:
     overall = run.base[run.base["entity"] == "overall"].set_index("split")["f1"]
     commits = facts.get("commits") or [facts["code"].get("commit") or ""]
     return {
-        "concept": config.concept,
+        "concept": config.about.title,
         "model": config.model,
         "regime": config.regime,
         "variant": variant(config),

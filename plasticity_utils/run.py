@@ -25,6 +25,8 @@ from plasticity_utils.config import CONDITIONS, ERASER_SETTINGS, RunConfig
 from plasticity_utils.dose import pick_dose
 from plasticity_utils.erasure import Erasers
 from plasticity_utils.errors import InputError
+from plasticity_utils.measuring import OWN_PARTS
+from plasticity_utils.own_probe import check_readable
 from plasticity_utils.plans import ErasurePlan, Plan, plan_at, random_plan
 from plasticity_utils.provenance import provenance
 from plasticity_utils.stage_files import read_tables, save_tables
@@ -53,7 +55,10 @@ class Run:
     @property
     def config(self) -> RunConfig:
         """Settings of the run; its results lie where its folder is now."""
-        return RunConfig(**{**self.facts["settings"], "results_dir": str(self.path.parent)})
+        settings = {**self.facts["settings"], "results_dir": str(self.path.parent)}
+        if "about" in self.facts:
+            return RunConfig.recorded(settings, self.facts["about"])
+        return RunConfig(**settings)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -152,7 +157,7 @@ def run_name(config: RunConfig) -> str:
 
 def series_name(config: RunConfig) -> str:
     """Name that runs have in common which differ in nothing but the seed."""
-    parts = [config.concept, Path(config.model).name, config.regime]
+    parts = [config.about.name, Path(config.model).name, config.regime]
     own = {"ranking": config.ranking, "rest": config.rest, "positions": config.positions}
     parts += [value for value in own.values() if value is not None]
     parts += [f"dose{config.dose:g}"] if config.dose is not None else []
@@ -216,6 +221,8 @@ def choose_neurons(stages: Stages) -> Choice:
 
 def _make(config: RunConfig, part: Path) -> None:
     stages = Stages(config)
+    if not config.about.is_entity:
+        _check_own(stages)
     base = stages.base()
     whole = stages.measured(None)
     choice = choose_neurons(stages)
@@ -240,15 +247,24 @@ def _make(config: RunConfig, part: Path) -> None:
     }
     save_tables(frames, part)
     folders = {base, whole, stages.ranking(), stages.dose()}
+    folders |= set() if config.about.is_entity else {stages.probe()}
     folders |= {*untrained.values(), *retrained.values(), *reliance.values()}
     if config.regime == "erase":
         folders |= {stages.erasers(), stages.erasers(shuffled=True)}
     counts = {
         "n_neurons": len(frames["ranking"]),
         "n_train_sentences": len(stages.sentences.train),
-        "n_curve_sentences": len(stages.sentences.curve),
+        "n_curve_sentences": len(stages.sentences.own_curve or stages.sentences.curve),
     }
     store.write_json(part / "config.json", _facts(config, choice, counts, folders))
+
+
+def _check_own(stages: Stages) -> None:
+    """Refuse a concept of one's own with too few words, or unreadable files, before training."""
+    sentences = stages.sentences
+    if stages.config.about.kind == "label":
+        own = [getattr(sentences, name) for name in OWN_PARTS]
+        check_readable(stages.config.model, own)
 
 
 def _facts(
@@ -257,6 +273,7 @@ def _facts(
     """Say what was run, with what, and how long each stage took."""
     return {
         "settings": asdict(config),
+        **({} if config.about.is_entity else {"about": asdict(config.about)}),
         "sizes": asdict(config.sizes),
         "dose": choice.dose,
         "n_removed": len(choice.concept.neurons),
@@ -300,6 +317,8 @@ def _by_condition(folders: dict[str, Path], table: str) -> pd.DataFrame:
 def _settings(config: RunConfig) -> dict[str, Any]:
     settings = {
         **asdict(config),
+        # Of a pair of files this stands for the contents; where they lie does not matter.
+        "concept": config.about.name,
         "sizes": asdict(config.sizes),
         **Stages(config).training_settings,
     }

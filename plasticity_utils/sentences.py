@@ -47,7 +47,7 @@ def dose_sentence(run: Run) -> str:
     if row["specificity"] <= SPECIFIC:
         parts.append(
             f"**That is not specific** (not above {SPECIFIC:g}), so what follows is not about "
-            f"{run.config.concept} alone."
+            f"{run.config.about.title} alone."
         )
     if run.facts["random_overlap"]:
         parts.append(

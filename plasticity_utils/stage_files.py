@@ -1,4 +1,4 @@
-"""What a stage leaves on disk: weights, and tables of a moment."""
+"""What a stage depends on and leaves on disk: models, and tables of a moment."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from pathlib import Path
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from plasticity_utils import store
 from plasticity_utils.dose import save_table
 from plasticity_utils.progress import quiet_transformers
 
 TABLES = ("metrics", "neurons", "layers")
+
+
+def model_fingerprint(name: str) -> str:
+    """Name of a model, with a digest of its files where it is a local folder."""
+    folder = Path(name).expanduser()
+    return f"{name}-{store.folder_digest(folder)}" if folder.is_dir() else name
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, part: Path) -> None:

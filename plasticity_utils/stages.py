@@ -8,7 +8,7 @@ once for all regimes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,13 +20,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import store
 from plasticity_utils.activations import word_activations
+from plasticity_utils.concepts import members
 from plasticity_utils.config import RunConfig
-from plasticity_utils.corpus import ENTITY_LABELS, concept_words
+from plasticity_utils.corpus import ENTITY_LABELS, Corpus
 from plasticity_utils.dose import dose_response, save_table
 from plasticity_utils.erasure import Fitting
 from plasticity_utils.errors import InputError
 from plasticity_utils.measuring import Sentences, load_sentences, measure, score
 from plasticity_utils.models import load_model, n_levels, width
+from plasticity_utils.own_probe import OwnProbe, fit_own_probe, last_level, scorer_of
 from plasticity_utils.plans import (
     ErasurePlan,
     Plan,
@@ -42,7 +44,12 @@ from plasticity_utils.plans import (
 from plasticity_utils.precision import training_precision
 from plasticity_utils.provenance import provenance
 from plasticity_utils.saliency import RANKING_METHODS, layer_unit, rank_neurons
-from plasticity_utils.stage_files import read_tables, save_model, save_tables
+from plasticity_utils.stage_files import (
+    model_fingerprint,
+    read_tables,
+    save_model,
+    save_tables,
+)
 from plasticity_utils.training import Schedule, fine_tune, tag_sentences, train_only_head
 
 HEAD_RATE_FACTOR = 10
@@ -83,18 +90,27 @@ class Stages:
         """Rank all neurons by every method on the ranking half: `ranking.parquet`."""
         settings = {
             "base": self._base_settings,
-            "concept": self.config.label,
+            "concept": self._concept_key,
             "ranking": self.config.sizes.ranking,
             "methods": list(RANKING_METHODS),
         }
         return self._cached("ranking", settings, self._make_ranking)
+
+    def probe(self) -> Path:
+        """Fit the probe of a concept that is no entity type, on the base model: `probe.npz`."""
+        settings = {
+            "base": self._base_settings,
+            "concept": self._concept_key,
+            "ranking": self.config.sizes.ranking,
+        }
+        return self._cached("probe", settings, self._make_probe)
 
     def dose(self) -> Path:
         """Dose–response without retraining: `dose.parquet`."""
         sizes = self.config.sizes
         settings = {
             "base": self._base_settings,
-            "concept": self.config.label,
+            "concept": self._concept_key,
             "ranking": sizes.ranking,
             "regime": asdict(self.config.curve),
             "sentences": [sizes.dose, sizes.curve],
@@ -143,7 +159,7 @@ class Stages:
             "again": plan_settings(plan),
             "population": "neurons not removed",
             "ranking_method": self.config.removal.ranking,
-            "concept": self.config.label,
+            "concept": self._concept_key,
             "sentences": [self.config.sizes.ranking, self.config.sizes.curve],
             "draws": self.config.sizes.draws,
             "seed": self.config.seed,
@@ -171,11 +187,20 @@ class Stages:
         }
 
     @property
+    def _concept_key(self) -> str:
+        # The tag of one's own concept says too little: two word lists share it.
+        about = self.config.about
+        return about.label if about.is_entity else about.name
+
+    @property
     def _measuring_settings(self) -> dict[str, Any]:
         sizes = self.config.sizes
+        # What is measured of a model does not depend on which of the entity types is removed.
+        own = {} if self.config.about.is_entity else {"concept": self._concept_key}
         return {
             "base": self._base_settings,
             "sentences": [sizes.ranking, sizes.measuring, sizes.scoring],
+            **own,
         }
 
     def _schedule(self, epochs: int) -> Schedule:
@@ -231,16 +256,31 @@ class Stages:
         model, tokenizer = self._load_base()
         deviation = None if plan is None else self._base_deviation()
         scoring = tag_sentences(model, tokenizer, self.sentences.scoring)
+        with_own = self._scorer(model, tokenizer, self.sentences.own_scoring)
         with removed(model, plan):
             tables = measure(model, tokenizer, self.sentences, scoring, deviation)
+            tables["metrics"] = with_own(tables["metrics"])
         save_tables(tables, part)
+
+    def _make_probe(self, part: Path) -> None:
+        model, tokenizer = self._load_base()
+        X = last_level(model, tokenizer, self.sentences.ranking)
+        fit_own_probe(X, members(self.sentences.ranking, self.config.label)).save(part)
+
+    def _scorer(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus | None
+    ) -> Callable[[pd.DataFrame], pd.DataFrame]:
+        """Add a concept of one's own to a table of `entity_scores`; an entity type is in it."""
+        if corpus is None:
+            return lambda table: table
+        return scorer_of(OwnProbe.load(self.probe()), model, tokenizer, corpus, self.config.label)
 
     def _make_ranking(self, part: Path) -> None:
         model, tokenizer = self._load_base()
         X = word_activations(model, tokenizer, self.sentences.ranking.sentences)
         table = pd.DataFrame(layer_unit(range(X.shape[1]), width(model)), columns=["layer", "unit"])
         table["mean"] = X.mean(axis=0, dtype=np.float64)
-        is_concept = concept_words(self.sentences.ranking, self.config.label)
+        is_concept = members(self.sentences.ranking, self.config.label)
         for method in RANKING_METHODS:
             ranking = rank_neurons(X, is_concept, method)
             table[f"score_{method}"] = ranking.scores
@@ -254,8 +294,11 @@ class Stages:
             tag_sentences(model, tokenizer, corpus)
             for corpus in (self.sentences.dose, self.sentences.curve)
         )
+        own = self.sentences.own_dose, self.sentences.own_curve
+        own_dose, own_curve = (self._scorer(model, tokenizer, corpus) for corpus in own)
         table = dose_response(
-            model, ranking, lambda: score(model, dose), lambda: score(model, curve),
+            model, ranking, lambda: own_dose(score(model, dose)),
+            lambda: own_curve(score(model, curve)),
             self.config.curve, self.config.sizes.draws, self.config.seed, part,
         )  # fmt: skip
         save_table(table, part / "dose.parquet")
@@ -268,6 +311,7 @@ class Stages:
         train = tag_sentences(model, tokenizer, self.sentences.train)
         scoring = tag_sentences(model, tokenizer, self.sentences.scoring)
         deviation = self._base_deviation()
+        with_own = self._scorer(model, tokenizer, self.sentences.own_scoring)
 
         def take_snapshot(epoch: float) -> None:
             folder = part / "snapshots" / f"{epoch:g}"
@@ -279,6 +323,7 @@ class Stages:
                 tables = {**read_tables(untrained), "metrics": score(model, scoring)}
             else:
                 tables = measure(model, tokenizer, self.sentences, scoring, deviation)
+            tables["metrics"] = with_own(tables["metrics"])
             tables["neurons"]["gain"] = gains(removal, plan, n_levels(model), width(model))
             save_tables(tables, folder)
             store.seal(folder)
@@ -295,16 +340,15 @@ class Stages:
     def _make_reliance(self, retrained: Path, plan: Plan, own: Plan | None, part: Path) -> None:
         model, tokenizer = load_model(str(retrained / "model"))
         curve = tag_sentences(model, tokenizer, self.sentences.curve)
+        with_own = self._scorer(model, tokenizer, self.sentences.own_curve)
         with removed(model, own, self.config.regrow) as removal:
             set_gains(removal, np.load(retrained / "gains.npy"))
             again = self._again(model, tokenizer, plan, own)
-            tables = [score(model, curve).assign(again="nothing", draw=0, n_removed=0)]
+            tables = [with_own(score(model, curve)).assign(again="nothing", draw=0, n_removed=0)]
             for name, draw, cut in again:
                 with removed(model, cut):
-                    n_removed = len(cut.neurons)
-                    tables.append(
-                        score(model, curve).assign(again=name, draw=draw, n_removed=n_removed)
-                    )
+                    table = with_own(score(model, curve))
+                tables.append(table.assign(again=name, draw=draw, n_removed=len(cut.neurons)))
         save_table(pd.concat(tables, ignore_index=True), part / "reliance.parquet")
 
     def _again(
@@ -319,7 +363,7 @@ class Stages:
         if isinstance(plan, ErasurePlan):
             return erasures_again(model, tokenizer, plan, self._fitting, draws, seed)
         X = word_activations(model, tokenizer, self.sentences.ranking.sentences)
-        is_concept = concept_words(self.sentences.ranking, self.config.label)
+        is_concept = members(self.sentences.ranking, self.config.label)
         order = rank_neurons(X, is_concept, self.config.removal.ranking).order
         means = X.mean(axis=0, dtype=np.float64).reshape(n_levels(model), width(model))
         rest = means if self.config.removal.rest == "mean" else self.config.removal.rest
@@ -342,9 +386,3 @@ class Stages:
     def _base_deviation(self) -> np.ndarray:
         neurons = pd.read_parquet(self.measured(None) / "neurons.parquet")
         return neurons["deviation"].to_numpy(dtype=np.float64)
-
-
-def model_fingerprint(name: str) -> str:
-    """Name of a model, with a digest of its files where it is a local folder."""
-    folder = Path(name).expanduser()
-    return f"{name}-{store.folder_digest(folder)}" if folder.is_dir() else name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 from plasticity_utils.assembly import PLACE, kept_neurons
+from plasticity_utils.concepts import ENTITIES
 
 MEASURABLE_LOSS = 0.05
 
@@ -44,7 +45,8 @@ def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
         condition, base, removed, end (F1), recovery ((end − removed) / (base − removed)),
         beyond_head (F1 at the end minus that of `head`; NaN but for `concept`), epochs_to_95
         (first snapshot at which 95 % of the loss is regained). Where less than 0.05 was lost,
-        recovery and epochs_to_95 are NaN: a share of that is a share of noise.
+        recovery and epochs_to_95 are NaN: a share of that is a share of noise. Of a concept that is
+        no entity type the head says nothing: its numbers, and what goes beyond it, are NaN.
     """
     rows = metrics[metrics["entity"] == entity]
     f1 = rows.pivot_table(index="condition", columns="stage", values="f1", sort=False)
@@ -54,6 +56,10 @@ def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
     beyond = table["end"] - f1.loc["head", "end"]
     table["beyond_head"] = beyond.where(table["condition"] == "concept")
     table["epochs_to_95"] = [_epochs_to(rows, name, 0.95) for name in table["condition"]]
+    if entity not in ENTITIES:
+        of_head = table["condition"] == "head"
+        table.loc[of_head, ["removed", "end", "recovery", "epochs_to_95"]] = float("nan")
+        table["beyond_head"] = float("nan")
     return table
 
 

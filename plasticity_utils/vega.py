@@ -18,6 +18,7 @@ texts use ``INK``, ``MUTED`` and ``GRID``, which the book's style sheet turns wi
 import io
 import os
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -39,8 +40,12 @@ CONDITION_COLOURS = {
 CONDITION_DASHES = {"concept": [1, 0], "random": [6, 3], "none": [2, 2], "head": [8, 3, 2, 3]}
 ENTITY_COLOURS = {"LOC": "#3c78f0", "PER": "#a59600", "ORG": "#007800", "MISC": "#c33c96"}
 ENTITY_SHAPES = {"LOC": "circle", "PER": "square", "ORG": "triangle-up", "MISC": "diamond"}
+# A concept of one's own, beside the entity types or alone: ink, since no fifth colour stays apart
+# from the four for every eye.
+OWN_SHAPE = "triangle-right"
 
 INK = "#23272e"
+OWN_COLOUR = INK
 MUTED = "#646b76"
 GRID = "#e2e5e9"
 
@@ -97,14 +102,19 @@ def enable() -> None:
     alt.renderers.enable("plasticity")
 
 
-def entity_scale() -> alt.Scale:
-    """Give the colour scale of the four entity types of CoNLL-2003."""
-    return _scale(ENTITY_COLOURS)
+def entity_scale(entities: Sequence[str] = ()) -> alt.Scale:
+    """Give the colour scale of the four entity types; of `entities`, if another is among them."""
+    return _scale(_with_own(ENTITY_COLOURS, entities, OWN_COLOUR))
 
 
-def entity_shape_scale() -> alt.Scale:
+def entity_shape_scale(entities: Sequence[str] = ()) -> alt.Scale:
     """Give the points of the entity types; with the same title, both signs share one legend."""
-    return _scale(ENTITY_SHAPES)
+    return _scale(_with_own(ENTITY_SHAPES, entities, OWN_SHAPE))
+
+
+def entity_colour(entity: str) -> str:
+    """Give the colour of an entity type, or that of a concept of one's own."""
+    return ENTITY_COLOURS.get(entity, OWN_COLOUR)
 
 
 def picture(spec: dict[str, Any], scale: float = PNG_SCALE) -> bytes:
@@ -177,6 +187,12 @@ def write_bundle(path: Path) -> Path:
 
 def _scale(signs: dict[str, Any]) -> alt.Scale:
     return alt.Scale(domain=list(signs), range=list(signs.values()))
+
+
+def _with_own(signs: dict[str, str], entities: Sequence[str], own: str) -> dict[str, str]:
+    if set(entities) <= set(signs):
+        return signs
+    return {entity: signs.get(entity, own) for entity in entities}
 
 
 def _theme() -> alt.theme.ThemeConfig:

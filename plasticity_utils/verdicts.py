@@ -32,16 +32,18 @@ def settings(seeds: Seeds, home: str = "locations") -> str:
     config, facts, n = seeds.config, seeds.facts, len(seeds.runs)
     numbers = ", ".join(map(str, seeds.numbers))
     lines = [
-        f"**Concept:** {config.concept} ({config.label}) · **model:** {config.model} · "
+        f"**Concept:** {config.about.title} ({config.label}) · **model:** {config.model} · "
         f"**scale:** {config.scale} · **regime:** {config.regime} · "
         f"**seed{'s' if n > 1 else ''}:** {numbers} · "
         f"{facts['n_train_sentences']:,} training sentences",
     ]
     if home and config.concept != home:
         lines.append(
-            f"> This page is named after {home} but was executed for **{config.concept}**: every "
-            f"figure and number on it is about {config.concept}."
+            f"> This page is named after {home} but was executed for **{config.about.title}**: "
+            f"every figure and number on it is about {config.about.title}."
         )
+    if not config.about.is_entity:
+        lines.append(_what_f1_means(seeds))
     if config.scale == "smoke":
         lines.append(
             "> This page was executed at the **smoke** scale, a test of the machinery on about "
@@ -63,18 +65,22 @@ def settings(seeds: Seeds, home: str = "locations") -> str:
 
 def five_lines(seeds: Seeds) -> list[str]:
     """Return the results in five plain lines."""
-    label, words = seeds.config.label, wording(seeds.config)
+    label, about = seeds.config.label, seeds.config.about
+    words = wording(seeds.config)
     again = _reliance(seeds)["f1"]
+    own = _base_f1(seeds, label) if about.is_entity else _f1(seeds, "concept", "base")
     return [
         f"base model: F1 {_base_f1(seeds, OVERALL)} on the validation split, "
-        f"{label} {_base_f1(seeds, label)}; test split {_base_f1(seeds, OVERALL, 'test')}",
+        f"{label} {own}; test split {_base_f1(seeds, OVERALL, 'test')}",
         f"{words.done}: {removed_share(seeds)} take {label} "
         f"from {_f1(seeds, 'concept', 'base')} to {_f1(seeds, 'concept', 'removed')}; "
         f"{words.random_short} leave {_f1(seeds, 'random', 'removed')}",
         f"trained on: {label} {_f1(seeds, 'concept', 'end')} (after a random {words.act} "
         f"{_f1(seeds, 'random', 'end')}, with nothing removed {_f1(seeds, 'none', 'end')})",
         f"the linear head alone: {label} {_f1(seeds, 'head', 'end')} (base "
-        f"{_f1(seeds, 'head', 'base')}): {head_verdict(_recovery(seeds), label)}",
+        f"{_f1(seeds, 'head', 'base')}): {head_verdict(_recovery(seeds), label)}"
+        if about.is_entity
+        else f"a probe fitted anew: {_fitted_anew(seeds)}",
         f"{words.done} again at the end (without: {again['nothing']:.3f}): {words.new_short} "
         f"{again[words.new]:.3f}, {words.same_short} {again['same']:.3f}, {words.random_again} "
         f"{again['random']:.3f}",
@@ -95,10 +101,7 @@ def summary(seeds: Seeds) -> str:
             f"- **Back.** After {_epochs(seeds)} of further training {label} is at "
             f"{_with_interval(seeds, 'concept', 'end')}; with nothing removed, training on gives "
             f"{_with_interval(seeds, 'none', 'end')}. {_speed(table)}",
-            f"- **Never left?** With everything frozen but the linear head, {label} reaches "
-            f"{_with_interval(seeds, 'head', 'end')}: {head_verdict(table, label)}. Beyond the "
-            f"head, training the whole model brings {beyond_head(seeds)}, where further training "
-            f"by itself, with nothing removed, brings {signed(drift)}.",
+            f"- **Never left?** {_never_left(seeds, drift)}",
             f"- **Where it sits in the end.** {_reliance_sentence(seeds)}",
         ]
     )
@@ -161,6 +164,8 @@ def _front_line(seeds: Seeds) -> str:
     config, n, words = seeds.config, len(seeds.runs), wording(seeds.config)
     cut = words.front.format(share=removed_share(seeds), n_neurons=seeds.facts["n_neurons"])
     runs = "one run" if n == 1 else f"{n} runs with different random seeds"
+    if not config.about.is_entity:
+        return _own_front_line(seeds, runs)
     return (
         f"**{config.concept.capitalize()}**: {head_verdict(_recovery(seeds), 'the concept')}. "
         f"{cut} took the score from "
@@ -170,6 +175,74 @@ def _front_line(seeds: Seeds) -> str:
         f"brought {_with_interval(seeds, 'head', 'end')}, training everything "
         f"{_with_interval(seeds, 'concept', 'end')} ({runs})."
     )
+
+
+def _own_front_line(seeds: Seeds, runs: str) -> str:
+    title = seeds.config.about.title
+    return (
+        f"**{title[:1].upper()}{title[1:]}** (no entity type; read by a probe): cutting out "
+        f"{removed_share(seeds)} of {seeds.facts['n_neurons']:,} took the score from "
+        f"{_with_interval(seeds, 'concept', 'base')} to "
+        f"{_with_interval(seeds, 'concept', 'removed')}; as many random neurons took it to "
+        f"{_with_interval(seeds, 'random', 'removed')}. Training everything brought "
+        f"{_with_interval(seeds, 'concept', 'end')} ({runs}). Probes fitted anew: "
+        f"{_fitted_anew(seeds)}."
+    )
+
+
+def _what_f1_means(seeds: Seeds) -> str:
+    """Say how a concept is scored that no tag of the model's names."""
+    about = seeds.config.about
+    files = (
+        " Its words come from a pair of files: neurons are ranked and measured on their sentences, "
+        "which have no entity types, while the model trains on CoNLL-2003."
+        if about.kind == "label"
+        else ""
+    )
+    return (
+        f"> **What F1 means here.** {about.title} is no entity type, so no tag of the model's "
+        "names it: its F1 is over words, of a linear probe that was fitted once, on the base "
+        "model's last level, and is applied unchanged to the model at every moment. So the "
+        "condition *head*, in which nothing below the head changes, says nothing about it; whether "
+        "the concept is still there to be read is for the probes to say that are fitted anew on "
+        f"each layer.{files}"
+    )
+
+
+def _never_left(seeds: Seeds, drift: float) -> str:
+    """Say what was still there to be read: by the head, or else by probes fitted anew."""
+    label = seeds.config.label
+    if not seeds.config.about.is_entity:
+        return (
+            f"The head gives no tag for {label}, so training it alone says nothing here. Probes "
+            f"fitted anew: {_fitted_anew(seeds)}. Further training by itself, with nothing "
+            f"removed, brings {signed(drift)}."
+        )
+    return (
+        f"With everything frozen but the linear head, {label} reaches "
+        f"{_with_interval(seeds, 'head', 'end')}: {head_verdict(_recovery(seeds), label)}. Beyond "
+        f"the head, training the whole model brings {beyond_head(seeds)}, where further training "
+        f"by itself, with nothing removed, brings {signed(drift)}."
+    )
+
+
+def _fitted_anew(seeds: Seeds) -> str:
+    """Say what a probe of the last layer reads in the base, just after removal and at the end.
+
+    Not of the best layer: the embeddings tell the words of a list apart whatever is removed above.
+    """
+    label, layers = seeds.config.label, seeds.layers
+    rows = layers[(layers["condition"] == "concept") & (layers["entity"] == label)]
+    last = rows[rows["layer"] == rows["layer"].max()].set_index("stage")["probe_f1"]
+    found = (
+        f"on the last layer {label} has {last['base']:.3f} in the base model, "
+        f"{last['removed']:.3f} just after the removal and {last['end']:.3f} in the end"
+    )
+    if last["removed"] >= READ_AGAIN * last["base"]:
+        return f"{found}, so {label} was still there to be read"
+    if last["removed"] < (1 - READ_AGAIN) * last["base"]:
+        return f"{found}, so the last layer no longer carried {label}"
+    return f"{found}, so a part of {label} was still there to be read"
 
 
 def _recovery(seeds: Seeds) -> pd.DataFrame:

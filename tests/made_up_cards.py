@@ -3,15 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from plasticity_utils.card_records import CLASSES, KINDS, MOMENTS
+from plasticity_utils.card_records import KINDS, MOMENTS
 
 HOSTILE = "<img/src=x/onerror=alert(1)>"
-ENTITIES = CLASSES[:-1]
+ENTITIES = ("LOC", "PER", "ORG", "MISC")
 EPOCHS = [-1.0, 0.0, 0.125, 0.5, 1.0]
 STAGES = ["base", "removed", "retraining", "retraining", "end"]
 
 
-def made_up_cards(n_neurons=12, n_bins=20, seed=0):
+def made_up_cards(n_neurons=12, n_bins=20, seed=0, entities=ENTITIES):
     """The tables of `cards.neuron_cards`; no two neurons are alike."""
     rng = np.random.default_rng(seed)
     places = [(i % 4, 7 * i % 19) for i in range(n_neurons)]
@@ -27,8 +27,10 @@ def made_up_cards(n_neurons=12, n_bins=20, seed=0):
         for condition in ("concept", "none"):
             for epoch, stage in zip(EPOCHS, STAGES, strict=True):
                 gone = removed and condition == "concept" and stage != "base"
-                sigma = np.zeros(4) if gone else rng.uniform(-1, 1, 4).round(3)
-                named = {f"selectivity_{e}": s for e, s in zip(ENTITIES, sigma, strict=True)}
+                sigma = (
+                    np.zeros(len(entities)) if gone else rng.uniform(-1, 1, len(entities)).round(3)
+                )
+                named = {f"selectivity_{e}": s for e, s in zip(entities, sigma, strict=True)}
                 moment = {"condition": condition, "stage": stage, "epoch": epoch}
                 stages.append({**moment, **place, "gain": 0.0 if gone else 1.0, **named})
         for stage in MOMENTS:
@@ -37,7 +39,7 @@ def made_up_cards(n_neurons=12, n_bins=20, seed=0):
             low = [f"{stage}{i}low{k}" for k in range(5)]
             lists = {"words": "" if gone else " · ".join(high), "words_low": " · ".join(low)}
             words.append({"stage": stage, **place, **lists})
-            for entity in CLASSES:
+            for entity in (*entities, "other"):
                 share = np.eye(n_bins)[n_bins // 2] if gone else rng.dirichlet(np.ones(n_bins))
                 row = {"stage": stage, **place, "entity": entity, "n": 50}
                 histograms.append({**row, "share": np.float32(share.round(4))})

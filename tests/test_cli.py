@@ -59,7 +59,8 @@ def test_the_command_itself_ends_in_seconds_without_a_traceback():
     assert done.stdout == ""
     assert done.stderr == (
         "plasticity: unknown concept 'cheeses'; "
-        "allowed: locations, persons, organisations, miscellaneous\n"
+        "allowed: locations, persons, organisations, miscellaneous, "
+        "file:WORDS,LABELS#LABEL, words:Monday,Tuesday\n"
     )
 
 
@@ -98,12 +99,32 @@ def test_options_become_the_settings_of_the_run(monkeypatch, tmp_path):
 
 def test_concepts_are_listed_with_their_counts(capsys):
     assert cli.main(["concepts"]) == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    *lines, own = capsys.readouterr().out.splitlines()
+    rows = [line.split() for line in lines]
     assert len(rows) == 12
+    assert "file:WORDS,LABELS#LABEL" in own
+    assert "words:Monday,Tuesday" in own
     counts = {(concept, label, split): int(n) for concept, label, split, n, _ in rows}
     assert counts["locations", "LOC", "train"] == 8297
     assert counts["persons", "PER", "validation"] == 3149
     assert counts["miscellaneous", "MISC", "test"] == 918
+
+
+def test_a_concept_of_ones_own_is_counted_by_part(capsys):
+    days = "words:Monday,Tuesday,Wednesday,Thursday,Friday,Saturday,Sunday"
+    assert cli.main(["concepts", days, "--scale", "full"]) == 0
+    title, *rows = capsys.readouterr().out.splitlines()
+    assert title.startswith("Monday, Tuesday, Wednesday, …: shown as WORDS, folders named words-")
+    counts = {row.split()[0]: int(row.split()[1]) for row in rows}
+    assert counts == {"ranking": 92, "measuring": 104, "own_dose": 68, "own_scoring": 164}
+
+
+def test_a_concept_with_too_few_words_is_bad_input(capsys):
+    assert cli.main(["concepts", "words:Zzyzx"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("plasticity: concept 'Zzyzx' has too few words: 0 of ")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--concpet", "x"]])

@@ -291,3 +291,21 @@ def test_smollm2(tiny_batch, tmp_path):
     assert encode_words(tokenizer_again, [["London", "calls"]]) == encode_words(
         tokenizer, [["London", "calls"]]
     )
+
+
+def test_code_beside_a_model_is_never_run(tiny_folder, monkeypatch):
+    """A folder that asks for its own code, as a repository on the Hub can."""
+    code = "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
+    (tiny_folder / "own.py").write_text(code)
+    config = json.loads((tiny_folder / "config.json").read_text())
+    own = {"AutoConfig": "own.Config", "AutoModelForTokenClassification": "own.Model"}
+    (tiny_folder / "config.json").write_text(json.dumps({**config, "auto_map": own}))
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda *a: asked.append(a) or "y")
+    load_model(str(tiny_folder))
+    unknown = {**config, "auto_map": own, "model_type": "own"}
+    (tiny_folder / "config.json").write_text(json.dumps(unknown))
+    with pytest.raises(InputError, match="is of type 'own'; supported: bert"):
+        load_model(str(tiny_folder))
+    assert not asked
+    assert not list(tiny_folder.rglob("ran"))

@@ -1,0 +1,166 @@
+"""F1 of a concept that is no tag: a linear probe stands in for the head.
+
+The head gives entity types and nothing else, so it cannot say whether a model still tells weekdays
+from other words. A linear probe can: fitted once, on the base model's last level and the ranking
+half, and applied unchanged to whatever became of the model, as the head would be just after a
+removal. Its precision, recall and F1 are over words. Caveat: the probe is never trained on. What
+moved within the last level is lost to it, where a head that trains along would follow; the probes
+fitted anew on each layer (`measuring.probe_layers`) are the control for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from sklearn.covariance import ledoit_wolf
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.preprocessing import StandardScaler
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from plasticity_utils.activations import word_activations
+from plasticity_utils.concepts import members
+from plasticity_utils.corpus import Corpus
+from plasticity_utils.errors import InputError
+from plasticity_utils.evaluation import scores_of_counts
+from plasticity_utils.models import encode_words, load_model, max_positions, width
+
+PROBE_FILE = "probe.npz"
+
+
+@dataclass(frozen=True)
+class OwnProbe:
+    """Whether a word belongs to the concept: weights · activation + bias > 0.
+
+    Attributes
+    ----------
+    weights : float array, [d_model]
+        0 for a unit that does not vary in the base model.
+    bias : float
+    """
+
+    weights: np.ndarray
+    bias: float
+
+    def save(self, folder: Path) -> None:
+        """Write the probe into a folder."""
+        np.savez(folder / PROBE_FILE, weights=self.weights, bias=self.bias)
+
+    @classmethod
+    def load(cls, folder: Path) -> OwnProbe:
+        """Read what `save` wrote."""
+        with np.load(folder / PROBE_FILE) as stored:
+            return cls(stored["weights"], float(stored["bias"]))
+
+
+def fit_own_probe(
+    X: Float[np.ndarray, "word unit"], is_concept: Bool[np.ndarray, " word"]
+) -> OwnProbe:
+    """Fit Fisher's linear discriminant with Ledoit–Wolf shrinkage, as `probe_layers` does.
+
+    Parameters
+    ----------
+    X : float array, [n_words, d_model]
+        The last level of `word_activations` of the base model on the ranking half.
+    is_concept : bool array, [n_words]
+        From `members`.
+    """
+    varies = X.std(axis=0) > 0
+    # Shrinkage pulls towards equal variances: unscaled, a few wide units would set it for all.
+    scaler = StandardScaler().fit(X[:, varies])
+    fitted = scaler.transform(X[:, varies])
+    shrinkage = float(ledoit_wolf(fitted)[1])
+    probe = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage).fit(fitted, is_concept)
+    weights = np.zeros(X.shape[1])
+    # The scaling is folded into the weights: later models are read in the base model's units.
+    weights[varies] = probe.coef_[0] / scaler.scale_
+    bias = float(probe.intercept_[0]) - float(weights[varies] @ scaler.mean_)
+    return OwnProbe(weights, bias)
+
+
+def last_level(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
+) -> Float[np.ndarray, "word unit"]:
+    """Activations of the level that the head reads, [n_words, d_model]."""
+    return word_activations(model, tokenizer, corpus.sentences)[:, -width(model) :]
+
+
+def score_own(
+    probe: OwnProbe,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    corpus: Corpus,
+    label: str,
+) -> pd.DataFrame:
+    """Score the probe's reading of a model as it is, with whatever is removed from it.
+
+    Parameters
+    ----------
+    probe : OwnProbe
+        From `fit_own_probe`.
+    model, tokenizer
+        From `load_model`.
+    corpus : Corpus
+        With the column `concept`: `own_dose`, `own_scoring` or `own_curve` of `load_sentences`.
+    label : str
+        The concept's tag.
+
+    Returns
+    -------
+    DataFrame
+        One row with the columns of `entity_scores`; counts and n are of words.
+    """
+    found = last_level(model, tokenizer, corpus) @ probe.weights + probe.bias > 0
+    true = members(corpus, label)
+    sentence = np.repeat(np.arange(len(corpus)), [len(words) for words in corpus.sentences])
+    counts = np.stack(
+        [
+            np.bincount(sentence, weights=flags, minlength=len(corpus)).astype(int)
+            for flags in (true & found, found, true)
+        ],
+        axis=1,
+    )
+    return scores_of_counts(counts[:, None, :], [label])
+
+
+def scorer_of(
+    probe: OwnProbe,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    corpus: Corpus,
+    label: str,
+) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Return a function that adds the row of `score_own` to a table of `entity_scores`."""
+
+    def with_own(table: pd.DataFrame) -> pd.DataFrame:
+        row = score_own(probe, model, tokenizer, corpus, label)
+        return pd.concat([table, row], ignore_index=True)
+
+    return with_own
+
+
+def check_readable(name: str, corpora: Sequence[Corpus]) -> None:
+    """Refuse sentences that a model cannot read, before any training.
+
+    Parameters
+    ----------
+    name : str
+        As for `load_model`.
+    corpora : sequence of Corpus
+        Parts of `load_sentences` that come from a user's files.
+
+    Raises
+    ------
+    InputError
+        If a sentence has more tokens than the model reads.
+    """
+    model, tokenizer = load_model(name)
+    for corpus in corpora:
+        try:
+            encode_words(tokenizer, corpus.sentences, max_positions(model))
+        except InputError as error:
+            raise InputError(f"{corpus.name}: {error}") from None

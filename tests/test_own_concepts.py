@@ -1,0 +1,217 @@
+# ruff: noqa: F811
+"""A concept that is no entity type, through a whole run: a word list, and a label of two files."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_resume import tiny_config
+from test_run import tiny_run_folder  # noqa: F401
+
+from plasticity_utils import InputError, load_run, run_experiment, stages
+from plasticity_utils.concepts import kinds, members
+from plasticity_utils.corpus import load_corpus
+from plasticity_utils.measuring import LEAST_WORDS, OWN_PARTS, load_sentences
+from plasticity_utils.own_probe import OwnProbe, fit_own_probe, score_own
+
+DAYS = "words:Monday,Tuesday,Wednesday,Thursday,Friday,Saturday,Sunday"
+OFTEN = "words:of,in"
+ENTITIES = ["LOC", "PER", "ORG", "MISC"]
+
+
+def write_pair(folder, n_sentences=400, marked="the"):
+    """Write a pair of files: sentences of the corpus, with a label at one word."""
+    corpus = load_corpus("conll2003", "test").first(n_sentences)
+    tags = [["SEM:article" if w.lower() == marked else "N/A" for w in s] for s in corpus.sentences]
+    paths = folder / "words.txt", folder / "labels.txt"
+    for path, lines in zip(paths, (corpus.sentences, tags), strict=True):
+        path.write_text("".join(" ".join(line) + "\n" for line in lines), encoding="utf-8")
+    return f"file:{paths[0]},{paths[1]}#SEM:article"
+
+
+_MADE = {}
+
+
+@pytest.fixture(scope="session")
+def file_concept(tmp_path_factory):
+    return write_pair(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(scope="session")
+def own_runs(tiny_run_folder, file_concept, tmp_path_factory):
+    """Runs about a word list and about a label, made once for all modules that ask for them."""
+    if not _MADE:
+        results = tmp_path_factory.mktemp("own")
+        for kind, concept, dose in (("words", OFTEN, None), ("file", file_concept, 0.1)):
+            config = tiny_config(tiny_run_folder, results, concept=concept, dose=dose)
+            _MADE[kind] = run_experiment(config)
+    return _MADE
+
+
+@pytest.fixture(params=["words", "file"])
+def own_run(own_runs, request):
+    return own_runs[request.param]
+
+
+def test_it_is_scored_at_every_moment_beside_the_entity_types(own_run):
+    label = own_run.config.label
+    rows = own_run.metrics.groupby(["condition", "stage", "epoch"])["entity"].agg(list)
+    assert all(found == [*ENTITIES, "overall", label] for found in rows)
+    base = own_run.metrics[own_run.metrics["stage"] == "base"].set_index("entity")
+    assert base.loc[label, "f1"].iloc[0] > 0.5
+    assert (base.loc[label, "n"] >= LEAST_WORDS).all()
+    for table in (own_run.dose, own_run.reliance):
+        assert set(table["entity"]) == {*ENTITIES, "overall", label}
+    assert set(own_run.dose["half"]) == {"dose", "scoring"}
+
+
+def test_the_head_says_nothing_of_it(own_run):
+    metrics, label = own_run.metrics, own_run.config.label
+    of_head = metrics[(metrics["condition"] == "head") & (metrics["entity"] == label)]
+    after = of_head[of_head["stage"] != "base"]
+    assert len(after) == 3
+    assert after["f1"].nunique() == 1
+    trained = metrics[(metrics["condition"] == "none") & (metrics["entity"] == label)]
+    assert trained["f1"].nunique() > 1
+
+
+def test_it_has_the_neurons_and_probes_that_its_corpus_allows(own_runs):
+    for kind, own in (("words", [*ENTITIES, "WORDS"]), ("file", ["ARTICLE"])):
+        run = own_runs[kind]
+        sigma = [
+            c.removeprefix("selectivity_") for c in run.neurons if c.startswith("selectivity_")
+        ]
+        assert sigma == own
+        assert list(dict.fromkeys(run.layers["entity"])) == own
+        picked = run.neurons["selectivity"]
+        pd.testing.assert_series_equal(
+            picked, run.neurons[f"selectivity_{own[-1]}"], check_names=False
+        )
+
+
+def test_its_folder_says_what_it_is_and_never_where_files_lie(own_runs, tmp_path):
+    assert own_runs["words"].path.name.startswith("words-of-")
+    name = own_runs["file"].path.name
+    assert name.startswith("label-article-")
+    assert "words.txt" not in name
+    facts = own_runs["file"].facts
+    assert facts["about"]["label"] == "ARTICLE"
+    assert facts["n_curve_sentences"] >= 20
+
+
+def test_a_finished_run_opens_where_its_files_are_gone(own_runs, tmp_path):
+    facts = json.loads((own_runs["file"].path / "config.json").read_text())
+    facts["settings"]["concept"] = "file:/no/such,/no/such.either#SEM:article"
+    facts["about"]["text"] = facts["settings"]["concept"]
+    (tmp_path / "config.json").write_text(json.dumps(facts))
+    run = type(own_runs["file"])(tmp_path)
+    assert (run.config.label, run.config.about.title) == ("ARTICLE", "article")
+    with pytest.raises(InputError, match="there is no file '/no/such'"):
+        load_sentences(run.config)
+
+
+def test_files_that_changed_are_another_run(own_runs, tmp_path, tiny_run_folder):
+    first, second = (tmp_path / name for name in ("a", "b"))
+    first.mkdir(), second.mkdir()
+    moved = [tiny_config(tiny_run_folder, tmp_path, concept=write_pair(f)) for f in (first, second)]
+    assert moved[0].about.name == moved[1].about.name
+    longer = tiny_config(tiny_run_folder, tmp_path, concept=write_pair(second, 401))
+    assert longer.about.name != moved[0].about.name
+    with pytest.raises(InputError, match="have changed since the run was made"):
+        load_sentences(moved[1])
+
+
+def test_the_parts_of_a_run_share_no_sentence(own_runs):
+    whole = load_sentences(own_runs["file"].config)
+    parts = [getattr(whole, name) for name in OWN_PARTS]
+    held = [{tuple(s) for s in part.sentences if len(s) > 8} for part in parts]
+    assert all(held)
+    assert not any(a & b for i, a in enumerate(held) for b in held[:i])
+    assert all(kinds(part) == ("ARTICLE",) for part in parts)
+
+
+def test_a_rare_concept_gets_longer_parts(own_runs):
+    config = replace(own_runs["words"].config, concept=DAYS)
+    whole = load_sentences(config)
+    for name in (*OWN_PARTS, "own_curve"):
+        part = getattr(whole, name)
+        assert members(part, "WORDS").sum() >= LEAST_WORDS
+        assert members(part.first(len(part) - 1), "WORDS").sum() < LEAST_WORDS
+    # What entity types are measured on stays as it is.
+    assert len(whole.curve) == config.sizes.curve
+
+
+@pytest.mark.parametrize(
+    ("concept", "message"),
+    [
+        ("words:Zzyzx", "concept 'Zzyzx' has too few words: 0 of .* in ranking.* at least 30"),
+        ("words:Rugby", r"has too few words: \d+ of \d+ in ranking, \d+ of \d+ in measuring"),
+    ],
+)
+def test_too_few_words_end_a_run_before_any_training(
+    concept,
+    message,
+    tiny_run_folder,
+    tmp_path,
+    monkeypatch,
+):
+    monkeypatch.setattr(stages, "fine_tune", lambda *a, **k: pytest.fail("it trained"))
+    with pytest.raises(InputError, match=message):
+        run_experiment(tiny_config(tiny_run_folder, tmp_path, concept=concept))
+
+
+def test_a_sentence_too_long_for_the_model_ends_a_run_before_any_training(
+    tiny_run_folder,
+    tmp_path,
+    monkeypatch,
+):
+    concept = write_pair(tmp_path)
+    for name, sign in (("words.txt", "the"), ("labels.txt", "SEM:article")):
+        with (tmp_path / name).open("a") as file:
+            file.write(
+                (" ".join([sign] * 9 + ["rain" if name[0] == "w" else "N/A"] * 600) + "\n") * 400
+            )
+    monkeypatch.setattr(stages, "fine_tune", lambda *a, **k: pytest.fail("it trained"))
+    with pytest.raises(InputError, match=r"words\.txt: sentence \d+ has 611 tokens.* at most 512"):
+        run_experiment(tiny_config(tiny_run_folder, tmp_path, concept=concept))
+
+
+def test_the_probe_finds_a_planted_direction_and_loses_it(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 8)).astype(np.float32)
+    inside = rng.random(600) < 0.2
+    X[:, 3] += 8 * inside
+    X[:, 5] = 1.0
+    fit_own_probe(X, inside).save(tmp_path)
+    probe = OwnProbe.load(tmp_path)
+    assert ((X @ probe.weights + probe.bias > 0) == inside).mean() > 0.99
+    assert abs(probe.weights).argmax() == 3
+    assert probe.weights[5] == 0
+    X[:, 3] = X[:, 3].mean()
+    assert (X @ probe.weights + probe.bias > 0)[inside].mean() < 0.5
+
+
+def test_f1_of_the_probe_is_over_words(own_runs):
+    run = own_runs["words"]
+    made = stages.Stages(run.config)
+    model, tokenizer = stages.load_model(str(made.base() / "model"))
+    probe = OwnProbe.load(made.probe())
+    corpus = made.sentences.own_scoring
+    row = score_own(probe, model, tokenizer, corpus, "WORDS").iloc[0]
+    X = stages.last_level(model, tokenizer, corpus)
+    found, true = X @ probe.weights + probe.bias > 0, members(corpus, "WORDS")
+    correct = (found & true).sum()
+    assert row["n"] == true.sum()
+    assert row["precision"] == pytest.approx(correct / found.sum())
+    assert row["recall"] == pytest.approx(correct / true.sum())
+    assert row["f1_low"] <= row["f1"] <= row["f1_high"]
+    base = run.metrics[(run.metrics["stage"] == "base") & (run.metrics["entity"] == "WORDS")]
+    assert base["f1"].iloc[0] == pytest.approx(row["f1"])
+
+
+def test_finished_stages_are_found_again(own_runs):
+    run = own_runs["words"]
+    assert run_experiment(run.config).path == run.path
+    assert load_run(run.path).config == run.config

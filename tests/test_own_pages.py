@@ -1,0 +1,136 @@
+# ruff: noqa: F811
+"""What a page shows of a concept that is no entity type: charts draw, sentences hold."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_cards import made_up_cards
+from test_own_concepts import ENTITIES, file_concept, own_run, own_runs  # noqa: F401
+from test_run import tiny_run_folder  # noqa: F401
+
+from plasticity_utils import InputError, across, charts, sentences, tables, vega, verdicts
+from plasticity_utils.cards import neuron_cards
+from plasticity_utils.charts_parts import entities_in
+from plasticity_utils.explorer import explore
+from plasticity_utils.findings import FINDINGS, finding
+from plasticity_utils.published import publish, published_runs, status
+from plasticity_utils.seeds import Seeds
+
+
+@pytest.fixture
+def seeds(own_run):
+    return Seeds((own_run,))
+
+
+def domains(spec, title):
+    """Colour scales with this title, as domain → range, anywhere in a chart."""
+    if isinstance(spec, list):
+        return [found for part in spec for found in domains(part, title)]
+    if not isinstance(spec, dict):
+        return []
+    colour = spec.get("color", {})
+    own = []
+    if isinstance(colour, dict) and colour.get("title") == title:
+        own = [dict(zip(colour["scale"]["domain"], colour["scale"]["range"], strict=True))]
+    return own + [found for part in spec.values() for found in domains(part, title)]
+
+
+def test_every_chart_of_the_page_draws_it(seeds, own_run):
+    label, cards = own_run.config.label, neuron_cards(own_run, 12)
+    layers = seeds.layers[seeds.layers["condition"] != "head"]
+    drawn = [
+        charts.dose_response(tables.dose_curve(own_run.dose), own_run.facts["dose"], label),
+        charts.f1_through_retraining(seeds.metrics, label, tables.base_f1(seeds.metrics)),
+        charts.probe_by_layer(layers, label),
+        charts.layer_profile(seeds.layers, label),
+        charts.kept_gain(seeds.kept_gain),
+        charts.reliance(seeds.reliance, label),
+        charts.neuron_scatter(finding(own_run, "neuron_changes"), label),
+        charts.neuron_card(cards, label),
+        charts.neuron_map(cards, label),
+    ]
+    specs = [chart.to_dict() for chart in drawn]
+    scales = [scale for spec in specs for scale in domains(spec, "entity type")]
+    assert scales
+    assert all(scale[label] == vega.OWN_COLOUR for scale in scales)
+    gains = domains(specs[4], "entity type")[0]
+    assert list(gains) == ([*ENTITIES, "WORDS"] if label == "WORDS" else [label])
+    for name in FINDINGS:
+        assert len(finding(own_run, name).columns)
+
+
+def test_the_head_is_not_drawn_where_it_says_nothing(seeds, own_run):
+    label = own_run.config.label
+    spec = charts.f1_through_retraining(seeds.metrics, label, tables.base_f1(seeds.metrics))
+    for name, rows in spec.to_dict()["datasets"].items():
+        conditions = {row.get("condition") for row in rows if row.get("entity") == label}
+        assert "head" not in conditions, name
+    drawn = [row for rows in spec.to_dict()["datasets"].values() for row in rows]
+    assert {"LOC"} == {row["entity"] for row in drawn if row.get("condition") == "head"} & {"LOC"}
+
+
+def test_what_the_head_regains_is_not_told_of_it(seeds, own_run):
+    table = tables.recovery(own_run.metrics, own_run.config.label).set_index("condition")
+    assert table.loc["head", ["removed", "end", "recovery", "epochs_to_95"]].isna().all()
+    assert table["beyond_head"].isna().all()
+    assert not tables.recovery(own_run.metrics, "LOC")["beyond_head"].isna().all()
+    row = across.relearning([seeds]).iloc[0]
+    assert np.isnan(row["by_head"])
+    assert row["concept"] == own_run.config.about.title
+
+
+def test_the_page_says_what_f1_means_and_what_the_head_is_worth(seeds, own_run):
+    said = verdicts.settings(seeds, home="")
+    assert "is no entity type, so no tag of the model's names it" in said
+    assert "*head*, in which nothing below the head changes, says nothing about it" in said
+    assert ("pair of files" in said) == (own_run.config.about.kind == "label")
+    summary, lines = verdicts.summary(seeds), verdicts.five_lines(seeds)
+    for text in (summary, lines[3], verdicts.front([seeds])):
+        assert "robes fitted anew" in text or "a probe fitted anew" in text
+        assert "not read" not in text
+    rows = own_run.layers[own_run.layers["entity"] == own_run.config.label]
+    last = rows[(rows["layer"] == rows["layer"].max()) & (rows["condition"] == "concept")]
+    removed = last[last["stage"] == "removed"]["probe_f1"].iloc[0]
+    assert f"{removed:.3f} just after the removal" in summary
+    for say in (sentences.dose_sentence, sentences.half_sentence):
+        assert own_run.config.label in say(own_run)
+    for say in (sentences.place_sentence, sentences.turnover_sentence, sentences.probe_sentence):
+        assert say(seeds)
+
+
+def test_a_card_has_the_classes_that_its_corpus_has(own_run):
+    cards = neuron_cards(own_run, 12)
+    own = [own_run.config.label]
+    own = [*ENTITIES, *own] if own_run.config.about.kind == "words" else own
+    assert list(dict.fromkeys(cards["card_histograms"]["entity"])) == [*own, "other"]
+    kinds = set(cards["card_neurons"]["kind"])
+    assert ("polysemantic" in kinds) <= (own_run.config.about.kind == "words")
+    assert {"removed", "newly salient"} <= kinds
+
+
+def test_the_explorer_says_that_it_does_not_show_it(own_run):
+    said = explore(own_run).children[0].value
+    assert f"and {own_run.config.about.title} is none" in said
+
+
+def test_it_is_published_and_opened(own_run, tmp_path):
+    folder = publish(own_run, tmp_path)
+    assert folder.name.startswith(own_run.config.about.name)
+    (found,) = published_runs(tmp_path)
+    assert found.config.label == own_run.config.label
+    assert status([found])["concept"].tolist() == [own_run.config.about.title]
+    pd.testing.assert_frame_equal(found.metrics, own_run.metrics)
+
+
+def test_one_own_concept_at_a_time_has_a_sign():
+    frame = pd.DataFrame({"entity": ["LOC", "WORDS"]})
+    assert entities_in(frame) == ["LOC", "WORDS"]
+    for bad in (["LOC", "cheese"], ["WORDS", "CITY"]):
+        with pytest.raises(InputError, match="unknown entity"):
+            entities_in(pd.DataFrame({"entity": bad}))
+
+
+def test_made_up_cards_of_an_own_concept_draw():
+    cards = made_up_cards(entities=("CITY",))
+    scale = domains(charts.neuron_card(cards, "CITY").to_dict(), "entity type")[0]
+    assert scale == {"CITY": vega.OWN_COLOUR}
