@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up_cards import made_up_cards
-from test_own_concepts import ENTITIES, file_concept, own_run, own_runs  # noqa: F401
+from test_own_concepts import ENTITIES, file_concept, own_run, own_runs, read_once  # noqa: F401
 from test_run import tiny_run_folder  # noqa: F401
 
 from plasticity_utils import InputError, across, charts, sentences, tables, vega, verdicts
@@ -17,9 +17,20 @@ from plasticity_utils.published import publish, published_runs, status
 from plasticity_utils.seeds import Seeds
 
 
+_CARDS = {}
+
+
 @pytest.fixture
 def seeds(own_run):
     return Seeds((own_run,))
+
+
+@pytest.fixture
+def cards(own_run):
+    """Cards of a run, made once."""
+    if own_run.path not in _CARDS:
+        _CARDS[own_run.path] = neuron_cards(own_run, 12)
+    return _CARDS[own_run.path]
 
 
 def domains(spec, title):
@@ -35,8 +46,8 @@ def domains(spec, title):
     return own + [found for part in spec.values() for found in domains(part, title)]
 
 
-def test_every_chart_of_the_page_draws_it(seeds, own_run):
-    label, cards = own_run.config.label, neuron_cards(own_run, 12)
+def test_every_chart_of_the_page_draws_it(seeds, own_run, cards):
+    label = own_run.config.label
     layers = seeds.layers[seeds.layers["condition"] != "head"]
     drawn = [
         charts.dose_response(tables.dose_curve(own_run.dose), own_run.facts["dose"], label),
@@ -98,8 +109,7 @@ def test_the_page_says_what_f1_means_and_what_the_head_is_worth(seeds, own_run):
         assert say(seeds)
 
 
-def test_a_card_has_the_classes_that_its_corpus_has(own_run):
-    cards = neuron_cards(own_run, 12)
+def test_a_card_has_the_classes_that_its_corpus_has(own_run, cards):
     own = [own_run.config.label]
     own = [*ENTITIES, *own] if own_run.config.about.kind == "words" else own
     assert list(dict.fromkeys(cards["card_histograms"]["entity"])) == [*own, "other"]
