@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.command(options)
     except InputError as error:
-        print(f"plasticity: {error}", file=sys.stderr)
+        if int(os.environ.get("RANK", 0)) == 0:
+            print(f"plasticity: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("plasticity: interrupted; the same command resumes", file=sys.stderr)
