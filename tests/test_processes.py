@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -18,10 +19,11 @@ from test_resume import make_folder
 from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny, toy, weights
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from plasticity_utils import load_run, processes, stages, store, training
+from plasticity_utils import load_run, precision, processes, stages, store, training
 from plasticity_utils.batches import training_batches
 from plasticity_utils.config import RunConfig
 from plasticity_utils.errors import InputError
+from plasticity_utils.pruning import remove_neurons
 from plasticity_utils.training import Schedule, fine_tune, tag_sentences
 
 SCHEDULE = Schedule(epochs=2, learning_rate=1e-2, batch_tokens=60, seed=0)
@@ -82,7 +84,7 @@ def equal_sentences(model, tokenizer, n):
 
 
 def first_gradient(model, data, work, batch_tokens):
-    """The gradient with which the first step is taken, before it is clipped or used."""
+    """The gradient with which the first step is taken, in full precision."""
     seen = []
 
     def look(optimizer, *_):
@@ -90,19 +92,29 @@ def first_gradient(model, data, work, batch_tokens):
             seen.append({n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad})
 
     handle = register_optimizer_step_pre_hook(look)
-    fine_tune(model, data, Schedule(1, 1e-3, batch_tokens, 0), work)
+    with patch.object(precision, "training_precision", lambda: "fp32"):
+        fine_tune(model, data, Schedule(1, 1e-3, batch_tokens, 0), work)
     handle.remove()
     return seen[0]
+
+
+def regrown(work):
+    """Gains of removed neurons, after a training in which they may grow back."""
+    model = tiny()
+    data = data_for(model, make_tiny_tokenizer(list(TAG_OF)), n_sentences=20)
+    with remove_neurons(model, [(2, 5), (1, 1)], regrow=True) as removal:
+        fine_tune(model, data, Schedule(1, 1e-2, 60, 0), work, gates=removal.parameters())
+        return removal.gains().tolist()
 
 
 def trained(work, out, killed=False):
     """Train with dropout; `out` gets the weights of this process, and what it counted."""
     training.CHECKPOINT_STEPS = 3
-    steps, epochs = [], []
+    rates, epochs = [], []
 
-    def count(*_):
-        steps.append(1)
-        if killed and int(os.environ["RANK"]) == 1 and len(steps) == KILLED_AT:
+    def count(optimizer, *_):
+        rates.append(optimizer.param_groups[0]["lr"])
+        if killed and os.environ["RANK"] == "1" and len(rates) == KILLED_AT:
             os.kill(os.getpid(), signal.SIGKILL)
 
     handle = register_optimizer_step_pre_hook(count)
@@ -112,7 +124,8 @@ def trained(work, out, killed=False):
     handle.remove()
     rank = os.environ["RANK"]
     save_file(weights(model), out / f"weights-{rank}.safetensors")
-    (out / f"facts-{rank}.json").write_text(json.dumps({"steps": len(steps), "epochs": epochs}))
+    found = {"rates": rates, "epochs": epochs}
+    (out / f"facts-{rank}.json").write_text(json.dumps(found))
 
 
 def made_once(results, out):
@@ -143,6 +156,7 @@ def main(mode, folder):
         model = without_dropout()
         gradient = first_gradient(model, equal_sentences(model, tokenizer, 8), own / "one", 24)
         save_file(gradient, out / f"gradient-{rank}.safetensors")
+        (out / f"gains-{rank}.json").write_text(json.dumps(regrown(own / "gains")))
         trained(own / "whole", out)
     # Only the main process's folder counts, whatever the others say.
     work = folder / "checkpoints" if rank == "0" else own / "cut"
@@ -188,12 +202,20 @@ def test_both_processes_end_with_the_same_weights(folder):
     start = weights(tiny())
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["classifier.weight"], start["classifier.weight"])
+    gains = [json.loads(read(folder / "whole" / f"gains-{rank}.json")) for rank in (0, 1)]
+    assert gains[0] == gains[1]
+    assert all(gains[0])
 
 
 @pytest.mark.slow
 def test_an_epoch_has_half_the_steps_and_snapshots_are_the_main_ones(folder):
     main_facts, other = facts(folder / "whole")
-    assert main_facts["steps"] == other["steps"] == sum(expected_rounds())
+    n_steps = sum(expected_rounds())
+    assert main_facts["rates"] == other["rates"]
+    # One round of batches is one step of the schedule: it rises over one step and falls to zero.
+    peak = SCHEDULE.learning_rate
+    falling = [peak * (n_steps - step) / (n_steps - 1) for step in range(1, n_steps)]
+    assert main_facts["rates"] == pytest.approx([0, *falling])
     assert main_facts["epochs"] == list(SNAPSHOTS)
     assert other["epochs"] == []
 
@@ -205,7 +227,7 @@ def test_a_killed_launch_goes_on_and_ends_with_the_same_weights(folder):
         assert all(torch.equal(first[name], second[name]) for name in first)
     n_steps = sum(expected_rounds())
     # It went on from the sixth step, the newest with a checkpoint, and did not start again.
-    assert [found["steps"] for found in facts(folder / "again")] == [n_steps - 6] * 2
+    assert [len(found["rates"]) for found in facts(folder / "again")] == [n_steps - 6] * 2
 
 
 @pytest.mark.slow
