@@ -27,7 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.command(options)
     except InputError as error:
-        if int(os.environ.get("RANK", 0)) == 0:
+        # Of processes that train together, one on each machine says it.
+        if os.environ.get("LOCAL_RANK", "0") == "0":
             print(f"plasticity: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:

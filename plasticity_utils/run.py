@@ -110,7 +110,8 @@ def run_experiment(config: RunConfig) -> Run:
     Raises
     ------
     InputError
-        If a launcher started this as one of several processes of one training.
+        If a launcher was told to split the model or to change its precision, see
+        `processes.count`, or the processes that it started do not see the same results folder.
     """
     folder = store.cached(
         config.results, run_name(config), _settings(config), lambda part: _make(config, part)

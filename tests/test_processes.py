@@ -19,6 +19,7 @@ from test_resume import make_folder
 from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny, toy, weights
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from plasticity_utils import __main__ as cli
 from plasticity_utils import load_run, precision, processes, stages, store, training
 from plasticity_utils.batches import training_batches
 from plasticity_utils.config import RunConfig
@@ -142,6 +143,16 @@ def made_once(results, out):
     (out / f"stage-{os.environ['RANK']}.txt").write_text(read(outer / "outer.txt"))
 
 
+def agreed_precision():
+    """What each process says where each has measured something else."""
+    own = "bf16" if os.environ["RANK"] == "0" else "fp32"
+    with patch.object(precision, "_measured_precision", lambda: own):
+        precision.training_precision.cache_clear()
+        agreed = precision.training_precision()
+    precision.training_precision.cache_clear()
+    return agreed
+
+
 def read(path):
     return path.read_text()
 
@@ -151,6 +162,7 @@ def main(mode, folder):
     (own := folder / f"scratch-{rank}").mkdir(exist_ok=True)
     out.mkdir(exist_ok=True)
     if mode == "whole":
+        (out / f"precision-{rank}.txt").write_text(agreed_precision())
         made_once(folder / "results", out)
         tokenizer = make_tiny_tokenizer(list(TAG_OF))
         model = without_dropout()
@@ -260,6 +272,11 @@ def test_stages_are_made_by_the_main_process_and_read_by_all(folder):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
+def test_the_main_process_chooses_the_precision(folder):
+    assert [read(folder / "whole" / f"precision-{rank}.txt") for rank in (0, 1)] == ["bf16"] * 2
+
+
 # The command
 
 
@@ -311,10 +328,28 @@ def test_rounds_hold_a_batch_for_each_process(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     assert processes.rounds(list("abcdef")) == [list("abc"), list("def")]
     assert processes.rounds(list("abcd")) == [list("abc"), list("dab")]
-    with pytest.raises(InputError, match="3 processes for 2 batches .*at most 2 processes"):
+    with pytest.raises(InputError, match=r"3 processes for 2 batches .*at most 2 processes"):
         processes.rounds(list("ab"))
     monkeypatch.delenv("WORLD_SIZE")
     assert processes.rounds(list("ab")) == [["a"], ["b"]]
+
+
+def test_processes_that_do_not_see_the_same_files_are_named(monkeypatch, tmp_path):
+    model = tiny()
+    data = data_for(model, make_tiny_tokenizer(list(TAG_OF)))
+    elsewhere = tmp_path / "elsewhere"
+    monkeypatch.setattr(processes, "decided", lambda decide: (None, elsewhere))
+    with pytest.raises(InputError, match=r"elsewhere' is not seen by process 0; .*one results"):
+        fine_tune(model, data, SCHEDULE, tmp_path / "own")
+
+
+def test_bad_input_is_said_by_one_process_of_a_machine(monkeypatch, capsys):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert cli.main(["run", "--concept", "cheeses"]) == 2
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert cli.main(["run", "--concept", "cheeses"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 if __name__ == "__main__":
