@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -29,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.command(options) or 0
     except InputError as error:
-        print(f"plasticity: {error}", file=sys.stderr)
+        # Of processes that train together, one on each machine says it.
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            print(f"plasticity: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("plasticity: interrupted; the same command resumes", file=sys.stderr)

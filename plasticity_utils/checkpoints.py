@@ -86,7 +86,7 @@ def load_scheduler(scheduler: torch.optim.lr_scheduler.LRScheduler, folder: Path
     scheduler.load_state_dict(_read_json(folder / "scheduler.json"))
 
 
-def save_random_states(folder: Path) -> None:
+def save_random_states(folder: Path, process: int = 0) -> None:
     """Write the states of all generators that a training draws from.
 
     Parameters
@@ -94,20 +94,24 @@ def save_random_states(folder: Path) -> None:
     folder : Path
         Gets `random.safetensors` (PyTorch's and NumPy's) and `random.json` (Python's, and NumPy's
         scalars).
+    process : int
+        Index among processes that train together; from 1 on it is part of the files' names.
     """
+    stem = _random_stem(process)
     kind, keys, *scalars = np.random.get_state(legacy=True)
     arrays = {"numpy": np.asarray(keys), "torch": torch.get_rng_state().numpy()}
     if torch.cuda.is_available():
         arrays["cuda"] = torch.cuda.get_rng_state().numpy()
-    save_arrays(arrays, folder / "random.safetensors")
+    save_arrays(arrays, folder / f"{stem}.safetensors")
     states = {"python": random.getstate(), "numpy": [kind, *scalars]}
-    store.write_json(folder / "random.json", states)
+    store.write_json(folder / f"{stem}.json", states)
 
 
-def load_random_states(folder: Path) -> None:
-    """Set all generators as `save_random_states` found them."""
-    arrays = load_arrays(folder / "random.safetensors")
-    states = _read_json(folder / "random.json")
+def load_random_states(folder: Path, process: int = 0) -> None:
+    """Set all generators as `save_random_states` found them in the same process."""
+    stem = _random_stem(process)
+    arrays = load_arrays(folder / f"{stem}.safetensors")
+    states = _read_json(folder / f"{stem}.json")
     version, inner, gauss = states["python"]
     random.setstate((version, tuple(inner), gauss))
     kind, *scalars = states["numpy"]
@@ -115,6 +119,10 @@ def load_random_states(folder: Path) -> None:
     torch.set_rng_state(torch.from_numpy(arrays["torch"]))
     if torch.cuda.is_available() and "cuda" in arrays:
         torch.cuda.set_rng_state(torch.from_numpy(arrays["cuda"]))
+
+
+def _random_stem(process: int) -> str:
+    return f"random-{process}" if process else "random"
 
 
 def _read_json(path: Path) -> Any:

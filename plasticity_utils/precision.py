@@ -13,6 +13,7 @@ from functools import cache
 
 import torch
 
+from plasticity_utils import processes
 from plasticity_utils.models import find_device
 
 # Clearly faster, so that a busy moment does not tip the balance.
@@ -30,6 +31,11 @@ def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
 @cache
 def training_precision() -> str:
     """Return `bf16` where this machine multiplies bfloat16 faster, else `fp32`."""
+    # Two processes that train together may each measure another rate.
+    return processes.decided(_measured_precision)
+
+
+def _measured_precision() -> str:
     device = find_device()
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"

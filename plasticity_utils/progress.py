@@ -12,6 +12,8 @@ from typing import Any
 from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
+from plasticity_utils import processes
+
 SECONDS_BEFORE_SHOWN = 2
 
 
@@ -40,7 +42,7 @@ def bar(
 
 
 def _has_viewer() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    return processes.is_main() and (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
 
 def _is_nested() -> bool:

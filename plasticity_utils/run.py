@@ -11,7 +11,6 @@ head. What the head alone regains was never lost, only not read: *relearned* mea
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -118,23 +117,13 @@ def run_experiment(config: RunConfig) -> Run:
     Raises
     ------
     InputError
-        If a launcher started this as one of several processes of one training.
+        If a launcher was told to split the model or to change its precision, see
+        `processes.count`, or the processes that it started do not see the same results folder.
     """
-    _refuse_launchers()
     folder = store.cached(
         config.results, run_name(config), _settings(config), lambda part: _make(config, part)
     )
     return Run(folder)
-
-
-def _refuse_launchers() -> None:
-    # The others would wait for the lock of the first, and the first for the others' gradients.
-    n_processes = os.environ.get("WORLD_SIZE", "1")
-    if n_processes != "1":
-        raise InputError(
-            f"WORLD_SIZE is {n_processes}: a run was started as one of several processes of one "
-            "training; allowed: 1, without accelerate launch or torchrun"
-        )
 
 
 def is_finished(config: RunConfig) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from plasticity_utils import store
+from plasticity_utils import processes, store
 from plasticity_utils.activations import word_activations
 from plasticity_utils.concepts import members
 from plasticity_utils.config import RunConfig
@@ -178,12 +178,14 @@ class Stages:
 
     @property
     def _base_settings(self) -> dict[str, Any]:
+        n_processes = processes.count()
         return {
             "model": model_fingerprint(self.config.model),
             "train": self.config.sizes.train,
             "validation": self.config.sizes.validation,
             "schedule": asdict(self._schedule(self.config.sizes.base_epochs)),
             "precision": training_precision(),
+            **({"processes": n_processes} if n_processes > 1 else {}),
         }
 
     @property

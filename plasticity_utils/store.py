@@ -15,12 +15,14 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
+from plasticity_utils import processes
 from plasticity_utils.mirror import mirror_of
 
 SEAL = "seal.json"
@@ -63,23 +65,48 @@ def cached(
         A sealed folder, whose files were verified.
     """
     folder = folder_of(root, stage, settings)
-    root.mkdir(parents=True, exist_ok=True)
     mirror = mirror_of(folder)
-    with FileLock(f"{folder}.lock"):
-        mirror.fetch(folder, SEAL)
-        if folder.is_dir() and not is_sound(folder):
-            shutil.rmtree(folder)
-        anew = not folder.is_dir()
+    facts = {"settings": dict(settings), "made_with": made_with or {}}
+    with _locked(folder):
+        if processes.is_main():
+            mirror.fetch(folder, SEAL)
+        anew = processes.decided(lambda: _is_to_be_made(folder))
         if anew:
-            part = folder.with_name(f"{folder.name}.part")
-            part.mkdir(exist_ok=True)
-            sitting = _begin_sitting(part)
-            make(part)
-            seconds = _end_sittings(part, sitting)
-            seal(part, settings=dict(settings), seconds=seconds, made_with=made_with or {})
-            os.replace(part, folder)
-        mirror.keep(folder, SEAL, anew)
+            if processes.is_main():
+                _make(folder, make, facts)
+            else:
+                with processes.scratch() as part:
+                    make(part)
+            processes.wait()
+        if processes.is_main():
+            mirror.keep(folder, SEAL, anew)
     return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a stage's lock; of processes that train together the main one holds it for all."""
+    if not processes.is_main():
+        yield
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        yield
+
+
+def _is_to_be_made(folder: Path) -> bool:
+    if folder.is_dir() and not is_sound(folder):
+        shutil.rmtree(folder)
+    return not folder.is_dir()
+
+
+def _make(folder: Path, make: Callable[[Path], None], facts: dict[str, Any]) -> None:
+    part = folder.with_name(f"{folder.name}.part")
+    part.mkdir(exist_ok=True)
+    sitting = _begin_sitting(part)
+    make(part)
+    seal(part, seconds=_end_sittings(part, sitting), **facts)
+    os.replace(part, folder)
 
 
 def folder_of(root: Path, stage: str, settings: Mapping[str, Any]) -> Path:

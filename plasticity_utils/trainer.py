@@ -1,9 +1,9 @@
 """The Trainer of `transformers` with our batches, our checkpoints and our snapshots.
 
-The Trainer brings the loop, the optimizer, and the skipping of batches when it resumes. What
-differs here: the order of the batches is given, gates have a rate of their own, the schedule may
-begin anew, checkpoints are safetensors and JSON (see `checkpoints`), and each is sealed before the
-model is measured.
+The Trainer brings the loop, the optimizer, several processes, and the skipping of batches when it
+resumes. What differs here: the order of the batches is given, gates have a rate of their own, the
+schedule may begin anew, checkpoints are safetensors and JSON (see `checkpoints`), and each is
+sealed before the model is measured.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, Trainer, TrainerCallback
 
-from plasticity_utils import checkpoints, store
+from plasticity_utils import checkpoints, processes, store
 from plasticity_utils.precision import autocast
 from plasticity_utils.progress import bar
 
@@ -30,7 +30,7 @@ class SnapshotTrainer(Trainer):
     rows : Dataset
         What `data_collator` makes batches of.
     batches : list of list of int
-        Rows of every batch of all epochs, in order.
+        Rows of every batch of all epochs, in order; several processes take them in turn.
     gates : list of Parameter
         Gains that may grow back, trained at `GATE_RATE_FACTOR` times the rate.
     restarts : int
@@ -57,7 +57,7 @@ class SnapshotTrainer(Trainer):
         return self.lr_scheduler
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader:
-        """Give the batches in the order that was set."""
+        """Give every process its batches, in the order that was set."""
         # All epochs are one pass, so that a resumed training only has to skip batches.
         return self.accelerator.prepare(
             torch.utils.data.DataLoader(
@@ -81,10 +81,11 @@ class SnapshotTrainer(Trainer):
         self.model.save_pretrained(output_dir, state_dict=state_dict)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        assert self.optimizer is not None
-        assert self.lr_scheduler is not None
-        checkpoints.save_optimizer(self.optimizer, Path(output_dir))
-        checkpoints.save_scheduler(self.lr_scheduler, Path(output_dir))
+        if processes.is_main():
+            assert self.optimizer is not None
+            assert self.lr_scheduler is not None
+            checkpoints.save_optimizer(self.optimizer, Path(output_dir))
+            checkpoints.save_scheduler(self.lr_scheduler, Path(output_dir))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
@@ -94,11 +95,13 @@ class SnapshotTrainer(Trainer):
             checkpoints.load_scheduler(self.lr_scheduler, Path(checkpoint))
 
     def _save_rng_state(self, output_dir: str) -> None:
-        checkpoints.save_random_states(Path(output_dir))
+        # The other processes may be here before the main one has made the folder.
+        Path(output_dir).mkdir(exist_ok=True)
+        checkpoints.save_random_states(Path(output_dir), self.args.process_index)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            checkpoints.load_random_states(Path(checkpoint))
+            checkpoints.load_random_states(Path(checkpoint), self.args.process_index)
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """Make the optimizer, with a group of its own for gates."""
@@ -137,7 +140,7 @@ class Snapshots(TrainerCallback):
     steps : dict of int to float
         The epoch that ends with a step, where a snapshot is taken.
     take : callable
-        Called with the epoch.
+        Called with the epoch, in the main process.
     """
 
     def __init__(self, steps: dict[int, float], take: Callable[[float], None]) -> None:
@@ -156,7 +159,10 @@ class Snapshots(TrainerCallback):
 
     def on_save(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
         """Seal the checkpoint, then measure."""
-        store.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        # Every process puts its random states there.
+        processes.wait()
+        if processes.is_main():
+            store.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
         self._measure(state.global_step)
 
     def on_train_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
@@ -164,5 +170,5 @@ class Snapshots(TrainerCallback):
         self.bar.close()
 
     def _measure(self, step: int) -> None:
-        if step in self.steps:
+        if step in self.steps and processes.is_main():
             self.take(self.steps[step])

@@ -2,9 +2,10 @@
 
 The same code trains the base model and, after a removal, trains on: one linear schedule with
 warm-up and no restarts (the public code of Lo et al. 2024 calls four runs of two epochs "8
-epochs"). It runs on `transformers`' Trainer, which brings the loop and resuming, in one process;
-what is ours is the order of the data (batches of like length, the same in every condition) and the
-snapshots, at which a caller measures the model in the middle of its training.
+epochs"). It runs on `transformers`' Trainer, which brings the loop and resuming, in one process or
+in several that train one model together; what is ours is the order of the data (batches of like
+length, the same in every condition) and the snapshots, at which a caller measures the model in the
+middle of its training.
 
 The label of a word sits on its first sub-word in an encoder and on its last in a decoder, which
 has read the whole word only then.
@@ -22,7 +23,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from plasticity_utils import checkpoints, store
+from plasticity_utils import checkpoints, processes, store
 from plasticity_utils.activations import inputs
 from plasticity_utils.batches import inference_batches, pad, training_batches
 from plasticity_utils.corpus import Corpus
@@ -36,7 +37,7 @@ from plasticity_utils.models import (
     label_position,
     max_positions,
 )
-from plasticity_utils.precision import autocast
+from plasticity_utils.precision import autocast, training_precision
 from plasticity_utils.progress import bar, quiet_transformers
 from plasticity_utils.trainer import Snapshots, SnapshotTrainer
 
@@ -133,7 +134,7 @@ def fine_tune(
         Epochs, fractions included, after which `on_snapshot` is called with the epoch; 0 is before
         the first step. A resumed call may repeat the newest snapshot.
     on_snapshot : callable
-        Measures the model; must not draw random numbers.
+        Measures the model, in the main process alone; must not draw random numbers.
     gates : iterable of Parameter
         Gains that may grow back, trained at ten times the rate.
     restarts : int
@@ -144,25 +145,29 @@ def fine_tune(
     Raises
     ------
     InputError
-        If there is a pickle among the checkpoints in `work`.
+        If there is a pickle among the checkpoints in `work`, an epoch has fewer batches than there
+        are processes, or the processes do not see the same files.
     """
     lengths = [len(sentence.ids) for sentence in data.encoded]
     epochs = schedule.epochs // restarts
     per_epoch = training_batches(lengths, schedule.batch_tokens, epochs, schedule.seed) * restarts
-    batches = [batch for epoch in per_epoch for batch in epoch]
-    steps = {_steps_until(epoch, per_epoch): epoch for epoch in snapshot_epochs}
+    rounds = [processes.rounds(epoch) for epoch in per_epoch]
+    steps = {_steps_until(epoch, rounds): epoch for epoch in snapshot_epochs}
+    newest, work = _meet(work)
     rows = _Rows(data, label_ids(model))
     trainer = SnapshotTrainer(
         model=model,
-        args=_arguments(schedule, len(batches), work),
+        args=_arguments(schedule, sum(map(len, rounds)), work),
         train_dataset=rows,
         data_collator=_Collator(model),
         callbacks=[Snapshots(steps, on_snapshot or (lambda epoch: None))],
     )
-    trainer.rows, trainer.batches, trainer.gates = rows, batches, list(gates)
-    trainer.restarts = restarts
+    trainer.rows, trainer.gates, trainer.restarts = rows, list(gates), restarts
+    trainer.batches = [batch for epoch in rounds for together in epoch for batch in together]
     with quiet_transformers():
-        trainer.train(resume_from_checkpoint=_newest_sound_checkpoint(work))
+        trainer.train(resume_from_checkpoint=newest)
+    # A caller may drop the checkpoints now: no process is still reading them.
+    processes.wait()
 
 
 def predict_tags(model: PreTrainedModel, data: TaggedSentences) -> list[list[str]]:
@@ -223,10 +228,27 @@ def _arguments(schedule: Schedule, n_steps: int, work: Path) -> TrainingArgument
         logging_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        # Batches of like length have no fixed size, so they cannot be evened out over processes.
+        # Batches of like length have no fixed size; `rounds` evens them out over processes.
         accelerator_config={"even_batches": False},
+        # A step's gradient is the mean over processes of the mean over each one's words.
+        average_tokens_across_devices=False,
+        ddp_timeout=int(processes.TIMEOUT.total_seconds()),
         dataloader_pin_memory=device.type == "cuda",
     )
+
+
+def _meet(work: Path) -> tuple[str | None, Path]:
+    """Return the checkpoint to go on from and its folder: the main process's, for all of them."""
+    # Measured before the main process is alone with a snapshot and the others do not answer.
+    training_precision()
+    work.mkdir(parents=True, exist_ok=True)
+    newest, shared = processes.decided(lambda: (_newest_sound_checkpoint(work), work.resolve()))
+    if not shared.is_dir():
+        raise InputError(
+            f"{str(shared)!r} is not seen by process {processes.rank()}; "
+            "processes that train together need one results folder"
+        )
+    return newest, shared
 
 
 def _newest_sound_checkpoint(work: Path) -> str | None:
@@ -235,7 +257,7 @@ def _newest_sound_checkpoint(work: Path) -> str | None:
     for folder in work.glob("checkpoint-*"):
         if not store.is_sound(folder):
             shutil.rmtree(folder)
-    return get_last_checkpoint(str(work)) if work.is_dir() else None
+    return get_last_checkpoint(str(work))
 
 
 class _Rows(torch.utils.data.Dataset):

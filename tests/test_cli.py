@@ -42,16 +42,6 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys):
     assert err.count("\n") == 1
 
 
-def test_a_launched_run_is_refused_before_it_writes_anything(monkeypatch, capsys, tmp_path):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    results = tmp_path / "runs"
-    assert cli.main(["run", "--scale", "smoke", "--results-dir", str(results)]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("plasticity: WORLD_SIZE is 2: a run was started as one of several")
-    assert said.count("\n") == 1
-    assert not results.exists()
-
-
 def test_the_command_itself_ends_in_seconds_without_a_traceback():
     command = [sys.executable, "-m", "plasticity_utils", "run", "--concept", "cheeses"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
