@@ -33,7 +33,6 @@ from plasticity_utils import across, charts, vega
 vega.enable()
 series = across.series_of(pu.published_runs())
 surgical = across.choose(series, regime=regime, scale=scale, variant="")
-half = across.choose(series, regime="half", scale=scale, variant="")
 over = "95 % interval over seeds"
 
 # %% [markdown]
@@ -69,28 +68,6 @@ charts.differences(
     "Right of zero: training the whole model brings more than the head.",
     over,
 )
-
-# %% [markdown]
-# ## The paper's dose: half of all neurons
-#
-# Lo, Cohen & Barez remove half of all neurons, by probeless, and set them to
-# zero at every token. That takes every entity type along, and a random half
-# does so too, so it shows nothing about the concept. But it breaks the body
-# of the network and not only its reading: what the head alone regains is the
-# measure of that.
-
-# %%
-charts.outcomes(across.outcomes(half), over)
-
-# %%
-charts.number_table(
-    across.relearning(half),
-    ["concept", "model", "lost", "by_head", "recovery", "beyond_head"],
-)
-
-# %% [markdown]
-# What the whole model brings beyond the head is relearned here. It is no more
-# the concept's than the loss was: *random* loses and regains as much.
 
 # %% [markdown]
 # ## Dose, and what else goes

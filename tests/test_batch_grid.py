@@ -1,5 +1,6 @@
 """Grid files: what becomes of a good one, and what is said of every bad one."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -55,6 +56,14 @@ def test_a_bad_grid_is_one_line_and_exit_code_2_and_leaves_nothing(name, tmp_pat
 
 def test_every_bad_file_has_its_message():
     assert {path.stem for path in BAD.glob("*.yaml")} == set(MESSAGES)
+
+
+def test_the_page_of_errors_says_what_the_command_says():
+    page = (ROOT / "book" / "errors.md").read_text(encoding="utf-8")
+    for message in MESSAGES.values():
+        # The page has an example of each, with values of its own.
+        fixed = max(re.split(r"'[^']*'|\d+", message), key=len).strip(" ,:;")
+        assert fixed in page, fixed
 
 
 @pytest.mark.parametrize(
