@@ -30,7 +30,7 @@ from plasticity_utils.training import Schedule, fine_tune, tag_sentences
 SCHEDULE = Schedule(epochs=2, learning_rate=1e-2, batch_tokens=60, seed=0)
 SNAPSHOTS = (0.5, 1.0, 2.0)
 KILLED_AT = 7
-LIMIT = 120
+LIMIT = 300
 pytestmark = pytest.mark.timeout(3 * LIMIT)
 LAUNCH = {
     "torchrun": ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"],
