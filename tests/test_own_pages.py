@@ -16,7 +16,6 @@ from plasticity_utils.findings import FINDINGS, finding
 from plasticity_utils.published import publish, published_runs, status
 from plasticity_utils.seeds import Seeds
 
-
 _CARDS = {}
 
 
