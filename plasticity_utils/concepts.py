@@ -62,7 +62,7 @@ class Concept:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The word list of `words:`, without repetitions, in the order given."""
+        """Words of a word list, each once, in the order given; empty for other concepts."""
         return _word_list(self.text) if self.kind == "words" else ()
 
     @property
