@@ -6,6 +6,7 @@ The processes, kernels, stages and signals are real; the model is a tiny random 
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,14 @@ CONCEPTS = ("locations", "persons")
 GIVEN = ("base", "measured", "ranking", "dose", "retrained-random", "retrained-none")
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _interruptible():
+    """A shell starts what runs in the background deaf to Ctrl-C, and its children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
