@@ -146,7 +146,9 @@ def test_a_point_of_the_map_stands_where_it_belongs_and_chooses(tiny):
     assert len(points.options) == len(layer)
     rules = re.findall(r"nth-child\(\d+\)\{left:([\d.]+)%;bottom:([\d.]+)%", places(tiny))
     left = [float(rule[0]) for rule in rules]
-    assert np.argsort(left).tolist() == np.argsort(layer["sigma_base"], kind="stable").tolist()
+    # Places are rounded, so two neurons that are nearly alike may share one.
+    assert np.all(np.diff(np.array(left)[np.argsort(layer["sigma_base"])]) >= 0)
+    assert len(set(left)) > 1
     assert places(tiny).count("border-radius:0") == layer["removed"].sum()
     points.index = 7
     assert tiny.controls.unit.value == 7
