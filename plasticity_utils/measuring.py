@@ -18,16 +18,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from sklearn.covariance import ledoit_wolf
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import precision_recall_fscore_support
-from sklearn.preprocessing import StandardScaler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.activations import word_activations
 from plasticity_utils.concepts import ENTITIES, file_corpus, kinds, members, with_words
 from plasticity_utils.config import RunConfig
 from plasticity_utils.corpus import Corpus, halves, load_corpus
+from plasticity_utils.discriminant import scale_words
 from plasticity_utils.errors import InputError
 from plasticity_utils.evaluation import entity_scores
 from plasticity_utils.models import width
@@ -208,15 +206,10 @@ def probe_layers(
     rows = []
     for layer in bar(range(X_fit.shape[1] // d_model), "probes"):
         units = slice(layer * d_model, (layer + 1) * d_model)
-        varies = X_fit[:, units].std(axis=0) > 0
-        # Shrinkage pulls towards equal variances: unscaled, a few wide units would set it for all.
-        scaler = StandardScaler().fit(X_fit[:, units][:, varies])
-        fitted, scored = (scaler.transform(X[:, units][:, varies]) for X in (X_fit, X_test))
-        # It depends on the words alone, so the entity types share it.
-        shrinkage = float(ledoit_wolf(fitted)[1])
+        words = scale_words(X_fit[:, units])
+        scored = words.scale(X_test[:, units])
         for column, entity in enumerate(kinds(fit)):
-            probe = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
-            predicted = probe.fit(fitted, y_fit[:, column]).predict(scored)
+            predicted = words.discriminant(y_fit[:, column]).predict(scored)
             precision, recall, f1, _ = precision_recall_fscore_support(
                 y_test[:, column], predicted, average="binary", zero_division=0
             )

@@ -17,14 +17,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
-from sklearn.covariance import ledoit_wolf
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.preprocessing import StandardScaler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.activations import word_activations
 from plasticity_utils.concepts import members
 from plasticity_utils.corpus import Corpus
+from plasticity_utils.discriminant import scale_words
 from plasticity_utils.errors import InputError
 from plasticity_utils.evaluation import scores_of_counts
 from plasticity_utils.models import encode_words, load_model, max_positions, width
@@ -69,16 +67,12 @@ def fit_own_probe(
     is_concept : bool array, [n_words]
         From `members`.
     """
-    varies = X.std(axis=0) > 0
-    # Shrinkage pulls towards equal variances: unscaled, a few wide units would set it for all.
-    scaler = StandardScaler().fit(X[:, varies])
-    fitted = scaler.transform(X[:, varies])
-    shrinkage = float(ledoit_wolf(fitted)[1])
-    probe = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage).fit(fitted, is_concept)
+    words = scale_words(X)
+    probe = words.discriminant(is_concept)
     weights = np.zeros(X.shape[1])
     # The scaling is folded into the weights: later models are read in the base model's units.
-    weights[varies] = probe.coef_[0] / scaler.scale_
-    bias = float(probe.intercept_[0]) - float(weights[varies] @ scaler.mean_)
+    weights[words.varies] = probe.coef_[0] / words.scaler.scale_
+    bias = float(probe.intercept_[0]) - float(weights[words.varies] @ words.scaler.mean_)
     return OwnProbe(weights, bias)
 
 

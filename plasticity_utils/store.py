@@ -195,9 +195,10 @@ def _own_digest(contents: Mapping[str, Any]) -> str:
 
 def _digests(folder: Path) -> dict[str, str]:
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / SEAL)
-    return {str(p.relative_to(folder)): _file_digest(p) for p in files}
+    return {str(p.relative_to(folder)): file_digest(p) for p in files}
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's contents, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

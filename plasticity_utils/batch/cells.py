@@ -7,7 +7,6 @@ were cut off. The run's own tables and stages lie where `plasticity run` puts th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import time
@@ -80,7 +79,7 @@ def cell_of(config: RunConfig, parameters: dict[str, Any], notebook: Path) -> Ce
     settings = _settings(config)
     key = {**parameters, **settings, "model": model_fingerprint(config.model)}
     title = re.sub(r"[^\w.-]+", "_", f"{notebook.stem}-{run_name(config)}")[-120:]
-    name = f"{title}-{store.digest({**key, 'notebook': _digest(notebook)})[:8]}"
+    name = f"{title}-{store.digest({**key, 'notebook': store.file_digest(notebook)})[:8]}"
     return Cell(name, settings, parameters, str(notebook), base_cell(config).name)
 
 
@@ -125,7 +124,11 @@ def is_done(cell: Cell, results: Path) -> bool:
     folder = cell.folder(results)
     record = record_of(folder)
     page = folder / "page.ipynb"
-    if record.get("status") != "done" or not page.is_file() or record.get("page") != _digest(page):
+    if (
+        record.get("status") != "done"
+        or not page.is_file()
+        or record.get("page") != store.file_digest(page)
+    ):
         return False
     return not record.get("run") or store.is_sound(results / record["run"])
 
@@ -144,12 +147,8 @@ def finished_run(cell: Cell, results: Path) -> str:
 
 def page_digest(folder: Path) -> str:
     """Digest of a cell's executed notebook."""
-    return _digest(folder / "page.ipynb")
+    return store.file_digest(folder / "page.ipynb")
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
     return {**asdict(config), "results_dir": ""}
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

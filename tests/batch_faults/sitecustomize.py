@@ -33,8 +33,7 @@ def patch_precision(precision):
 
 def patch_training(training):
     training.CHECKPOINT_STEPS = CHECKPOINT_STEPS
-    snapshots = getattr(training, "Snapshots", None) or training._Snapshots
-    on_step_end = snapshots.on_step_end
+    on_step_end = training.Snapshots.on_step_end
 
     def note_and_break(self, args, state, control, **kwargs):
         on_step_end(self, args, state, control, **kwargs)
@@ -44,7 +43,7 @@ def patch_training(training):
         if FAULT and stage.startswith("retrained-concept") and state.global_step == FAULT_STEP:
             break_once(stage, Path(args.output_dir))
 
-    snapshots.on_step_end = note_and_break
+    training.Snapshots.on_step_end = note_and_break
 
 
 def break_once(stage, checkpoints):
