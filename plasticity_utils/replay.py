@@ -26,6 +26,7 @@ from plasticity_utils.run import Run, choose_neurons
 from plasticity_utils.stages import Stages
 
 STAGES = ("base", "removed", "end")
+HALVES = ("measuring", "ranking")
 
 
 @contextmanager
@@ -63,33 +64,43 @@ def model_at(
         yield model.eval(), tokenizer
 
 
-def activations_at(run: Run, condition: str, stage: str) -> np.ndarray:
-    """Activation of every neuron on every word of the measuring half, kept beside the run.
+def activations_at(run: Run, condition: str, stage: str, half: str = "measuring") -> np.ndarray:
+    """Activation of every neuron on every word of one half of the test split, kept beside the run.
 
     Parameters
     ----------
     run, condition, stage
         As for `model_at`; computed at the first call, in about a minute at full scale.
+    half : {"measuring", "ranking"}
 
     Returns
     -------
     float16 array, [n_layers * d_model, n_words], on disk
         A neuron's words lie together; words as in `load_sentences(run.config).measuring.words`.
+
+    Raises
+    ------
+    InputError
+        As for `model_at`, and for an unknown half.
     """
     _check(condition, stage)
+    if half not in HALVES:
+        raise InputError(f"unknown half {half!r}; allowed: {', '.join(HALVES)}")
     # In the base, and before training, `head` is `concept`, and all conditions share the base.
     condition = {"base": "none", "removed": condition.replace("head", "concept")}.get(
         stage, condition
     )
     settings = {"run": store.seal_of(run.path)["settings"], "condition": condition, "stage": stage}
-    make = partial(_make_activations, run, condition, stage)
+    # What was kept before there was a choice was of the measuring half.
+    settings |= {"half": half} if half != "measuring" else {}
+    make = partial(_make_activations, run, condition, stage, half)
     stages = run.config.results / "stages"
     folder = store.cached(stages, "activations", settings, make, provenance())
     return np.load(folder / "activations.npy", mmap_mode="r")
 
 
-def _make_activations(run: Run, condition: str, stage: str, part: Path) -> None:
-    sentences = Stages(run.config).sentences.measuring.sentences
+def _make_activations(run: Run, condition: str, stage: str, half: str, part: Path) -> None:
+    sentences = getattr(Stages(run.config).sentences, half).sentences
     with model_at(run, condition, stage) as (model, tokenizer):
         X = word_activations(model, tokenizer, sentences)
     np.save(part / "activations.npy", np.ascontiguousarray(X.T, dtype=np.float16))
