@@ -12,10 +12,22 @@ import pandas as pd
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.questions.moments import Moments
+from plasticity_utils.questions.representation_answers import representation, transfer
+from plasticity_utils.questions.subconcept_answers import (
+    subconcept_neurons,
+    subconcept_parts,
+    subconcepts,
+)
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import Seeds
 
-_ANSWERS: dict[str, Callable[[Moments], pd.DataFrame]] = {}
+_ANSWERS: dict[str, Callable[[Moments], pd.DataFrame]] = {
+    "representation": representation,
+    "transfer": transfer,
+    "subconcepts": subconcepts,
+    "subconcept_parts": subconcept_parts,
+    "subconcept_neurons": subconcept_neurons,
+}
 ANSWERS = tuple(_ANSWERS)
 
 
