@@ -32,6 +32,21 @@ NAMES = {
     "at_removal": "at removal",
     "at_end": "at the end",
     "jaccard_by_chance": "by chance",
+    "n_runs": "runs",
+    "n_words": "words",
+    "n_names": "names",
+    "by_chance": "by chance",
+    "as_is": "as it is",
+    "as_is_none": "as it is, none",
+    "aligned_none": "aligned, none",
+    "lost_as_is": "lost, as it is",
+    "lost_aligned": "lost, aligned",
+    "lost_cka": "lost, CKA",
+    "removed_share": "removed",
+    "new_none": "new under none",
+    "new_random": "new under random",
+    "sigma_base": "σ base",
+    "sigma_end": "σ end",
 }
 
 

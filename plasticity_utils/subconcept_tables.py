@@ -37,7 +37,7 @@ def taken_over_by_run(groups: Sequence[Seeds]) -> pd.DataFrame:
         (differences); end, end_none (kept carriers at the end), replaced (`end` less `end_none`,
         per removed carrier).
     """
-    return by_run(_with_parts(groups), _taken_over, TAKEN_OVER)
+    return by_run(with_parts(groups), _taken_over, TAKEN_OVER)
 
 
 def carrier_counts(groups: Sequence[Seeds]) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def carrier_counts(groups: Sequence[Seeds]) -> pd.DataFrame:
         `none` are of the neurons that `concept` kept, `random` of those that neither removed.
     """
     return by_concept(
-        _with_parts(groups), lambda seeds: seeds.paired(_counts, ["part", "condition"])
+        with_parts(groups), lambda seeds: seeds.paired(_counts, ["part", "condition"])
     )
 
 
@@ -63,7 +63,7 @@ def transition_counts(groups: Sequence[Seeds]) -> pd.DataFrame:
         concept, condition, base, end, n (mean over seeds), share (of those with this base).
     """
     table = by_concept(
-        _with_parts(groups),
+        with_parts(groups),
         lambda seeds: seeds.paired(_transitions, ["condition", "base", "end"]),
     )
     if table.empty:
@@ -152,7 +152,8 @@ def _filled(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return counts.reindex(every, fill_value=0).reset_index()
 
 
-def _with_parts(groups: Sequence[Seeds]) -> list[Seeds]:
+def with_parts(groups: Sequence[Seeds]) -> list[Seeds]:
+    """Keep the series whose concept has two parts with words enough to be compared."""
     return [seeds for seeds in groups if _has_parts(seeds.runs[0])]
 
 

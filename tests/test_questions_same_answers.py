@@ -1,7 +1,6 @@
 """The tables of two questions, worked out on a tiny run; what they find is tested elsewhere."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from test_run import tiny_run, tiny_run_folder  # noqa: F401
 
@@ -13,6 +12,7 @@ from plasticity_utils.questions.polysemanticity import NOTHING
 from plasticity_utils.questions.representation import linear_cka
 from plasticity_utils.questions.subconcept_answers import (
     Parts,
+    cluster_parts,
     subconcept_neurons,
     subconcept_parts,
     subconcepts,
@@ -130,19 +130,14 @@ def test_too_few_words_give_empty_tables_and_no_error(moments):
     assert not subconcept_parts(moments)["compared"].any()
 
 
-def test_persons_are_cut_into_clusters_of_their_words(moments, monkeypatch):
-    """The run is about locations; only its words are looked at, as if they were persons."""
-    is_person = np.array([tag.endswith("PER") for tag in moments.measuring.word_labels("entity")])
-    config = type("config", (), {"label": "PER"})
-    words = type("moments", (), {
-        "measuring": moments.measuring, "is_concept": is_person,
-        "run": type("run", (), {"config": config}),
-    })  # fmt: skip
-    parts = subconcept_answers._parts_of.__wrapped__(words)
+def test_words_are_cut_into_clusters_whatever_their_capitals():
+    words = ["Smith", "SMITH", "Jones", "Brown", "Miller", "Rossi", "Bianchi", "Ferrari", "Conti",
+             "Moretti", "Kim", "Park"]  # fmt: skip
+    parts = cluster_parts(words)
     assert parts.clusters is not None
-    assert set(parts.kinds) <= set(parts.clusters.names)
-    kinds = pd.Series(parts.kinds).groupby(parts.names.astype(str)).nunique()
-    assert (kinds == 1).all()
+    assert parts.kinds[0] == parts.kinds[1]
+    assert set(parts.kinds) == set(parts.clusters.names)
+    assert parts.names.tolist() == [word.casefold() for word in words]
 
 
 def test_parts_are_enough_when_two_have_the_words():

@@ -9,7 +9,7 @@ and not among the words: a part of few names is easily carried.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -178,8 +178,19 @@ def _parts_of(moments: Moments) -> Parts:
         spans = entity_spans(corpus.sentences, corpus.labels["entity"], label)
         names = np.array(spans, dtype=object)[own]
         return Parts(names, location_kinds(names.tolist()).astype(object), None)
+    return cluster_parts([word for word, inside in zip(corpus.words, own, strict=True) if inside])
+
+
+def cluster_parts(words: Sequence[str]) -> Parts:
+    """Cut words into the clusters of their embeddings.
+
+    Parameters
+    ----------
+    words : sequence of str
+        More than 8 different ones, capitals apart.
+    """
     # The model that embeds the words knows no capitals: GERMANY and Germany are one word to it.
-    names = np.array([word.casefold() for word in corpus.words], dtype=object)[own]
+    names = np.array([word.casefold() for word in words], dtype=object)
     types, place = np.unique(names.astype(str), return_inverse=True)
     found = cluster_words(types.tolist(), embed_words(types.tolist()))
     return Parts(names, np.array(found.names, dtype=object)[found.labels[place]], found)
