@@ -235,7 +235,7 @@ def _matrix(own: pd.DataFrame, title: str) -> alt.LayerChart:
             alt.Tooltip("share:Q", title="share of the row", format=".3f"),
         ],
     )
-    shade = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0, 0.5]), legend=None)
+    shade = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0, 0.6]), legend=None)
     fields = base.mark_rect(color=vega.MUTED).encode(opacity=shade)
     numbers = base.mark_text().encode(text=alt.Text("n:Q", format=".0f"))
     height = _FIELD * own["base"].nunique()

@@ -23,7 +23,13 @@ ALL = "all concepts"
 SAME = (
     "cka", "cka_none", "as_is", "as_is_none", "aligned", "aligned_none", "shuffled",
     "lost_as_is", "lost_aligned", "lost_cka", "on_same", "on_new", "on_random",
+    "on_new_beyond", "aligned_beyond",
 )  # fmt: skip
+_SHARES = (
+    "as_is", "as_is_none", "aligned", "aligned_none", "shuffled",
+    "removed_share", "new", "new_none", "new_random",
+)  # fmt: skip
+_SHARES_OF_LOSS = ("on_same", "on_new", "on_random")
 
 
 def answer_table(groups: Sequence[Seeds], name: str, keys: Sequence[str]) -> pd.DataFrame:
@@ -71,7 +77,8 @@ def same_by_run(groups: Sequence[Seeds]) -> pd.DataFrame:
         concept, seed; cka, cka_none (debiased, kept units, base to the end of `concept`, `none`);
         as_is, aligned, shuffled (share of the base's F1 that its probe keeps at the end of
         `concept`), as_is_none, aligned_none; lost_as_is, lost_aligned, lost_cka (`none` less
-        `concept`); on_same, on_new, on_random (share of F1 lost when these are removed again).
+        `concept`); aligned_beyond (aligned less shuffled); on_same, on_new, on_random (share of F1
+        lost when these are removed again), on_new_beyond (on_new less on_random).
     """
     return by_run(groups, _same, SAME)
 
@@ -93,7 +100,13 @@ def averaged(runs: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
         (NaN for a single run).
     """
     both = pd.concat([runs, runs.assign(concept=ALL)])
-    return over_seeds(both, ["concept"], values).rename(columns={"n_seeds": "n_runs"})
+    table = over_seeds(both, ["concept"], values).rename(columns={"n_seeds": "n_runs"})
+    # These are shares; the t interval does not know that.
+    lows = [f"{name}_low" for name in values if name in _SHARES]
+    highs = [f"{name}_high" for name in values if name in _SHARES_OF_LOSS]
+    table[lows] = table[lows].clip(lower=0)
+    table[highs] = table[highs].clip(upper=1)
+    return table
 
 
 def by_concept(groups: Sequence[Seeds], work_out: Callable[[Seeds], pd.DataFrame]) -> pd.DataFrame:
@@ -128,6 +141,7 @@ def _same(run: Run) -> dict[str, float]:
     again = reliance_table(run.reliance)
     again = again[(again["entity"] == run.config.label) & (again["condition"] == "concept")]
     left = again.set_index("again")["f1"]
+    new = wording(run.config).new
     lost = 1 - left / left["nothing"] if left["nothing"] > 0 else left * np.nan
     return {
         "cka": cka["concept"],
@@ -140,7 +154,9 @@ def _same(run: Run) -> dict[str, float]:
         "lost_as_is": share.loc["none", "none"] - share.loc["concept", "none"],
         "lost_aligned": share.loc["none", "procrustes"] - share.loc["concept", "procrustes"],
         "lost_cka": cka["none"] - cka["concept"],
+        "aligned_beyond": share.loc["concept", "procrustes"] - share.loc["concept", "shuffled"],
         "on_same": lost["same"],
-        "on_new": lost[wording(run.config).new],
+        "on_new": lost[new],
         "on_random": lost["random"],
+        "on_new_beyond": lost[new] - lost["random"],
     }

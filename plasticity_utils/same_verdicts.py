@@ -29,6 +29,11 @@ _ANSWERS = {
     "open",
     OPEN: "Not resolved",
 }
+_NEURONS = {
+    "Yes": "other neurons carry the parts than before, beyond what training on brings",
+    "No": "the parts stay with their neurons as much as where nothing was removed",
+    "Not resolved": "whether other neurons carry the parts than before",
+}
 
 
 def representation_kind(row: pd.Series) -> str:
@@ -37,7 +42,7 @@ def representation_kind(row: pd.Series) -> str:
     Parameters
     ----------
     row : Series
-        lost_as_is and lost_aligned with `_low` and `_high`: a row of `averaged`.
+        lost_as_is, lost_aligned and aligned_beyond with `_low` and `_high`: a row of `averaged`.
 
     Returns
     -------
@@ -46,7 +51,9 @@ def representation_kind(row: pd.Series) -> str:
     """
     as_is, aligned = (_side(row, name) for name in ("lost_as_is", "lost_aligned"))
     if as_is == "more":
-        return {"less": TURNED, "more": OTHER}.get(aligned, NOT_AS_IS)
+        if aligned == "less" and _side(row, "aligned_beyond") == "more":
+            return TURNED
+        return OTHER if aligned == "more" else NOT_AS_IS
     return SAME if as_is == "less" else OPEN
 
 
@@ -56,9 +63,10 @@ def other_neurons(row: pd.Series) -> bool:
     Parameters
     ----------
     row : Series
-        on_same and on_new, shares of F1, with `_low` and `_high`: a row of `averaged`.
+        on_same and on_new_beyond (more than random ones), shares of F1, with `_low` and `_high`: a
+        row of `averaged`.
     """
-    return _side(row, "on_new") == "more" and _side(row, "on_same") == "less"
+    return _side(row, "on_new_beyond") == "more" and _side(row, "on_same") == "less"
 
 
 def same_verdict(table: pd.DataFrame) -> str:
@@ -112,7 +120,7 @@ def taken_over_verdict(table: pd.DataFrame) -> str:
         )
     row = _over_all(table)
     return (
-        f"**{taken_over_answer(row)}**, to whether other neurons carry the parts than before. Of "
+        f"**{taken_over_answer(row)}: {_NEURONS[taken_over_answer(row)]}.** Of "
         f"{row['carriers']:,.0f} neurons that carried a part, {_share(row, 'removed_share')} were "
         f"removed. Of the kept ones that carry a part in the end, {_share(row, 'new')} are new to "
         f"it, where nothing was removed {_share(row, 'new_none')}: a difference of "

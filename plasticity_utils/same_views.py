@@ -12,10 +12,11 @@ from typing import TypeVar
 
 import altair as alt
 import pandas as pd
-from IPython.display import Markdown
+from IPython.display import Markdown, display
 from pandas.io.formats.style import Styler
 
 from plasticity_utils import charts, same_tables, same_verdicts, subconcept_tables
+from plasticity_utils.charts_f1 import AGAIN
 from plasticity_utils.html_tables import number_table
 from plasticity_utils.questions.answers import answer
 from plasticity_utils.seeds import Seeds
@@ -106,9 +107,23 @@ def last_layer_beyond_none(groups: Sequence[Seeds]) -> Styler:
 
 
 @_if_any
-def reliance(groups: Sequence[Seeds]) -> Styler:
+def reliance(groups: Sequence[Seeds]) -> None:
+    """Display for each concept what is lost when neurons are removed again at the end."""
+    for seeds in groups:
+        display(charts.reliance(seeds.reliance, seeds.config.label, seeds.interval))
+
+
+@_if_any
+def reliance_numbers(groups: Sequence[Seeds]) -> Styler:
     """F1 of each concept when neurons are removed again at the end."""
-    return number_table(same_tables.reliance_of(groups))
+    table = same_tables.reliance_of(groups)
+    # Random draws stand last in a run's table, whatever their condition.
+    order = table["again"].map(AGAIN.index)
+    return number_table(
+        table.assign(order=order)
+        .sort_values(["concept", "condition", "order"])
+        .drop(columns="order")
+    )
 
 
 @_if_parts
@@ -138,7 +153,13 @@ def part_carriers(groups: Sequence[Seeds]) -> Styler:
     """Carriers of each part: before, by chance, removed, and new ones."""
     table = subconcept_tables.part_table(groups)
     columns = ["concept", "part", "carriers", "by_chance", "removed", "new", "new_none"]
-    return number_table(table[table["compared"]], columns)
+    counts = ["carriers", "by_chance", "removed", "new", "new_none"]
+    table = table.loc[table["compared"], columns]
+    return number_table(
+        table.astype({name: float for name in counts})
+        .round()
+        .astype({name: int for name in counts})
+    )
 
 
 @_if_parts

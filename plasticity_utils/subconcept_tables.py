@@ -92,13 +92,13 @@ def part_table(groups: Sequence[Seeds]) -> pd.DataFrame:
 def _taken_over(run: Run) -> dict[str, float]:
     rows = answer(run, "subconcepts")
     concept = rows[rows["condition"] == "concept"]
-    carriers = concept.loc[concept["base"] != NOTHING, "n"].sum()
-    removed = concept.loc[(concept["base"] != NOTHING) & concept["removed"], "n"].sum()
+    carriers = float(concept.loc[concept["base"] != NOTHING, "n"].sum())
+    removed = float(concept.loc[(concept["base"] != NOTHING) & concept["removed"], "n"].sum())
     ends, new = {}, {}
     for condition, own in rows[~rows["removed"]].groupby("condition"):
         carried = own[own["end"] != NOTHING]
-        ends[condition] = carried["n"].sum()
-        came = carried.loc[carried["base"] != carried["end"], "n"].sum()
+        ends[condition] = float(carried["n"].sum())
+        came = float(carried.loc[carried["base"] != carried["end"], "n"].sum())
         new[condition] = came / ends[condition] if ends[condition] else np.nan
     return {
         "carriers": carriers,

@@ -38,15 +38,21 @@ LITTLE, MUCH, EITHER = (-0.02, 0.09), (0.11, 0.5), (0.05, 0.3)
     ],
 )
 def test_each_kind_of_representation_has_its_numbers(as_is, aligned, kind):
-    assert verdicts.representation_kind(row(lost_as_is=as_is, lost_aligned=aligned)) == kind
+    found = row(lost_as_is=as_is, lost_aligned=aligned, aligned_beyond=MUCH)
+    assert verdicts.representation_kind(found) == kind
+
+
+def test_a_turn_must_be_read_better_than_one_to_shuffled_words():
+    found = row(lost_as_is=MUCH, lost_aligned=LITTLE, aligned_beyond=EITHER)
+    assert verdicts.representation_kind(found) == verdicts.NOT_AS_IS
 
 
 @pytest.mark.parametrize(
-    ("on_same", "on_new", "other"),
+    ("on_same", "on_new_beyond", "other"),
     [(LITTLE, MUCH, True), (MUCH, MUCH, False), (LITTLE, EITHER, False), (EITHER, MUCH, False)],
 )
-def test_other_neurons_need_both_removals(on_same, on_new, other):
-    assert verdicts.other_neurons(row(on_same=on_same, on_new=on_new)) is other
+def test_other_neurons_need_both_removals(on_same, on_new_beyond, other):
+    assert verdicts.other_neurons(row(on_same=on_same, on_new_beyond=on_new_beyond)) is other
 
 
 @pytest.mark.parametrize(
@@ -67,7 +73,7 @@ def test_taking_over_is_judged_by_the_interval(beyond, said):
     ("changes", "start"),
     [
         ({}, "**Yes: the same directions.**"),
-        ({"lost_as_is": MUCH}, "**Yes, but turned"),
+        ({"lost_as_is": MUCH, "aligned_beyond": MUCH}, "**Yes, but turned"),
         ({"lost_as_is": MUCH, "lost_aligned": MUCH}, "**No: another representation.**"),
         ({"lost_as_is": EITHER}, "**Not resolved.**"),
     ],
@@ -80,7 +86,7 @@ def test_the_sentence_opens_with_the_verdict(changes, start):
 
 
 def test_the_sentence_says_when_it_relies_on_other_neurons():
-    said = verdicts.same_verdict(table(SAME, on_new=(0.9, 1.0)))
+    said = verdicts.same_verdict(table(SAME, on_new=(0.9, 1.0), on_new_beyond=MUCH))
     assert "neurons it relies on are others" in said
     assert "95 % (90 % to 100 %)" in said
 
@@ -88,7 +94,7 @@ def test_the_sentence_says_when_it_relies_on_other_neurons():
 def test_the_sentence_of_parts_holds_its_control():
     changes = {"beyond_none": (0.02, 0.1), "new": (0.2, 0.3), "new_none": (0.1, 0.2)}
     said = verdicts.taken_over_verdict(table(TAKEN_OVER, **changes))
-    assert said.startswith("**Yes**")
+    assert said.startswith("**Yes: other neurons")
     assert "where nothing was removed 15 % (10 % to 20 %)" in said
 
 
@@ -114,3 +120,13 @@ def test_averages_have_a_row_a_concept_and_one_over_all_runs():
     # t of 97.5 % with two degrees of freedom is 4.303; the standard error is 0.2/√3.
     assert rows.loc[ALL, "lost_as_is_high"] - 0.3 == pytest.approx(4.3027 * 0.2 / np.sqrt(3), 1e-4)
     assert np.isnan(rows.loc["b", "lost_as_is_low"])
+
+
+def test_intervals_of_shares_stay_within_what_a_share_can_be():
+    runs = pd.DataFrame(
+        {"concept": "a", "as_is": [0.0, 0.5], "on_new": [0.6, 1.0], "lost_as_is": [0.0, 0.5]}
+    )
+    rows = averaged(runs, ["as_is", "on_new", "lost_as_is"]).iloc[0]
+    assert rows["as_is_low"] == 0
+    assert rows["on_new_high"] == 1
+    assert rows["lost_as_is_low"] < 0
