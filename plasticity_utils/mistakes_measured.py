@@ -12,6 +12,7 @@ import pandas as pd
 
 from plasticity_utils.measuring import score
 from plasticity_utils.mistakes import removal_mistakes, shift_of_mistake_3, unequal_averaging
+from plasticity_utils.plans import ErasurePlan
 from plasticity_utils.replay import model_at
 from plasticity_utils.run import Run, choose_neurons
 from plasticity_utils.stages import Stages
@@ -35,11 +36,11 @@ def measure_mistakes(run: Run) -> dict[str, pd.DataFrame]:
         `mistakes_removal` (see `removal_mistakes`, on the scoring half), `mistakes_profile`
         (`shift_of_mistake_3`), `mistakes_averaging` (`unequal_averaging`); empty for those two.
     """
-    if run.config.regime == "erase" or not run.config.about.is_entity:
-        return {}
-    regime, dose = run.config.removal, run.facts["dose"]
     stages = Stages(run.config, only_finished=True)
     draw = choose_neurons(stages).random
+    if isinstance(draw, ErasurePlan) or not run.config.about.is_entity:
+        return {}
+    regime, dose = run.config.removal, run.facts["dose"]
     with model_at(run, "concept", "base") as (model, tokenizer):
         data = tag_sentences(model, tokenizer, stages.sentences.scoring)
         made = removal_mistakes(model, run.ranking, regime, dose, draw, lambda: score(model, data))
