@@ -7,6 +7,8 @@ Mistake 4 concerns GPT-2 alone, mistakes 5 and 8 are settings of a run of their 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -15,6 +17,7 @@ from plasticity_utils.mistakes import removal_mistakes, shift_of_mistake_3, uneq
 from plasticity_utils.plans import ErasurePlan
 from plasticity_utils.replay import model_at
 from plasticity_utils.run import Run, choose_neurons
+from plasticity_utils.seeds import Seeds
 from plasticity_utils.stages import Stages
 from plasticity_utils.training import tag_sentences
 
@@ -77,7 +80,7 @@ def mistake_changes(run: Run) -> pd.DataFrame:
     wide = own.pivot_table(
         index="mistake", columns="made", values=["f1", "n_removed", "first_layer_share"]
     )
-    rows = [(m, f"F1 of {run.config.label}, just removed", *wide.loc[m, "f1"]) for m in wide.index]
+    rows = [(m, "F1 of the concept, just removed", *wide.loc[m, "f1"]) for m in wide.index]
     rows += [
         (2, "share in the embedding layer", *wide.loc[2, "first_layer_share"]),
         (3, "share in the embedding layer", *wide.loc[3, "first_layer_share"]),
@@ -88,6 +91,32 @@ def mistake_changes(run: Run) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["mistake", "quantity", "right", "made"])
     table["difference"] = table["made"] - table["right"]
     return table.sort_values("mistake", kind="stable", ignore_index=True)
+
+
+def changes_over(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """`mistake_changes` of each concept, averaged over the seeds that have it.
+
+    Parameters
+    ----------
+    groups : iterable of Seeds
+        From `across.choose`; series without these tables are left out.
+
+    Returns
+    -------
+    DataFrame
+        concept, regime, mistake, quantity, n_seeds; right, made and
+        difference, each with `_low` and `_high`.
+    """
+    parts = []
+    for seeds in groups:
+        runs = tuple(run for run in seeds.runs if has_mistakes(run))
+        if runs:
+            table = Seeds(runs).paired(mistake_changes, ["mistake", "quantity"])
+            table.insert(0, "concept", seeds.config.about.title)
+            table.insert(1, "regime", seeds.config.regime)
+            parts.append(table)
+    columns = ["concept", "regime", "mistake", "quantity"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def _centre(profile: pd.DataFrame, way: str) -> float:

@@ -5,7 +5,8 @@ import pytest
 from test_published import published_once, shelf, two_runs  # noqa: F401
 from test_run import tiny_run, tiny_run_folder  # noqa: F401
 
-from plasticity_utils.mistakes_measured import TABLES, has_mistakes, mistake_changes
+from plasticity_utils.across import series_of
+from plasticity_utils.mistakes_measured import TABLES, changes_over, has_mistakes, mistake_changes
 from plasticity_utils.published import published_runs
 
 
@@ -25,7 +26,7 @@ def test_without_the_mistake_the_numbers_are_the_runs_own(shelf, changes):  # no
     run = published_runs(shelf)[0]
     after = run.metrics[(run.metrics["stage"] == "removed") & (run.metrics["entity"] == "LOC")]
     f1 = after.set_index("condition")["f1"]
-    right = changes.xs("F1 of LOC, just removed", level="quantity")["right"]
+    right = changes.xs("F1 of the concept, just removed", level="quantity")["right"]
     assert right[[1, 3, 6]].to_numpy() == pytest.approx(f1["concept"])
     assert right[2] == pytest.approx(f1["random"])
     assert changes.loc[(6, "neurons removed"), "right"] == run.facts["n_removed"]
@@ -41,3 +42,14 @@ def test_each_mistake_shows_in_its_own_quantity(shelf, changes):  # noqa: F811
     assert rise["right"] == pytest.approx(averaging["rise"].mean())
     assert rise["difference"] > 0
     assert (changes["difference"] == changes["made"] - changes["right"]).all()
+
+
+def test_seeds_are_averaged_and_runs_without_are_left_out(shelf):  # noqa: F811
+    runs = published_runs(shelf)
+    each = [mistake_changes(run)["difference"].mean() for run in runs]
+    table = changes_over(series_of(runs))
+    assert set(table["n_seeds"]) == {2}
+    assert table["difference"].mean() == pytest.approx(sum(each) / 2)
+    for run in runs:
+        (run.path / f"{TABLES[1]}.parquet").unlink()
+    assert changes_over(series_of(runs)).empty

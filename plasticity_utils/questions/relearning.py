@@ -81,6 +81,17 @@ def relearning_sentence(groups: Sequence[Seeds]) -> str:
     )
 
 
+def relearning_verdicts(regimes: Sequence[Sequence[Seeds]]) -> str:
+    """Say a sentence a regime, as a list (Markdown).
+
+    Parameters
+    ----------
+    regimes : sequence of sequences of Seeds
+        The series of each regime; one without any has no published run yet, and is left out.
+    """
+    return "\n".join(f"- {relearning_sentence(groups)}" for groups in regimes if groups)
+
+
 def verdict_of(values: pd.Series) -> str:
     """Judge by the rule above.
 
