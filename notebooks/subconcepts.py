@@ -43,8 +43,8 @@ same_views.taken_over_verdict(runs)
 # part in the end, some are new to it: they carried another or none before.
 # Training on brings such changes by itself, so what counts is their share
 # after a removal less that where nothing was removed, over the same neurons.
-# An interval wholly above zero: yes. Wholly below a tenth: no. Else nothing
-# is resolved.
+# An interval wholly above zero, and a twentieth on average: yes. Wholly below
+# a tenth: no. Else nothing is resolved.
 #
 # ## Before and after
 #

@@ -3,12 +3,13 @@
 *Is it the same concept?* The quantity is F1 at the last layer, which the head reads, of a probe
 that was fitted on the base: the share of its F1 that it loses under `concept` beyond what it loses
 under `none`. Less than a tenth, the whole interval: the same directions. More, but less than a
-tenth after an orthogonal alignment: the same geometry, turned. More even then: another
-representation. An interval that holds the tenth resolves nothing, and neither does a single run.
+tenth after an orthogonal alignment, which must keep a tenth more than one to shuffled words does:
+the same geometry, turned. More even then: another representation. An interval that holds the tenth
+resolves nothing, and neither does a single run.
 
 *Do other neurons carry the parts of the concept?* The quantity is the share of the kept carriers at
-the end that are new to their part, under `concept` less under `none`. Wholly above zero: yes.
-Wholly below a tenth: no. Else nothing is resolved.
+the end that are new to their part, under `concept` less under `none`. Wholly above zero, and a
+twentieth or more on average: yes. Wholly below a tenth: no. Else nothing is resolved.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pandas as pd
 from plasticity_utils.same_tables import ALL
 from plasticity_utils.sentences import percent
 
-MARGIN = 0.1
+MARGIN, LEAST_EFFECT = 0.1, 0.05
 SAME, TURNED, OTHER = "the same directions", "the same geometry, turned", "another representation"
 OPEN, NOT_AS_IS = "not resolved", "not the same directions"
 _ANSWERS = {
@@ -100,7 +101,7 @@ def taken_over_answer(row: pd.Series) -> str:
     row : Series
         beyond_none with `_low` and `_high`: a row of `averaged`.
     """
-    if row["beyond_none_low"] > 0:
+    if row["beyond_none_low"] > 0 and row["beyond_none"] >= LEAST_EFFECT:
         return "Yes"
     return "No" if row["beyond_none_high"] < MARGIN else "Not resolved"
 

@@ -60,6 +60,7 @@ def test_other_neurons_need_both_removals(on_same, on_new_beyond, other):
     [
         ((0.01, 0.4), "Yes"),
         ((-0.03, 0.05), "No"),
+        ((0.01, 0.03), "No"),
         ((-0.4, -0.2), "No"),
         ((-0.03, 0.2), "Not resolved"),
         ((np.nan, np.nan), "Not resolved"),
