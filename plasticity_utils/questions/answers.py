@@ -12,10 +12,22 @@ import pandas as pd
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.questions.moments import Moments
+from plasticity_utils.questions.neuron_answers import (
+    polysemanticity_answer,
+    sharing_answer,
+    superposition_answer,
+)
+from plasticity_utils.questions.takeover_answers import migration_answer, priming_answer
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import Seeds
 
-_ANSWERS: dict[str, Callable[[Moments], pd.DataFrame]] = {}
+_ANSWERS: dict[str, Callable[[Moments], pd.DataFrame]] = {
+    "polysemanticity": polysemanticity_answer,
+    "sharing": sharing_answer,
+    "superposition": superposition_answer,
+    "migration": migration_answer,
+    "priming": priming_answer,
+}
 ANSWERS = tuple(_ANSWERS)
 
 
