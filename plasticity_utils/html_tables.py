@@ -32,6 +32,12 @@ NAMES = {
     "at_removal": "at removal",
     "at_end": "at the end",
     "jaccard_by_chance": "by chance",
+    "beyond_control": "effect minus control",
+    "change_none": "change under none",
+    "count_none": "count under none",
+    "least": "smallest that matters",
+    "largest_p": "p, largest over runs",
+    "p_adjusted": "p, adjusted",
 }
 
 

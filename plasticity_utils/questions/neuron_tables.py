@@ -201,6 +201,11 @@ def priming(groups: Sequence[Seeds], errors: str = "HC3") -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
+def priming_by_layer(groups: Sequence[Seeds]) -> pd.DataFrame:
+    """`priming` with errors clustered by layer."""
+    return priming(groups, "layer")
+
+
 def base_sharing(groups: Sequence[Seeds], scope: str, sign: str) -> pd.DataFrame:
     """Rows of `sharing` answers in the base, one a base model (mean over the concepts of a seed).
 

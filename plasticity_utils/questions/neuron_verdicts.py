@@ -14,7 +14,14 @@ import pandas as pd
 
 from plasticity_utils.questions import neuron_tables as tables
 from plasticity_utils.questions.pooling import beyond_control, interval
-from plasticity_utils.questions.verdict_rule import Estimate, decide, estimate, judged, together
+from plasticity_utils.questions.verdict_rule import (
+    RULE,
+    Estimate,
+    decide,
+    estimate,
+    judged,
+    together,
+)
 from plasticity_utils.seeds import Seeds
 
 LEAST_SHARE, LEAST_OVERLAP, LEAST_COSINE = 0.05, 0.01, 0.02
@@ -121,6 +128,20 @@ def priming(groups: Sequence[Seeds]) -> pd.DataFrame:
             if measure in set(rows["similarity"])
         ]
     )
+
+
+def runs_sentence(groups: Sequence[Seeds]) -> str:
+    """Say which runs a page is about and how its verdicts are reached (Markdown)."""
+    if not groups:
+        return NOT_YET
+    models = ", ".join(sorted({seeds.config.model for seeds in groups}))
+    runs = "; ".join(
+        f"{seeds.config.about.title} (seed{'s' if len(seeds.runs) > 1 else ''} "
+        f"{', '.join(map(str, seeds.numbers))})"
+        for seeds in groups
+    )
+    shared = "Runs of one seed share their base model, so few seeds say little of other seeds."
+    return f"**Runs:** {models}, {runs}. Intervals: {interval(groups)}. {shared}\n\n{RULE}"
 
 
 def functions_sentence(groups: Sequence[Seeds]) -> str:

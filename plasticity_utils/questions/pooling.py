@@ -76,13 +76,12 @@ def beyond_control(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.D
     Returns
     -------
     DataFrame
-        The columns of `RUN`, the keys, and concept, random, beyond_control (their difference).
+        The columns of `RUN`, the keys, effect (under `concept`), control (under `random`), and
+        beyond_control, their difference.
     """
     wide = table.pivot_table(index=[*RUN, *keys], columns="condition", values=value, sort=False)
-    wide = wide[["concept", "random"]].assign(
-        beyond_control=lambda rows: rows["concept"] - rows["random"]
-    )
-    return wide.reset_index().rename_axis(columns=None)
+    wide = wide[["concept", "random"]].set_axis(["effect", "control"], axis=1)
+    return wide.assign(beyond_control=wide["effect"] - wide["control"]).reset_index()
 
 
 def tests_over_runs(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:
@@ -112,8 +111,8 @@ def interval(groups: Sequence[Seeds]) -> str:
     runs = [run for seeds in groups for run in seeds.runs]
     n_seeds = len({run.config.seed for run in runs})
     n_concepts = len({run.config.concept for run in runs})
-    if len(runs) == 1:
-        return "one run, so no interval"
+    if len(runs) < 2:
+        return "no interval, since there are not several runs"
     return (
         f"mean and 95 % interval over {len(runs)} runs ({_count(n_concepts, 'concept')}, "
         f"{_count(n_seeds, 'seed')})"

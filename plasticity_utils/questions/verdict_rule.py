@@ -91,7 +91,7 @@ def judged(claim: str, values: pd.DataFrame, least: float, side: int = 1) -> dic
     ----------
     claim : str
     values : DataFrame
-        From `pooling.beyond_control`: concept, random, beyond_control.
+        From `pooling.beyond_control`: effect, control, beyond_control.
     least : float
     side : {1, −1}
         The predicted sign.
@@ -102,8 +102,8 @@ def judged(claim: str, values: pd.DataFrame, least: float, side: int = 1) -> dic
         claim; effect, control, beyond_control, each with `_low` and `_high` in their own sign;
         least, verdict.
     """
-    names = {"effect": "concept", "control": "random", "beyond_control": "beyond_control"}
-    found = {name: estimate(side * values[column]) for name, column in names.items()}
+    names = ("effect", "control", "beyond_control")
+    found = {name: estimate(side * values[name].to_numpy()) for name in names}
     row: dict[str, object] = {"claim": claim}
     for name, one in found.items():
         ends = sorted([side * one.low, side * one.high])
