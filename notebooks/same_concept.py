@@ -34,7 +34,10 @@ from plasticity_utils.questions.answers import answered
 vega.enable()
 series = across.choose(
     across.series_of(pu.published_runs()),
-    regime=regime, scale=scale, model=model, variant="",
+    regime=regime,
+    scale=scale,
+    model=model,
+    variant="",
 )
 runs = answered(series)
 same_views.same_verdict(runs)

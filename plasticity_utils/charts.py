@@ -7,8 +7,9 @@ regain (:func:`f1_through_retraining`)? In which layers does the concept live be
 Which concepts do the kept neurons come to serve (:func:`kept_gain`, :func:`neuron_scatter`)? On
 which neurons does the retrained model rely (:func:`reliance`)? Is the concept represented as it was
 (:func:`cka_by_layer`, :func:`transfer_by_layer`), and which neurons carry its parts
-(:func:`carrier_counts`, :func:`part_transitions`)? And what has become of a single
-neuron (:func:`neuron_card`, :func:`neuron_map`)?
+(:func:`carrier_counts`, :func:`part_transitions`)? What do neurons take on, and who took over
+(:func:`functions_by_layer`, :func:`sharing`, :func:`superposition`, :func:`migration`,
+:func:`priming`)? And what has become of a single neuron (:func:`neuron_card`, :func:`neuron_map`)?
 
 Nothing is computed here: what a chart shows stands in its table, which the tables module made, so
 every number can be exported and tested without a browser. A chart says what is there, not what it
@@ -19,6 +20,7 @@ from plasticity_utils.charts_across import differences, outcomes, steps
 from plasticity_utils.charts_cards import neuron_card, neuron_map
 from plasticity_utils.charts_f1 import dose_response, f1_through_retraining, reliance
 from plasticity_utils.charts_layers import kept_gain, layer_profile, neuron_scatter, probe_by_layer
+from plasticity_utils.charts_questions import functions_by_layer, sharing, superposition
 from plasticity_utils.charts_released import released_profile
 from plasticity_utils.charts_same import (
     carrier_counts,
@@ -26,6 +28,7 @@ from plasticity_utils.charts_same import (
     part_transitions,
     transfer_by_layer,
 )
+from plasticity_utils.charts_takeover import migration, priming
 from plasticity_utils.html_tables import number_table, words_table
 
 __all__ = [
@@ -34,18 +37,23 @@ __all__ = [
     "differences",
     "dose_response",
     "f1_through_retraining",
+    "functions_by_layer",
     "kept_gain",
     "layer_profile",
+    "migration",
     "neuron_card",
     "neuron_map",
     "neuron_scatter",
     "number_table",
     "outcomes",
     "part_transitions",
+    "priming",
     "probe_by_layer",
     "released_profile",
     "reliance",
+    "sharing",
     "steps",
+    "superposition",
     "transfer_by_layer",
     "words_table",
 ]

@@ -47,6 +47,12 @@ NAMES = {
     "new_random": "new under random",
     "sigma_base": "σ base",
     "sigma_end": "σ end",
+    "beyond_control": "effect minus control",
+    "change_none": "change under none",
+    "count_none": "count under none",
+    "least": "smallest that matters",
+    "largest_p": "p, largest over runs",
+    "p_adjusted": "p, adjusted",
 }
 
 

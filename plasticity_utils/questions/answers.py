@@ -12,12 +12,18 @@ import pandas as pd
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.questions.moments import Moments
+from plasticity_utils.questions.neuron_answers import (
+    polysemanticity_answer,
+    sharing_answer,
+    superposition_answer,
+)
 from plasticity_utils.questions.representation_answers import representation, transfer
 from plasticity_utils.questions.subconcept_answers import (
     subconcept_neurons,
     subconcept_parts,
     subconcepts,
 )
+from plasticity_utils.questions.takeover_answers import migration_answer, priming_answer
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import Seeds
 
@@ -27,6 +33,11 @@ _ANSWERS: dict[str, Callable[[Moments], pd.DataFrame]] = {
     "subconcepts": subconcepts,
     "subconcept_parts": subconcept_parts,
     "subconcept_neurons": subconcept_neurons,
+    "polysemanticity": polysemanticity_answer,
+    "sharing": sharing_answer,
+    "superposition": superposition_answer,
+    "migration": migration_answer,
+    "priming": priming_answer,
 }
 ANSWERS = tuple(_ANSWERS)
 

@@ -26,6 +26,7 @@ from plasticity_utils.saliency import layer_unit, selectivity
 LEAST_SELECTIVITY = 0.4
 SHUFFLED_PERCENTILE = 99.9
 NOTHING = "nothing"
+QUANTITIES = ("n_concepts", "entropy")
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,7 @@ def change_beyond_none(
     end: pd.DataFrame,
     none: pd.DataFrame,
     kept: Bool[np.ndarray, " neuron"],
+    quantities: Sequence[str] = QUANTITIES,
 ) -> pd.DataFrame:
     """Mean change of polysemanticity from the base, less that of training on with nothing removed.
 
@@ -171,18 +173,21 @@ def change_beyond_none(
         From `neuron_polysemanticity`: the base, the end of a condition, the end of `none`.
     kept : bool array, [n_neurons]
         Neurons that the condition did not remove (`removed` of the run's neurons, negated).
+    quantities : sequence of str
+        Columns of the three tables.
 
     Returns
     -------
     DataFrame
-        layer, quantity (`n_concepts`, `entropy`), change, change_none, beyond_none, n (neurons).
-        For intervals give the tables of several seeds to `over_seeds`.
+        layer, quantity, base (mean there), change, change_none, beyond_none, n (neurons). For
+        intervals give the tables of several seeds to `over_seeds`.
     """
     parts = []
-    for quantity in ("n_concepts", "entropy"):
+    for quantity in quantities:
         change = pd.DataFrame(
             {
                 "layer": base["layer"],
+                "base": base[quantity],
                 "change": end[quantity] - base[quantity],
                 "change_none": none[quantity] - base[quantity],
             }
@@ -191,7 +196,7 @@ def change_beyond_none(
         part = grouped.mean().assign(n=grouped.size()).reset_index()
         part["beyond_none"] = part["change"] - part["change_none"]
         parts.append(part.assign(quantity=quantity))
-    order = ["layer", "quantity", "change", "change_none", "beyond_none", "n"]
+    order = ["layer", "quantity", "base", "change", "change_none", "beyond_none", "n"]
     return pd.concat(parts, ignore_index=True)[order]
 
 

@@ -1,0 +1,147 @@
+"""The answers about neurons, on a tiny run: what they hold, and that they fit the run's own tables.
+
+The functions behind them have planted truths in `test_questions_*`.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_run import tiny_run, tiny_run_folder  # noqa: F401
+
+from plasticity_utils.questions.answers import ANSWERS, answers
+from plasticity_utils.questions.moments import BASE, Moments
+from plasticity_utils.questions.neuron_answers import (
+    COMPARED,
+    FUNCTIONS,
+    concept_similarity,
+    polysemanticity_answer,
+    sharing_answer,
+    superposition_answer,
+)
+from plasticity_utils.questions.takeover_answers import (
+    ROLES,
+    migration_answer,
+    priming_answer,
+    role_of,
+)
+from plasticity_utils.words import word_similarity
+
+
+@pytest.fixture(scope="module")
+def moments(tiny_run):  # noqa: F811
+    return Moments(tiny_run)
+
+
+@pytest.fixture(scope="module")
+def functions(moments):
+    return polysemanticity_answer(moments)
+
+
+def serves(moments, moment):
+    return np.abs(moments.sigma(moment)) > moments.tau
+
+
+def test_every_answer_is_a_small_table_that_parquet_holds(tiny_run, tmp_path):  # noqa: F811
+    found = answers(tiny_run)
+    assert tuple(found) == ANSWERS
+    for name, table in found.items():
+        assert len(table) < 1000, name
+        table.to_parquet(tmp_path / name)
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / name), table)
+
+
+def test_functions_are_counted_over_kept_neurons_beyond_none(moments, functions):
+    table = functions.set_index(["condition", "quantity", "layer"])
+    for condition in COMPARED:
+        kept = moments.kept(condition)
+        base, end, none = (
+            serves(moments, at)[kept] for at in (BASE, (condition, "end"), ("none", "end"))
+        )
+        row = table.loc[(condition, "n_concepts")].loc[pd.NA]
+        assert row["n"] == kept.sum()
+        assert row["base"] == pytest.approx(base.sum(axis=1).mean())
+        expected = end.sum(axis=1).mean() - none.sum(axis=1).mean()
+        assert row["beyond_none"] == pytest.approx(expected)
+        row = table.loc[(condition, "took_on")].loc[pd.NA]
+        assert row["change"] == pytest.approx((end & ~base).any(axis=1).mean())
+        assert row["change_none"] == pytest.approx((none & ~base).any(axis=1).mean())
+        row = table.loc[(condition, "lost")].loc[pd.NA]
+        assert row["change"] == pytest.approx((base & ~end).any(axis=1).mean())
+        own = moments.concepts.names.index("LOC")
+        row = table.loc[(condition, "took_on_concept")].loc[pd.NA]
+        assert row["change"] == pytest.approx((end & ~base)[:, own].mean())
+        row = table.loc[(condition, "polysemantic")].loc[pd.NA]
+        assert row["base"] == pytest.approx((base.sum(axis=1) >= 2).mean())
+
+
+def test_the_whole_model_is_the_mean_of_its_layers(functions):
+    assert set(functions["quantity"]) == set(FUNCTIONS)
+    by_layer = functions.dropna(subset="layer")
+    assert sorted(by_layer["layer"].unique()) == [0, 1, 2]
+    whole = functions[functions["layer"].isna()].set_index(["condition", "quantity"])
+    for keys, rows in by_layer.groupby(["condition", "quantity"]):
+        mean = np.average(rows["beyond_none"], weights=rows["n"])
+        assert whole.loc[keys, "beyond_none"] == pytest.approx(mean)
+        assert whole.loc[keys, "n"] == rows["n"].sum()
+
+
+def test_sharers_are_compared_within_each_scope(moments):
+    table = sharing_answer(moments)
+    assert not table.duplicated(["condition", "stage", "scope", "sign"]).any()
+    assert (table["p_adjusted"] >= table["p"]).all()
+    assert (table["difference"] > table["low"]).all()
+    base = serves(moments, BASE)[moments.kept()]
+    n_pairs = base.sum(axis=1) * (base.sum(axis=1) - 1) / 2
+    row = table.query("stage == 'base' and scope == 'all' and sign == 'any'")
+    assert row["n_pairs"].tolist() == [n_pairs.sum()]
+    same = table[table["sign"] == "same"].set_index(["condition", "stage", "scope"])["n_pairs"]
+    both = table[table["sign"] == "any"].set_index(["condition", "stage", "scope"])["n_pairs"]
+    assert (same <= both.loc[same.index]).all()
+
+
+def test_concepts_are_as_alike_as_their_words():
+    words = ["Rome", "Paris", "ran", "Rome", "walked"]
+    members = np.array([[1, 0], [1, 0], [0, 1], [1, 0], [0, 1]], dtype=bool)
+    found = concept_similarity(words, members)
+    expected = word_similarity(["Rome", "Paris"], ["ran", "walked"])
+    assert found[0, 1] == found[1, 0] == pytest.approx(expected)
+
+
+def test_superposition_has_every_moment_and_layer(moments):
+    table = superposition_answer(moments)
+    assert len(table) == 6 * moments.n_layers
+    assert table["interference"].between(0, 1).all()
+    assert table["dimensionality"].between(0, 1).all()
+    # Below the first removed neuron nothing changes until the model is trained.
+    assert table.duplicated(["interference", "layer"]).sum() < len(table) / 2
+
+
+def test_shares_of_every_target_sum_to_one_and_the_own_concept_comes_first(moments):
+    table = migration_answer(moments)
+    assert table["target"].iloc[0] == "LOC"
+    assert set(table["role"]) <= set(ROLES)
+    sums = table.groupby(["condition", "target"])[["share", "expected", "difference"]].sum()
+    assert sums["share"].tolist() == pytest.approx([1] * len(sums))
+    assert sums["expected"].tolist() == pytest.approx([1] * len(sums))
+    assert sums["difference"].tolist() == pytest.approx([0] * len(sums), abs=1e-9)
+    n = table[table["target"] == "LOC"].groupby("condition")["n"].sum()
+    assert n.to_dict() == {name: moments.kept(name).sum() for name in COMPARED}
+
+
+def test_tags_are_grouped_into_word_classes():
+    tags = ["NNPS", "NNS", "VBD", "CD", "IN", ",", '"', "LOC", "nothing"]
+    assert [role_of(tag) for tag in tags] == [
+        "proper nouns", "nouns", "verbs", "numbers", "other words", "punctuation", "punctuation",
+        "LOC", "nothing",
+    ]  # fmt: skip
+
+
+def test_priming_is_regressed_for_both_conditions_and_kinds_of_errors(moments):
+    table = priming_answer(moments)
+    assert set(table["condition"]) == set(COMPARED)
+    assert "words" in set(table["similarity"])
+    assert not table.duplicated(["condition", "similarity", "errors", "outcome", "term"]).any()
+    assert (table["low"] < table["effect"]).all()
+    for condition in COMPARED:
+        n = table.loc[table["condition"] == condition, "n"].max()
+        assert n == moments.kept(condition).sum()
