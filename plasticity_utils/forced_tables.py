@@ -156,14 +156,14 @@ def _of_group(neurons: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:
     return neurons.set_index(["layer", "unit"]).loc[[tuple(pair) for pair in group.tolist()]]
 
 
-def _counts(own: dict[str, pd.DataFrame], limits: tuple[float, ...]) -> dict[str, float]:
+def _counts(own: dict[str, pd.DataFrame], limits: tuple[float, ...]) -> dict[str, int | float]:
     """Neurons that carry both at each moment, and the rise of their share."""
-    counts: dict[str, float] = {}
+    counts: dict[str, int | float] = {}
     for name, value, same_sign in (("both", "rise", False), ("same", "rise_same", True)):
         carry = {moment: _carry_both(table, limits, same_sign) for moment, table in own.items()}
         counts |= {f"n_{name}_{moment}": int(found.sum()) for moment, found in carry.items()}
         change = carry["end"].astype(float) - carry["removed"].astype(float)
-        error = change.std() / np.sqrt(len(change)) if len(change) > 1 else np.nan
+        error = float(change.sem()) if len(change) > 1 else float("nan")
         margin = _STANDARD_ERRORS * error
         rise = float(change.mean())
         counts |= {value: rise, f"{value}_low": rise - margin, f"{value}_high": rise + margin}

@@ -1,6 +1,6 @@
 """What is said of a forcing: each answer from tables that call for it, and several seeds as one."""
 
-from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,15 +10,9 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.forced_groups import ForcingConfig
 from plasticity_utils.forced_seeds import ForcedSeeds, or_command
 from plasticity_utils.forced_verdict import answer, change_of_mind, price_sentence, verdict
+from plasticity_utils.forcing import Forced
 
 MARGINS = {"host": 0.03, "random": 0.04, "all": 0.02}
-
-
-@dataclass
-class MadeUp:
-    f1: pd.DataFrame
-    carriers: pd.DataFrame
-    facts: dict
 
 
 def made_up(seed=0, loc=(0.5, 0.9), per=0.95, rise=0.3, margin=None):
@@ -57,7 +51,10 @@ def made_up(seed=0, loc=(0.5, 0.9), per=0.95, rise=0.3, margin=None):
     f1 = pd.DataFrame(rows, columns=[*names, "f1_end_low", "f1_end_high"])
     f1["regained"] = (f1["f1_end"] - f1["f1_removed"]) / (f1["f1_base"] - f1["f1_removed"])
     facts = {"entities": ["LOC", "PER"], "settings": {"run": {"seed": seed}}}
-    return MadeUp(f1, pd.DataFrame(groups), facts)
+    forced = Forced(Path("made-up"))
+    # Its tables are read once and kept there; these are given instead.
+    vars(forced).update(f1=f1, carriers=pd.DataFrame(groups), facts=facts)
+    return forced
 
 
 @pytest.mark.parametrize(
