@@ -13,14 +13,16 @@ import pandas as pd
 from plasticity_utils.forced_seeds import ForcedSeeds
 from plasticity_utils.sentences import percent, signed
 
-# Shares of the lost F1, F1, and a share of neurons.
-REGAINED, KEPT, FEW = 0.9, 0.02, 0.05
+# Share of the lost F1, F1, a share of neurons, and the share of F1 that a removal must take.
+REGAINED, KEPT, FEW, LOST = 0.9, 0.02, 0.05, 0.5
 YES, NO, OPEN = "yes", "no", "not resolved"
 
 
 def answer(seeds: ForcedSeeds) -> str:
     """Return `yes`, `no` or `not resolved`."""
     dose = _enough(seeds)
+    if not _was_lost(seeds):
+        return OPEN
     if dose is None:
         return NO
     rise = _carriers(seeds, "host", dose)
@@ -34,6 +36,8 @@ def verdict(seeds: ForcedSeeds) -> str:
     said, dose = answer(seeds), _enough(seeds)
     one = " (one seed; nothing is said of others)" if len(seeds.forced) == 1 else ""
     opening = f"**{said.capitalize()}{one}.**"
+    if not _was_lost(seeds):
+        return f"{opening} {_little_lost(seeds)}"
     if dose is None:
         return f"{opening} {_never(seeds)}"
     return f"{opening} {_sentence(seeds, dose)} {_controls(seeds, dose)}"
@@ -73,6 +77,20 @@ def _enough(seeds: ForcedSeeds) -> float | None:
     rows = _of(seeds, "host")
     back = rows[(rows["entity"] == seeds.entities[0]) & (rows["regained"] >= REGAINED)]
     return None if back.empty else float(back["dose"].min())
+
+
+def _was_lost(seeds: ForcedSeeds) -> bool:
+    row = _of(seeds, "host").set_index("entity").loc[[seeds.entities[0]]].iloc[0]
+    return bool(row["f1_removed"] < (1 - LOST) * row["f1_base"])
+
+
+def _little_lost(seeds: ForcedSeeds) -> str:
+    concept, _ = seeds.entities
+    row = _of(seeds, "host").set_index("entity").loc[[concept]].iloc[0]
+    return (
+        f"The removal takes {concept} only from {row['f1_base']:.3f} to {row['f1_removed']:.3f}, "
+        "too little to see it come back."
+    )
 
 
 def _price(seeds: ForcedSeeds, dose: float) -> float:

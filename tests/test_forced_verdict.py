@@ -15,14 +15,14 @@ from plasticity_utils.forcing import Forced
 MARGINS = {"host": 0.03, "random": 0.04, "all": 0.02}
 
 
-def made_up(seed=0, loc=(0.5, 0.9), per=0.95, rise=0.3, margin=None):
+def made_up(seed=0, loc=(0.5, 0.9), per=0.95, rise=0.3, margin=None, lost=0.9):
     """Tables of a forcing whose host regains LOC up to `loc` and keeps PER at `per`."""
     rows, groups = [], []
     for dose, end in zip((0.01, 0.05), loc, strict=True):
         k = round(2688 * dose)
         for target in ("host", "random"):
             for entity, base, removed, f1 in (
-                ("LOC", 0.94, 0.04, end if target == "host" else end - 0.2),
+                ("LOC", 0.94, 0.94 - lost, end if target == "host" else end - 0.2),
                 ("PER", 0.96, 0.955, per),
                 ("overall", 0.92, 0.6, 0.9),
             ):
@@ -49,7 +49,8 @@ def made_up(seed=0, loc=(0.5, 0.9), per=0.95, rise=0.3, margin=None):
             rows.append((target, dose, k, entity, 9, 0.94, 0.04, 0.93, 0.92, 0.94))
     names = ["target", "dose", "n_neurons", "entity", "n", "f1_base", "f1_removed", "f1_end"]
     f1 = pd.DataFrame(rows, columns=[*names, "f1_end_low", "f1_end_high"])
-    f1["regained"] = (f1["f1_end"] - f1["f1_removed"]) / (f1["f1_base"] - f1["f1_removed"])
+    gone = f1["f1_base"] - f1["f1_removed"]
+    f1["regained"] = ((f1["f1_end"] - f1["f1_removed"]) / gone).where(gone > 0)
     facts = {"entities": ["LOC", "PER"], "settings": {"run": {"seed": seed}}}
     forced = Forced(Path("made-up"))
     # Its tables are read once and kept there; these are given instead.
@@ -65,6 +66,8 @@ def made_up(seed=0, loc=(0.5, 0.9), per=0.95, rise=0.3, margin=None):
         ({"per": 0.80}, "no"),
         ({"rise": 0.01}, "no"),
         ({"rise": 0.1, "margin": 0.2}, "not resolved"),
+        ({"lost": 0.3}, "not resolved"),
+        ({"lost": -0.01}, "not resolved"),
     ],
 )
 def test_the_answer_follows_from_the_tables(changes, expected):
@@ -92,6 +95,11 @@ def test_a_no_says_how_far_it_came():
     said = verdict(ForcedSeeds((made_up(loc=(0.3, 0.6)),)))
     assert "brings LOC from 0.040 to 0.600 at best (134 neurons, 5 %), 62.2 % of the loss" in said
     assert "random neurons of the same layers bring it to 0.400" in said
+
+
+def test_where_little_was_lost_nothing_is_concluded():
+    said = verdict(ForcedSeeds((made_up(lost=0.3),)))
+    assert "takes LOC only from 0.940 to 0.640" in said
 
 
 def test_the_smallest_dose_that_is_enough_counts():
