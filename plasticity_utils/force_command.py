@@ -7,7 +7,7 @@ from typing import Any
 
 from plasticity_utils.config import SCALES, RunConfig
 from plasticity_utils.corpus import CONCEPTS
-from plasticity_utils.forced_groups import DOSES, ForcingConfig
+from plasticity_utils.forced_groups import DOSES, RATE_FACTOR, ForcingConfig
 
 
 def add_force(commands: Any) -> None:
@@ -23,9 +23,12 @@ def add_force(commands: Any) -> None:
         "--doses", type=float, nargs="+", default=DOSES,
         help="shares of all neurons that may change (%(default)s)",
     )  # fmt: skip
-    force.add_argument("--share", type=float, default=1.0, help="of an epoch (%(default)s)")
+    force.add_argument("--share", type=float, default=0.5, help="of an epoch (%(default)s)")
     force.add_argument(
-        "--rate-factor", type=float, default=1.0, help="times the model's rate (%(default)s)"
+        "--rate-factor",
+        type=float,
+        default=RATE_FACTOR,
+        help="times the model's rate (%(default)s)",
     )
     force.add_argument("--head", action="store_true", help="free the head's columns there too")
     force.add_argument("--results-dir", default="", help="of the run; runs/ beside the package")

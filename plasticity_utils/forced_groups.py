@@ -21,7 +21,10 @@ from plasticity_utils.plans import RemovalPlan, draw_seed
 from plasticity_utils.pruning import layer_matched_draw
 
 TARGETS = ("host", "random", "removed", "all", "head")
-DOSES = (0.005, 0.01, 0.025, 0.05, 0.1)
+DOSES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05)
+# As for the head alone: Adam moves a weight by at most the sum of its rates, and at the whole
+# model's rate a few neurons have not converged when the training ends.
+RATE_FACTOR = 10.0
 REST_ALLOWED = ("mean", "zero")
 
 
@@ -40,7 +43,7 @@ class ForcingConfig:
     share : float
         Of the training sentences, in (0, 1]: the first of the run's own order, one pass.
     rate_factor : float
-        Times the model's rate; Adam moves a weight by at most the sum of its rates.
+        Times the model's rate, in groups of neurons; `all` and `head` have the run's own rates.
     head : bool
         Whether the head's columns at chosen neurons of the last layer train too.
 
@@ -53,8 +56,8 @@ class ForcingConfig:
     run: RunConfig
     host: str = "persons"
     doses: tuple[float, ...] = DOSES
-    share: float = 1.0
-    rate_factor: float = 1.0
+    share: float = 0.5
+    rate_factor: float = RATE_FACTOR
     head: bool = False
 
     def __post_init__(self) -> None:

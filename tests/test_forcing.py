@@ -44,7 +44,8 @@ def results(session_folder):
 
 @pytest.fixture(scope="module")
 def config(model_folder, results):
-    return ForcingConfig(tiny_config(model_folder, results), doses=DOSES)
+    run = tiny_config(model_folder, results)
+    return ForcingConfig(run, doses=DOSES, share=1.0, rate_factor=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -310,7 +311,7 @@ def test_a_published_forcing_is_found_with_what_made_it(config, forced, tmp_path
     assert (
         folder.name
         == forced_name(config)
-        == "forced-locations-persons-tiny-model-dose0.1-tiny-seed0"
+        == "forced-locations-persons-tiny-model-share1-rate1-dose0.1-tiny-seed0"
     )
     (found,) = find_forced(replace(config, run=replace(config.run, seed=7)), tmp_path)
     pd.testing.assert_frame_equal(found.f1, forced.f1)
@@ -344,7 +345,7 @@ def test_the_command_names_bad_input_in_one_line(capsys):
 def test_the_command_finds_the_forcing_and_says_its_verdict(forced, model_folder, results, capsys):
     # The dose that the tiny run's settings fix cannot be asked for on the command line.
     arguments = ["force", "--model", str(model_folder), "--scale", "tiny", "--doses", "0.25"]
-    assert cli.main([*arguments, "--share", "0.5", "--results-dir", str(results)]) == 0
+    assert cli.main([*arguments, "--share", "0.25", "--results-dir", str(results)]) == 0
     first, second = capsys.readouterr().out.splitlines()[:2]
-    assert "forced-locations-persons-tiny-model-share0.5-tiny-seed0" in first
+    assert "forced-locations-persons-tiny-model-share0.25-tiny-seed0" in first
     assert second.startswith("  **")
