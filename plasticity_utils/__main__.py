@@ -17,6 +17,7 @@ from plasticity_utils.concepts import FILE, OWN_KINDS, WORDS
 from plasticity_utils.config import INDICATORS, POSITIONS, REGIMES, RESTS, SCALES, RunConfig
 from plasticity_utils.corpus import CONCEPTS, concept_words, load_corpus
 from plasticity_utils.errors import InputError
+from plasticity_utils.force_command import add_force
 from plasticity_utils.measuring import load_sentences, part_counts
 from plasticity_utils.published import find_run, publish
 from plasticity_utils.run import load_run, run_experiment
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     concepts.add_argument("--scale", default="quick", help=f"{', '.join(SCALES)} (%(default)r)")
     concepts.set_defaults(command=_concepts)
     add_batch(commands)
+    add_force(commands)
     return parser
 
 
