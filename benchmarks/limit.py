@@ -154,6 +154,7 @@ def _fraction(
     reached = flops / seconds / 1e9
     facts = {
         "tokens_per_s": sum(lengths) / seconds,
+        "sentence_tokens": sum(lengths) / len(lengths),
         "flops_per_token": flops / sum(lengths),
         "gflops": reached,
         "precision": precision,

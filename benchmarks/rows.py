@@ -47,7 +47,7 @@ def activations(size: Size, folder: Path, repeats: int, model: str) -> list[Fact
     row["met"] = row["ratio"] >= row["target"] and row["agree"] and share <= MEMORY_SHARE
     row["note"] = (
         f"NeuroX: extract_representations to JSON ({pairs[0][0]['file_mb']:,.0f} MB) and "
-        f"load_activations. Ours: written to a file of {pairs[0][1]['file_mb']:,.0f} MB as it goes. "
+        f"load_activations. Ours: written to a file ({pairs[0][1]['file_mb']:,.0f} MB) as it goes. "
         f"Ours takes {share:.2f} of the peer's rise in memory (target {MEMORY_SHARE:g})."
     )
     return [row]

@@ -17,52 +17,34 @@ from typing import Any
 
 from benchmarks.measure import in_own_process
 from plasticity_utils.concepts import ENTITIES
-from plasticity_utils.config import LARGE_DOSES, SURGICAL_DOSES, RunConfig
-from plasticity_utils.measuring import load_sentences
-from plasticity_utils.run import RELIANCE_CONDITIONS
+from plasticity_utils.config import RunConfig
+from plasticity_utils.step_counts import StepCounts, step_counts
 
-TRAINED_CONDITIONS = 3  # all but `head`
 AUROC = "auroc"
 
 
-def step_counts(config: RunConfig) -> dict[str, float]:
-    """How often a run takes each kind of step.
+def times_each(counts: StepCounts) -> dict[str, float]:
+    """How often a run takes each step that `peer_steps` measures.
 
-    Returns
-    -------
-    dict
-        epochs (of all weights), head_epochs, tagged (sentences), extracted (sentences), probeless,
-        auroc and top_words (times, on the words of one half, all entity types).
+    Neurons are ranked for one entity type and measured for all of them, and their selectivity is
+    taken on both halves.
     """
-    sizes, parts = config.sizes, load_sentences(config)
-    n_doses = len({*SURGICAL_DOSES, *LARGE_DOSES}) + 1  # and the paper's half
-    # The base, the two removals, and each trained condition at each snapshot after the first.
-    measured = TRAINED_CONDITIONS * len(config.snapshots)
-    dose, curve, scoring = len(parts.dose), len(parts.curve), len(parts.scoring)
-    tagged = (
-        len(parts.validation) + len(parts.test)
-        + (n_doses + 1) * (dose + curve) + n_doses * sizes.draws * curve
-        + (measured + len(config.snapshots) - 1) * scoring
-        + len(RELIANCE_CONDITIONS) * (3 + sizes.draws) * curve
-    )  # fmt: skip
-    ranked = 1 + len(RELIANCE_CONDITIONS)
-    halves = len(parts.ranking) + len(parts.measuring)
+    ranked = counts.ranked / len(ENTITIES)
     return {
-        "epochs": sizes.base_epochs + TRAINED_CONDITIONS * config.retrain_epochs,
-        "head_epochs": config.retrain_epochs,
-        "tagged": tagged,
-        "extracted": measured * halves + ranked * len(parts.ranking),
-        "probeless": measured + ranked / len(ENTITIES),
-        AUROC: 2 * measured + ranked / len(ENTITIES),
-        "top_words": measured,
+        "epochs": counts.base_epochs + counts.epochs,
+        "head_epochs": counts.head_epochs,
+        "tagged": counts.tagged,
+        "extracted": counts.extracted,
+        "probeless": counts.measured + ranked,
+        AUROC: 2 * counts.measured + ranked,
+        "top_words": counts.measured,
     }
 
 
 def peer_steps(folder: Path, scale: str, auroc_neurons: int | None, model: str) -> dict[str, Any]:
     """Measure each kind of step once; seconds of each, its count, and the product."""
-    config = RunConfig(model=model, scale=scale)
-    counts, parts = step_counts(config), load_sentences(config)
-    train, n_words = len(parts.train), parts.measuring.n_words
+    parts = step_counts(RunConfig(model=model, scale=scale))
+    counts, train, n_words = times_each(parts), parts.train, parts.n_words
     shared = folder / "shared"
     in_own_process("inputs:activations", shared, words=n_words, model=model)
     on_words = {"shared": str(shared), "words": n_words}
@@ -73,8 +55,8 @@ def peer_steps(folder: Path, scale: str, auroc_neurons: int | None, model: str) 
             {"train": train, "epochs": 1, "scored": 40, "seed": 0, "only_head": True},
             1,
         ),
-        "tagged": ("training:peer_tags", {"scored": len(parts.scoring)}, len(parts.scoring)),
-        "extracted": ("peers:activations", {"sentences": len(parts.ranking)}, len(parts.ranking)),
+        "tagged": ("training:peer_tags", {"scored": parts.scoring}, parts.scoring),
+        "extracted": ("peers:activations", {"sentences": parts.ranking}, parts.ranking),
         "probeless": ("peers:probeless", {**on_words, "concepts": len(ENTITIES)}, 1),
         AUROC: (
             "peers:auroc",

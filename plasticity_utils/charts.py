@@ -5,8 +5,8 @@ with it (:func:`dose_response`)? What comes back, how fast, and how much of that
 regain (:func:`f1_through_retraining`)? In which layers does the concept live before and after
 (:func:`layer_profile`), and where can it be read although F1 is gone (:func:`probe_by_layer`)?
 Which concepts do the kept neurons come to serve (:func:`kept_gain`, :func:`neuron_scatter`)? On
-which neurons does the retrained model rely (:func:`reliance`)? And what has become of a single
-neuron (:func:`neuron_card`, :func:`neuron_map`)?
+which neurons does the retrained model rely (:func:`reliance`)? What has become of a single neuron
+(:func:`neuron_card`, :func:`neuron_map`)? And what does it all cost (:func:`growth`)?
 
 Nothing is computed here: what a chart shows stands in its table, which the tables module made, so
 every number can be exported and tested without a browser. A chart says what is there, not what it
@@ -16,6 +16,7 @@ means; titles name the subject, and the verdict stands in the text.
 from plasticity_utils.charts_across import differences, outcomes, steps
 from plasticity_utils.charts_cards import neuron_card, neuron_map
 from plasticity_utils.charts_f1 import dose_response, f1_through_retraining, reliance
+from plasticity_utils.charts_growth import growth
 from plasticity_utils.charts_layers import kept_gain, layer_profile, neuron_scatter, probe_by_layer
 from plasticity_utils.charts_released import released_profile
 from plasticity_utils.html_tables import number_table, words_table
@@ -24,6 +25,7 @@ __all__ = [
     "differences",
     "dose_response",
     "f1_through_retraining",
+    "growth",
     "kept_gain",
     "layer_profile",
     "neuron_card",

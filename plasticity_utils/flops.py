@@ -3,8 +3,8 @@
 A multiplication and an addition are two operations. Only matrix products are counted: norms,
 activation functions and look-ups are under a hundredth of them in operations, though not in time,
 which is why a model never reaches the machine's rate. Training takes three times a forward pass:
-one for the gradient of the activations and one for that of the weights (Kaplan et al. 2020, "Scaling
-Laws for Neural Language Models", section 2.1).
+the backward pass has a product for the gradient of the activations and one for that of the weights
+(Kaplan et al. 2020, "Scaling Laws for Neural Language Models", section 2.1).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Scores of all neurons from activations that are never in memory as a whole.
 
-The matrix of activations grows with the corpus: 500,000 words of a small model fill 5 GB. Here it is
-gone through in batches, once or twice, and what is kept depends on the numbers of neurons and
-concepts alone. Class means, and with them *probeless*, are exact. *Selectivity* needs the order of
+The matrix of activations grows with the corpus: 500,000 words of a small model fill 5 GB. Here it
+is gone through in batches, twice, and what is kept depends on the numbers of neurons and concepts
+alone. Class means, and with them *probeless*, are exact. *Selectivity* needs the order of
 all activations of a neuron, which no fixed memory holds; so the second pass counts words in bins
 between quantiles of a sample, and the answer comes with a bound: within a bin the order is unknown,
 so σ may be off by the share of pairs (a word of the concept, another word) that fall into the same

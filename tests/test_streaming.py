@@ -96,7 +96,7 @@ def peak_of(call):
 
 
 def test_memory_stays_under_the_cap_and_does_not_grow_with_words(tmp_path):
-    max_bytes, n_neurons, rows = 3 * 2**20, 200, 64
+    max_bytes, n_neurons, rows = 2**20, 60, 256
     peaks = []
     for n_words in (4000, 16000):  # both more than the sample
         X, concepts = made_up(n_words, n_neurons)
@@ -187,13 +187,13 @@ def test_writing_needs_a_place(tiny_model, tiny_tokenizer, tmp_path):
 def test_writing_keeps_no_more_than_a_batch(tiny_model, tiny_tokenizer, tmp_path):
     model, tokenizer = tiny_model("bert"), tiny_tokenizer(WORDS)
     peaks = []
-    for n in (40, 400):
+    for n in (20, 200):
         own = [["rain", "in", "the"]] * n
         path = tmp_path / "X.npy"
         call = lambda s=own, p=path: word_activations(model, tokenizer, s, 64, p)  # noqa: E731
         peaks.append(peak_of(call))
         whole = peak_of(lambda s=own: word_activations(model, tokenizer, s, 64))
-    assert whole > 3 * 400 * 64 * 4
+    assert whole > 3 * 200 * 64 * 4
     assert peaks[1] - peaks[0] < whole / 2
 
 
