@@ -9,13 +9,13 @@ from typing import Any
 
 from benchmarks import growth, results
 from benchmarks.measure import in_own_process
-from benchmarks.rows import ROWS
+from benchmarks.rows import ROWS, f1, with_f1
 from benchmarks.sizes import SIZES
 from plasticity_utils.speed import growth_table, limit_table, speed_table
 
-LIMIT = "limit"
+LIMIT, F1 = "limit", "f1"
 LIMIT_SENTENCES = {"full": 600, "small": 40}
-NAMES = (LIMIT, *ROWS)
+NAMES = (LIMIT, *ROWS, F1)
 
 
 def main() -> None:
@@ -49,14 +49,18 @@ def _measure(found: dict[str, Any], name: str, options: argparse.Namespace, work
             "limit:everything", work, sentences=LIMIT_SENTENCES[size], model=options.model
         )
         found["limit"] = {"size": size, **facts}
+    elif name == F1:
+        found[F1] = {"size": size, **f1(SIZES[size], work, options.repeats, options.model)}
     else:
         rows = ROWS[name](SIZES[size], work, options.repeats, options.model)
         results.put_rows(found, name, [{"size": size, **row} for row in rows])
+    if found[F1] and found[F1]["size"] == size:
+        found["rows"] = with_f1(found["rows"], found[F1])
 
 
 def _is_done(found: dict[str, Any], name: str, small: bool) -> bool:
     size = "small" if small else "full"
-    if name in ("growth", LIMIT):
+    if name in ("growth", LIMIT, F1):
         return bool(found[name]) and found[name]["size"] == size
     return any(row["name"] == name and row["size"] == size for row in found["rows"])
 

@@ -12,14 +12,13 @@ from plasticity_utils.provenance import provenance
 from plasticity_utils.store import write_json
 
 RESULTS = ROOT / "benchmarks" / "results"
-PARTS = ("rows", "limit", "growth")
 
 
 def read(path: Path) -> dict[str, Any]:
     """What is there, or an empty file's worth."""
     if path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))
-    return {"rows": [], "limit": None, "growth": None, "seconds": {}}
+    return {"rows": [], "limit": None, "growth": None, "f1": None, "seconds": {}}
 
 
 def write(path: Path, results: dict[str, Any]) -> None:

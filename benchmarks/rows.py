@@ -15,16 +15,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from benchmarks.agreement import (
+    AGREE_ACTIVATIONS,
+    AGREE_F1,
+    f1_difference,
+    greatest_difference,
+    same_scores,
+    same_words,
+)
 from benchmarks.measure import in_own_process
 from benchmarks.sizes import Size
 from benchmarks.whole import AUROC, peer_steps
 
-AGREE_ACTIVATIONS = 1e-4
-AGREE_SCORES = 1e-5  # NeuroX takes means in float32: a share of the greatest score
-AGREE_F1 = 0.01
-TIED = 1e-9
 MEMORY_SHARE = 0.25
 Facts = dict[str, Any]
 
@@ -97,24 +100,63 @@ def scores(size: Size, folder: Path, repeats: int, model: str) -> list[Facts]:
 
 
 def training(size: Size, folder: Path, repeats: int, model: str) -> list[Facts]:
-    """Real tokens a second in fine-tuning, and F1; the repeats are seeds."""
-    default, same_batch = [], []
+    """Real tokens a second in an epoch of fine-tuning; the repeats are seeds."""
+    pairs: dict[str, list[tuple[Facts, Facts]]] = {"peer": [], "large": []}
     for seed in range(repeats):
-        settings = {
-            "model": model, "train": size.train, "epochs": size.epochs, "scored": size.scored,
-            "seed": seed,
-        }  # fmt: skip
-        peer = in_own_process("training:peer", folder / "peer", **settings)
-        ours = in_own_process("training:ours", folder / "ours", **settings)
-        large = in_own_process("training:peer", folder / "large", **settings, our_batch=True)
-        default.append((peer, ours))
-        same_batch.append((large, ours))
-        for name in ("peer", "ours", "large"):
-            shutil.rmtree(folder / name)
-    return [
-        _training_row("fine-tuning, beside the Trainer's defaults", default, 5),
-        _training_row("fine-tuning, beside the Trainer with our batch size", same_batch, 3),
-    ]
+        settings = {"model": model, "train": size.train, "epochs": 1, "scored": 20, "seed": seed}
+        sides = {side: _trained(side, folder, **settings) for side in ("peer", "ours", "large")}
+        for peer, own in pairs.items():
+            own.append((sides[peer], sides["ours"]))
+    works = {
+        "peer": ("fine-tuning, beside the Trainer's defaults", 5),
+        "large": ("fine-tuning, beside the Trainer with our batch size", 3),
+    }
+    return [_training_row(side, *works[side], own) for side, own in pairs.items()]
+
+
+def f1(size: Size, folder: Path, repeats: int, model: str) -> dict[str, list[float]]:
+    """F1 after whole trainings of both sides, for several seeds; no clock, so it may run any time.
+
+    A training that is done is not done again.
+    """
+    found: dict[str, list[float]] = {side: [] for side in ("peer", "ours", "large")}
+    for seed in range(repeats):
+        for side, values in found.items():
+            kept = folder / f"{size.name}-{side}-{seed}.json"
+            if not kept.is_file():
+                facts = _trained(
+                    side, folder, model=model, train=size.train, epochs=size.epochs,
+                    scored=size.scored, seed=seed,
+                )  # fmt: skip
+                kept.write_text(json.dumps(facts))
+            values.append(json.loads(kept.read_text())["f1"])
+    return found
+
+
+def with_f1(rows: list[Facts], found: dict[str, list[float]]) -> list[Facts]:
+    """Rows of `training` with the F1 that `f1` found: agreement, and whether the target is met."""
+    return [_at_equal_f1(row, found) if "side" in row else row for row in rows]
+
+
+def _at_equal_f1(row: Facts, found: dict[str, list[float]]) -> Facts:
+    peer, ours = found[row["side"]], found["ours"]
+    mean, low, high = f1_difference(peer, ours)
+    agree = abs(mean) <= AGREE_F1
+    text = (
+        f"F1 {np.mean(ours):.3f}, peer {np.mean(peer):.3f}; difference {mean:+.4f} ({low:+.4f} to "
+        f"{high:+.4f}), paired by {len(ours)} seeds"
+    )
+    return {
+        **row,
+        "peer_f1": peer,
+        "ours_f1": ours,
+        "f1_difference": mean,
+        "f1_difference_low": low,
+        "f1_difference_high": high,
+        "agree": agree,
+        "agreement": text,
+        "met": row["ratio"] >= row["target"] and agree,
+    }
 
 
 def whole_run(size: Size, folder: Path, repeats: int, model: str) -> list[Facts]:
@@ -179,62 +221,22 @@ def summary(work: str, pairs: list[tuple[Facts, Facts]], target: float) -> Facts
     return row
 
 
-def greatest_difference(one: Path, other: Path) -> float:
-    """Greatest difference of two matrices in files, some rows at a time."""
-    A, B = np.load(one, mmap_mode="r"), np.load(other, mmap_mode="r")
-    if A.shape != B.shape:
-        return float("inf")
-    starts = range(0, len(A), 1000)
-    return float(max(np.abs(A[i : i + 1000] - B[i : i + 1000]).max() for i in starts))
+def _trained(side: str, folder: Path, **settings: Any) -> Facts:
+    """Train one side in a process of its own: `peer`, `large` (our batch size) or `ours`."""
+    target = "training:ours" if side == "ours" else "training:peer"
+    extra = {"our_batch": True} if side == "large" else {}
+    facts = in_own_process(target, folder / side, **settings, **extra)
+    shutil.rmtree(folder / side)  # its checkpoints
+    return facts
 
 
-def same_words(top: dict[str, list[list[Any]]], table: pd.DataFrame) -> tuple[bool, str]:
-    """Whether each neuron has the same scores in order, and the same words but for ties."""
-    by_neuron = {n: rows for n, rows in table.groupby("neuron")}
-    alike, worst = 0, 0.0
-    for neuron, expected in top.items():
-        rows = by_neuron.get(int(neuron), table.iloc[:0])
-        alike += rows["word"].tolist() == [word for word, _ in expected]
-        if len(rows) != len(expected):
-            worst = np.inf
-        elif expected:
-            scores = np.array([score for _, score in expected])
-            worst = max(worst, float(np.abs(rows["score"].to_numpy() - scores).max()))
-    text = f"{alike:,} of {len(top):,} neurons with the same words in the same order, "
-    return worst < TIED, f"{text}else ties; greatest difference of a score {worst:.1e}"
-
-
-def same_scores(folder: Path, neurons: list[int]) -> tuple[bool, str]:
-    """Whether probeless and selectivity have the same values."""
-    peer, ours = (np.load(folder / path) for path in ("probeless/kept.npy", "ours/probeless.npy"))
-    distance = float(np.abs(peer - ours).max() / peer.max())
-    sigma = np.load(folder / "ours/selectivity.npy")[neurons]
-    area = float(np.abs(np.load(folder / "auroc/kept.npy") - sigma).max())
-    text = f"greatest difference: probeless {distance:.1e} of its maximum, selectivity {area:.1e}"
-    return distance <= AGREE_SCORES and area <= TIED, text
-
-
-def f1_difference(pairs: list[tuple[Facts, Facts]]) -> tuple[float, float, float]:
-    """Mean of ours − peer over seeds, and its 95 % interval, paired by seed."""
-    own = np.array([ours["f1"] - peer["f1"] for peer, ours in pairs])
-    if own.size < 2:
-        return float(own.mean()), float("nan"), float("nan")
-    half = stats.t.ppf(0.975, own.size - 1) * own.std(ddof=1) / np.sqrt(own.size)
-    return float(own.mean()), float(own.mean() - half), float(own.mean() + half)
-
-
-def _training_row(work: str, pairs: list[tuple[Facts, Facts]], target: float) -> Facts:
+def _training_row(side: str, work: str, target: float, pairs: list[tuple[Facts, Facts]]) -> Facts:
     row = summary(work, pairs, target)
-    mean, low, high = f1_difference(pairs)
-    for side, facts in zip(("peer", "ours"), zip(*pairs, strict=True), strict=True):
-        row[f"{side}_f1"] = [f["f1"] for f in facts]
-        row[f"{side}_tokens_per_s"] = statistics.median(f["n_tokens"] / f["seconds"] for f in facts)
-    row |= {"f1_difference": mean, "f1_difference_low": low, "f1_difference_high": high}
-    row["agree"] = abs(mean) <= AGREE_F1
-    row["agreement"] = f"F1 ours − peer {mean:+.4f} ({low:+.4f} to {high:+.4f}), paired by seed"
-    row["met"] = row["ratio"] >= target and row["agree"]
+    for name, facts in zip(("peer", "ours"), zip(*pairs, strict=True), strict=True):
+        row[f"{name}_tokens_per_s"] = statistics.median(f["n_tokens"] / f["seconds"] for f in facts)
+    row |= {"side": side, "agree": None, "agreement": "F1 is not compared yet", "met": False}
     row["note"] = (
-        f"Real tokens a second: peer {row['peer_tokens_per_s']:,.0f}, ours "
+        f"An epoch. Real tokens a second: peer {row['peer_tokens_per_s']:,.0f}, ours "
         f"{row['ours_tokens_per_s']:,.0f}; the peer's batch is {pairs[0][0]['batch']} sentences. "
         "The repeats are seeds."
     )

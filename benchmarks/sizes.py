@@ -23,7 +23,8 @@ class Size:
     concepts : int
         Entity types and then the most frequent parts of speech.
     train, epochs, scored : int
-        Training sentences, epochs, and validation sentences on which F1 is taken.
+        Training sentences, epochs, and validation sentences on which F1 is taken. One epoch is
+        timed: the next ones are no faster.
     scale : str
         Of the whole run.
     """

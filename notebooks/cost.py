@@ -47,7 +47,8 @@ charts.number_table(comparison, ["work", "ratio", "target", "agree", "met"])
 
 # %%
 charts.number_table(
-    comparison, ["work", "peer_s", "ours_s", "peer_mb", "ours_mb", "repeats"]
+    comparison,
+    ["work", "peer_s", "ours_s", "peer_mb", "ours_mb", "repeats"],
 )
 
 # %% tags=["remove-input"]
