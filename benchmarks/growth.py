@@ -12,6 +12,7 @@ selectivity of all neurons, in memory.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.inputs import ACTIVATIONS, concept_columns, first_words
-from benchmarks.measure import Work, in_own_process
+from benchmarks.measure import MEASURED, Work, in_own_process
 from plasticity_utils.activations import word_activations
 from plasticity_utils.corpus import Corpus, load_corpus
 from plasticity_utils.models import load_model
@@ -36,7 +37,7 @@ FILE = "full.npy"
 POINTS = {
     "full": {
         "stored": 203_621,
-        "extraction": [5_000, 15_000, 50_000, 100_000],
+        "extraction": [5_000, 15_000, 50_000],
         "words": [5_000, 15_000, 50_000, 150_000, 500_000],
         "neurons": [2_688, 5_376, 10_752, 17_856],
         "concepts": [1, 2, 5, 10, 20, 40],
@@ -44,7 +45,7 @@ POINTS = {
     },
     "small": {
         "stored": 600,
-        "extraction": [200, 400, 800],
+        "extraction": [200, 400],
         "words": [200, 400, 1_200],
         "neurons": [2_688, 3_000, 4_000],
         "concepts": [1, 2, 4],
@@ -142,6 +143,7 @@ def measure(size: str, folder: Path, model: str) -> Iterator[tuple[str, dict[str
     on_file, most = {"shared": str(stored)}, points["fixed_words"][1]
     if not (stored / FILE).is_file():
         in_own_process("growth:extraction", stored, words=points["stored"], model=model)
+    whole = json.loads((stored / MEASURED).read_text())
     if not (few / ACTIVATIONS).is_file():
         in_own_process("inputs:activations", few, words=most, model=model)
     few_words = {"shared": str(few), "words": points["fixed_words"][0]}
@@ -158,7 +160,8 @@ def measure(size: str, folder: Path, model: str) -> Iterator[tuple[str, dict[str
     }  # fmt: skip
     for name, (function, settings) in curves.items():
         measured = [in_own_process(f"growth:{function}", folder / "work", **s) for s in settings]
-        yield name, curve(measured)
+        # The file that the others read is the last point of extraction.
+        yield name, curve([*measured, whole] if function == "extraction" else measured)
 
 
 def curve(points: list[dict[str, Any]]) -> dict[str, Any]:

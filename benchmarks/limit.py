@@ -134,10 +134,11 @@ def _everything(folder: Path, n_sentences: int, model: str) -> dict[str, Any]:
         work("timed")
         seconds = time.perf_counter() - started
         facts[name] = _fraction(data, shape, count, seconds, rates, precision)
-        started = time.perf_counter()
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
+            started = time.perf_counter()
             work("profiled")
-        facts[name]["profile"] = shares(profiled.key_averages(), time.perf_counter() - started)
+            wall = time.perf_counter() - started
+        facts[name]["profile"] = shares(profiled.key_averages(), wall)
     return facts
 
 

@@ -22,6 +22,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 MB = 2**20
+MEASURED = "measured.json"
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -51,7 +52,7 @@ def in_own_process(target: str, folder: Path, **settings: Any) -> dict[str, Any]
         seconds, peak_mb, rise_mb, and what `Work.keep` returned.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    answer = folder / "measured.json"
+    answer = folder / MEASURED
     answer.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.measure", target, str(folder.resolve())]
     done = subprocess.run(
@@ -96,7 +97,7 @@ def main() -> None:
     module, function = target.split(":")
     prepare = getattr(importlib.import_module(f"benchmarks.{module}"), function)
     facts = measured(prepare(Path(folder), **json.loads(settings)))
-    (Path(folder) / "measured.json").write_text(json.dumps(facts))
+    (Path(folder) / MEASURED).write_text(json.dumps(facts))
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def cell_flops(shape: Shape, steps: StepCounts, sentence_tokens: float) -> float
     return sentence_tokens * (trained + read)
 
 
-def training_memory(shape: Shape, batch_tokens: int) -> float:
+def training_memory(shape: Shape, batch_tokens: int) -> int:
     """Bytes on the card while all weights train."""
     activations = ACTIVATION_BYTES * batch_tokens * shape.d_model * shape.n_blocks
     return TRAINING_BYTES * shape.n_parameters + activations

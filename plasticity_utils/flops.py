@@ -101,7 +101,7 @@ def shape_of(config: Any) -> Shape:
     )  # fmt: skip
 
 
-def forward_flops(shape: Shape, sentence_tokens: float) -> float:
+def forward_flops(shape: Shape, sentence_tokens: float | int) -> float:
     """Operations of a forward pass for one token of a sentence of so many tokens.
 
     Parameters
@@ -115,6 +115,6 @@ def forward_flops(shape: Shape, sentence_tokens: float) -> float:
     return 2.0 * shape.matrix_weights + attention
 
 
-def training_flops(shape: Shape, sentence_tokens: float) -> float:
+def training_flops(shape: Shape, sentence_tokens: float | int) -> float:
     """Operations of a training step for one token."""
     return TRAINING_FACTOR * forward_flops(shape, sentence_tokens)

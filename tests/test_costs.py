@@ -66,16 +66,16 @@ def test_another_architecture_is_refused():
 def test_costs_by_hand():
     shape = Shape(2, 8, 32, 8, n_vocabulary=100)
     train, forward = training_flops(shape, 20), forward_flops(shape, 20)
-    assert base_flops(shape, STEPS, 20) == 4 * 100 * 20 * train
+    assert base_flops(shape, STEPS, 20.0) == 4 * 100 * 20 * train
     read = (100 + 500 + 600) * forward
-    assert cell_flops(shape, STEPS, 20) == 20 * (2 * 100 * train + read)
+    assert cell_flops(shape, STEPS, 20.0) == 20 * (2 * 100 * train + read)
     memory = 16 * shape.n_parameters + 34 * 1000 * 8 * 2
     assert training_memory(shape, 1000) == memory
     card, grid = Card("card", 1e9, 1e9, 3.0), Grid(2, 2, 2)
     cost = grid_cost(shape, STEPS, RATES, 3, 1000, card, grid)
     analysis = 9 * 1e-6 * 24 * 400 / 3600
-    run = cell_flops(shape, STEPS, 20) / (0.5e9 * 3600) + analysis
-    base = base_flops(shape, STEPS, 20) / (0.5e9 * 3600)
+    run = cell_flops(shape, STEPS, 20.0) / (0.5e9 * 3600) + analysis
+    base = base_flops(shape, STEPS, 20.0) / (0.5e9 * 3600)
     assert cost["hours"] == pytest.approx(math.ceil(8 / 3) * run + base)
     assert cost["euros"] == pytest.approx(cost["hours"] * 9)
     assert cost["analysis_share"] == pytest.approx(analysis / run)
