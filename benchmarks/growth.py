@@ -71,9 +71,11 @@ class Repeated:
         start, n_stored = 0, self.stored.shape[0]
         while start < self.n_words:
             for rows, X in self.stored:
-                own = rows[: max(0, self.n_words - start - int(rows[0]))]
-                if own.size:
-                    yield start + own, X[: own.size]
+                own = start + rows
+                n_own = int((own < self.n_words).sum())
+                if not n_own:
+                    break
+                yield own[:n_own], X[:n_own]
             start += n_stored
 
 
@@ -89,24 +91,22 @@ def extraction(folder: Path, words: int, model: str) -> Work:
 
 def scores(folder: Path, shared: str, words: int) -> Work:
     """Score all neurons for twenty concepts in two passes."""
-    batches = _batches(shared, words)
-    corpus = _corpus(words, batches.stored.shape[0])
+    batches, corpus = _batches(shared, words)
     _, columns = concept_columns(corpus, N_CONCEPTS)
-    own = columns[:words]
 
     def keep(found: Any) -> dict[str, Any]:
         bound = found.selectivity_bound
-        return {"n": words, "n_bins": found.n_bins, "greatest_bound": float(bound.max())}
+        return {"n": corpus.n_words, "n_bins": found.n_bins, "greatest_bound": float(bound.max())}
 
-    return Work(lambda: stream_scores(batches, own, MAX_BYTES), keep)
+    return Work(lambda: stream_scores(batches, columns, MAX_BYTES), keep)
 
 
 def top_words(folder: Path, shared: str, words: int) -> Work:
     """List the words of all neurons in as many passes as the cap asks for."""
-    batches = _batches(shared, words)
-    own = _corpus(words, batches.stored.shape[0]).words[:words]
+    batches, corpus = _batches(shared, words)
+    own = corpus.words
     facts = {
-        "n": words,
+        "n": corpus.n_words,
         "n_types": len(set(own)),
         "passes": passes_needed(own, batches.shape[1], max_bytes=MAX_BYTES),
     }
@@ -191,5 +191,7 @@ def _corpus(words: int, stored: int | None = None) -> Corpus:
     return corpus.first(int(np.searchsorted(so_far, words)) + 1)
 
 
-def _batches(shared: str, words: int) -> Repeated:
-    return Repeated(StoredActivations(Path(shared) / FILE), words)
+def _batches(shared: str, words: int) -> tuple[Repeated, Corpus]:
+    stored = StoredActivations(Path(shared) / FILE)
+    corpus = _corpus(words, stored.shape[0])
+    return Repeated(stored, corpus.n_words), corpus

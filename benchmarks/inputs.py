@@ -39,8 +39,11 @@ def activations(folder: Path, words: int, model: str) -> Work:
 
 
 def concept_columns(corpus: Corpus, n_concepts: int) -> tuple[list[str], np.ndarray]:
-    """Entity types, then the most frequent parts of speech; bool [n_words, n_concepts]."""
-    tags = [tag for tag, _ in Counter(corpus.word_labels("pos")).most_common()]
+    """Entity types, then the most frequent parts of speech; bool [n_words, n_concepts].
+
+    Punctuation is no part of speech here, and its tags no labels (a comma separates labels).
+    """
+    tags = [tag for tag, _ in Counter(corpus.word_labels("pos")).most_common() if tag[0].isalpha()]
     pairs = [(entity, "entity") for entity in ENTITIES] + [(tag, "pos") for tag in tags]
     chosen = pairs[:n_concepts]
     columns = [concept_words(corpus, label, column) for label, column in chosen]
