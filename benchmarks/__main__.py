@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,17 @@ NAMES = (LIMIT, *ROWS, F1)
 def main() -> None:
     """Run the command line."""
     options = _options()
-    path = results.RESULTS / f"{options.date}.json"
-    if options.results:
-        path = options.results
-    found = results.read(path)
     work = Path(options.work)
+    # What was only tried out is no result.
+    kept = work / f"{options.date}-small.json" if options.small else None
+    path = options.results or kept or results.RESULTS / f"{options.date}.json"
+    found = results.read(path)
     for name in ("growth",) if options.what == "growth" else options.rows:
         if not options.again and _is_done(found, name, options.small):
             print(f"{name}: done before; --again measures it anew")
             continue
+        if options.again:  # what was kept of a cut-off call, too
+            shutil.rmtree(work / name, ignore_errors=True)
         started = time.monotonic()
         _measure(found, name, options, work / name)
         found["seconds"][name] = round(time.monotonic() - started, 1)
