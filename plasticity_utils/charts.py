@@ -9,7 +9,8 @@ which neurons does the retrained model rely (:func:`reliance`)? Is the concept r
 (:func:`cka_by_layer`, :func:`transfer_by_layer`), and which neurons carry its parts
 (:func:`carrier_counts`, :func:`part_transitions`)? What do neurons take on, and who took over
 (:func:`functions_by_layer`, :func:`sharing`, :func:`superposition`, :func:`migration`,
-:func:`priming`)? And what has become of a single neuron (:func:`neuron_card`, :func:`neuron_map`)?
+:func:`priming`)? What has become of a single neuron (:func:`neuron_card`,
+:func:`neuron_map`)? And what does it all cost (:func:`growth`)?
 
 Nothing is computed here: what a chart shows stands in its table, which the tables module made, so
 every number can be exported and tested without a browser. A chart says what is there, not what it
@@ -19,6 +20,7 @@ means; titles name the subject, and the verdict stands in the text.
 from plasticity_utils.charts_across import differences, outcomes, steps
 from plasticity_utils.charts_cards import neuron_card, neuron_map
 from plasticity_utils.charts_f1 import dose_response, f1_through_retraining, reliance
+from plasticity_utils.charts_growth import growth
 from plasticity_utils.charts_layers import kept_gain, layer_profile, neuron_scatter, probe_by_layer
 from plasticity_utils.charts_questions import functions_by_layer, sharing, superposition
 from plasticity_utils.charts_released import released_profile
@@ -38,6 +40,7 @@ __all__ = [
     "dose_response",
     "f1_through_retraining",
     "functions_by_layer",
+    "growth",
     "kept_gain",
     "layer_profile",
     "migration",
