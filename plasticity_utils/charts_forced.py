@@ -132,7 +132,7 @@ def carriers(table: pd.DataFrame, host: str, interval: str) -> alt.VConcatChart:
         panels,
         "Neurons that carry both concepts",
         [
-            "Open points: just after the removal. Full: in the end. `all`: the host's neurons,",
+            "Open points: just after the removal. Full: in the end. all: the host's neurons,",
             f"nothing confined. Bars: {interval}.",
         ],
         "Line chart, three panels: the number of neurons that carry both concepts against the "
@@ -164,7 +164,10 @@ def _signs(host: str, shown: tuple[str, ...] | list[str]) -> dict[str, Any]:
 
 def _number(last: bool) -> alt.X:
     title = "number of neurons that may change" if last else None
-    return alt.X("n_neurons:Q", title=title, scale=alt.Scale(type="log", padding=12))
+    return alt.X(
+        "n_neurons:Q", title=title, axis=alt.Axis(format=",d"),
+        scale=alt.Scale(type="log", nice=False, padding=16),
+    )  # fmt: skip
 
 
 def _groups(

@@ -13,6 +13,10 @@ The classification head is frozen by default, since it is no block: with a free 
 come back by being read elsewhere, and no neuron need change. `head=True` frees the head's columns
 at the chosen neurons of the last layer, to see what that costs or brings.
 
+Caveat: weights are confined, not effects. Attention writes to the middle of a block, where its MLP
+reads every unit, and a norm scales all units together; so what the chosen weights say also reaches
+other neurons, whose own weights stay as they are.
+
 A gradient of zero is not enough: AdamW's weight decay pulls at every entry of a tensor. So after
 every step of an optimizer the frozen entries are put back, bit for bit. Confining training to a
 named part of a model follows Meng et al. (2022, ROME), who write to single weight matrices.

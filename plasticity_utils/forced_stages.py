@@ -27,6 +27,7 @@ from plasticity_utils.activations import word_activations
 from plasticity_utils.concepts import members
 from plasticity_utils.confine import confine
 from plasticity_utils.forced_groups import ForcingConfig, Target
+from plasticity_utils.layernorm import LayerNormRemoval
 from plasticity_utils.measuring import score
 from plasticity_utils.models import load_model, n_levels, width
 from plasticity_utils.plans import RemovalPlan, plan_settings, removed
@@ -138,7 +139,7 @@ class ForcingStages(Stages):
     @contextmanager
     def _plastic(
         self, model: PreTrainedModel, target: Target, plan: RemovalPlan
-    ) -> Iterator[Removal | None]:
+    ) -> Iterator[Removal | LayerNormRemoval | None]:
         """Remove the concept's neurons and confine training; gives gains that may grow."""
         own = {tuple(pair) for pair in target.neurons.tolist()}
         regrown = target.name == "removed"
@@ -158,7 +159,7 @@ class ForcingStages(Stages):
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         target: Target,
-        removal: Removal | None,
+        removal: Removal | LayerNormRemoval | None,
         part: Path,
     ) -> None:
         train = self.sentences.train
