@@ -25,7 +25,7 @@ from plasticity_utils.charts_parts import (
     value_tooltips,
 )
 
-ROW = 16
+ROW, _TALL_ROW = 16, 24
 # Names of rows take room that the axis of a line chart does not; the book's script asks for it.
 NAMES_WIDTH = 240
 NARROW = vega.CHART_WIDTH + 50 - NAMES_WIDTH
@@ -154,7 +154,7 @@ def sharing(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
             *dots(rows, "row", order, "shared", axis_title, "sharing a neuron"),
             open_dots(rows, "row", order, "expected", axis_title, "shuffled pairs"),
         ]
-        panels.append(panel(marks, title, ROW * len(order)).properties(width=NARROW))
+        panels.append(panel(marks, title, _TALL_ROW * len(order)).properties(width=NARROW))
     chart = stack(
         panels,
         "Are concepts that share a neuron alike?",
@@ -162,7 +162,7 @@ def sharing(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
         "Dot charts, a panel a moment: mean cosine of the words of concepts that share a neuron, "
         f"and of shuffled pairs, for {', '.join(order)}.",
     )
-    return chart.properties(usermeta={"gutter": NAMES_WIDTH})
+    return chart.resolve_scale(x="shared").properties(usermeta={"gutter": NAMES_WIDTH})
 
 
 def dots(

@@ -107,11 +107,13 @@ def test_sharers_are_judged_by_base_model(tmp_path):
     assert verdicts.sharing(planted(tmp_path / "none"))["verdict"].tolist() == [NO]
 
 
-def test_a_single_run_settles_nothing(tmp_path):
-    series = planted(tmp_path, effect=LARGE, seeds=(0,))[:1]
+@pytest.mark.parametrize("n_runs", [1, 2])
+@pytest.mark.parametrize("effect", [0, LARGE])
+def test_one_or_two_runs_settle_nothing(effect, n_runs, tmp_path):
+    series = planted(tmp_path, effect=effect, seeds=(0,))[:n_runs]
     for judge in JUDGES.values():
         assert set(judge(series)["verdict"]) == {OPEN}
-    assert "no interval" in pooling.interval(series)
+    assert "no interval" in pooling.interval(series[:1])
 
 
 @pytest.mark.parametrize("sentence", SENTENCES, ids=lambda one: one.__name__)

@@ -79,6 +79,7 @@ def sharing(groups: Sequence[Seeds]) -> pd.DataFrame:
                 "shared": rows["shared"].mean(),
                 "control": rows["expected"].mean(),
                 "largest_p": rows["p"].max(),
+                "n_models": len(rows),
                 "least": LEAST_COSINE,
                 "verdict": decide(found, found, LEAST_COSINE),
             }
@@ -162,9 +163,10 @@ def sharing_sentence(groups: Sequence[Seeds]) -> str:
         return ""
     row = sharing(groups).iloc[0]
     return (
-        f"**{_capital(row['verdict'])}.** In the base model, parts of speech that share an end of "
-        f"a neuron have a mean cosine of {row['shared']:.3f}, shuffled pairs {row['control']:.3f}: "
-        f"a difference of {_range(row, 'effect')}, p = {row['largest_p']:.2g} by permutation."
+        f"**{_capital(row['verdict'])}.** In the base model (one a seed, {row['n_models']} in "
+        "all), the words of two parts of speech that share an end of a neuron have a mean cosine "
+        f"of {row['shared']:.3f}, shuffled pairs {row['control']:.3f}: a difference of "
+        f"{_range(row, 'effect')}, p at most {row['largest_p']:.2g} by permutation."
     )
 
 

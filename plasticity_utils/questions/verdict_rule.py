@@ -4,8 +4,8 @@
 of effect minus control (within each run), and the effect is at least as large as the smallest that
 would matter. That one interval excludes 0 and the other does not would show no difference.
 *No*: one of the two intervals lies wholly below the smallest effect that would matter; then an
-effect of that size is excluded, or the control does as much. *Not resolved*: neither, and a single
-run, which has no interval over runs, always.
+effect of that size is excluded, or the control does as much. *Not resolved*: neither, and fewer
+than three runs always: two that happen to agree have a narrow interval.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import pandas as pd
 from plasticity_utils.questions.pooling import over_runs
 
 YES, NO, OPEN = "yes", "no", "not resolved"
+LEAST_RUNS = 3
 RULE = (
     "*Yes*: the 95 % interval over runs lies wholly on the predicted side of zero, that of effect "
     "minus control too, and the effect is at least as large as the smallest that would matter. "
     "*No*: one of the two intervals lies wholly below that smallest effect. *Not resolved*: "
-    "neither."
+    f"neither, or fewer than {LEAST_RUNS} runs."
 )
 
 
@@ -108,5 +109,7 @@ def judged(claim: str, values: pd.DataFrame, least: float, side: int = 1) -> dic
     for name, one in found.items():
         ends = sorted([side * one.low, side * one.high])
         row |= {name: side * one.value, f"{name}_low": ends[0], f"{name}_high": ends[1]}
-    verdict = decide(found["effect"], found["beyond_control"], least)
+    verdict = OPEN
+    if len(values) >= LEAST_RUNS:
+        verdict = decide(found["effect"], found["beyond_control"], least)
     return {**row, "least": side * least, "verdict": verdict}
