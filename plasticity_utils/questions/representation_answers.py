@@ -61,8 +61,8 @@ def transfer(moments: Moments) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        condition, stage (`removed`, `end`), units (`all`, `kept`), layer, alignment (`base`, `none`, `procrustes`,
-        `shuffled`), f1, balanced_accuracy, n (words). From `probe_transfer`.
+        condition, stage (`removed`, `end`), units (`all`, `kept`), layer, alignment (`base`,
+        `none`, `procrustes`, `shuffled`), f1, balanced_accuracy, n (words). From `probe_transfer`.
     """
     fits, base = in_first_half(moments.measuring), moments.activations(BASE)
     parts = []
