@@ -68,7 +68,14 @@ same_views.transfer(runs)
 same_views.last_layer(runs)
 
 # %% [markdown]
-# What it loses beyond *none*, paired run by run; these are the numbers of the
+# Some of what the probe loses it must lose: it read neurons that are gone. A
+# probe that was fitted on the kept neurons alone does not have that excuse.
+
+# %%
+same_views.last_layer_kept_units(runs)
+
+# %% [markdown]
+# What the probe of all units loses beyond *none*, paired run by run; these are the numbers of the
 # verdict. All layers are in the figure, but only this one is judged, so there
 # is no choice among layers to correct for.
 

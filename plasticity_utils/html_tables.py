@@ -38,6 +38,8 @@ NAMES = {
     "by_chance": "by chance",
     "as_is": "as it is",
     "as_is_none": "as it is, none",
+    "as_is_kept": "as it is, kept units",
+    "as_is_kept_none": "as it is, kept units, none",
     "aligned_none": "aligned, none",
     "lost_as_is": "lost, as it is",
     "lost_aligned": "lost, aligned",

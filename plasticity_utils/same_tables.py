@@ -23,10 +23,10 @@ ALL = "all concepts"
 SAME = (
     "cka", "cka_none", "as_is", "as_is_none", "aligned", "aligned_none", "shuffled",
     "lost_as_is", "lost_aligned", "lost_cka", "on_same", "on_new", "on_random",
-    "on_new_beyond", "aligned_beyond",
+    "on_new_beyond", "aligned_beyond", "as_is_kept", "as_is_kept_none",
 )  # fmt: skip
 _SHARES = (
-    "as_is", "as_is_none", "aligned", "aligned_none", "shuffled",
+    "as_is", "as_is_none", "as_is_kept", "as_is_kept_none", "aligned", "aligned_none", "shuffled",
     "removed_share", "new", "new_none", "new_random",
 )  # fmt: skip
 _SHARES_OF_LOSS = ("on_same", "on_new", "on_random")
@@ -76,7 +76,8 @@ def same_by_run(groups: Sequence[Seeds]) -> pd.DataFrame:
     DataFrame
         concept, seed; cka, cka_none (debiased, kept units, base to the end of `concept`, `none`);
         as_is, aligned, shuffled (share of the base's F1 that its probe keeps at the end of
-        `concept`), as_is_none, aligned_none; lost_as_is, lost_aligned, lost_cka (`none` less
+        `concept`), as_is_none, aligned_none; as_is_kept, as_is_kept_none (of a probe that was
+        fitted on the units that `concept` kept); lost_as_is, lost_aligned, lost_cka (`none` less
         `concept`); aligned_beyond (aligned less shuffled); on_same, on_new, on_random (share of F1
         lost when these are removed again), on_new_beyond (on_new less on_random).
     """
@@ -131,10 +132,7 @@ def by_run(
 
 
 def _same(run: Run) -> dict[str, float]:
-    f1 = answer(run, "transfer")
-    f1 = f1[(f1["layer"] == f1["layer"].max()) & (f1["stage"] == "end")]
-    f1 = f1.pivot_table(index="condition", columns="alignment", values="f1")
-    share = f1.div(f1["base"].where(f1["base"] > 0), axis=0)
+    share, kept = _kept_f1(run, "all"), _kept_f1(run, "kept")
     cka = answer(run, "representation")
     cka = cka[(cka["layer"] == cka["layer"].max()) & (cka["stage"] == "end")]
     cka = cka[cka["units"] == "kept"].set_index("condition")["cka_debiased"]
@@ -148,6 +146,8 @@ def _same(run: Run) -> dict[str, float]:
         "cka_none": cka["none"],
         "as_is": share.loc["concept", "none"],
         "as_is_none": share.loc["none", "none"],
+        "as_is_kept": kept.loc["concept", "none"],
+        "as_is_kept_none": kept.loc["none", "none"],
         "aligned": share.loc["concept", "procrustes"],
         "aligned_none": share.loc["none", "procrustes"],
         "shuffled": share.loc["concept", "shuffled"],
@@ -160,3 +160,11 @@ def _same(run: Run) -> dict[str, float]:
         "on_random": lost["random"],
         "on_new_beyond": lost[new] - lost["random"],
     }
+
+
+def _kept_f1(run: Run, units: str) -> pd.DataFrame:
+    """Share of its F1 that the base's probe keeps at the last layer, condition by alignment."""
+    f1 = answer(run, "transfer")
+    f1 = f1[(f1["layer"] == f1["layer"].max()) & (f1["stage"] == "end") & (f1["units"] == units)]
+    f1 = f1.pivot_table(index="condition", columns="alignment", values="f1")
+    return f1.div(f1["base"].where(f1["base"] > 0), axis=0)

@@ -83,7 +83,8 @@ def same_verdict(table: pd.DataFrame) -> str:
         f"At the last layer a probe of the base keeps {_share(row, 'as_is')} of its F1 after "
         f"removal and retraining, {_share(row, 'as_is_none')} where nothing was removed; after an "
         f"orthogonal alignment {_share(row, 'aligned')} and {_share(row, 'aligned_none')}; aligned "
-        f"to shuffled words {_share(row, 'shuffled')}."
+        f"to shuffled words {_share(row, 'shuffled')}. A probe of the kept units alone, not "
+        f"aligned, keeps {_share(row, 'as_is_kept')} and {_share(row, 'as_is_kept_none')}."
     )
     lead = "The neurons it relies on are others" if other_neurons(row) else "Reliance"
     relied = (

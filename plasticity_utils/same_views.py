@@ -89,15 +89,22 @@ def cka_just_removed(groups: Sequence[Seeds]) -> Styler:
 def transfer(groups: Sequence[Seeds]) -> alt.VConcatChart:
     """F1 of the base's probe at the end, by layer and alignment."""
     table = same_tables.answer_table(
-        groups, "transfer", ["condition", "stage", "layer", "alignment"]
+        groups, "transfer", ["condition", "stage", "units", "layer", "alignment"]
     )
-    return charts.transfer_by_layer(table[table["stage"] == "end"], OVER_SEEDS)
+    shown = (table["stage"] == "end") & (table["units"] == "all")
+    return charts.transfer_by_layer(table[shown], OVER_SEEDS)
 
 
 @_if_any
 def last_layer(groups: Sequence[Seeds]) -> Styler:
     """Shares of F1 that the base's probe keeps at the last layer, by concept and over all runs."""
     return _averages(groups, ["as_is", "as_is_none", "aligned", "aligned_none", "shuffled"])
+
+
+@_if_any
+def last_layer_kept_units(groups: Sequence[Seeds]) -> Styler:
+    """The same shares of a probe that was fitted on kept units alone, not aligned."""
+    return _averages(groups, ["as_is_kept", "as_is_kept_none"])
 
 
 @_if_any

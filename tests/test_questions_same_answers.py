@@ -85,6 +85,8 @@ def test_the_probe_of_the_base_is_the_ceiling_in_every_comparison(moments):
     table = answer(moments.run, "transfer")
     assert set(table["alignment"]) == {"base", "none", "procrustes", "shuffled"}
     ceiling = table[table["alignment"] == "base"]
+    assert set(table["units"]) == {"all", "kept"}
+    ceiling = ceiling[ceiling["units"] == "all"]
     assert (ceiling.groupby("layer")["f1"].nunique() == 1).all()
     assert (table["n"] == (~in_first_half(moments.measuring)).sum()).all()
     assert table["f1"].between(0, 1).all()

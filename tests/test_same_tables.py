@@ -44,14 +44,20 @@ def subconcept_rows(more):
     return pd.DataFrame(rows, columns=["condition", "layer", "base", "end", "removed", "n"])
 
 
+def probe_f1(condition, units):
+    as_is = 0.7 if condition == "none" else 0.4 if units == "kept" else 0.2
+    return {**KEPT, "none": as_is}
+
+
 def transfer_rows(drop):
     rows = [
-        (condition, "end", layer, alignment, f1 if alignment == "base" else f1 - drop)
+        (condition, "end", units, layer, alignment, f1 if alignment == "base" else f1 - drop)
         for condition in ("concept", "random", "none")
+        for units in ("all", "kept")
         for layer in (0, 1)
-        for alignment, f1 in ({**KEPT, "none": 0.7} if condition == "none" else KEPT).items()
+        for alignment, f1 in probe_f1(condition, units).items()
     ]
-    return pd.DataFrame(rows, columns=["condition", "stage", "layer", "alignment", "f1"])
+    return pd.DataFrame(rows, columns=["condition", "stage", "units", "layer", "alignment", "f1"])
 
 
 def representation_rows():
@@ -114,6 +120,7 @@ def test_a_run_is_the_base_less_what_it_lost(two_seeds):
     row = same_by_run([two_seeds]).iloc[0]
     assert row["as_is"] == pytest.approx(0.2 / 0.8)
     assert row["as_is_none"] == pytest.approx(0.7 / 0.8)
+    assert row[["as_is_kept", "as_is_kept_none"]].tolist() == pytest.approx([0.5, 0.7 / 0.8])
     assert row["lost_as_is"] == pytest.approx(0.5 / 0.8)
     assert row["lost_aligned"] == pytest.approx(0)
     assert row["aligned_beyond"] == pytest.approx(0.5 / 0.8)
@@ -130,11 +137,12 @@ def test_what_is_lost_beyond_none_is_paired_by_run(two_seeds):
 
 
 def test_answers_are_averaged_by_layer(two_seeds):
-    table = answer_table([two_seeds], "transfer", ["condition", "stage", "layer", "alignment"])
-    row = table.set_index(["condition", "layer", "alignment"]).loc[("concept", 1, "none")]
+    keys = ["condition", "stage", "units", "layer", "alignment"]
+    table = answer_table([two_seeds], "transfer", keys)
+    row = table.set_index(keys).loc[("concept", "end", "all", 1, "none")]
     assert row["f1"] == pytest.approx(0.15)
     assert row["n_seeds"] == 2
-    assert len(table) == 3 * 2 * 4
+    assert len(table) == 3 * 2 * 2 * 4
 
 
 def test_who_takes_over_is_counted_over_kept_neurons(two_seeds):
@@ -176,6 +184,7 @@ def test_a_concept_without_parts_is_left_out(two_seeds, tmp_path):
 
 VIEWS = (
     "cka", "cka_just_removed", "transfer", "last_layer", "last_layer_beyond_none",
+    "last_layer_kept_units",
     "reliance_numbers", "carrier_counts", "transitions", "parts", "part_carriers", "taken_over",
     "new_carriers",
 )  # fmt: skip

@@ -51,7 +51,8 @@ def representation(moments: Moments) -> pd.DataFrame:
 def transfer(moments: Moments) -> pd.DataFrame:
     """How well a probe of the base reads the concept at each moment, layer by layer.
 
-    Probe and alignment are fitted on one half of the measuring sentences and scored on the other.
+    Probe and alignment are fitted on one half of the measuring sentences and scored on the other. A
+    probe of all units must fail where it read removed ones; one of the kept units need not.
 
     Parameters
     ----------
@@ -60,17 +61,23 @@ def transfer(moments: Moments) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        condition, stage (`removed`, `end`), layer, alignment (`base`, `none`, `procrustes`,
-        `shuffled`), f1, balanced_accuracy, n (words). From `probe_transfer`.
+        condition, stage (`removed`, `end`), units (`all`, `kept`), layer, alignment (`base`,
+        `none`, `procrustes`, `shuffled`), f1, balanced_accuracy, n (words). From `probe_transfer`.
     """
     fits, base = in_first_half(moments.measuring), moments.activations(BASE)
     parts = []
     for condition, stage in COMPARED:
         X = moments.activations((condition, stage))
-        table = probe_transfer(
-            base, X, moments.is_concept, fits, moments.d_model, moments.run.config.seed
-        )
-        parts.append(_named(table, condition, stage))
+        for units, weight in (("all", 1), ("kept", moments.kept(condition))):
+            table = probe_transfer(
+                base * weight,
+                X * weight,
+                moments.is_concept,
+                fits,
+                moments.d_model,
+                moments.run.config.seed,
+            )
+            parts.append(_named(table, condition, stage, units=units))
     return pd.concat(parts, ignore_index=True)
 
 
