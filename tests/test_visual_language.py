@@ -18,8 +18,7 @@ from plasticity_utils.charts_parts import KIND_COLOURS, SERIES_COLOURS
 
 TABLES = {"number_table", "words_table"}
 CARDS = ("neuron_card", "neuron_map")
-DRAWN = {**CASES, **CASES_ACROSS, **CASES_SAME}
-DRAWN = {**CASES, **CASES_ACROSS, **CASES_QUESTIONS}
+DRAWN = {**CASES, **CASES_ACROSS, **CASES_SAME, **CASES_QUESTIONS}
 CHARTS = [*DRAWN, *CARDS]
 COLUMN = 688  # pixels of the book's text, of which a chart takes less
 PLOT = 560
