@@ -34,7 +34,7 @@ from plasticity_utils.words import highest_activating_words
 MAX_BYTES = 2**27
 N_CONCEPTS, TOP = 20, 10
 FILE = "full.npy"
-POINTS = {
+POINTS: dict[str, dict[str, Any]] = {
     "full": {
         "stored": 203_621,
         "extraction": [5_000, 15_000, 50_000],

@@ -116,7 +116,7 @@ def _everything(folder: Path, n_sentences: int, model: str) -> dict[str, Any]:
     stream = ActivationStream(trained, tokenizer, corpus.sentences, EXTRACTION_TOKENS)
     schedule = Schedule(1, config.learning_rate, batch_tokens, 0)
 
-    def extract() -> None:
+    def extract(_: str) -> None:
         for _ in stream:
             pass
 
@@ -124,7 +124,7 @@ def _everything(folder: Path, n_sentences: int, model: str) -> dict[str, Any]:
         fine_tune(trained, data, schedule, folder / name)
 
     works: dict[str, tuple[Callable[[str], None], Callable[..., float], str]] = {
-        "extraction": (lambda _: extract(), forward_flops, "fp32"),
+        "extraction": (extract, forward_flops, "fp32"),
         "training": (train, training_flops, training_precision()),
     }
     facts: dict[str, Any] = {"rates": rates, "shape": vars(shape)}

@@ -120,7 +120,8 @@ def _begin(
     return config, trained, tokenizer, corpora
 
 
-def _rows(data: TaggedSentences, ids: dict[str, int]) -> list[dict[str, list[int]]]:
+def _rows(data: TaggedSentences, ids: dict[str, int]) -> Any:
+    """A list of sentences as the Trainer takes them; its type hints ask for more than it needs."""
     rows = []
     for encoded, positions, tags in zip(data.encoded, data.positions, data.tags, strict=True):
         labels = [IGNORED] * len(encoded.ids)

@@ -93,8 +93,8 @@ def shape_of(config: Any) -> Shape:
         d_inner = config.intermediate_size
     else:
         queries = keys = d_model
-        d_inner = {"distilbert": "hidden_dim", "gpt2": "n_inner"}.get(kind, "intermediate_size")
-        d_inner = getattr(config, d_inner) or 4 * d_model
+        named = {"distilbert": "hidden_dim", "gpt2": "n_inner"}.get(kind, "intermediate_size")
+        d_inner = getattr(config, named) or 4 * d_model
     return Shape(
         int(config.num_hidden_layers), d_model, int(d_inner), int(keys), kind in _GATED,
         int(config.num_labels), int(config.vocab_size), int(queries),
