@@ -187,7 +187,7 @@ def test_sampled_neurons_are_seeded():
 
 def test_an_exponent_is_a_slope_of_logarithms():
     n = [100, 1000, 5000, 20_000]
-    fit = growth.exponent(n, [3e-4 * value**1.5 for value in n])
+    fit = growth.exponent(n, [0.3 * value**1.5 for value in n])
     assert fit["slope"] == pytest.approx(1.5)
     assert fit["low"] <= 1.5 + 1e-9
     assert fit["high"] >= 1.5 - 1e-9
