@@ -33,7 +33,7 @@ from plasticity_utils.words import highest_activating_words
 
 MAX_BYTES = 2**27
 N_CONCEPTS, TOP = 20, 10
-FILE = "full.npy"
+FILE, LEAST = "full.npy", 0.01
 POINTS: dict[str, dict[str, Any]] = {
     "full": {
         "stored": 203_621,
@@ -175,8 +175,8 @@ def curve(points: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def exponent(n: list[int], values: list[float]) -> dict[str, float]:
-    """Slope of log value on log n, and its 95 % interval."""
-    fit = stats.linregress(np.log(n), np.log(np.maximum(values, 1e-3)))
+    """Slope of log value on log n, and its 95 % interval; less than `LEAST` counts as that."""
+    fit = stats.linregress(np.log(n), np.log(np.maximum(values, LEAST)))
     half = stats.t.ppf(0.975, len(n) - 2) * fit.stderr if len(n) > 2 else float("nan")
     slope = float(fit.slope)
     return {"slope": slope, "low": slope - half, "high": slope + half}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def matrix_rates(sizes: list[tuple[int, int, int]], seconds: float = SECONDS_EAC
     for n, k, m in sizes:
         for name, dtype in TYPES.items():
             x, weights = torch.randn(n, k).to(dtype), torch.randn(m, k).to(dtype)
-            best = best_seconds(lambda x=x, w=weights: torch.nn.functional.linear(x, w), seconds)
+            best = best_seconds(partial(torch.nn.functional.linear, x, weights), seconds)
             rate = 2 * n * k * m / best / 1e9
             rows.append({"n": n, "k": k, "m": m, "precision": name, "gflops": rate})
     return rows
@@ -116,7 +117,7 @@ def _everything(folder: Path, n_sentences: int, model: str) -> dict[str, Any]:
     stream = ActivationStream(trained, tokenizer, corpus.sentences, EXTRACTION_TOKENS)
     schedule = Schedule(1, config.learning_rate, batch_tokens, 0)
 
-    def extract(_: str) -> None:
+    def extract(name: str) -> None:
         for _ in stream:
             pass
 

@@ -9,6 +9,7 @@ from plasticity_utils import vega
 from plasticity_utils.charts_parts import need, panel, stack
 
 PANEL_HEIGHT = 130
+_LOG = alt.Scale(type="log", nice=False, padding=8)
 TITLES = {"seconds": "seconds", "rise_mb": "memory, MB"}
 
 
@@ -47,8 +48,8 @@ def _panel(rows: pd.DataFrame, curve: str) -> alt.LayerChart:
     long = rows.melt(["curve", "n"], list(TITLES), "measure", "value").replace({"measure": TITLES})
     names = list(TITLES.values())
     base = alt.Chart(long).encode(
-        x=alt.X("n:Q", title=curve.rpartition(" ")[2], scale=alt.Scale(type="log")),
-        y=alt.Y("value:Q", title=None, scale=alt.Scale(type="log")),
+        x=alt.X("n:Q", title=curve.rpartition(" ")[2], scale=_LOG, axis=_axis(8)),
+        y=alt.Y("value:Q", title=None, scale=_LOG, axis=_axis(4)),
         color=alt.Color(
             "measure:N", scale=alt.Scale(domain=names, range=[vega.INK, vega.MUTED]), title=None
         ),
@@ -63,3 +64,7 @@ def _panel(rows: pd.DataFrame, curve: str) -> alt.LayerChart:
     ]
     points = base.mark_point(size=30, opacity=1).encode(strokeDash=alt.Undefined, tooltip=tooltips)
     return panel([base.mark_line(), points], curve, PANEL_HEIGHT)
+
+
+def _axis(ticks: int) -> alt.Axis:
+    return alt.Axis(format="~s", grid=False, tickCount=ticks)

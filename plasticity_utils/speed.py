@@ -17,7 +17,7 @@ from plasticity_utils.errors import InputError
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 PRODUCTS, AIM = "matrix products", 0.6
-MEASURES = {"seconds": "seconds", "rise_mb": "memory"}
+MEASURES, LEAST_MB = ("seconds", "rise_mb"), 0.1
 
 
 def latest_benchmark(results: Path = BENCHMARKS) -> dict[str, Any]:
@@ -141,14 +141,16 @@ def growth_table(found: dict[str, Any]) -> pd.DataFrame:
 
 
 def growth_points(found: dict[str, Any]) -> pd.DataFrame:
-    """Points of the curves: curve, n, seconds, rise_mb."""
-    return pd.DataFrame(
+    """Points of the curves: curve, n, seconds, rise_mb (0.1 stands for that and less)."""
+    table = pd.DataFrame(
         [
             {"curve": name, **{key: point[key] for key in ("n", *MEASURES)}}
             for name, curve in found["growth"]["curves"].items()
             for point in curve["points"]
         ]
     )
+    # No rise has no logarithm.
+    return table.assign(rise_mb=table["rise_mb"].clip(lower=LEAST_MB))
 
 
 def made_with(found: dict[str, Any]) -> str:
