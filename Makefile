@@ -20,10 +20,10 @@ export MALLOC_MMAP_THRESHOLD_ ?= 1000000000
 export MALLOC_TRIM_THRESHOLD_ ?= 1000000000
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: help install run test book figures notebooks lab check clean
+.PHONY: help install run test book figures notebooks lab check clean bench bench-growth
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 	@echo 'variables: CONCEPT SCALE MODEL SEED REGIME, e.g. make run CONCEPT=persons SCALE=quick'
 
 install: $(STAMP)  ## make .venv and install what is pinned
@@ -55,6 +55,12 @@ check: $(STAMP)  ## lint, format, types, notebooks in sync
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/jupytext --test-strict --to py:percent notebooks/*.ipynb
+
+bench: $(STAMP)  ## ours beside NeuroX and the Trainer; OPTIONS="--rows scores run --again"
+	$(BIN)/python -m benchmarks $(OPTIONS)
+
+bench-growth: $(STAMP)  ## time and memory against words, neurons and concepts
+	$(BIN)/python -m benchmarks growth $(OPTIONS)
 
 clean:  ## remove what was built; runs/ and .venv stay
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -92,6 +92,23 @@ charts.number_table(
 )
 
 # %% [markdown]
+# ## The paper's dose: half of all neurons
+#
+# The 50 % that the released runs remove, by the same ranking (probeless), held
+# at 0 at every token. *random* removes as many neurons of the same layers: if
+# it takes as much, the loss is the network's and not the concept's.
+
+# %%
+half = across.choose(series, regime="half", scale=scale, variant="")
+charts.outcomes(across.outcomes(half), over)
+
+# %%
+charts.number_table(
+    across.relearning(half),
+    ["concept", "model", "n_seeds", "lost", "by_head", "recovery"],
+)
+
+# %% [markdown]
 # ## Does the concept move?
 #
 # First the centre of |σ| over kept neurons, in layers, minus its movement

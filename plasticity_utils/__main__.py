@@ -14,12 +14,14 @@ from pathlib import Path
 
 from plasticity_utils.batch.command import add_batch
 from plasticity_utils.concepts import FILE, OWN_KINDS, WORDS
-from plasticity_utils.config import REGIMES, SCALES, RunConfig
+from plasticity_utils.config import INDICATORS, POSITIONS, REGIMES, RESTS, SCALES, RunConfig
 from plasticity_utils.corpus import CONCEPTS, concept_words, load_corpus
 from plasticity_utils.errors import InputError
+from plasticity_utils.force_command import add_force
 from plasticity_utils.measuring import load_sentences, part_counts
 from plasticity_utils.published import find_run, publish
 from plasticity_utils.run import load_run, run_experiment
+from plasticity_utils.saliency import RANKING_METHODS
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -55,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         option = f"--{name.replace('_', '-')}"
         run.add_argument(option, default=defaults[name], help=f"{text} (%(default)r)")
     run.add_argument("--seed", type=int, default=defaults["seed"], help="at least 0 (%(default)s)")
+    _add_overrides(run, defaults)
     run.set_defaults(command=_run)
     page = commands.add_parser("page", help="render an executed notebook, print its results")
     page.add_argument("notebook", type=Path)
@@ -72,7 +75,25 @@ def _parser() -> argparse.ArgumentParser:
     concepts.add_argument("--scale", default="quick", help=f"{', '.join(SCALES)} (%(default)r)")
     concepts.set_defaults(command=_concepts)
     add_batch(commands)
+    add_force(commands)
     return parser
+
+
+def _add_overrides(run: argparse.ArgumentParser, defaults: dict[str, object]) -> None:
+    """Add what changes a regime; what is left out is as the regime has it."""
+    group = run.add_argument_group("instead of what the regime and the scale say")
+    for name, kind, text in (
+        ("ranking", str, ", ".join(RANKING_METHODS)),
+        ("rest", str, ", ".join(RESTS)),
+        ("positions", str, ", ".join(POSITIONS)),
+        ("dose", float, "share of all neurons, between 0 and 1"),
+        ("epochs", int, "of retraining"),
+        ("restarts", int, "schedules that make up the retraining"),
+        ("indicator", str, f"what `erase` erases: {', '.join(INDICATORS)}"),
+        ("passes", int, "how often `erase` goes through the levels"),
+    ):
+        group.add_argument(f"--{name}", type=kind, default=defaults[name], help=text)
+    group.add_argument("--regrow", action="store_true", help="removed neurons may grow back")
 
 
 def _run(options: argparse.Namespace) -> None:

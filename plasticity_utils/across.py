@@ -128,7 +128,34 @@ def relearning(groups: Iterable[Seeds]) -> pd.DataFrame:
         the head alone regains), recovery (share that the whole model regains), beyond_head (F1),
         drift (F1 that training brings with nothing removed); each with `_low` and `_high`.
     """
-    return _each(groups, lambda seeds: _single(seeds, _relearned))
+    return _each(groups, lambda seeds: _single(seeds, relearned))
+
+
+def relearned(run: Run) -> dict[str, float]:
+    """One run's lost, by_head, recovery, beyond_head and drift: see `relearning`."""
+    table = tables.recovery(run.metrics, run.config.label).set_index("condition")
+    lost = table.loc["concept", "base"] - table.loc["concept", "removed"]
+    return {
+        "lost": lost,
+        "by_head": table.loc["head", "recovery"],
+        "recovery": table.loc["concept", "recovery"],
+        "beyond_head": table.loc["concept", "beyond_head"],
+        "drift": table.loc["none", "end"] - table.loc["none", "base"],
+    }
+
+
+def speeds(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """How soon 95 % of the loss is regained, under the conditions that lost enough to say.
+
+    Returns
+    -------
+    DataFrame
+        concept, entity, model, regime, variant, n_seeds, condition, recovery (share of the loss
+        that is regained in the end), epochs_to_95 (mean over seeds, of the epochs measured; NaN
+        where it is not regained).
+    """
+    table = _each(groups, lambda seeds: seeds.recovery).dropna(subset="recovery")
+    return table[[*SERIES, "n_seeds", "condition", "recovery", "epochs_to_95"]]
 
 
 def dose_table(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -236,18 +263,6 @@ def _outcome(seeds: Seeds) -> pd.DataFrame:
     shown = rows["stage"].isin(["base", "removed", "end"]) & (rows["entity"] == seeds.config.label)
     table = rows.loc[shown, ["condition", "stage", "f1", "f1_low", "f1_high"]]
     return table.reset_index(drop=True).assign(n_seeds=len(seeds.runs))
-
-
-def _relearned(run: Run) -> dict[str, float]:
-    table = tables.recovery(run.metrics, run.config.label).set_index("condition")
-    lost = table.loc["concept", "base"] - table.loc["concept", "removed"]
-    return {
-        "lost": lost,
-        "by_head": table.loc["head", "recovery"],
-        "recovery": table.loc["concept", "recovery"],
-        "beyond_head": table.loc["concept", "beyond_head"],
-        "drift": table.loc["none", "end"] - table.loc["none", "base"],
-    }
 
 
 def _dose(run: Run) -> dict[str, float]:

@@ -7,11 +7,18 @@ Ours takes the place of NeuroX's `extract_representations` (Dalvi et al. 2019), 
 sentence at a time and writes JSON text. Here sentences of like length run together, which is an
 order of magnitude faster; a parity test holds the two to 1e-4 of each other. A word for which the
 tokeniser yields nothing is the unknown token here, where NeuroX gives a row of zeros.
+
+The matrix of all activations is what fills the memory. `word_activations` can write it to a file
+as it goes, and `ActivationStream` gives it batch by batch to those who need it only once or twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,11 +33,77 @@ from plasticity_utils.progress import bar
 BATCH_TOKENS = 2048
 
 
+@dataclass(frozen=True)
+class ActivationStream:
+    """Activations of all words, batch by batch; each pass over it runs the model once.
+
+    Attributes
+    ----------
+    model, tokenizer
+        From `load_model`; neurons may be removed from the model.
+    sentences : sequence of sequence of str
+        Words, for instance `corpus.sentences`.
+    batch_tokens : int
+        Sub-words that run together, padding included.
+
+    Raises
+    ------
+    InputError
+        As `word_activations`, where the stream is made or gone through.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    sentences: Sequence[Sequence[str]]
+    batch_tokens: int = BATCH_TOKENS
+
+    @cached_property
+    def first_row(self) -> np.ndarray:
+        """Row of each sentence's first word; the number of all words comes last."""
+        return np.cumsum([0, *(len(sentence) for sentence in self.sentences)])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Words and neurons."""
+        return int(self.first_row[-1]), n_levels(self.model) * width(self.model)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield rows (int, [n_rows]) and their activations (float32, [n_rows, n_neurons]).
+
+        Each row comes once. Sentences of like length run together, so rows are not in order.
+        """
+        encoded = encode_words(self.tokenizer, self.sentences, max_positions(self.model))
+        batches = inference_batches([len(e.ids) for e in encoded], self.batch_tokens)
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            for batch in bar(batches, "words"):
+                X = _word_means(self.model, [encoded[i] for i in batch])
+                ends = [range(self.first_row[i], self.first_row[i + 1]) for i in batch]
+                rows = np.concatenate([np.asarray(own) for own in ends])
+                self._check_finite(rows, X)
+                yield rows, X
+        finally:
+            self.model.train(was_training)
+
+    def _check_finite(self, rows: np.ndarray, X: np.ndarray) -> None:
+        broken = rows[~np.isfinite(X.sum(axis=1, dtype=np.float64))]
+        if broken.size:
+            row = int(broken.min())
+            sentence = int(np.searchsorted(self.first_row, row, side="right")) - 1
+            word = self.sentences[sentence][row - int(self.first_row[sentence])]
+            raise InputError(
+                f"the activations of {broken.size} words are not finite, first those of {word!r} "
+                f"in sentence {sentence + 1}: the model's weights or its training are broken"
+            )
+
+
 def word_activations(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     sentences: Sequence[Sequence[str]],
     batch_tokens: int = BATCH_TOKENS,
+    out: str | Path | None = None,
 ) -> Float[np.ndarray, "word neuron"]:
     """Activation of every neuron on every word.
 
@@ -42,37 +115,53 @@ def word_activations(
         Words, for instance `corpus.sentences`.
     batch_tokens : int
         Sub-words that run together, padding included.
+    out : str or Path, optional
+        A file `.npy` to write to as the model goes, so that no more than a batch is in memory. It
+        appears whole or not at all.
 
     Returns
     -------
     float32 array, [n_words, n_layers * d_model]
-        Layers side by side, the embedding output first; words in the order of the sentences.
+        Layers side by side, the embedding output first; words in the order of the sentences. With
+        `out` it is mapped from the file, read-only: what is looked at is read.
 
     Raises
     ------
     InputError
-        If there is no sentence, a sentence is empty or too long for the model, or an activation is
-        not finite.
+        If there is no sentence, a sentence is empty or too long for the model, an activation is
+        not finite, or `out` does not end in `.npy` or its folder does not exist.
     """
-    encoded = encode_words(tokenizer, sentences, max_positions(model))
-    first_row = np.cumsum([0, *(len(sentence) for sentence in sentences)])
-    X = np.empty((int(first_row[-1]), n_levels(model) * width(model)), dtype=np.float32)
-    was_training = model.training
-    model.eval()
-    try:
-        for batch in bar(inference_batches([len(e.ids) for e in encoded], batch_tokens), "words"):
-            _fill(X, model, [encoded[i] for i in batch], first_row[batch])
-    finally:
-        model.train(was_training)
-    _check_finite(X, sentences, first_row)
+    stream = ActivationStream(model, tokenizer, sentences, batch_tokens)
+    if out is not None:
+        return _written(stream, Path(out))
+    X = np.empty(stream.shape, dtype=np.float32)
+    for rows, values in stream:
+        X[rows] = values
     return X
 
 
+def _written(stream: ActivationStream, path: Path) -> np.ndarray:
+    """Write a stream into a file and map it."""
+    if path.suffix != ".npy" or not path.parent.is_dir():
+        raise InputError(f"out = {str(path)!r} must be a file .npy in a folder that exists")
+    unfinished = path.with_name(f"{path.name}.part")
+    header = {"descr": "<f4", "fortran_order": False, "shape": stream.shape}
+    # Written and not mapped: pages of a mapping count as this process's memory.
+    with unfinished.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        start, row_bytes = file.tell(), 4 * stream.shape[1]
+        for rows, X in stream:
+            # Words of a sentence are neighbours: each run of rows is written at once.
+            for run in np.split(np.arange(rows.size), np.flatnonzero(np.diff(rows) != 1) + 1):
+                file.seek(start + int(rows[run[0]]) * row_bytes)
+                file.write(X[run].astype("<f4", copy=False).tobytes())
+    os.replace(unfinished, path)
+    return np.load(path, mmap_mode="r")
+
+
 @torch.no_grad()
-def _fill(
-    X: np.ndarray, model: PreTrainedModel, batch: list[Encoded], first_row: np.ndarray
-) -> None:
-    """Run one batch and write its words' activations into their rows of X."""
+def _word_means(model: PreTrainedModel, batch: list[Encoded]) -> np.ndarray:
+    """Run one batch; activations of its words, in order, [n_words, n_neurons]."""
     token_word = pad([encoded.word_of_token for encoded in batch], -1)
     n_words = token_word.max(dim=1).values + 1
     offsets = torch.cumsum(n_words, 0) - n_words
@@ -80,15 +169,21 @@ def _fill(
     is_word = token_word >= 0
     hidden = model(**inputs(model, batch), output_hidden_states=True).hidden_states
     states = torch.cat([h.flatten(0, 1)[is_word.to(h.device)] for h in hidden], dim=1).float().cpu()
-    # In float64, where the mean of equal values is exactly that value: a removed neuron must not
-    # vary from word to word by a rounding error, which selectivity would take for an answer.
-    sums = torch.zeros(int(n_words.sum()), states.shape[1], dtype=torch.float64)
-    sums.index_add_(0, token_word[is_word], states.double())
-    means = sums / torch.bincount(token_word[is_word])[:, None]
-    rows = np.concatenate(
-        [np.arange(start, start + n) for start, n in zip(first_row, n_words.tolist(), strict=True)]
-    )
-    X[rows] = means.numpy()
+    word = token_word[is_word]
+    n_tokens = torch.bincount(word)
+    # The tokens of a word are neighbours; most words have one.
+    means = states[torch.cumsum(n_tokens, 0) - n_tokens]
+    several = n_tokens > 1
+    if several.any():
+        number = torch.cumsum(several, 0) - 1
+        in_several = several[word]
+        # In float64, where the mean of equal values is exactly that value: a removed neuron must
+        # not vary from word to word by a rounding error, which selectivity would take for an
+        # answer.
+        sums = torch.zeros(int(several.sum()), states.shape[1], dtype=torch.float64)
+        sums.index_add_(0, number[word[in_several]], states[in_several].double())
+        means[several] = (sums / n_tokens[several, None]).float()
+    return means.numpy()
 
 
 def inputs(model: PreTrainedModel, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
@@ -98,15 +193,3 @@ def inputs(model: PreTrainedModel, batch: Sequence[Encoded]) -> dict[str, torch.
     ids = pad([encoded.ids for encoded in batch], pad_id)
     mask = pad([[1] * len(encoded.ids) for encoded in batch], 0)
     return {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
-
-
-def _check_finite(X: np.ndarray, sentences: Sequence[Sequence[str]], first_row: np.ndarray) -> None:
-    finite = np.isfinite(X.sum(axis=1, dtype=np.float64))
-    if not finite.all():
-        row = int(np.argmin(finite))
-        sentence = int(np.searchsorted(first_row, row, side="right")) - 1
-        word = sentences[sentence][row - int(first_row[sentence])]
-        raise InputError(
-            f"the activations of {int((~finite).sum())} words are not finite, first those of "
-            f"{word!r} in sentence {sentence + 1}: the model's weights or its training are broken"
-        )

@@ -5,10 +5,12 @@ with it (:func:`dose_response`)? What comes back, how fast, and how much of that
 regain (:func:`f1_through_retraining`)? In which layers does the concept live before and after
 (:func:`layer_profile`), and where can it be read although F1 is gone (:func:`probe_by_layer`)?
 Which concepts do the kept neurons come to serve (:func:`kept_gain`, :func:`neuron_scatter`)? On
-which neurons does the retrained model rely (:func:`reliance`)? And what has become of a single
-neuron (:func:`neuron_card`, :func:`neuron_map`)? What do neurons take on, and who took over
+which neurons does the retrained model rely (:func:`reliance`)? Is the concept represented as it was
+(:func:`cka_by_layer`, :func:`transfer_by_layer`), and which neurons carry its parts
+(:func:`carrier_counts`, :func:`part_transitions`)? What do neurons take on, and who took over
 (:func:`functions_by_layer`, :func:`sharing`, :func:`superposition`, :func:`migration`,
-:func:`priming`)?
+:func:`priming`)? What has become of a single neuron (:func:`neuron_card`,
+:func:`neuron_map`)? And what does it all cost (:func:`growth`)?
 
 Nothing is computed here: what a chart shows stands in its table, which the tables module made, so
 every number can be exported and tested without a browser. A chart says what is there, not what it
@@ -18,17 +20,27 @@ means; titles name the subject, and the verdict stands in the text.
 from plasticity_utils.charts_across import differences, outcomes, steps
 from plasticity_utils.charts_cards import neuron_card, neuron_map
 from plasticity_utils.charts_f1 import dose_response, f1_through_retraining, reliance
+from plasticity_utils.charts_growth import growth
 from plasticity_utils.charts_layers import kept_gain, layer_profile, neuron_scatter, probe_by_layer
 from plasticity_utils.charts_questions import functions_by_layer, sharing, superposition
 from plasticity_utils.charts_released import released_profile
+from plasticity_utils.charts_same import (
+    carrier_counts,
+    cka_by_layer,
+    part_transitions,
+    transfer_by_layer,
+)
 from plasticity_utils.charts_takeover import migration, priming
 from plasticity_utils.html_tables import number_table, words_table
 
 __all__ = [
+    "carrier_counts",
+    "cka_by_layer",
     "differences",
     "dose_response",
     "f1_through_retraining",
     "functions_by_layer",
+    "growth",
     "kept_gain",
     "layer_profile",
     "migration",
@@ -37,6 +49,7 @@ __all__ = [
     "neuron_scatter",
     "number_table",
     "outcomes",
+    "part_transitions",
     "priming",
     "probe_by_layer",
     "released_profile",
@@ -44,5 +57,6 @@ __all__ = [
     "sharing",
     "steps",
     "superposition",
+    "transfer_by_layer",
     "words_table",
 ]

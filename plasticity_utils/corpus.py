@@ -134,9 +134,21 @@ def halves(corpus: Corpus) -> tuple[Corpus, Corpus]:
     (Corpus, Corpus)
         Halves without a sentence in common; the first has the odd sentence, if there is one.
     """
-    order = np.random.default_rng(HALVES_SEED).permutation(len(corpus))
-    middle = (len(corpus) + 1) // 2
-    return corpus.select(order[:middle].tolist()), corpus.select(order[middle:].tolist())
+    first, second = _cut(len(corpus))
+    return corpus.select(first), corpus.select(second)
+
+
+def in_first_half(corpus: Corpus) -> Bool[np.ndarray, " word"]:
+    """Tell for each word whether its sentence is in the first of `halves`; the words stay in order.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        From `load_corpus`, or a half of one to be cut again.
+    """
+    first = np.zeros(len(corpus), dtype=bool)
+    first[_cut(len(corpus))[0]] = True
+    return np.repeat(first, [len(sentence) for sentence in corpus.sentences])
 
 
 def concept_label(concept: str) -> str:
@@ -184,6 +196,12 @@ def concept_words(corpus: Corpus, label: str, column: str = "entity") -> Bool[np
             f"it has: {', '.join(kind[:40] for kind in found[:30])}"
         )
     return member
+
+
+def _cut(n_sentences: int) -> tuple[list[int], list[int]]:
+    order = np.random.default_rng(HALVES_SEED).permutation(n_sentences).tolist()
+    middle = (n_sentences + 1) // 2
+    return order[:middle], order[middle:]
 
 
 def _kinds(tag: str) -> set[str]:

@@ -19,6 +19,7 @@ from plasticity_utils.cards import neuron_cards
 from plasticity_utils.config import ERASER_SETTINGS, RunConfig
 from plasticity_utils.errors import InputError
 from plasticity_utils.findings import FINDINGS, finding
+from plasticity_utils.mistakes_measured import measure_mistakes
 from plasticity_utils.questions.answers import answers
 from plasticity_utils.run import Run, is_finished, run_experiment, run_name
 
@@ -73,7 +74,7 @@ def publish(run: Run, results: Path = PUBLISHED) -> Path:
     part.mkdir(parents=True)
     frames = {name: getattr(run, name) for name in TABLES}
     frames |= {name: finding(run, name) for name in FINDINGS}
-    frames |= neuron_cards(run) | answers(run)
+    frames |= neuron_cards(run) | answers(run) | measure_mistakes(run)
     for name, frame in frames.items():
         frame.to_parquet(part / f"{name}.parquet", index=False, compression="zstd")
     facts = {**run.facts, "settings": {**run.facts["settings"], "results_dir": ""}}

@@ -191,7 +191,7 @@ class Seeds:
     ) -> pd.DataFrame:
         """Work a table out for each run, and average its numbers over the seeds by `keys`."""
         stacked = pd.concat([work_out(run) for run in self.runs], ignore_index=True)
-        values = stacked.select_dtypes(np.number).columns.tolist()
+        values = stacked.drop(columns=list(keys)).select_dtypes(np.number).columns.tolist()
         return over_seeds(stacked, keys, values)
 
 

@@ -22,16 +22,14 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
-from scipy.sparse import csr_array
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.models import load_model
 from plasticity_utils.progress import bar
+from plasticity_utils.word_scores import ends_table, in_order, occurrences, word_types
 
-COLUMNS = ["neuron", "end", "rank", "word", "score", "n"]
-NEGLIGIBLE = 0.1  # NeuroX drops words below a tenth of the best word's score
-BLOCK = 256  # neurons at a time, which bounds the memory
+BLOCK = 32  # neurons at a time: so few stay in the processor's cache from step to step
 EMBEDDING_BATCH = 256  # words at a time through the sentence transformer
 MOST_TOKENS = 256  # the sentence transformer's own limit; only a very long "word" reaches it
 
@@ -84,41 +82,16 @@ def highest_activating_words(
     Dalvi et al. 2019b, "NeuroX: A Toolkit for Analyzing Individual Neurons in Neural Networks".
     """
     ids = _check_words_and_neurons(X, words, neurons, k, min_count)
-    types, occurs, counts = _word_types(words)
+    types, kind, counts = word_types(words)
+    occurs = occurrences(kind, len(types))
     eligible = counts >= min_count if signed else np.ones_like(counts, dtype=bool)
     tables = []
     for start in bar(range(0, len(ids), BLOCK), desc="highest-activating words"):
         z = _z_scores(X, ids[start : start + BLOCK])
-        if signed:
-            means = (occurs @ z)[eligible] / counts[eligible, None]
-            ends = [("positive", means, 1), ("negative", -means, -1)]
-            least = 0.0
-        else:
-            means = (occurs @ np.abs(z)) / counts[:, None]
-            best = means.max(axis=0)
-            ends = [("either", means / np.where(best > 0, best, 1.0), 1)]
-            least = NEGLIGIBLE
-        for end, scores, sign in ends:
-            kind, column, rank = _top_of_columns(scores, k, least)
-            row = np.flatnonzero(eligible)[kind]
-            table = pd.DataFrame(
-                {
-                    "place": start + column,
-                    "end": end,
-                    "rank": rank,
-                    "word": types[row],
-                    "score": sign * scores[kind, column],
-                    "n": counts[row],
-                }
-            )
-            tables.append(table)
-    if not tables:
-        return pd.DataFrame(columns=COLUMNS)
-    table = pd.concat(tables, ignore_index=True)
-    table.insert(0, "neuron", ids[table["place"]])
-    # "positive" before "negative"; a repeated neuron keeps its places apart.
-    table = table.sort_values(["place", "end", "rank"], ascending=[True, False, True])
-    return table[COLUMNS].reset_index(drop=True)
+        sums = occurs @ (z if signed else np.abs(z, out=z))
+        means = sums[eligible] / counts[eligible, None]
+        tables.append(ends_table(means, types[eligible], counts[eligible], k, signed, start))
+    return in_order(tables, ids)
 
 
 def embed_words(words: Sequence[str]) -> Float[np.ndarray, "word 384"]:
@@ -197,46 +170,18 @@ def _check_words_and_neurons(
     return ids
 
 
-def _word_types(words: list[str]) -> tuple[np.ndarray, csr_array, np.ndarray]:
-    """Word types in order of first occurrence, their 0/1 matrix ``[type, word]``, and counts."""
-    number = {word: i for i, word in enumerate(dict.fromkeys(words))}
-    rows = np.array([number[word] for word in words])
-    shape = (len(number), len(words))
-    occurs = csr_array((np.ones(len(words)), (rows, np.arange(len(words)))), shape=shape)
-    return np.array(list(number), dtype=object), occurs, np.bincount(rows)
-
-
 def _z_scores(X: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """Z-scores ``[n_words, n_ids]`` by the population's deviation; 0 for a constant neuron."""
     block = np.ascontiguousarray(X[:, ids].T, dtype=np.float64)
-    if not np.isfinite(block).all():
+    high, low = block.max(axis=1, keepdims=True), block.min(axis=1, keepdims=True)
+    if not (np.isfinite(high).all() and np.isfinite(low).all()):
         neuron, word = np.argwhere(~np.isfinite(block))[0]
         raise InputError(f"word {word}, neuron {ids[neuron]}: an activation is not finite")
+    block -= block.mean(axis=1, keepdims=True)
+    deviation = np.sqrt((block * block).mean(axis=1, keepdims=True))
     # Not by the deviation: the mean of equal numbers may differ from them by rounding.
-    varies = block.max(axis=1, keepdims=True) > block.min(axis=1, keepdims=True)
-    spread = np.where(varies, block.std(axis=1, keepdims=True), np.inf)
-    return ((block - block.mean(axis=1, keepdims=True)) / spread).T
-
-
-def _top_of_columns(
-    scores: np.ndarray, k: int, least: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the k greatest scores above ``least`` of each column.
-
-    Returns rows, columns and ranks, by column and rank; equal scores keep the order of the rows.
-    """
-    k = min(k, len(scores))
-    if k == 0:
-        none = np.zeros(0, dtype=np.int64)
-        return none, none, none
-    kth = np.partition(scores, len(scores) - k, axis=0)[len(scores) - k]
-    row, column = np.nonzero((scores >= kth) & (scores > least))
-    order = np.lexsort((row, -scores[row, column], column))
-    row, column = row[order], column[order]
-    begins = np.searchsorted(column, np.arange(scores.shape[1]))
-    rank = np.arange(len(column)) - begins[column]
-    kept = rank < k  # ties at the k-th place let more in
-    return row[kept], column[kept], rank[kept]
+    block /= np.where(high > low, deviation, np.inf)
+    return block.T
 
 
 @lru_cache(maxsize=1)

@@ -5,9 +5,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from plasticity_utils import sentences, verdicts
+from plasticity_utils import RunConfig, forced_verdict, sentences, verdicts
 from plasticity_utils.across import choose, series_of
 from plasticity_utils.corpus import CONCEPTS
+from plasticity_utils.forced_groups import ForcingConfig
+from plasticity_utils.forced_seeds import or_command
+from plasticity_utils.forcing import Forced
 from plasticity_utils.published import published_runs, status
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import seeds_of
@@ -15,18 +18,26 @@ from plasticity_utils.seeds import seeds_of
 BOOK = Path(__file__).parent.parent / "book"
 NOTEBOOKS = BOOK.parent / "notebooks"
 PAGES = [name for name in CONCEPTS if (NOTEBOOKS / f"{name}.ipynb").is_file()]
-RESULTS = sorted(path for path in (BOOK / "results").iterdir() if path.is_dir())
+RESULTS = sorted(path.parent for path in (BOOK / "results").glob("*/config.json"))
+FORCED = sorted(path.parent for path in (BOOK / "results").glob("*/forced.json"))
 
 
-@pytest.mark.parametrize("folder", RESULTS, ids=lambda path: path.name)
+def test_every_folder_of_results_is_known():
+    folders = {path for path in (BOOK / "results").iterdir() if path.is_dir()}
+    assert folders == {*RESULTS, *FORCED}
+    assert RESULTS
+
+
+@pytest.mark.parametrize("folder", [*RESULTS, *FORCED], ids=lambda path: path.name)
 def test_results_say_what_made_them(folder):
-    facts = Run(folder).facts
-    assert facts["settings"]["seed"] >= 0
+    facts = Forced(folder).facts if folder in FORCED else Run(folder).facts
+    settings = facts["settings"]["run"] if folder in FORCED else facts["settings"]
+    assert settings["seed"] >= 0
     assert facts["code"]["version"]
     assert {"torch", "transformers", "neurox", "numpy"} <= set(facts["libraries"])
     assert facts["machine"]["device"]
     assert sum(facts["seconds"].values()) > 0
-    assert facts["settings"]["scale"] != "smoke"
+    assert settings["scale"] != "smoke"
 
 
 def test_the_results_stay_small():
@@ -73,3 +84,10 @@ def test_a_concepts_page_says_what_the_results_say(concept):
         sentences.probe_sentence(seeds),
     ):
         assert said in shown
+
+
+def test_the_page_of_forced_neurons_says_what_the_results_say():
+    config = ForcingConfig(RunConfig(scale="full"))
+    shown = shown_on("forced")
+    for said in (forced_verdict.verdict, forced_verdict.price_sentence):
+        assert or_command(config, said).data in shown

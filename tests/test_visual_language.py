@@ -11,13 +11,14 @@ from made_up_cards import made_up_cards
 from test_charts import CASES, encodings, parts
 from test_charts_across import CASES_ACROSS
 from test_charts_questions import CASES_QUESTIONS
+from test_charts_same import CASES_SAME
 
 from plasticity_utils import charts, vega
 from plasticity_utils.charts_parts import KIND_COLOURS, SERIES_COLOURS
 
 TABLES = {"number_table", "words_table"}
 CARDS = ("neuron_card", "neuron_map")
-DRAWN = {**CASES, **CASES_ACROSS, **CASES_QUESTIONS}
+DRAWN = {**CASES, **CASES_ACROSS, **CASES_SAME, **CASES_QUESTIONS}
 CHARTS = [*DRAWN, *CARDS]
 COLUMN = 688  # pixels of the book's text, of which a chart takes less
 PLOT = 560

@@ -17,11 +17,22 @@ from plasticity_utils.questions.neuron_answers import (
     sharing_answer,
     superposition_answer,
 )
+from plasticity_utils.questions.representation_answers import representation, transfer
+from plasticity_utils.questions.subconcept_answers import (
+    subconcept_neurons,
+    subconcept_parts,
+    subconcepts,
+)
 from plasticity_utils.questions.takeover_answers import migration_answer, priming_answer
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import Seeds
 
 _ANSWERS: dict[str, Callable[[Moments], pd.DataFrame]] = {
+    "representation": representation,
+    "transfer": transfer,
+    "subconcepts": subconcepts,
+    "subconcept_parts": subconcept_parts,
+    "subconcept_neurons": subconcept_neurons,
     "polysemanticity": polysemanticity_answer,
     "sharing": sharing_answer,
     "superposition": superposition_answer,

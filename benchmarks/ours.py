@@ -1,0 +1,77 @@
+"""Ours: the same pieces of work as in `peers`, through the package's public functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.inputs import ACTIVATIONS, concept_columns, first_sentences, first_words
+from benchmarks.measure import Work
+from benchmarks.peers import TOP
+from plasticity_utils.activations import word_activations
+from plasticity_utils.config import RunConfig
+from plasticity_utils.models import load_model
+from plasticity_utils.run import Run, run_experiment
+from plasticity_utils.saliency import probeless, selectivity
+from plasticity_utils.words import highest_activating_words
+
+# Smaller batches than by default: the peak of memory is a batch's, the speed is the same.
+BATCH_TOKENS = 768
+
+
+def activations(folder: Path, sentences: int, model: str) -> Work:
+    """Extract into a file `.npy`, which is ready where it lies."""
+    corpus, path = first_sentences(sentences), folder / "kept.npy"
+
+    def run() -> None:
+        word_activations(*load_model(model), corpus.sentences, BATCH_TOKENS, path)
+
+    return Work(run, lambda _: {"n_words": corpus.n_words, "file_mb": path.stat().st_size / 2**20})
+
+
+def top_words(folder: Path, shared: str, words: int) -> Work:
+    """List the words of all neurons in one call, as NeuroX scores them."""
+    X, own = np.load(Path(shared) / ACTIVATIONS), first_words(words).words
+
+    def run() -> pd.DataFrame:
+        return highest_activating_words(X, own, range(X.shape[1]), TOP, signed=False)
+
+    def keep(table: pd.DataFrame) -> dict[str, Any]:
+        table.to_parquet(folder / "kept.parquet")
+        return {"n_neurons": X.shape[1]}
+
+    return Work(run, keep)
+
+
+def scores(folder: Path, shared: str, words: int, concepts: int) -> Work:
+    """Score all neurons for all concepts: probeless one by one, selectivity in one ranking."""
+    X = np.load(Path(shared) / ACTIVATIONS)
+    names, columns = concept_columns(first_words(words), concepts)
+
+    def run() -> tuple[np.ndarray, np.ndarray]:
+        distance = np.stack([probeless(X, member) for member in columns.T], axis=1)
+        return distance, selectivity(X, columns)
+
+    def keep(found: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
+        for name, values in zip(("probeless", "selectivity"), found, strict=True):
+            np.save(folder / f"{name}.npy", values)
+        return {"concepts": names}
+
+    return Work(run, keep)
+
+
+def whole_run(folder: Path, scale: str, model: str, seed: int = 0) -> Work:
+    """Run the experiment in a results folder of its own."""
+    config = RunConfig(model=model, scale=scale, seed=seed, results_dir=str(folder / "runs"))
+
+    def keep(run: Run) -> dict[str, Any]:
+        end = run.metrics[(run.metrics["stage"] == "end") & (run.metrics["entity"] == "overall")]
+        return {
+            "stages": run.facts["seconds"],
+            "f1_end": end.set_index("condition")["f1"].round(4).to_dict(),
+        }
+
+    return Work(lambda: run_experiment(config), keep)

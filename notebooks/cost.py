@@ -1,0 +1,147 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Speed, memory and cost
+#
+# What does this experiment cost, beside the tools that one would use
+# otherwise, beside what the machine could do, and for larger models? Every
+# number here comes from one file of measurements; `make bench` and
+# `make bench-growth` make a new one.
+
+# %%
+from IPython.display import Markdown
+from plasticity_utils import charts, costs, speed, vega
+from plasticity_utils.config import RunConfig
+from plasticity_utils.step_counts import step_counts
+
+vega.enable()
+found = speed.latest_benchmark()
+
+# %% tags=["remove-input"]
+Markdown(speed.made_with(found))
+
+# %% [markdown]
+# ## Beside NeuroX and the standard recipe
+#
+# Both sides do the same work on the same data (CoNLL-2003, MiniLM) in turn,
+# every time in a process of its own. Seconds are medians, with the range of
+# the ratio over the repeats; memory is the peak beyond what the process held
+# before the work.
+
+# %%
+comparison = speed.speed_table(found)
+charts.number_table(comparison, ["work", "ratio", "target", "agree", "met"])
+
+# %%
+charts.number_table(
+    comparison,
+    ["work", "peer_s", "ours_s", "peer_mb", "ours_mb", "repeats"],
+)
+
+# %% tags=["remove-input"]
+Markdown(speed.comparison_notes(found))
+
+# %% [markdown]
+# ## Beside the machine's limit
+#
+# A transformer is mostly matrix products, so the rate at which this machine
+# multiplies matrices bounds it. The rate was measured in the same run, at the
+# sizes that the model uses (n tokens, k inputs, m outputs; GFLOP/s).
+
+# %%
+charts.number_table(speed.rate_table(found))
+
+# %% [markdown]
+# The model's operations are counted from its configuration, for real tokens
+# only, and divided by the time that the work takes.
+
+# %%
+charts.number_table(speed.limit_table(found))
+
+# %% tags=["remove-input"]
+Markdown(speed.limit_sentence(found))
+
+# %%
+charts.number_table(speed.profile_table(found))
+
+# %% [markdown]
+# The profiler itself takes time, most where operations are many and small, so
+# these shares are of a slower run than the timed one.
+#
+# ## Growth
+#
+# Time and memory against words, neurons and concepts. The exponent is the
+# slope on two logarithmic axes, with the 95 % interval of the regression: 1
+# is proportional, 0 does not grow.
+
+# %%
+charts.growth(speed.growth_points(found))
+
+# %%
+growth = speed.growth_table(found)
+charts.number_table(growth, ["curve", "points", "from", "to"])
+
+# %%
+charts.number_table(growth, ["curve", "seconds", "memory"])
+
+# %% [markdown]
+# Scores and top words are computed in passes over batches, with a cap on what
+# is kept between them. Class means are exact. Selectivity is counted in bins,
+# so it comes with a bound, computed from the counts for every neuron and
+# concept. Top words are exact; what they need grows with the number of
+# different words, and under the cap they take more passes instead.
+
+# %% tags=["remove-input"]
+Markdown(speed.bound_sentence(found))
+
+# %% [markdown]
+# ## Larger models, on paper
+#
+# Nothing in this section was run. It counts the operations of the whole grid
+# (four concepts, three regimes, three seeds, full scale) and divides them by
+# the peak rate of an H100 times the fraction of the matrix rate that training
+# reaches above. The peak rate and the memory of the card are the vendor's
+# data sheet, the price of a card and hour is an assumption.
+#
+# **The fraction is the weakest link.** It was measured on a processor with a
+# small model, and a card is another machine: larger products may reach more
+# of its rate, and short sentences in small batches less. Work on neurons runs
+# on the processor; its time is carried over from the growth curve above,
+# proportional to words and neurons.
+
+# %%
+rates = costs.measured_rates(found)
+full = RunConfig(scale="full")
+table = costs.cost_table(step_counts(full), rates, full.sizes.batch_tokens)
+charts.number_table(
+    table, ["model", "cards", "cards_a_run", "hours", "euros"]
+)
+
+# %%
+charts.number_table(
+    table, ["model", "cards", "memory_gb", "matrix_gb", "disk_gb"]
+)
+
+# %%
+charts.number_table(
+    table, ["model", "cards", "analysis_share", "breaks_first"]
+)
+
+# %% [markdown]
+# *memory_gb* is weights, gradients and Adam's moments in float32 with the
+# activations of a batch; *matrix_gb* the activations of the measuring half,
+# which streaming does not hold; *disk_gb* the weights of every model that is
+# kept. All cards are paid for until the last run ends.

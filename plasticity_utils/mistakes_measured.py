@@ -1,0 +1,124 @@
+"""What each of the public code's mistakes changes, measured on a run by making it alone.
+
+Mistakes 1, 2, 3 and 6 choose other neurons, so F1 just after the removal is measured again with
+each of them made. Mistakes 3 and 7 change how the tables of a run are read; no model is needed.
+Mistake 4 concerns GPT-2 alone, mistakes 5 and 8 are settings of a run of their own (`mistakes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from plasticity_utils.measuring import score
+from plasticity_utils.mistakes import removal_mistakes, shift_of_mistake_3, unequal_averaging
+from plasticity_utils.plans import ErasurePlan
+from plasticity_utils.replay import model_at
+from plasticity_utils.run import Run, choose_neurons
+from plasticity_utils.seeds import Seeds
+from plasticity_utils.stages import Stages
+from plasticity_utils.training import tag_sentences
+
+TABLES = ("mistakes_removal", "mistakes_profile", "mistakes_averaging")
+
+
+def measure_mistakes(run: Run) -> dict[str, pd.DataFrame]:
+    """Make the mistakes on the base model of a finished run, and on its tables.
+
+    Parameters
+    ----------
+    run : Run
+        Its stages must still be in `run.config.results`. A run that erases removes no neurons, so
+        none of these mistakes can be made in it; of a concept of one's own no tag has an F1.
+
+    Returns
+    -------
+    dict of DataFrame
+        `mistakes_removal` (see `removal_mistakes`, on the scoring half), `mistakes_profile`
+        (`shift_of_mistake_3`), `mistakes_averaging` (`unequal_averaging`); empty for those two.
+    """
+    stages = Stages(run.config, only_finished=True)
+    draw = choose_neurons(stages).random
+    if isinstance(draw, ErasurePlan) or not run.config.about.is_entity:
+        return {}
+    regime, dose = run.config.removal, run.facts["dose"]
+    with model_at(run, "concept", "base") as (model, tokenizer):
+        data = tag_sentences(model, tokenizer, stages.sentences.scoring)
+        made = removal_mistakes(model, run.ranking, regime, dose, draw, lambda: score(model, data))
+    return {
+        "mistakes_removal": made,
+        "mistakes_profile": shift_of_mistake_3(run.ranking, regime, dose),
+        "mistakes_averaging": unequal_averaging(run.neurons),
+    }
+
+
+def has_mistakes(run: Run) -> bool:
+    """Tell whether a published run has these tables; the first runs were made without."""
+    return all((run.path / f"{name}.parquet").is_file() for name in TABLES)
+
+
+def mistake_changes(run: Run) -> pd.DataFrame:
+    """One row a mistake and quantity: as it should be, and with the mistake made.
+
+    Parameters
+    ----------
+    run : Run
+        With its tables of mistakes (`has_mistakes`).
+
+    Returns
+    -------
+    DataFrame
+        mistake (number), quantity, right, made, difference. Quantities are F1 of the concept just
+        after the removal, neurons removed, the share of removed neurons that lie in the embedding
+        layer, the centre (in layers) of the profile that removal alone predicts, and the mean rise
+        of rank saliency over the layers.
+    """
+    removal, profile, averaging = (pd.read_parquet(run.path / f"{t}.parquet") for t in TABLES)
+    own = removal[removal["entity"] == run.config.label]
+    wide = own.pivot_table(
+        index="mistake", columns="made", values=["f1", "n_removed", "first_layer_share"]
+    )
+    rows = [(m, "F1 of the concept, just removed", *wide.loc[m, "f1"]) for m in wide.index]
+    rows += [
+        (2, "share in the embedding layer", *wide.loc[2, "first_layer_share"]),
+        (3, "share in the embedding layer", *wide.loc[3, "first_layer_share"]),
+        (3, "predicted centre (layers)", *(_centre(profile, way) for way in ("meant", "made"))),
+        (6, "neurons removed", *wide.loc[6, "n_removed"]),
+        (7, "mean rise of rank saliency", *averaging[["rise", "rise_unequal"]].mean()),
+    ]
+    table = pd.DataFrame(rows, columns=["mistake", "quantity", "right", "made"])
+    table["difference"] = table["made"] - table["right"]
+    return table.sort_values("mistake", kind="stable", ignore_index=True)
+
+
+def changes_over(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """`mistake_changes` of each concept, averaged over the seeds that have it.
+
+    Parameters
+    ----------
+    groups : iterable of Seeds
+        From `across.choose`; series without these tables are left out.
+
+    Returns
+    -------
+    DataFrame
+        concept, regime, mistake, quantity, n_seeds; right, made and
+        difference, each with `_low` and `_high`.
+    """
+    parts = []
+    for seeds in groups:
+        runs = tuple(run for run in seeds.runs if has_mistakes(run))
+        if runs:
+            table = Seeds(runs).paired(mistake_changes, ["mistake", "quantity"])
+            table.insert(0, "concept", seeds.config.about.title)
+            table.insert(1, "regime", seeds.config.regime)
+            parts.append(table)
+    columns = ["concept", "regime", "mistake", "quantity"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _centre(profile: pd.DataFrame, way: str) -> float:
+    """Mean layer, weighted by rank saliency."""
+    return float(np.average(profile["layer"], weights=profile[way]))

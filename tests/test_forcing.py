@@ -1,0 +1,351 @@
+"""Forcing neurons to carry a second concept: groups, training, tables, resuming, the command."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import BLOCKS, WIDTH, make_tiny_tokenizer
+from test_forced_verdict import made_up
+from test_resume import add_tiny, make_folder, tiny_config
+from test_training import TAG_OF, data_for, tiny
+
+from plasticity_utils import InputError, RunConfig, forced_stages
+from plasticity_utils import __main__ as cli
+from plasticity_utils.confine import confine
+from plasticity_utils.evaluation import entity_scores
+from plasticity_utils.forced_groups import ForcingConfig, Target, choose_targets
+from plasticity_utils.forced_tables import beyond, carrier_table, f1_table
+from plasticity_utils.forcing import find_forced, force, forced_name, publish_forced
+from plasticity_utils.pruning import remove_neurons
+from plasticity_utils.run import choose_neurons
+from plasticity_utils.stage_files import save_tables
+from plasticity_utils.stages import Stages
+from plasticity_utils.training import Schedule, fine_tune, predict_tags
+
+DOSES = (0.05, 0.25)
+
+
+@pytest.fixture(scope="module")
+def model_folder(once):
+    folder = once("tiny-model", make_folder)
+    with pytest.MonkeyPatch.context() as patch:
+        add_tiny(folder, patch.setitem)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def results(session_folder):
+    # The folder of test_run's run: what is made already is found again.
+    return session_folder / "tiny-runs"
+
+
+@pytest.fixture(scope="module")
+def config(model_folder, results):
+    run = tiny_config(model_folder, results)
+    return ForcingConfig(run, doses=DOSES, share=1.0, rate_factor=1.0)
+
+
+@pytest.fixture(scope="module")
+def forced(config):
+    return force(config)
+
+
+@pytest.fixture(scope="module")
+def chosen(config, forced):
+    """What the forcing removed, and its groups."""
+    plan = choose_neurons(Stages(config.run)).concept
+    host = Stages(replace(config.run, concept="persons")).ranking() / "ranking.parquet"
+    return plan, choose_targets(config, plan, pd.read_parquet(host)), pd.read_parquet(host)
+
+
+def pairs(neurons):
+    return {tuple(pair) for pair in np.asarray(neurons).tolist()}
+
+
+# Groups
+
+
+def test_the_groups_are_the_hosts_best_random_ones_of_its_layers_and_the_removed(chosen):
+    plan, targets, ranking = chosen
+    gone = pairs(plan.neurons)
+    groups = {(t.name, t.dose): t for t in targets}
+    # Ten neurons were removed: a quarter of all is more than that.
+    assert set(groups) == {
+        ("host", 0.05), ("random", 0.05), ("removed", 0.05), ("host", 0.25), ("random", 0.25),
+        ("all", 1.0), ("head", 0.0),
+    }  # fmt: skip
+    for dose in DOSES:
+        host, random = groups["host", dose], groups["random", dose]
+        assert len(host.neurons) == len(random.neurons) == round(dose * len(ranking))
+        assert not pairs(host.neurons) & gone
+        assert (np.bincount(host.neurons[:, 0]) == np.bincount(random.neurons[:, 0])).all()
+        shared = len(pairs(random.neurons) & (pairs(host.neurons) | gone))
+        assert random.overlap == shared
+        left = ranking[[p not in gone for p in map(tuple, ranking[["layer", "unit"]].to_numpy())]]
+        best = left.nsmallest(len(host.neurons), "rank_selectivity")[["layer", "unit"]]
+        assert pairs(best.to_numpy()) == pairs(host.neurons)
+    assert groups["random", 0.05].overlap == 0
+    assert pairs(groups["host", 0.05].neurons) < pairs(groups["host", 0.25].neurons)
+    assert pairs(groups["removed", 0.05].neurons) < gone
+
+
+def test_where_no_dose_fits_all_removed_neurons_are_one_group(config, chosen):
+    plan, _, ranking = chosen
+    targets = choose_targets(replace(config, doses=(0.25,)), plan, ranking)
+    (removed,) = [target for target in targets if target.name == "removed"]
+    assert pairs(removed.neurons) == pairs(plan.neurons)
+    assert removed.dose == len(plan.neurons) / len(ranking)
+
+
+def test_a_dose_of_more_neurons_than_are_left_is_named(config, chosen):
+    plan, _, ranking = chosen
+    with pytest.raises(InputError, match=r"dose 0\.95 of 96 neurons is 91, but only 86"):
+        choose_targets(replace(config, doses=(0.01, 0.95)), plan, ranking)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"host": "locations"}, "host 'locations' is the concept itself"),
+        ({"host": "cheeses"}, "unknown concept 'cheeses'; allowed: locations"),
+        ({"doses": ()}, "doses"),
+        ({"doses": (0.1, 0.05)}, "ascending shares"),
+        ({"doses": (0.0,)}, "between 0 and 1"),
+        ({"share": 0.0}, "share must be above 0"),
+        ({"share": 1.5}, "at most 1, not 1.5"),
+        ({"rate_factor": 0.0}, "rate_factor must be above 0"),
+        ({"run": RunConfig(regime="half")}, "regime 'half'"),
+        ({"run": RunConfig(rest="layernorm")}, "rest 'layernorm'"),
+        ({"run": RunConfig(regrow=True)}, "regrow True"),
+        ({"run": RunConfig(concept="words:Monday,Tuesday")}, "is no entity type"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(changes, message):
+    with pytest.raises(InputError, match=message):
+        ForcingConfig(**{"run": RunConfig(), **changes})
+
+
+# Training
+
+
+@pytest.fixture
+def toy_f1(tmp_path):
+    tokenizer = make_tiny_tokenizer(list(TAG_OF))
+
+    def after(neurons, removed=()):
+        """Return F1 before and after a training confined to some neurons, some being removed."""
+        model = tiny()
+        data = data_for(model, tokenizer)
+        schedule = Schedule(epochs=12, learning_rate=1e-2, batch_tokens=60, seed=0)
+        with remove_neurons(model, removed, "zero", "all"):
+            before = _f1(data, predict_tags(model, data))
+            with confine(model, neurons):
+                fine_tune(model, data, schedule, tmp_path / f"{len(neurons)}-{len(removed)}")
+            return before, _f1(data, predict_tags(model, data))
+
+    return after
+
+
+def _f1(data, predicted):
+    return entity_scores(data.tags, predicted, ["LOC", "PER"]).set_index("entity").f1["overall"]
+
+
+WORDS_LAYER = [(0, unit) for unit in range(WIDTH)]
+
+
+def test_a_model_in_which_only_the_chosen_neurons_may_change_learns(toy_f1):
+    before, after = toy_f1(WORDS_LAYER)
+    assert after > before + 0.3
+
+
+def test_what_the_frozen_head_does_not_hear_of_is_not_learned(toy_f1):
+    before, after = toy_f1(WORDS_LAYER, removed=[(BLOCKS, unit) for unit in range(WIDTH)])
+    assert after == before
+
+
+# Tables
+
+
+def test_the_tables_have_a_row_for_every_group(forced):
+    f1 = forced.f1
+    groups = f1[["target", "dose", "n_neurons"]].drop_duplicates()
+    assert groups.values.tolist() == [
+        ["host", 0.05, 5], ["random", 0.05, 5], ["host", 0.25, 24], ["random", 0.25, 24],
+        ["removed", 0.05, 5], ["all", 1.0, 96], ["head", 0.0, 0],
+    ]  # fmt: skip
+    assert (f1.groupby(["target", "dose"])["entity"].nunique() == 5).all()
+    for name in ("f1_base", "f1_removed", "f1_end", "f1_end_low", "f1_end_high"):
+        assert f1[name].between(0, 1).all()
+    # Before, all groups are one and the same model; afterwards they differ.
+    own = f1[f1["entity"] == "overall"]
+    assert own["f1_base"].nunique() == own["f1_removed"].nunique() == 1
+    assert own["f1_end"].nunique() > 3
+    carriers = forced.carriers
+    assert carriers[["target", "dose"]].values.tolist() == [
+        ["host", 0.05], ["random", 0.05], ["host", 0.25], ["random", 0.25], ["removed", 0.05],
+        ["all", 0.05], ["all", 0.25],
+    ]  # fmt: skip
+    for moment in ("base", "removed", "end"):
+        assert carriers[f"n_both_{moment}"].between(0, carriers["n_neurons"]).all()
+        assert (carriers[f"n_same_{moment}"] <= carriers[f"n_both_{moment}"]).all()
+
+
+def test_all_and_head_are_the_runs_own_trainings(config, forced, chosen):
+    plan, _, _ = chosen
+    for target, condition in (("all", "concept"), ("head", "head")):
+        folder = Stages(config.run).retrained(condition, plan) / "snapshots" / "1"
+        expected = pd.read_parquet(folder / "metrics.parquet")["f1"].to_numpy()
+        own = forced.f1[forced.f1["target"] == target]["f1_end"].to_numpy()
+        assert np.array_equal(own, expected)
+
+
+def test_gains_of_the_removed_grow_where_they_are_the_target(config, forced, chosen):
+    plan, targets, _ = chosen
+    stages = forced_stages.ForcingStages(config.run, forcing=config)
+    (target,) = [target for target in targets if target.name == "removed"]
+    table = pd.read_parquet(stages.forced(target, plan) / "neurons.parquet")
+    gain = table.set_index(["layer", "unit"])["gain"]
+    rest = [pair for pair in plan.neurons.tolist() if tuple(pair) not in pairs(target.neurons)]
+    assert (gain.loc[[tuple(pair) for pair in target.neurons.tolist()]] != 0).all()
+    assert (gain.loc[list(map(tuple, rest))] == 0).all()
+    assert (gain == 1).sum() == len(table) - len(plan.neurons)
+
+
+def neurons_table(sigma_concept, sigma_host):
+    n = len(sigma_concept)
+    return pd.DataFrame(
+        {
+            "layer": 0, "unit": range(n), "sigma_concept": sigma_concept, "sigma_host": sigma_host,
+            "effect_concept": 0.5, "effect_host": -1.0, "gain": 1.0,
+        }
+    )  # fmt: skip
+
+
+def scores(f1):
+    return pd.DataFrame(
+        {"entity": ["LOC", "PER"], "f1": f1, "f1_low": f1, "f1_high": f1, "n": [3, 4]}
+    )
+
+
+def test_carriers_are_counted_by_both_limits_and_by_sign(tmp_path):
+    before, folder = tmp_path / "before", tmp_path / "forced"
+    before.mkdir()
+    folder.mkdir()
+    host = [0.9, 0.9, -0.9, 0.3]
+    save_tables(
+        {
+            "tau": pd.DataFrame({"entity": ["LOC", "PER"], "tau": [0.4, 0.5]}),
+            "metrics_base": scores([0.9, 0.8]),
+            "metrics_removed": scores([0.1, 0.8]),
+            "neurons_base": neurons_table([0.0, -0.6, 0.0, 0.9], host),
+            "neurons_removed": neurons_table([0.0, -0.6, 0.0, 0.9], host),
+        },
+        before,
+    )
+    save_tables(
+        {
+            "metrics": scores([0.7, 0.6]),
+            "neurons": neurons_table([0.8, -0.6, -0.41, 0.9], host),
+        },
+        folder,
+    )
+    group = Target("host", 1.0, np.array([[0, 0], [0, 1], [0, 2], [0, 3]]))
+    row = carrier_table(before, [(group, folder)], ("LOC", "PER")).iloc[0]
+    assert (row["n_both_base"], row["n_both_removed"], row["n_both_end"]) == (1, 1, 3)
+    assert (row["n_same_base"], row["n_same_removed"], row["n_same_end"]) == (0, 0, 2)
+    assert row["rise"] == 0.5
+    # Changes 1, 0, 1, 0: a standard deviation of 0.577 over four neurons.
+    assert row["rise_high"] == pytest.approx(0.5 + 1.96 * np.sqrt(1 / 3) / 2)
+    assert row["effect_host"] == 1.0
+    f1 = f1_table(before, [(group, folder)]).set_index("entity")
+    assert f1.loc["LOC", "regained"] == pytest.approx(0.75)
+    # Nothing of PER was lost, so no share of it can come back.
+    assert np.isnan(f1.loc["PER", "regained"])
+
+
+def test_the_difference_from_a_control_has_the_width_of_both():
+    carriers = made_up().carriers
+    row = beyond(carriers, "random").set_index("dose").loc[0.05]
+    assert row["beyond_random"] == pytest.approx(0.2)
+    assert row["beyond_random_high"] == pytest.approx(0.2 + np.hypot(0.03, 0.04))
+
+
+# Interrupting and publishing
+
+
+def test_interrupted_and_repeated_it_gives_the_same_tables(
+    config, forced, results, tmp_path, monkeypatch
+):
+    again = tmp_path / "again"
+    # Of the trainings only the host's are made again: what is kept would be found again anyway.
+    without = shutil.ignore_patterns(
+        "*.lock", "*.part", "*.part.*", "forced-before-*", "forced-host-*"
+    )
+    shutil.copytree(results / "stages", again / "stages", ignore=without)
+    measured, calls = forced_stages.word_activations, []
+
+    def interrupt(*arguments):
+        calls.append(arguments)
+        # The second description is of the model before; this one comes after a training.
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return measured(*arguments)
+
+    monkeypatch.setattr(forced_stages, "word_activations", interrupt)
+    elsewhere = replace(config, run=replace(config.run, results_dir=str(again)))
+    with pytest.raises(KeyboardInterrupt):
+        force(elsewhere)
+    assert list((again / "stages").glob("forced-host-*.part/checkpoints/checkpoint-*"))
+    repeated = force(elsewhere)
+    pd.testing.assert_frame_equal(repeated.f1, forced.f1, check_exact=True)
+    pd.testing.assert_frame_equal(repeated.carriers, forced.carriers, check_exact=True)
+    assert not list((again / "stages").glob("forced-*/checkpoints"))
+
+
+def test_a_published_forcing_is_found_with_what_made_it(config, forced, tmp_path):
+    assert find_forced(config, tmp_path) == []
+    folder = publish_forced(forced, tmp_path)
+    assert (
+        folder.name
+        == forced_name(config)
+        == "forced-locations-persons-tiny-model-share1-rate1-dose0.1-tiny-seed0"
+    )
+    (found,) = find_forced(replace(config, run=replace(config.run, seed=7)), tmp_path)
+    pd.testing.assert_frame_equal(found.f1, forced.f1)
+    assert found.facts["entities"] == ["LOC", "PER"]
+    assert found.facts["n_removed"] == 10
+    assert found.facts["settings"]["run"]["results_dir"] == ""
+    assert found.facts["code"]["version"]
+    assert sum(found.facts["seconds"].values()) > 0
+    # A later one takes its place.
+    assert publish_forced(forced, tmp_path) == folder
+    assert find_forced(replace(config, share=0.5), tmp_path) == []
+
+
+def test_the_smoke_scale_is_not_published(forced, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(forced.path, copy)
+    facts = forced.facts
+    facts = {**facts, "settings": {**facts["settings"], "run": {"scale": "smoke"}}}
+    (copy / "forced.json").write_text(json.dumps(facts))
+    with pytest.raises(InputError, match="numbers mean nothing"):
+        publish_forced(type(forced)(copy), tmp_path)
+
+
+def test_the_command_names_bad_input_in_one_line(capsys):
+    assert cli.main(["force", "--host", "locations"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == ("plasticity: host 'locations' is the concept itself; allowed: another one\n")
+
+
+def test_the_command_finds_the_forcing_and_says_its_verdict(forced, model_folder, results, capsys):
+    # The dose that the tiny run's settings fix cannot be asked for on the command line.
+    arguments = ["force", "--model", str(model_folder), "--scale", "tiny", "--doses", "0.25"]
+    assert cli.main([*arguments, "--share", "0.25", "--results-dir", str(results)]) == 0
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert "forced-locations-persons-tiny-model-share0.25-tiny-seed0" in first
+    assert second.startswith("  **")

@@ -1,0 +1,55 @@
+"""The mistakes made on a finished run, on tiny runs: each against the run's own right numbers."""
+
+import pandas as pd
+import pytest
+from test_published import published_once, shelf, two_runs  # noqa: F401
+from test_run import tiny_run, tiny_run_folder  # noqa: F401
+
+from plasticity_utils.across import series_of
+from plasticity_utils.mistakes_measured import TABLES, changes_over, has_mistakes, mistake_changes
+from plasticity_utils.published import published_runs
+
+
+@pytest.fixture
+def changes(shelf):  # noqa: F811
+    return mistake_changes(published_runs(shelf)[0]).set_index(["mistake", "quantity"])
+
+
+def test_published_runs_have_them(shelf):  # noqa: F811
+    run = published_runs(shelf)[0]
+    assert has_mistakes(run)
+    (run.path / f"{TABLES[0]}.parquet").unlink()
+    assert not has_mistakes(run)
+
+
+def test_without_the_mistake_the_numbers_are_the_runs_own(shelf, changes):  # noqa: F811
+    run = published_runs(shelf)[0]
+    after = run.metrics[(run.metrics["stage"] == "removed") & (run.metrics["entity"] == "LOC")]
+    f1 = after.set_index("condition")["f1"]
+    right = changes.xs("F1 of the concept, just removed", level="quantity")["right"]
+    assert right[[1, 3, 6]].to_numpy() == pytest.approx(f1["concept"])
+    assert right[2] == pytest.approx(f1["random"])
+    assert changes.loc[(6, "neurons removed"), "right"] == run.facts["n_removed"]
+
+
+def test_each_mistake_shows_in_its_own_quantity(shelf, changes):  # noqa: F811
+    run = published_runs(shelf)[0]
+    assert changes.loc[(2, "share in the embedding layer"), "made"] == 1
+    assert changes.loc[(3, "share in the embedding layer"), "made"] == 0
+    assert changes.loc[(6, "neurons removed"), "difference"] < 0
+    averaging = pd.read_parquet(run.path / "mistakes_averaging.parquet")
+    rise = changes.loc[(7, "mean rise of rank saliency")]
+    assert rise["right"] == pytest.approx(averaging["rise"].mean())
+    assert rise["difference"] > 0
+    assert (changes["difference"] == changes["made"] - changes["right"]).all()
+
+
+def test_seeds_are_averaged_and_runs_without_are_left_out(shelf):  # noqa: F811
+    runs = published_runs(shelf)
+    each = [mistake_changes(run)["difference"].mean() for run in runs]
+    table = changes_over(series_of(runs))
+    assert set(table["n_seeds"]) == {2}
+    assert table["difference"].mean() == pytest.approx(sum(each) / 2)
+    for run in runs:
+        (run.path / f"{TABLES[1]}.parquet").unlink()
+    assert changes_over(series_of(runs)).empty

@@ -1,0 +1,59 @@
+"""The rule of question 1 on numbers whose verdict is known, and on the committed results."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from plasticity_utils.across import choose, relearned, series_of, speeds
+from plasticity_utils.published import published_runs
+from plasticity_utils.questions.relearning import relearning_of, relearning_sentence, verdict_of
+
+NAMES = ["by_head", "beyond_head", "beyond_head_low", "beyond_head_high"]
+
+
+@pytest.fixture(scope="module")
+def surgical():
+    return choose(series_of(published_runs()), regime="surgical", scale="full", variant="")
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ((0.40, 0.50, 0.40, 0.60), "relearned"),
+        ((0.99, 0.01, -0.01, 0.03), "read again"),
+        # Above 0, but too little to be of interest, and the head regains all that matters.
+        ((0.97, 0.02, 0.01, 0.03), "read again"),
+        ((0.97, 0.02, -0.02, 0.06), "not resolved"),
+        ((0.40, 0.50, -0.10, 1.10), "not resolved"),
+        ((0.80, 0.02, -0.01, 0.04), "not resolved"),
+        ((0.40, 0.50, np.nan, np.nan), "not resolved"),
+        ((0.99, 0.00, np.nan, np.nan), "not resolved"),
+    ],
+)
+def test_the_rule(values, verdict):
+    assert verdict_of(pd.Series(values, index=NAMES)) == verdict
+
+
+def test_every_run_counts_once(surgical):
+    runs = [run for seeds in surgical for run in seeds.runs]
+    found = relearning_of(surgical)
+    beyond = [relearned(run)["beyond_head"] for run in runs]
+    assert found.values["n_seeds"] == len(runs) > 1
+    assert found.values["beyond_head"] == pytest.approx(np.mean(beyond))
+    low, high = (found.values[f"beyond_head_{end}"] for end in ("low", "high"))
+    assert min(low, high) < np.mean(beyond) < max(low, high)
+
+
+def test_the_sentence_says_how_many_runs_it_rests_on(surgical):
+    n = sum(len(seeds.runs) for seeds in surgical)
+    assert f"95 % over {n} runs" in relearning_sentence(surgical)
+    alone = [type(surgical[0])(surgical[0].runs[:1])]
+    assert "(one run)" in relearning_sentence(alone)
+    assert "not resolved" in relearning_sentence(alone)
+
+
+def test_speed_is_only_said_of_what_was_lost(surgical):
+    table = speeds(surgical)
+    assert {"concept", "head"} <= set(table["condition"])
+    assert "none" not in set(table["condition"])
+    assert (table["epochs_to_95"].dropna() > 0).all()

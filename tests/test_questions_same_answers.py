@@ -1,0 +1,160 @@
+"""The tables of two questions, worked out on a tiny run; what they find is tested elsewhere."""
+
+import numpy as np
+import pytest
+from test_run import tiny_run, tiny_run_folder  # noqa: F401
+
+from plasticity_utils.corpus import halves, in_first_half
+from plasticity_utils.questions import subconcept_answers
+from plasticity_utils.questions.answers import answer
+from plasticity_utils.questions.moments import BASE, Moments
+from plasticity_utils.questions.polysemanticity import NOTHING
+from plasticity_utils.questions.representation import linear_cka
+from plasticity_utils.questions.subconcept_answers import (
+    Parts,
+    cluster_parts,
+    subconcept_neurons,
+    subconcept_parts,
+    subconcepts,
+)
+from plasticity_utils.questions.subconcepts import carried, carriers
+
+FEW = 4
+
+
+@pytest.fixture(scope="module")
+def moments(tiny_run):  # noqa: F811
+    return Moments(tiny_run)
+
+
+@pytest.fixture(scope="module")
+def representation(moments):
+    return answer(moments.run, "representation")
+
+
+@pytest.fixture
+def few_are_enough(monkeypatch):
+    """Forty sentences hold few words of any part."""
+    monkeypatch.setattr(subconcept_answers, "FEWEST_WORDS", FEW)
+
+
+def test_a_sentence_is_fitted_on_or_scored_and_never_both(moments):
+    corpus = moments.measuring
+    fits = in_first_half(corpus)
+    assert 0 < fits.sum() < fits.size
+    start = 0
+    for sentence in corpus.sentences:
+        assert np.unique(fits[start : start + len(sentence)]).size == 1
+        start += len(sentence)
+    first = {" ".join(sentence) for sentence in halves(corpus)[0].sentences}
+    own = {" ".join(s) for s, fit in zip(corpus.sentences, by_sentence(corpus, fits), strict=True)
+           if fit}  # fmt: skip
+    assert own == first
+
+
+def by_sentence(corpus, fits):
+    ends = np.cumsum([len(sentence) for sentence in corpus.sentences])
+    return fits[ends - 1]
+
+
+def test_every_layer_and_moment_has_its_similarity(moments, representation):
+    places = representation.groupby(["condition", "stage", "units"]).size()
+    assert (places == moments.n_layers).all()
+    assert set(places.index.droplevel("units")) == {
+        ("concept", "removed"), ("concept", "end"), ("random", "end"), ("none", "end"),
+    }  # fmt: skip
+    assert (representation["n"] == moments.is_concept.sum()).all()
+
+
+def test_removal_changes_the_embedding_only_where_units_are_gone(representation):
+    rows = representation[(representation["stage"] == "removed") & (representation["layer"] == 0)]
+    cka = rows.set_index("units")["cka"]
+    assert cka["kept"] == pytest.approx(1)
+    assert cka["all"] < 1
+
+
+def test_similarity_of_kept_units_is_that_without_the_others(moments, representation):
+    layer, own = 1, moments.is_concept
+    at = (moments.layers == layer) & moments.kept("random")
+    sides = [moments.activations(moment)[own][:, at] for moment in (BASE, ("random", "end"))]
+    found = representation.set_index(["condition", "stage", "units", "layer"])["cka"]
+    assert found["random", "end", "kept", layer] == pytest.approx(linear_cka(*sides), abs=1e-6)
+
+
+def test_the_probe_of_the_base_is_the_ceiling_in_every_comparison(moments):
+    table = answer(moments.run, "transfer")
+    assert set(table["alignment"]) == {"base", "none", "procrustes", "shuffled"}
+    ceiling = table[table["alignment"] == "base"]
+    assert set(table["units"]) == {"all", "kept"}
+    ceiling = ceiling[ceiling["units"] == "all"]
+    assert (ceiling.groupby("layer")["f1"].nunique() == 1).all()
+    assert (table["n"] == (~in_first_half(moments.measuring)).sum()).all()
+    assert table["f1"].between(0, 1).all()
+
+
+@pytest.mark.usefixtures("few_are_enough")
+def test_every_neuron_is_counted_once_a_condition(moments):
+    table = subconcepts(moments)
+    counts = table.groupby(["condition", "removed"])["n"].sum().unstack()
+    for condition in ("concept", "random", "none"):
+        kept = moments.kept(condition)
+        assert counts.loc[condition, False] == kept.sum()
+        assert counts.loc[condition, True] == (~kept).sum()
+    gone = table[table["removed"] & (table["condition"] == "concept")]
+    assert (gone["end"] == NOTHING).all()
+
+
+@pytest.mark.usefixtures("few_are_enough")
+def test_parts_are_those_of_the_gazetteer_with_their_names(moments):
+    table = subconcept_parts(moments).set_index("part")
+    assert table["n_words"].sum() == moments.is_concept.sum()
+    assert (table["compared"] == (table["n_words"] >= FEW)).all()
+    assert table.loc[table["compared"], "by_chance"].ge(0).all()
+    assert table.loc[~table["compared"], "by_chance"].isna().all()
+    assert table["silhouette"].isna().all()
+
+
+@pytest.mark.usefixtures("few_are_enough")
+def test_neurons_that_are_shown_came_to_carry_their_part(moments):
+    table = subconcept_neurons(moments)
+    assert len(table)
+    assert (table["part"] != table["base"]).all()
+    assert (table["sigma_end"].abs() > 0.4).all()
+    for _, rows in table.groupby("part"):
+        assert rows["sigma_end"].abs().is_monotonic_decreasing
+    kept = moments.kept()[table["layer"] * moments.d_model + table["unit"]]
+    assert kept.all()
+
+
+def test_too_few_words_give_empty_tables_and_no_error(moments):
+    assert subconcepts(moments).empty
+    assert subconcept_neurons(moments).empty
+    assert not subconcept_parts(moments)["compared"].any()
+
+
+def test_words_are_cut_into_clusters_whatever_their_capitals():
+    words = ["Smith", "SMITH", "Jones", "Brown", "Miller", "Rossi", "Bianchi", "Ferrari", "Conti",
+             "Moretti", "Kim", "Park"]  # fmt: skip
+    parts = cluster_parts(words)
+    assert parts.clusters is not None
+    assert parts.kinds[0] == parts.kinds[1]
+    assert set(parts.kinds) == set(parts.clusters.names)
+    assert parts.names.tolist() == [word.casefold() for word in words]
+
+
+def test_parts_are_enough_when_two_have_the_words():
+    names = np.array(["x"] * 61, dtype=object)
+    assert not Parts(names, np.repeat(["a", "b"], [32, 29]).astype(object), None).enough
+    assert Parts(names, np.repeat(["a", "b"], [31, 30]).astype(object), None).enough
+
+
+def test_of_two_opposite_parts_a_neuron_carries_the_one_it_responds_to():
+    kinds = np.repeat(["a", "b"], 50)
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    X[kinds == "a", 0] += 5
+    X[kinds == "b", 1] += 5
+    assert carriers(X, X, kinds, 2, 0.4)["base"].tolist() == ["a", "b"]
+    names, sigma = carried(X, (kinds == "b")[:, None], ["b"], 0.4)
+    assert names.tolist() == ["b", "b"]
+    assert sigma[0] < -0.9
+    assert sigma[1] > 0.9
