@@ -15,6 +15,8 @@ import pandas as pd
 from plasticity_utils.questions import neuron_tables as tables
 from plasticity_utils.questions.pooling import beyond_control, interval
 from plasticity_utils.questions.verdict_rule import (
+    LEAST_RUNS,
+    OPEN,
     RULE,
     Estimate,
     decide,
