@@ -132,7 +132,8 @@ figure(series, tables.sharing, charts.sharing, over)
 # with many neurons keeps them. *One end* counts two concepts only where σ
 # has the same sign for both. Of *both ends* much is by construction: a
 # neuron that tells two entity types apart serves both, with opposite signs.
-# So the verdict rests on parts of speech at one end. Of the four entity
+# So the verdict rests on parts of speech at one end, and on the base models
+# alone, of which there is one a seed: it needs three. Of the four entity
 # types there are so few orders that no shuffle could make a difference sure.
 
 # %%

@@ -90,13 +90,17 @@ def test_sharers_are_compared_within_each_scope(moments):
     assert not table.duplicated(["condition", "stage", "scope", "sign"]).any()
     assert (table["p_adjusted"] >= table["p"]).all()
     assert (table["difference"] > table["low"]).all()
-    base = serves(moments, BASE)[moments.kept()]
-    n_pairs = base.sum(axis=1) * (base.sum(axis=1) - 1) / 2
-    row = table.query("stage == 'base' and scope == 'all' and sign == 'any'")
-    assert row["n_pairs"].tolist() == [n_pairs.sum()]
-    same = table[table["sign"] == "same"].set_index(["condition", "stage", "scope"])["n_pairs"]
-    both = table[table["sign"] == "any"].set_index(["condition", "stage", "scope"])["n_pairs"]
-    assert (same <= both.loc[same.index]).all()
+    table = table.set_index(["stage", "scope", "sign"])["n_pairs"].sort_index()
+    sigma, tau = moments.sigma(BASE)[moments.kept()], moments.tau
+    above, below = (pairs_of(side) for side in (sigma > tau, sigma < -tau))
+    assert table.loc["base", "all", "any"] == pairs_of(np.abs(sigma) > tau)
+    assert table.loc["base", "all", "same"] == above + below
+
+
+def pairs_of(serves):
+    """How often two concepts share a neuron."""
+    n_concepts = serves.sum(axis=1)
+    return (n_concepts * (n_concepts - 1) / 2).sum()
 
 
 def test_concepts_are_as_alike_as_their_words():
@@ -114,7 +118,7 @@ def test_superposition_has_every_moment_and_layer(moments):
     assert table["dimensionality"].between(0, 1).all()
     assert (table["n"] == len(moments.concepts.names)).all()
     # Training changes every layer, removal those from the first removed neuron on.
-    by_moment = table.set_index(["condition", "stage", "layer"])["interference"]
+    by_moment = table.set_index(["condition", "stage", "layer"])["interference"].sort_index()
     assert (by_moment["none", "end"] != by_moment["none", "base"]).all()
     assert (by_moment["concept", "removed"] != by_moment["none", "base"]).any()
 

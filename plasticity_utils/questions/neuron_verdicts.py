@@ -15,6 +15,8 @@ import pandas as pd
 from plasticity_utils.questions import neuron_tables as tables
 from plasticity_utils.questions.pooling import beyond_control, interval
 from plasticity_utils.questions.verdict_rule import (
+    LEAST_RUNS,
+    OPEN,
     RULE,
     Estimate,
     decide,
@@ -26,7 +28,6 @@ from plasticity_utils.seeds import Seeds
 
 LEAST_SHARE, LEAST_OVERLAP, LEAST_COSINE = 0.05, 0.01, 0.02
 LEAST_MIGRATION, LEAST_PRIMING = 0.05, 0.1
-ENOUGH_SEEDS = 3
 NOT_YET = (
     "No published run has its answers yet: `plasticity run --scale full`, and `plasticity publish` "
     "on the folder that it makes, work them out."
@@ -61,13 +62,16 @@ def functions(groups: Sequence[Seeds]) -> pd.DataFrame:
 def sharing(groups: Sequence[Seeds]) -> pd.DataFrame:
     """Judge question 5: are parts of speech that share an end of a neuron more alike than shuffled?
 
-    The control is the shuffling itself, so the effect has it subtracted. The interval is over base
-    models from three seeds on, else that of the shuffling.
+    The control is the shuffling itself, so the effect has it subtracted. Runs of one seed share
+    their base model, so here it is base models of which there must be three: with fewer the
+    interval is that of the shuffling, and the question is not resolved.
     """
     rows = tables.base_sharing(groups, "parts of speech", "same")
     found = Estimate(*rows[["difference", "low", "high"]].mean())
-    if len(rows) >= ENOUGH_SEEDS:
+    verdict = OPEN
+    if len(rows) >= LEAST_RUNS:
         found = estimate(rows["difference"].to_numpy())
+        verdict = decide(found, found, LEAST_COSINE)
     claim = "parts of speech that share an end of a neuron: likeness above shuffled pairs (cosine)"
     return pd.DataFrame(
         [
@@ -81,7 +85,7 @@ def sharing(groups: Sequence[Seeds]) -> pd.DataFrame:
                 "largest_p": rows["p"].max(),
                 "n_models": len(rows),
                 "least": LEAST_COSINE,
-                "verdict": decide(found, found, LEAST_COSINE),
+                "verdict": verdict,
             }
         ]
     )

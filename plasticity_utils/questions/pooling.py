@@ -19,6 +19,7 @@ from plasticity_utils.questions.answers import answer
 from plasticity_utils.seeds import Seeds, over_seeds
 
 RUN = ["concept", "entity", "seed"]
+NO_SPREAD = 1e-9
 
 
 def stacked(groups: Sequence[Seeds], name: str) -> pd.DataFrame:
@@ -122,7 +123,7 @@ def interval(groups: Sequence[Seeds]) -> str:
 def _p_of_zero(values: pd.Series) -> float:
     known = values.dropna()
     # Without spread, as where a layer cannot change, there is nothing to test.
-    if len(known) < 2 or known.nunique() == 1:
+    if len(known) < 2 or np.ptp(known) < NO_SPREAD:
         return float("nan")
     return float(stats.ttest_1samp(known, 0).pvalue)
 
