@@ -42,6 +42,7 @@ NAMES = {
     "as_is_kept_none": "as it is, kept units, none",
     "aligned_none": "aligned, none",
     "lost_as_is": "lost, as it is",
+    "lost_as_is_kept": "lost, as it is, kept units",
     "lost_aligned": "lost, aligned",
     "lost_cka": "lost, CKA",
     "removed_share": "removed",

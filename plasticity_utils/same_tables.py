@@ -24,6 +24,7 @@ SAME = (
     "cka", "cka_none", "as_is", "as_is_none", "aligned", "aligned_none", "shuffled",
     "lost_as_is", "lost_aligned", "lost_cka", "on_same", "on_new", "on_random",
     "on_new_beyond", "aligned_beyond", "as_is_kept", "as_is_kept_none",
+    "lost_as_is_kept",
 )  # fmt: skip
 _SHARES = (
     "as_is", "as_is_none", "as_is_kept", "as_is_kept_none", "aligned", "aligned_none", "shuffled",
@@ -77,9 +78,10 @@ def same_by_run(groups: Sequence[Seeds]) -> pd.DataFrame:
         concept, seed; cka, cka_none (debiased, kept units, base to the end of `concept`, `none`);
         as_is, aligned, shuffled (share of the base's F1 that its probe keeps at the end of
         `concept`), as_is_none, aligned_none; as_is_kept, as_is_kept_none (of a probe that was
-        fitted on the units that `concept` kept); lost_as_is, lost_aligned, lost_cka (`none` less
-        `concept`); aligned_beyond (aligned less shuffled); on_same, on_new, on_random (share of F1
-        lost when these are removed again), on_new_beyond (on_new less on_random).
+        fitted on the units that `concept` kept); lost_as_is, lost_as_is_kept, lost_aligned,
+        lost_cka (`none` less `concept`); aligned_beyond (aligned less shuffled); on_same, on_new,
+        on_random (share of F1 lost when these are removed again), on_new_beyond
+        (on_new less on_random).
     """
     return by_run(groups, _same, SAME)
 
@@ -148,6 +150,7 @@ def _same(run: Run) -> dict[str, float]:
         "as_is_none": share.loc["none", "none"],
         "as_is_kept": kept.loc["concept", "none"],
         "as_is_kept_none": kept.loc["none", "none"],
+        "lost_as_is_kept": kept.loc["none", "none"] - kept.loc["concept", "none"],
         "aligned": share.loc["concept", "procrustes"],
         "aligned_none": share.loc["none", "procrustes"],
         "shuffled": share.loc["concept", "shuffled"],

@@ -1,11 +1,13 @@
-"""Two verdicts, by rules that were set before the numbers were seen.
+"""Two verdicts by rules, set before the numbers were seen but for one case that says so.
 
 *Is it the same concept?* The quantity is F1 at the last layer, which the head reads, of a probe
 that was fitted on the base: the share of its F1 that it loses under `concept` beyond what it loses
 under `none`. Less than a tenth, the whole interval: the same directions. More, but less than a
 tenth after an orthogonal alignment, which must keep a tenth more than one to shuffled words does:
 the same geometry, turned. More even then: another representation. An interval that holds the tenth
-resolves nothing, and neither does a single run.
+resolves nothing, and neither does a single run. A probe that read removed units must fail whatever
+became of the others, so one case was added once the first run had shown it: more is lost than a
+tenth, but less by a probe of the kept units alone: there, the same directions.
 
 *Do other neurons carry the parts of the concept?* The quantity is the share of the kept carriers at
 the end that are new to their part, under `concept` less under `none`. Wholly above zero, and a
@@ -21,9 +23,11 @@ from plasticity_utils.sentences import percent
 
 MARGIN, LEAST_EFFECT = 0.1, 0.05
 SAME, TURNED, OTHER = "the same directions", "the same geometry, turned", "another representation"
+KEPT = "the same directions in the kept units"
 OPEN, NOT_AS_IS = "not resolved", "not the same directions"
 _ANSWERS = {
     SAME: "Yes: the same directions",
+    KEPT: "Yes: the same directions in the kept units; what the old probe misses was removed",
     TURNED: "Yes, but turned: the same geometry in other directions",
     OTHER: "No: another representation",
     NOT_AS_IS: "Not resolved: the directions are others, but whether the geometry is the same is "
@@ -43,15 +47,18 @@ def representation_kind(row: pd.Series) -> str:
     Parameters
     ----------
     row : Series
-        lost_as_is, lost_aligned and aligned_beyond with `_low` and `_high`: a row of `averaged`.
+        lost_as_is, lost_as_is_kept, lost_aligned and aligned_beyond with `_low` and `_high`: a
+        row of `averaged`.
 
     Returns
     -------
     str
-        `SAME`, `TURNED`, `OTHER`, `NOT_AS_IS` (turned or another: open) or `OPEN`.
+        `SAME`, `KEPT`, `TURNED`, `OTHER`, `NOT_AS_IS` (turned or another: open) or `OPEN`.
     """
     as_is, aligned = (_side(row, name) for name in ("lost_as_is", "lost_aligned"))
     if as_is == "more":
+        if _side(row, "lost_as_is_kept") == "less":
+            return KEPT
         if aligned == "less" and _side(row, "aligned_beyond") == "more":
             return TURNED
         return OTHER if aligned == "more" else NOT_AS_IS

@@ -104,7 +104,7 @@ def last_layer(groups: Sequence[Seeds]) -> Styler:
 @_if_any
 def last_layer_kept_units(groups: Sequence[Seeds]) -> Styler:
     """The same shares of a probe that was fitted on kept units alone, not aligned."""
-    return _averages(groups, ["as_is_kept", "as_is_kept_none"])
+    return _averages(groups, ["as_is_kept", "as_is_kept_none", "lost_as_is_kept"])
 
 
 @_if_any

@@ -38,13 +38,19 @@ LITTLE, MUCH, EITHER = (-0.02, 0.09), (0.11, 0.5), (0.05, 0.3)
     ],
 )
 def test_each_kind_of_representation_has_its_numbers(as_is, aligned, kind):
-    found = row(lost_as_is=as_is, lost_aligned=aligned, aligned_beyond=MUCH)
+    found = row(lost_as_is=as_is, lost_aligned=aligned, aligned_beyond=MUCH, lost_as_is_kept=EITHER)
     assert verdicts.representation_kind(found) == kind
 
 
 def test_a_turn_must_be_read_better_than_one_to_shuffled_words():
-    found = row(lost_as_is=MUCH, lost_aligned=LITTLE, aligned_beyond=EITHER)
+    found = row(lost_as_is=MUCH, lost_aligned=LITTLE, aligned_beyond=EITHER, lost_as_is_kept=MUCH)
     assert verdicts.representation_kind(found) == verdicts.NOT_AS_IS
+
+
+@pytest.mark.parametrize("aligned", [LITTLE, MUCH, EITHER])
+def test_a_probe_that_read_removed_units_is_no_proof_of_other_directions(aligned):
+    found = row(lost_as_is=MUCH, lost_aligned=aligned, aligned_beyond=MUCH, lost_as_is_kept=LITTLE)
+    assert verdicts.representation_kind(found) == verdicts.KEPT
 
 
 @pytest.mark.parametrize(
@@ -74,8 +80,15 @@ def test_taking_over_is_judged_by_the_interval(beyond, said):
     ("changes", "start"),
     [
         ({}, "**Yes: the same directions.**"),
-        ({"lost_as_is": MUCH, "aligned_beyond": MUCH}, "**Yes, but turned"),
-        ({"lost_as_is": MUCH, "lost_aligned": MUCH}, "**No: another representation.**"),
+        ({"lost_as_is": MUCH}, "**Yes: the same directions in the kept units"),
+        (
+            {"lost_as_is": MUCH, "lost_as_is_kept": MUCH, "aligned_beyond": MUCH},
+            "**Yes, but turned",
+        ),
+        (
+            {"lost_as_is": MUCH, "lost_as_is_kept": MUCH, "lost_aligned": MUCH},
+            "**No: another representation.**",
+        ),
         ({"lost_as_is": EITHER}, "**Not resolved.**"),
     ],
 )
