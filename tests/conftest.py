@@ -64,6 +64,8 @@ LONGEST = (
     "test_resume.py",
     "test_own_concepts.py",
     "test_run.py",
+    "test_forcing.py",
+    "test_benchmarks.py",
     "test_processes.py",
     "test_own_pages.py",
     "test_explorer.py",
