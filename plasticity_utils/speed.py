@@ -18,6 +18,14 @@ from plasticity_utils.errors import InputError
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 PRODUCTS, AIM = "matrix products", 0.6
 MEASURES, LEAST_MB = ("seconds", "rise_mb"), 0.1
+# Comparisons that `make bench` makes, by the names of their rows.
+COMPARISONS = {
+    "scores": "probeless and selectivity",
+    "top-words": "highest-activating words",
+    "activations": "word activations",
+    "training": "fine-tuning",
+    "run": "the whole quick run",
+}
 
 
 def latest_benchmark(results: Path = BENCHMARKS) -> dict[str, Any]:
@@ -177,6 +185,10 @@ def comparison_notes(found: dict[str, Any]) -> str:
             f"- *{row['work']}*: {reached}, target {row['target']:g} ×, {met}. "
             f"Agreement: {row['agreement']}. {row['note']}"
         )
+    measured = {row["name"] for row in found["rows"]}
+    missing = [title for name, title in COMPARISONS.items() if name not in measured]
+    if missing:
+        lines.append(f"- Not measured yet: {', '.join(missing)}.")
     return "\n".join(lines)
 
 

@@ -55,6 +55,10 @@ def test_the_table_of_comparisons(found):
     text = speed.comparison_notes(found)
     assert "50.0 × (48.0 to 53.0), target 40 ×, met. Agreement: same. In full." in text
     assert text.count("**not met**") == 1
+    missing = "highest-activating words, word activations, fine-tuning, the whole quick run"
+    assert text.endswith(f"- Not measured yet: {missing}.")
+    found["rows"] = [{**found["rows"][0], "name": name} for name in speed.COMPARISONS]
+    assert "Not measured yet" not in speed.comparison_notes(found)
 
 
 def test_the_limit(found):
