@@ -144,6 +144,10 @@ numbers(
 )
 
 # %% [markdown]
+# That this verdict takes three base models was decided after the first run
+# had read *yes* by itself; the other rules were set before any run of this
+# size was looked at.
+#
 # **What would change our mind.** Parts of speech share endings and places
 # in a sentence, so likeness of their words is not the only tie between
 # them; a *yes* that vanishes for concepts of another kind (topics, for

@@ -5,6 +5,7 @@ import re
 
 import altair as alt
 import numpy as np
+import pandas as pd
 import pytest
 import vl_convert as vlc
 from made_up_cards import made_up_cards
@@ -16,9 +17,20 @@ from test_charts_same import CASES_SAME
 from plasticity_utils import charts, vega
 from plasticity_utils.charts_parts import KIND_COLOURS, SERIES_COLOURS
 
+
+def growth_points():
+    points = [(100, 0.2, 0.1), (1000, 1.9, 3.0), (10_000, 21.0, 3.1)]
+    parts = [
+        pd.DataFrame(points, columns=["n", "seconds", "rise_mb"]).assign(curve=f"scores by {name}")
+        for name in ("words", "neurons")
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
 TABLES = {"number_table", "words_table"}
 CARDS = ("neuron_card", "neuron_map")
-DRAWN = {**CASES, **CASES_ACROSS, **CASES_SAME, **CASES_QUESTIONS}
+CASES_GROWTH = {"growth": (growth_points, charts.growth)}
+DRAWN = {**CASES, **CASES_ACROSS, **CASES_SAME, **CASES_QUESTIONS, **CASES_GROWTH}
 CHARTS = [*DRAWN, *CARDS]
 COLUMN = 688  # pixels of the book's text, of which a chart takes less
 PLOT = 560
