@@ -1,9 +1,9 @@
 """Verdicts on the questions about neurons, with their numbers, in sentences.
 
-Rule and intervals: `verdict_rule`. The smallest effects that would matter are chosen here, and were
-after smoke runs but before any full-scale run was looked at: one kept neuron in twenty, a hundredth of a cosine or of a
-dimension, a fiftieth of a cosine between word lists, five hundredths of the gain, a tenth of a
-standard deviation.
+Rule and intervals: `verdict_rule`. The smallest effects that would matter are chosen here, after
+smoke runs and before any full-scale run was looked at: one kept neuron in twenty, a hundredth of a
+cosine or of a dimension, a fiftieth of a cosine between word lists, five hundredths of the gain, a
+tenth of a standard deviation.
 """
 
 from __future__ import annotations
