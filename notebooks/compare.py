@@ -29,6 +29,7 @@ scale = "full"
 # %%
 import plasticity_utils as pu
 from plasticity_utils import across, charts, vega
+from plasticity_utils.questions.on_page import figure, numbers
 
 vega.enable()
 series = across.series_of(pu.published_runs())
@@ -100,11 +101,12 @@ charts.number_table(
 
 # %%
 half = across.choose(series, regime="half", scale=scale, variant="")
-charts.outcomes(across.outcomes(half), over)
+figure(half, across.outcomes, charts.outcomes, over)
 
 # %%
-charts.number_table(
-    across.relearning(half),
+numbers(
+    half,
+    across.relearning,
     ["concept", "model", "n_seeds", "lost", "by_head", "recovery"],
 )
 

@@ -25,6 +25,7 @@ import plasticity_utils as pu
 from IPython.display import Markdown
 from plasticity_utils import across, charts, vega
 from plasticity_utils.questions import relearning
+from plasticity_utils.questions.on_page import figure, numbers
 
 vega.enable()
 series = across.series_of(pu.published_runs())
@@ -38,7 +39,11 @@ over = "95 % interval over seeds"
 # ## The verdict
 
 # %% tags=["remove-input"]
-Markdown(relearning.relearning_verdicts([surgical, half, erased]))
+Markdown(
+    relearning.relearning_verdicts(
+        {"surgical": surgical, "half": half, "erase": erased}
+    )
+)
 
 # %% [markdown]
 # The rule was fixed before the runs were looked at. *Relearned*: over all runs
@@ -79,11 +84,12 @@ charts.differences(
 # the concept, and much about a damaged network.
 
 # %%
-charts.outcomes(across.outcomes(half), over)
+figure(half, across.outcomes, charts.outcomes, over)
 
 # %%
-charts.number_table(
-    across.speeds(half),
+numbers(
+    half,
+    across.speeds,
     ["concept", "n_seeds", "condition", "recovery", "epochs_to_95"],
 )
 
@@ -91,18 +97,19 @@ charts.number_table(
 # ## The concept erased from every level
 #
 # Removing neurons leaves the concept readable in the others. So here no neuron
-# is removed: at every level, from the embeddings up, a fixed linear projection
+# is removed (figures appear here once such a run is published): at every level, from the embeddings up, a fixed linear projection
 # (LEACE) takes out what tells words of the concept, B- and I- apart, from
 # words of no entity. It stays in force while the model trains on. *random* is
 # the same projection fitted on shuffled labels. The
 # [method](../book/method) says why it has to be these classes.
 
 # %%
-charts.outcomes(across.outcomes(erased), over)
+figure(erased, across.outcomes, charts.outcomes, over)
 
 # %%
-charts.number_table(
-    across.relearning(erased),
+numbers(
+    erased,
+    across.relearning,
     ["concept", "n_seeds", "lost", "by_head", "recovery", "beyond_head"],
 )
 
@@ -111,14 +118,16 @@ charts.number_table(
 # erasure, and what is still missing of them in the end.
 
 # %%
-charts.number_table(
-    across.speeds(erased),
+numbers(
+    erased,
+    across.speeds,
     ["concept", "n_seeds", "condition", "recovery", "epochs_to_95"],
 )
 
 # %%
-charts.number_table(
-    across.collateral(erased),
+numbers(
+    erased,
+    across.collateral,
     ["concept", "condition", "other", "at_removal", "at_end"],
 )
 
@@ -129,8 +138,9 @@ charts.number_table(
 # away, it came back in other directions than it left.
 
 # %%
-charts.number_table(
-    across.relied_on(erased),
+numbers(
+    erased,
+    across.relied_on,
     ["concept", "condition", "again", "f1"],
 )
 

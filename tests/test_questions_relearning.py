@@ -6,7 +6,12 @@ import pytest
 
 from plasticity_utils.across import choose, relearned, series_of, speeds
 from plasticity_utils.published import published_runs
-from plasticity_utils.questions.relearning import relearning_of, relearning_sentence, verdict_of
+from plasticity_utils.questions.relearning import (
+    relearning_of,
+    relearning_sentence,
+    relearning_verdicts,
+    verdict_of,
+)
 
 NAMES = ["by_head", "beyond_head", "beyond_head_low", "beyond_head_high"]
 
@@ -57,3 +62,10 @@ def test_speed_is_only_said_of_what_was_lost(surgical):
     assert {"concept", "head"} <= set(table["condition"])
     assert "none" not in set(table["condition"])
     assert (table["epochs_to_95"].dropna() > 0).all()
+
+
+def test_a_regime_without_runs_is_not_passed_over(surgical):
+    first, second = relearning_verdicts({"surgical": surgical, "erase": []}).splitlines()
+    assert first == f"- {relearning_sentence(surgical)}"
+    assert "not measured yet" in second
+    assert "--regime erase" in second

@@ -10,7 +10,7 @@ runs is narrower than one over fresh corpora would be.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -81,15 +81,21 @@ def relearning_sentence(groups: Sequence[Seeds]) -> str:
     )
 
 
-def relearning_verdicts(regimes: Sequence[Sequence[Seeds]]) -> str:
+def relearning_verdicts(regimes: Mapping[str, Sequence[Seeds]]) -> str:
     """Say a sentence a regime, as a list (Markdown).
 
     Parameters
     ----------
-    regimes : sequence of sequences of Seeds
-        The series of each regime; one without any has no published run yet, and is left out.
+    regimes : mapping of regime to its series
+        A regime without any is said not to be measured yet.
     """
-    return "\n".join(f"- {relearning_sentence(groups)}" for groups in regimes if groups)
+    lines = [
+        relearning_sentence(groups)
+        if groups
+        else f"{REGIMES[regime]}: not measured yet; `plasticity run --regime {regime} --scale full`"
+        for regime, groups in regimes.items()
+    ]
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def verdict_of(values: pd.Series) -> str:
