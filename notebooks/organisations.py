@@ -65,8 +65,8 @@ Markdown(verdicts.summary(seeds))
 # %% [markdown]
 # Where organisations differ from the other two: the base model marks them
 # less well to begin with. As many neurons must go as for persons, and the cut
-# takes a good part of *miscellaneous* along, the type that shares most with
-# them; locations and persons hardly notice. And the head alone, though it
+# takes a part of *miscellaneous* along, the type that shares most with them,
+# in some seeds much more than in others; locations and persons hardly notice. And the head alone, though it
 # finds most organisations again, stays below the model that trains as a
 # whole: here, if anywhere, a part may be truly relearned. Whether that rest is
 # more than chance is for the interval above to say.

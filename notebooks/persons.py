@@ -62,9 +62,9 @@ Markdown(verdicts.settings(seeds, home="persons"))
 Markdown(verdicts.summary(seeds))
 
 # %% [markdown]
-# Where persons differ from locations: more neurons must go before they are
-# lost, and the other entity types notice even less. Training the whole model
-# needs longer to come back to the base than the head does: early in
+# Where persons differ from locations: in most seeds more neurons must go before
+# they are lost, and the other entity types notice as little. Training the whole
+# model needs longer to come back to the base than the head does: early in
 # retraining *concept* lies below *head*, and *random* and *none* dip as well,
 # which is what the high learning rate at the start does to any model. The
 # linear probe reads persons off the last layer after the cut as before.
