@@ -121,10 +121,12 @@ charts.number_table(
 
 # %% [markdown]
 # Mistake 1 spares the concept. Mistake 2 puts every neuron of the control into
-# the embedding layer, so that it is no control of anything. Mistake 3 spares
-# the embedding layer and moves the centre of what removal *alone* predicts.
-# Mistake 7 makes the mean rise whatever happens. At the paper's dose, half of
-# all neurons:
+# the embedding layer, so that it is no control of anything. Mistake 3 changes
+# nothing here, since the surgical removal takes no neuron of the embedding
+# layer. Mistake 6 removes a seventh fewer neurons, so few that a good part of
+# the concept survives. Mistake 7 makes the mean rise whatever happens. At the
+# paper's dose, half of all neurons, mistake 3 matters: it spares the embedding
+# layer, and what removal *alone* predicts moves towards the embedding.
 
 # %%
 half = across.choose(series, regime="half", scale="full", variant="")

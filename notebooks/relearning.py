@@ -79,9 +79,9 @@ charts.differences(
 # %% [markdown]
 # ## Half of all neurons removed
 #
-# At the paper's dose every entity type falls to nothing, and so it does where
-# a *random* half is removed: whatever comes back after this says little about
-# the concept, and much about a damaged network.
+# At the paper's dose every entity type falls to little or nothing, and so it
+# does where a *random* half is removed: whatever comes back after this says
+# little about the concept, and much about a damaged network.
 
 # %%
 figure(half, across.outcomes, charts.outcomes, over)
