@@ -165,7 +165,7 @@ def stream_scores(
     )
 
 
-class Moments:
+class RunningMoments:
     """Mean, deviation and range of each neuron, kept up to date batch by batch.
 
     The means are merged as by Chan, Golub & LeVeque (1983), in float64: sums of squares would lose
@@ -238,12 +238,12 @@ def _budget(n_neurons: int, n_concepts: int, n_words: int, max_bytes: int) -> tu
 
 def _first_pass(
     batches: Batches, concepts: np.ndarray, n_sampled: int
-) -> tuple[Moments, np.ndarray, np.ndarray]:
-    """Moments, class sums [n_concepts, n_neurons], and activations of a sample of the words."""
+) -> tuple[RunningMoments, np.ndarray, np.ndarray]:
+    """Running moments, class sums [n_concepts, n_neurons], and activations of a sample of the words."""
     n_words, n_neurons = batches.shape
     is_sampled = np.zeros(n_words, dtype=bool)
     is_sampled[np.random.default_rng(SEED).choice(n_words, n_sampled, replace=False)] = True
-    moments, sums = Moments(n_neurons), np.zeros((concepts.shape[1], n_neurons))
+    moments, sums = RunningMoments(n_neurons), np.zeros((concepts.shape[1], n_neurons))
     sample, taken = np.empty((n_sampled, n_neurons), dtype=np.float32), 0
     for rows, X in batches:
         moments.add(X)

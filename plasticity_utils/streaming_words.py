@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.streaming import MAX_BYTES, Batches, Moments
+from plasticity_utils.streaming import MAX_BYTES, Batches, RunningMoments
 from plasticity_utils.word_scores import ends_table, in_order, occurrences, word_types
 
 # Neurons whose words are listed together; the table is made of copies.
@@ -67,7 +67,7 @@ def stream_top_words(
     listed, n_listed = types[eligible], counts[eligible]
     tables = []
     for block in _blocks(n_neurons, len(listed), max_bytes):
-        moments = Moments(block.stop - block.start)
+        moments = RunningMoments(block.stop - block.start)
         if not signed:
             _accumulate(batches, block, moments, None, row)
         sums = np.zeros((len(listed), moments.mean.size))
@@ -104,7 +104,7 @@ def _blocks(n_neurons: int, n_listed: int, max_bytes: int) -> list[slice]:
 def _accumulate(
     batches: Batches,
     block: slice,
-    moments: Moments,
+    moments: RunningMoments,
     sums: np.ndarray | None,
     row: np.ndarray,
     centred: bool = False,
@@ -127,7 +127,7 @@ def _accumulate(
 
 def _tables(
     sums: np.ndarray,
-    moments: Moments,
+    moments: RunningMoments,
     types: np.ndarray,
     counts: np.ndarray,
     k: int,
