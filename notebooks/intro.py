@@ -61,11 +61,11 @@ Markdown(verdicts.front(series))
 #   [organisations](organisations): each concept with every control: random
 #   neurons of the same layers, nothing removed, the last layer alone.
 # - The questions, each with a verdict and its control:
-#   [is it relearning](relearning), do neurons
-#   [take on new functions](polysemanticity), who carries
-#   [the parts of a concept](subconcepts), is it
-#   [the same concept](same_concept), and
-#   [where does it go](migration)?
+#   [is it relearning](relearning.ipynb), do neurons
+#   [take on new functions](polysemanticity.ipynb), who carries
+#   [the parts of a concept](subconcepts.ipynb), is it
+#   [the same concept](same_concept.ipynb), and
+#   [where does it go](migration.ipynb)?
 # - [Side by side](compare): how the concepts differ, what is relearned beyond
 #   the last layer, and whether anything moves between layers.
 # - [The paper](paper): what the results that started this book show beside a

@@ -239,7 +239,7 @@ def _budget(n_neurons: int, n_concepts: int, n_words: int, max_bytes: int) -> tu
 def _first_pass(
     batches: Batches, concepts: np.ndarray, n_sampled: int
 ) -> tuple[RunningMoments, np.ndarray, np.ndarray]:
-    """Running moments, class sums [n_concepts, n_neurons], and activations of a sample of the words."""
+    """Running moments, class sums [n_concepts, n_neurons], activations of a sample of words."""
     n_words, n_neurons = batches.shape
     is_sampled = np.zeros(n_words, dtype=bool)
     is_sampled[np.random.default_rng(SEED).choice(n_words, n_sampled, replace=False)] = True
