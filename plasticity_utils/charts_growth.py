@@ -50,9 +50,7 @@ def _panel(rows: pd.DataFrame, curve: str) -> alt.LayerChart:
     base = alt.Chart(long).encode(
         x=alt.X("n:Q", title=curve.rpartition(" ")[2], scale=_LOG, axis=_axis(8)),
         y=alt.Y("value:Q", title=None, scale=_LOG, axis=_axis(4)),
-        color=alt.Color(
-            "measure:N", scale=alt.Scale(domain=names, range=[vega.INK, vega.MUTED]), title=None
-        ),
+        color=alt.value(vega.INK),
         strokeDash=alt.StrokeDash(
             "measure:N", scale=alt.Scale(domain=names, range=[[1, 0], [6, 3]]), title=None
         ),

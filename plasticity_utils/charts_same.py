@@ -224,7 +224,8 @@ def _matrix(own: pd.DataFrame, title: str) -> alt.LayerChart:
     order = [name for name in _distinct(own, "base") if name != NOTHING]
     order += [name for name in _distinct(own, "end") if name not in (*order, NOTHING)]
     order.append(NOTHING)
-    below = alt.Axis(labelExpr=_FIRST_WORD, labelOverlap=False)
+    # On a phone there is no room for all of them; the rows bear the same names in the same order.
+    below = alt.Axis(labelExpr=_FIRST_WORD, labelOverlap="greedy", labelSeparation=4)
     base = alt.Chart(own).encode(
         x=alt.X("end:N", title=None, sort=order, axis=below),
         y=_names("base", order),

@@ -11,7 +11,6 @@ import pandas as pd
 
 from plasticity_utils import vega
 from plasticity_utils.charts_parts import (
-    CONDITION_TITLES,
     CONDITIONS,
     LABEL_GAP,
     in_order,
@@ -75,8 +74,7 @@ def migration(table: pd.DataFrame) -> alt.VConcatChart:
             ],
         )
         marks = _squares(base)
-        title = CONDITION_TITLES[condition]
-        drawn = panel(marks, title, round(1.6 * ROW) * len(roles))
+        drawn = panel(marks, condition, round(1.6 * ROW) * len(roles))
         panels.append(drawn.properties(width=NARROW))
     chart = stack(
         panels,
