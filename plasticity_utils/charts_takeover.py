@@ -120,7 +120,7 @@ def priming(table: pd.DataFrame) -> alt.VConcatChart:
     for term, title in _TERMS.items():
         rows = named[named["term"] == term]
         last = term == list(_TERMS)[-1]
-        axis_title = "effect on the gain beyond none (standard deviations)" if last else None
+        axis_title = "effect (standard deviations)" if last else None
         marks = [zero.encode(x="effect:Q")]
         marks += dots(rows, "row", order, "effect", axis_title, "effect", conditions)
         panels.append(panel(marks, title, 2 * ROW * len(order)).properties(width=NARROW))
@@ -129,7 +129,7 @@ def priming(table: pd.DataFrame) -> alt.VConcatChart:
         "Did neurons gain more that were near the concept before?",
         [
             "One row a concept, seed and measure of nearness.",
-            "Lines: 95 % of the regression, over neurons.",
+            "Effects on the gain beyond none; lines: 95 %, over neurons.",
         ],
         "Forest plot, a panel for nearness and one for selectivity in the base: standardised "
         f"effects on the gain beyond none, for the conditions {', '.join(conditions)}.",
