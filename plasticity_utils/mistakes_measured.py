@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import pandas as pd
 
 from plasticity_utils.measuring import score
@@ -19,6 +18,7 @@ from plasticity_utils.replay import model_at
 from plasticity_utils.run import Run, choose_neurons
 from plasticity_utils.seeds import Seeds
 from plasticity_utils.stages import Stages
+from plasticity_utils.tables import centroid
 from plasticity_utils.training import tag_sentences
 
 TABLES = ("mistakes_removal", "mistakes_profile", "mistakes_averaging")
@@ -56,7 +56,7 @@ def measure_mistakes(run: Run) -> dict[str, pd.DataFrame]:
 
 def has_mistakes(run: Run) -> bool:
     """Tell whether a published run has these tables; the first runs were made without."""
-    return all((run.path / f"{name}.parquet").is_file() for name in TABLES)
+    return run.holds(TABLES)
 
 
 def mistake_changes(run: Run) -> pd.DataFrame:
@@ -84,7 +84,7 @@ def mistake_changes(run: Run) -> pd.DataFrame:
     rows += [
         (2, "share in the embedding layer", *wide.loc[2, "first_layer_share"]),
         (3, "share in the embedding layer", *wide.loc[3, "first_layer_share"]),
-        (3, "predicted centre (layers)", *(_centre(profile, way) for way in ("meant", "made"))),
+        (3, "predicted centre (layers)", *(centroid(profile, way) for way in ("meant", "made"))),
         (6, "neurons removed", *wide.loc[6, "n_removed"]),
         (7, "mean rise of rank saliency", *averaging[["rise", "rise_unequal"]].mean()),
     ]
@@ -117,8 +117,3 @@ def changes_over(groups: Iterable[Seeds]) -> pd.DataFrame:
             parts.append(table)
     columns = ["concept", "regime", "mistake", "quantity"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-
-
-def _centre(profile: pd.DataFrame, way: str) -> float:
-    """Mean layer, weighted by rank saliency."""
-    return float(np.average(profile["layer"], weights=profile[way]))

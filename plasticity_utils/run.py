@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,6 +94,10 @@ class Run:
     def base(self) -> pd.DataFrame:
         """F1 of the base model on the validation and the test split."""
         return self._table("base")
+
+    def holds(self, names: Iterable[str]) -> bool:
+        """Tell whether all tables of these names are there; older runs lack newer ones."""
+        return all((self.path / f"{name}.parquet").is_file() for name in names)
 
     def _table(self, name: str) -> pd.DataFrame:
         path = self.path / f"{name}.parquet"

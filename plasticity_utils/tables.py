@@ -184,7 +184,7 @@ def redistribution(layers: pd.DataFrame, label: str) -> pd.DataFrame:
     """
     rows = layers[layers["entity"] == label]
     centroids = {
-        (name, column): _centroid(group, column)
+        (name, column): centroid(group, column)
         for name, group in rows.groupby(["condition", "stage"], sort=False)
         for column in ("share", "saliency", "removal_only")
     }
@@ -302,7 +302,15 @@ def _epochs_to(rows: pd.DataFrame, condition: str, share: float) -> float:
     return float(enough.index[0]) if lost and len(enough) else float("nan")
 
 
-def _centroid(group: pd.DataFrame, column: str) -> float:
+def centroid(group: pd.DataFrame, column: str) -> float:
+    """Mean layer, weighted by a column; NaN where all weights are 0.
+
+    Parameters
+    ----------
+    group : DataFrame
+        One row a layer: layer, and the column.
+    column : str
+    """
     total = group[column].sum()
     return float((group["layer"] * group[column]).sum() / total) if total else float("nan")
 

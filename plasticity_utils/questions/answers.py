@@ -73,7 +73,7 @@ def answers(run: Run) -> dict[str, pd.DataFrame]:
 
 def is_answered(run: Run) -> bool:
     """Tell whether a published run has all its answers; the first runs were made without."""
-    return all((run.path / f"{name}.parquet").is_file() for name in ANSWERS)
+    return run.holds(ANSWERS)
 
 
 def answered(groups: Iterable[Seeds]) -> list[Seeds]:

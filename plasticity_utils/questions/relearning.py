@@ -18,8 +18,9 @@ import pandas as pd
 from plasticity_utils.across import relearned
 from plasticity_utils.seeds import Seeds, over_seeds
 from plasticity_utils.sentences import percent, signed
+from plasticity_utils.verdicts import READ_AGAIN
 
-LEAST_EFFECT, READ_AGAIN = 0.05, 0.9
+LEAST_EFFECT = 0.05
 REGIMES = {
     "surgical": "After a surgical removal",
     "half": "After the removal of half of all neurons",
