@@ -19,7 +19,7 @@ from plasticity_utils.saliency import probeless, selectivity
 from plasticity_utils.words import highest_activating_words
 
 # Smaller batches than by default: the peak of memory is a batch's, the speed is the same.
-BATCH_TOKENS = 768
+BATCH_TOKENS = 384
 
 
 def activations(folder: Path, sentences: int, model: str) -> Work:

@@ -165,14 +165,26 @@ def _word_means(model: PreTrainedModel, batch: list[Encoded]) -> np.ndarray:
     token_word = pad([encoded.word_of_token for encoded in batch], -1)
     n_words = token_word.max(dim=1).values + 1
     offsets = torch.cumsum(n_words, 0) - n_words
-    token_word = torch.where(token_word < 0, -1, token_word + offsets[:, None]).flatten()
-    is_word = token_word >= 0
+    word_of_token = torch.where(token_word < 0, -1, token_word + offsets[:, None]).flatten()
+    token = torch.nonzero(word_of_token >= 0)[:, 0]
+    word = word_of_token[token]
+    d_model = width(model)
+    means = torch.empty(int(n_words.sum()), n_levels(model) * d_model)
     hidden = model(**inputs(model, batch), output_hidden_states=True).hidden_states
-    states = torch.cat([h.flatten(0, 1)[is_word.to(h.device)] for h in hidden], dim=1).float().cpu()
-    word = token_word[is_word]
+    for level, states in enumerate(hidden):
+        # Level by level into its place, so that no second copy of all levels is ever held.
+        own = means[:, level * d_model : (level + 1) * d_model]
+        _put_means(own, states.flatten(0, 1).float().cpu(), token, word)
+    return means.numpy()
+
+
+def _put_means(
+    means: torch.Tensor, states: torch.Tensor, token: torch.Tensor, word: torch.Tensor
+) -> None:
+    """Write the mean of each word's tokens, [n_words, d_model]; `word` says whose each token is."""
     n_tokens = torch.bincount(word)
     # The tokens of a word are neighbours; most words have one.
-    means = states[torch.cumsum(n_tokens, 0) - n_tokens]
+    means[:] = states[token[torch.cumsum(n_tokens, 0) - n_tokens]]
     several = n_tokens > 1
     if several.any():
         number = torch.cumsum(several, 0) - 1
@@ -181,9 +193,8 @@ def _word_means(model: PreTrainedModel, batch: list[Encoded]) -> np.ndarray:
         # not vary from word to word by a rounding error, which selectivity would take for an
         # answer.
         sums = torch.zeros(int(several.sum()), states.shape[1], dtype=torch.float64)
-        sums.index_add_(0, number[word[in_several]], states[in_several].double())
+        sums.index_add_(0, number[word[in_several]], states[token[in_several]].double())
         means[several] = (sums / n_tokens[several, None]).float()
-    return means.numpy()
 
 
 def inputs(model: PreTrainedModel, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:

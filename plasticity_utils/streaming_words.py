@@ -15,9 +15,15 @@ import pandas as pd
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.streaming import MAX_BYTES, Batches, RunningMoments
-from plasticity_utils.word_scores import ends_table, in_order, occurrences, word_types
+from plasticity_utils.word_scores import (
+    BestWords,
+    best_words,
+    occurrences,
+    word_types,
+    words_table,
+)
 
-# Neurons whose words are listed together; the table is made of copies.
+# Neurons whose words are listed together, from a copy of their sums.
 LISTED_TOGETHER = 64
 
 
@@ -65,15 +71,15 @@ def stream_top_words(
     row_of_type = np.where(eligible, np.cumsum(eligible) - 1, -1)
     row = row_of_type[kind]
     listed, n_listed = types[eligible], counts[eligible]
-    tables = []
+    found = []
     for block in _blocks(n_neurons, len(listed), max_bytes):
         moments = RunningMoments(block.stop - block.start)
         if not signed:
             _accumulate(batches, block, moments, None, row)
         sums = np.zeros((len(listed), moments.mean.size))
         _accumulate(batches, block, moments, sums, row, centred=not signed)
-        tables += _tables(sums, moments, listed, n_listed, k, signed, block.start)
-    return in_order(tables, np.arange(n_neurons))
+        found += _best(sums, moments, n_listed, k, signed, block.start)
+    return words_table(found, np.arange(n_neurons), listed, n_listed)
 
 
 def passes_needed(
@@ -125,20 +131,19 @@ def _accumulate(
             sums[present[listed]] += by_type[listed]
 
 
-def _tables(
+def _best(
     sums: np.ndarray,
     moments: RunningMoments,
-    types: np.ndarray,
     counts: np.ndarray,
     k: int,
     signed: bool,
     first: int,
-) -> list[pd.DataFrame]:
-    tables = []
+) -> list[BestWords]:
+    found = []
     for start in range(0, sums.shape[1], LISTED_TOGETHER):
         some = slice(start, start + LISTED_TOGETHER)
         spread = np.where(moments.varies, moments.deviation, np.inf)[some]
         centre = moments.mean[some] if signed else 0.0
         means = (sums[:, some] / counts[:, None] - centre) / spread
-        tables.append(ends_table(means, types, counts, k, signed, first + start))
-    return tables
+        found += best_words(means, k, signed, first + start)
+    return found
