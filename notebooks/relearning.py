@@ -103,11 +103,106 @@ numbers(
 #
 # Removing neurons leaves the concept readable in the others. The regime
 # *erase* removes none: at every level, from the embeddings up, a fixed linear
-# projection (LEACE) takes out what tells words of the concept from others, and
-# stays in force while the model trains on. *random* is the same projection
-# fitted on shuffled labels. The [method](../book/method) says which classes it
-# has to make equal. No run of it at this scale is published yet.
+# projection (LEACE) takes out what tells words of the concept from words of no
+# entity, and stays in force while the model trains on. *random* is the same
+# projection fitted on shuffled labels. The [method](../book/method) says which
+# classes it has to make equal, and why less is not enough: with *concept
+# against all others* the head can still read a class that lies between two
+# others.
+
+# %%
+figure(
+    erased,
+    across.outcomes,
+    charts.outcomes,
+    "95 % interval: over seeds, or over sentences where there is one seed",
+)
+
+# %%
+numbers(
+    erased,
+    across.relearning,
+    ["concept", "n_seeds", "lost", "by_head", "recovery", "beyond_head"],
+)
+
+# %% [markdown]
+# How fast: after how many epochs (of those measured) 95 % of the loss are
+# back.
+
+# %%
+numbers(
+    erased,
+    across.speeds,
+    ["concept", "n_seeds", "condition", "recovery", "epochs_to_95"],
+)
+
+# %% [markdown]
+# At what cost: F1 that the other entity types lose at the erasure, and what is
+# still missing of them in the end.
+
+# %%
+numbers(
+    erased,
+    across.collateral,
+    ["concept", "condition", "other", "at_removal", "at_end"],
+)
+
+# %% [markdown]
+# ### In which directions
 #
+# Erased once more in the end: with the same projections, which are in force
+# anyway; with projections fitted anew on the retrained model; and with
+# projections of shuffled labels. Where only those fitted anew take the concept
+# away, it came back in directions other than those that it left.
+
+# %%
+numbers(erased, across.relied_on, ["concept", "condition", "again", "f1"])
+
+# %% [markdown]
+# ### In which layers
+#
+# A linear probe on each layer reads next to nothing just after the erasure,
+# if the projections do what they should. Where it reads the concept in the
+# end, the model has written it there again.
+
+# %%
+figure(
+    across.choose(erased, concept="locations"),
+    across.readable,
+    charts.probe_by_layer,
+    "LOC",
+)
+
+# %%
+figure(
+    across.choose(erased, concept="persons"),
+    across.readable,
+    charts.probe_by_layer,
+    "PER",
+)
+
+# %%
+figure(
+    across.choose(erased, concept="organisations"),
+    across.readable,
+    charts.probe_by_layer,
+    "ORG",
+)
+
+# %% [markdown]
+# ### In which neurons
+#
+# Overlap (Jaccard) of the neurons most selective for the concept before and
+# after, as many as the surgical dose would remove, and what chance gives.
+
+# %%
+numbers(
+    erased,
+    across.turnovers,
+    ["concept", "condition", "jaccard", "jaccard_by_chance", "spearman"],
+)
+
+# %% [markdown]
 # ## The controls
 #
 # - **head**: what the last layer regains by itself was never lost.

@@ -228,6 +228,25 @@ def relied_on(groups: Iterable[Seeds]) -> pd.DataFrame:
     return _each(groups, own)
 
 
+def readable(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """How well a linear probe on each layer reads the concept, for `charts.probe_by_layer`.
+
+    Returns
+    -------
+    DataFrame
+        concept, entity, model, regime, variant, condition (without `head`, whose layers are those
+        just after the removal), stage, layer, probe_f1 (of words); with `_low` and `_high` where
+        there are several seeds.
+    """
+
+    def own(seeds: Seeds) -> pd.DataFrame:
+        rows = seeds.layers
+        kept = (rows["entity"] == seeds.config.label) & (rows["condition"] != "head")
+        return rows[kept].drop(columns="entity")
+
+    return _each(groups, own)
+
+
 def grown_back(groups: Iterable[Seeds]) -> pd.DataFrame:
     """Gains of removed neurons at the end, where they may grow back.
 

@@ -61,6 +61,11 @@ def test_every_table_names_the_series_and_draws(groups):
     assert set(others["other"]) == {"PER", "ORG", "MISC"}
     assert len(across.turnovers(groups)) == 4
     assert set(across.relied_on(groups)["again"]) == {"nothing", "same", "new top", "random"}
+    readable = across.readable(groups)
+    assert set(readable["entity"]) == {"LOC"}
+    assert set(readable["stage"]) >= {"base", "removed", "end"}
+    assert "head" not in set(readable["condition"])
+    charts.probe_by_layer(readable, "LOC")
     drawn = charts.differences(across.shifts(groups), {"beyond_none": "layers"}, "t", "n", "i")
     assert "layers" in str(drawn.to_dict())
     assert across.grown_back(groups).empty
