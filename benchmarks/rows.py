@@ -51,7 +51,8 @@ def activations(size: Size, folder: Path, repeats: int, model: str) -> list[Fact
     row["note"] = (
         f"NeuroX: extract_representations to JSON ({pairs[0][0]['file_mb']:,.0f} MB) and "
         f"load_activations. Ours: written to a file ({pairs[0][1]['file_mb']:,.0f} MB) as it goes. "
-        f"Ours takes {share:.2f} of the peer's rise in memory (target {MEMORY_SHARE:g})."
+        f"Ours takes {share:.2f} of the peer's rise in memory (target {MEMORY_SHARE:g}); "
+        f"{pairs[0][1]['weights_mb']:.0f} MB of it are the model's weights, which both hold."
     )
     return [row]
 

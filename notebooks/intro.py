@@ -31,15 +31,14 @@
 import plasticity_utils as pu
 from IPython.display import Markdown
 from plasticity_utils import across, charts, vega, verdicts
+from plasticity_utils.questions import relearning
 
 vega.enable()
-series = across.choose(
-    across.series_of(pu.published_runs()),
-    model="minilm",
-    regime="surgical",
-    scale="full",
-    variant="",
+full = across.choose(
+    across.series_of(pu.published_runs()), model="minilm", scale="full"
 )
+series = across.choose(full, regime="surgical", variant="")
+erased = across.choose(full, regime="erase")
 
 # %% tags=["remove-input"]
 charts.steps(across.steps(series), "95 % intervals over seeds")
@@ -52,8 +51,19 @@ Markdown(verdicts.front(series))
 # is one run). The model is MiniLM, a small encoder, trained to mark names in
 # news text (CoNLL-2003, all 14,041 sentences).
 #
-# So far the answer is about this way of cutting: the units that respond most
-# to the concept, held still. It does not say that no cut can remove a concept.
+# ## And if nothing is left to read?
+#
+# That answer is about one way of cutting: the units that respond most to the
+# concept, held still, while the other units say it too. So we also took out of
+# every layer whatever lets a linear reader tell the concept, and left the
+# units. The same control then speaks the other way.
+
+# %% tags=["remove-input"]
+Markdown(relearning.relearning_verdicts({"erase": erased}))
+
+# %% [markdown]
+# [Is it relearning?](relearning.ipynb) has the figures, the cost to the other
+# names, and where in the network it comes back.
 #
 # ## Where to go next
 #
