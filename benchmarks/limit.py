@@ -19,6 +19,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.measure import Work
+from benchmarks.sizes import EXTRACTION_TOKENS
 from plasticity_utils.activations import ActivationStream
 from plasticity_utils.config import RunConfig
 from plasticity_utils.corpus import ENTITY_LABELS
@@ -30,7 +31,6 @@ from plasticity_utils.training import Schedule, TaggedSentences, fine_tune, tag_
 
 SECONDS_EACH = 0.5
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-EXTRACTION_TOKENS = 2048
 # By the beginning of an operation's name; the first that fits.
 KINDS = {
     "matrix products": ("aten::addmm", "aten::mm", "aten::bmm", "mkldnn", "aten::mkldnn",

@@ -11,15 +11,13 @@ import pandas as pd
 from benchmarks.inputs import ACTIVATIONS, concept_columns, first_sentences, first_words
 from benchmarks.measure import Work
 from benchmarks.peers import TOP
+from benchmarks.sizes import EXTRACTION_TOKENS
 from plasticity_utils.activations import word_activations
 from plasticity_utils.config import RunConfig
 from plasticity_utils.models import load_model
 from plasticity_utils.run import Run, run_experiment
 from plasticity_utils.saliency import probeless, selectivity
 from plasticity_utils.words import highest_activating_words
-
-# Smaller batches than by default: less memory, and a processor's cache holds them.
-BATCH_TOKENS = 384
 
 
 def activations(folder: Path, sentences: int, model: str) -> Work:
@@ -28,7 +26,7 @@ def activations(folder: Path, sentences: int, model: str) -> Work:
 
     def run() -> int:
         loaded, tokenizer = load_model(model)
-        word_activations(loaded, tokenizer, corpus.sentences, BATCH_TOKENS, path)
+        word_activations(loaded, tokenizer, corpus.sentences, EXTRACTION_TOKENS, path)
         return sum(weights.nbytes for weights in loaded.parameters())
 
     def keep(weights_bytes: int) -> dict[str, Any]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+# Smaller batches than by default: less memory, and a processor's cache holds them.
+EXTRACTION_TOKENS = 384
+
 
 @dataclass(frozen=True)
 class Size:
