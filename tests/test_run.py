@@ -13,7 +13,15 @@ from safetensors.torch import load_file, save_file
 from test_resume import FRAMES, add_tiny, assert_same_tables, make_folder, tiny_config
 from test_store import flip_a_byte
 
-from plasticity_utils import InputError, RunConfig, load_run, run_experiment, stages, tables
+from plasticity_utils import (
+    InputError,
+    RunConfig,
+    base_stages,
+    load_run,
+    run_experiment,
+    stages,
+    tables,
+)
 from plasticity_utils.activations import word_activations
 from plasticity_utils.config import CONDITIONS, SCALES
 from plasticity_utils.dose import pick_dose
@@ -388,7 +396,7 @@ def test_weights_that_are_not_finite_end_a_run_before_its_training(
     folder = tmp_path / "broken"
     shutil.copytree(tiny_run_folder, folder)
     break_weights(folder)
-    monkeypatch.setattr(stages, "fine_tune", lambda *a, **k: pytest.fail("it was trained"))
+    monkeypatch.setattr(base_stages, "fine_tune", lambda *a, **k: pytest.fail("it was trained"))
     with pytest.raises(InputError, match=r"words are not finite, first those of '.*' in sentence"):
         run_experiment(tiny_config(folder, tmp_path / "runs"))
 
