@@ -18,6 +18,7 @@ from plasticity_utils import (
     RunConfig,
     base_stages,
     load_run,
+    neuron_changes,
     run_experiment,
     stages,
     tables,
@@ -260,10 +261,10 @@ def test_every_answer_can_be_worked_out(run):
     label = run.config.label
     assert len(tables.recovery(run.metrics, label)) == 4
     assert len(tables.redistribution(run.layers, label)) == 4
-    assert len(tables.turnover(run.neurons, 0.1)) == 4
-    assert not tables.kept_gain(run.neurons).empty
-    assert not tables.newly_salient(run.neurons, 5)["words_end"].eq("").all()
-    assert len(tables.removed_neurons(run.neurons, 5)) == min(5, run.facts["n_removed"])
+    assert len(neuron_changes.turnover(run.neurons, 0.1)) == 4
+    assert not neuron_changes.kept_gain(run.neurons).empty
+    assert not neuron_changes.newly_salient(run.neurons, 5)["words_end"].eq("").all()
+    assert len(neuron_changes.removed_neurons(run.neurons, 5)) == min(5, run.facts["n_removed"])
     assert set(tables.reliance_table(run.reliance)["again"]) == {
         "nothing", "same", "new top", "random",
     }  # fmt: skip
@@ -311,7 +312,10 @@ def test_half_the_neurons_can_be_removed(tiny_run, tiny_run_folder):
     assert (gone["selectivity"] == 0).all()
     # The base model is that of the other regime.
     assert run.base.equals(tiny_run.base)
-    for answer in (tables.kept_gain(run.neurons), tables.turnover(run.neurons, 0.5)):
+    for answer in (
+        neuron_changes.kept_gain(run.neurons),
+        neuron_changes.turnover(run.neurons, 0.5),
+    ):
         assert not answer.empty
 
 
