@@ -23,10 +23,10 @@ from plasticity_utils.concepts import kinds
 from plasticity_utils.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.measuring import concept_columns, entity_columns, load_sentences
+from plasticity_utils.neuron_changes import newly_salient, removed_neurons
 from plasticity_utils.replay import STAGES, activations_at, model_at
 from plasticity_utils.run import Run
 from plasticity_utils.saliency import flat_ids, selectivity
-from plasticity_utils.tables import newly_salient, removed_neurons
 
 KINDS = ("removed", "newly salient", "polysemantic")
 OTHER = "other"

@@ -10,19 +10,19 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from plasticity_utils import tables
+from plasticity_utils import neuron_changes, tables
 from plasticity_utils.errors import InputError
 from plasticity_utils.run import Run
 
 N_REMOVED, N_NEWLY_SALIENT = 8, 12
 
 _FINDINGS: dict[str, Callable[[Run], pd.DataFrame]] = {
-    "kept_gain": lambda run: tables.kept_gain(run.neurons),
-    "turnover": lambda run: tables.turnover(run.neurons, run.facts["dose"]),
-    "neuron_changes": lambda run: tables.selectivity_change(run.neurons, N_NEWLY_SALIENT),
-    "regrowth": lambda run: tables.regrowth(run.neurons),
-    "removed_neurons": lambda run: tables.removed_neurons(run.neurons, N_REMOVED),
-    "newly_salient": lambda run: tables.newly_salient(run.neurons, N_NEWLY_SALIENT),
+    "kept_gain": lambda run: neuron_changes.kept_gain(run.neurons),
+    "turnover": lambda run: neuron_changes.turnover(run.neurons, run.facts["dose"]),
+    "neuron_changes": lambda run: neuron_changes.selectivity_change(run.neurons, N_NEWLY_SALIENT),
+    "regrowth": lambda run: neuron_changes.regrowth(run.neurons),
+    "removed_neurons": lambda run: neuron_changes.removed_neurons(run.neurons, N_REMOVED),
+    "newly_salient": lambda run: neuron_changes.newly_salient(run.neurons, N_NEWLY_SALIENT),
     "method_overlap": lambda run: tables.method_overlap(run.ranking, run.facts["dose"]),
 }
 FINDINGS = tuple(_FINDINGS)
@@ -36,9 +36,9 @@ def finding(run: Run, name: str) -> pd.DataFrame:
     run : Run
         From `find_run`, `run_experiment` or `load_run`.
     name : str
-        `kept_gain`, `turnover`, `regrowth`, `neuron_changes` (`tables.selectivity_change`),
+        `kept_gain`, `turnover`, `regrowth`, `neuron_changes` (`neuron_changes.selectivity_change`),
         `removed_neurons`, `newly_salient` or `method_overlap`: see the functions of these names in
-        `tables`.
+        `neuron_changes` and `tables`.
 
     Raises
     ------

@@ -87,7 +87,7 @@ def words_table(frame: pd.DataFrame) -> Styler:
     Parameters
     ----------
     frame : DataFrame
-        From `tables.newly_salient` or `tables.removed_neurons`.
+        From `neuron_changes.newly_salient` or `neuron_changes.removed_neurons`.
 
     Returns
     -------

@@ -151,7 +151,7 @@ class Seeds:
 
     @cached_property
     def kept_gain(self) -> pd.DataFrame:
-        """As `tables.kept_gain`; with several seeds the interval is over seeds."""
+        """As `neuron_changes.kept_gain`; with several seeds the interval is over seeds."""
         return self._averaged("kept_gain", ["condition", "entity", "layer"], "gain")
 
     @cached_property
@@ -161,7 +161,7 @@ class Seeds:
 
     @cached_property
     def turnover(self) -> pd.DataFrame:
-        """As `tables.turnover`, with `_low` and `_high` over seeds."""
+        """As `neuron_changes.turnover`, with `_low` and `_high` over seeds."""
         return self.paired(lambda run: finding(run, "turnover"))
 
     @cached_property

@@ -3,14 +3,14 @@
 fine-tune the base → measure it → rank its neurons → dose–response → measure it with neurons removed
 → retrain under a condition → reliance. A stage depends on settings and on other stages, never on
 who asks: the base model is trained once for all concepts, and training on with nothing removed
-once for all regimes.
+once for all regimes. The stages before anything is removed are in `base_stages`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,17 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from plasticity_utils import processes, store
+from plasticity_utils import store
 from plasticity_utils.activations import word_activations
+from plasticity_utils.base_stages import BaseStages
 from plasticity_utils.concepts import members
-from plasticity_utils.config import RunConfig
-from plasticity_utils.corpus import ENTITY_LABELS, Corpus
 from plasticity_utils.dose import dose_response, save_table
-from plasticity_utils.erasure import Fitting
-from plasticity_utils.errors import InputError
-from plasticity_utils.measuring import Sentences, load_sentences, measure, score
+from plasticity_utils.measuring import measure, score
 from plasticity_utils.models import load_model, n_levels, width
-from plasticity_utils.own_probe import OwnProbe, fit_own_probe, last_level, scorer_of
 from plasticity_utils.plans import (
     ErasurePlan,
     Plan,
     RemovalPlan,
-    draw_seed,
     erasures_again,
     gains,
     neurons_again,
@@ -41,69 +36,21 @@ from plasticity_utils.plans import (
     removed,
     set_gains,
 )
-from plasticity_utils.precision import training_precision
-from plasticity_utils.provenance import provenance
-from plasticity_utils.saliency import RANKING_METHODS, layer_unit, rank_neurons
-from plasticity_utils.stage_files import (
-    model_fingerprint,
-    read_tables,
-    save_model,
-    save_tables,
-)
+from plasticity_utils.saliency import rank_neurons
+from plasticity_utils.stage_files import read_tables, save_model, save_tables
 from plasticity_utils.training import Schedule, fine_tune, tag_sentences, train_only_head
 
 HEAD_RATE_FACTOR = 10
-CHECKED_SENTENCES = 20
-# They run through the model once a level: thirty-one times in SmolLM2.
-ERASING_SENTENCES = 4000
 
 
 @dataclass(frozen=True)
-class Stages:
-    """All stages of one configuration; each method returns a sealed folder.
-
-    Attributes
-    ----------
-    config : RunConfig
-    only_finished : bool
-        Make nothing: a stage that is not there is an InputError.
-    """
-
-    config: RunConfig
-    only_finished: bool = False
-
-    @cached_property
-    def sentences(self) -> Sentences:
-        """Sentences of the run, by purpose."""
-        return load_sentences(self.config)
-
-    def base(self) -> Path:
-        """Fine-tune the base model; `model/` and `scores.parquet` (validation, test)."""
-        return self._cached("base", self._base_settings, self._make_base)
+class Stages(BaseStages):
+    """All stages of one configuration; each method returns a sealed folder."""
 
     def measured(self, plan: Plan | None) -> Path:
         """Measure the untrained-on model, whole or with neurons removed: `measure`'s tables."""
         settings = {**self._measuring_settings, "removal": plan_settings(plan)}
         return self._cached("measured", settings, partial(self._make_measured, plan))
-
-    def ranking(self) -> Path:
-        """Rank all neurons by every method on the ranking half: `ranking.parquet`."""
-        settings = {
-            "base": self._base_settings,
-            "concept": self._concept_key,
-            "ranking": self.config.sizes.ranking,
-            "methods": list(RANKING_METHODS),
-        }
-        return self._cached("ranking", settings, self._make_ranking)
-
-    def probe(self) -> Path:
-        """Fit the probe of a concept that is no entity type, on the base model: `probe.npz`."""
-        settings = {
-            "base": self._base_settings,
-            "concept": self._concept_key,
-            "ranking": self.config.sizes.ranking,
-        }
-        return self._cached("probe", settings, self._make_probe)
 
     def dose(self) -> Path:
         """Dose–response without retraining: `dose.parquet`."""
@@ -118,22 +65,6 @@ class Stages:
             "seed": self.config.seed,
         }
         return self._cached("dose", settings, self._make_dose)
-
-    def erasers(self, shuffled: bool = False) -> Path:
-        """Fit erasers on training words of the base: `erasers.safetensors`.
-
-        With `shuffled`, on labels dealt out anew, for the condition `random`.
-        """
-        seed = draw_seed(self.config.seed, 0) if shuffled else None
-        settings = {
-            "base": self._base_settings,
-            "concept": self.config.label,
-            "sentences": ERASING_SENTENCES,
-            "indicator": self.config.indicator,
-            "passes": self.config.passes,
-            "shuffled": seed,
-        }
-        return self._cached("erasers", settings, partial(self._make_erasers, seed))
 
     def retrained(self, condition: str, plan: Plan | None) -> Path:
         """Train on under a condition: `model/`, `gains.npy`, and `snapshots/<epoch>/` tables."""
@@ -177,24 +108,6 @@ class Stages:
         }
 
     @property
-    def _base_settings(self) -> dict[str, Any]:
-        n_processes = processes.count()
-        return {
-            "model": model_fingerprint(self.config.model),
-            "train": self.config.sizes.train,
-            "validation": self.config.sizes.validation,
-            "schedule": asdict(self._schedule(self.config.sizes.base_epochs)),
-            "precision": training_precision(),
-            **({"processes": n_processes} if n_processes > 1 else {}),
-        }
-
-    @property
-    def _concept_key(self) -> str:
-        # The tag of one's own concept says too little: two word lists share it.
-        about = self.config.about
-        return about.label if about.is_entity else about.name
-
-    @property
     def _measuring_settings(self) -> dict[str, Any]:
         sizes = self.config.sizes
         # What is measured of a model does not depend on which of the entity types is removed.
@@ -204,10 +117,6 @@ class Stages:
             "sentences": [sizes.ranking, sizes.measuring, sizes.scoring],
             **own,
         }
-
-    def _schedule(self, epochs: int) -> Schedule:
-        batch_tokens = self.config.sizes.batch_tokens
-        return Schedule(epochs, self.config.learning_rate, batch_tokens, self.config.seed)
 
     def _retraining(self, condition: str) -> Schedule:
         schedule = self._schedule(self.config.retrain_epochs)
@@ -231,29 +140,6 @@ class Stages:
         # Gains are no part of the head: `head` trains nothing else.
         return self.config.regrow and condition != "head"
 
-    def _cached(self, stage: str, settings: dict[str, Any], make: Any) -> Path:
-        folder = store.folder_of(self.config.results / "stages", stage, settings)
-        if self.only_finished:
-            if not store.is_sound(folder):
-                raise InputError(f"{str(folder)!r} is not there; `plasticity run` makes it again")
-            return folder
-        return store.cached(self.config.results / "stages", stage, settings, make, provenance())
-
-    def _make_base(self, part: Path) -> None:
-        model, tokenizer = load_model(self.config.model, ENTITY_LABELS, self.config.seed)
-        # Weights that are not finite show here, in a second, and not after the training.
-        word_activations(model, tokenizer, self.sentences.train.first(CHECKED_SENTENCES).sentences)
-        data = tag_sentences(model, tokenizer, self.sentences.train)
-        schedule = self._schedule(self.config.sizes.base_epochs)
-        fine_tune(model, data, schedule, part / "checkpoints")
-        splits = {"validation": self.sentences.validation, "test": self.sentences.test}
-        scores = [
-            score(model, tag_sentences(model, tokenizer, corpus)).assign(split=split)
-            for split, corpus in splits.items()
-        ]
-        save_table(pd.concat(scores, ignore_index=True), part / "scores.parquet")
-        save_model(model, tokenizer, part)
-
     def _make_measured(self, plan: Plan | None, part: Path) -> None:
         model, tokenizer = self._load_base()
         deviation = None if plan is None else self._base_deviation()
@@ -264,30 +150,9 @@ class Stages:
             tables["metrics"] = with_own(tables["metrics"])
         save_tables(tables, part)
 
-    def _make_probe(self, part: Path) -> None:
-        model, tokenizer = self._load_base()
-        X = last_level(model, tokenizer, self.sentences.ranking)
-        fit_own_probe(X, members(self.sentences.ranking, self.config.label)).save(part)
-
-    def _scorer(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus | None
-    ) -> Callable[[pd.DataFrame], pd.DataFrame]:
-        """Add a concept of one's own to a table of `entity_scores`; an entity type is in it."""
-        if corpus is None:
-            return lambda table: table
-        return scorer_of(OwnProbe.load(self.probe()), model, tokenizer, corpus, self.config.label)
-
-    def _make_ranking(self, part: Path) -> None:
-        model, tokenizer = self._load_base()
-        X = word_activations(model, tokenizer, self.sentences.ranking.sentences)
-        table = pd.DataFrame(layer_unit(range(X.shape[1]), width(model)), columns=["layer", "unit"])
-        table["mean"] = X.mean(axis=0, dtype=np.float64)
-        is_concept = members(self.sentences.ranking, self.config.label)
-        for method in RANKING_METHODS:
-            ranking = rank_neurons(X, is_concept, method)
-            table[f"score_{method}"] = ranking.scores
-            table[f"rank_{method}"] = ranking.ranks
-        save_table(table, part / "ranking.parquet")
+    def _base_deviation(self) -> np.ndarray:
+        neurons = pd.read_parquet(self.measured(None) / "neurons.parquet")
+        return neurons["deviation"].to_numpy(dtype=np.float64)
 
     def _make_dose(self, part: Path) -> None:
         ranking = pd.read_parquet(self.ranking() / "ranking.parquet")
@@ -372,19 +237,3 @@ class Stages:
         gone = [] if own is None else own.neurons.tolist()
         same = RemovalPlan(plan.neurons, rest, plan.positions)
         return neurons_again(order, same, gone, means.shape, draws, seed)
-
-    def _make_erasers(self, shuffled: int | None, part: Path) -> None:
-        model, tokenizer = self._load_base()
-        self._fitting.fit(model, tokenizer, shuffled).save(part / "erasers.safetensors")
-
-    @property
-    def _fitting(self) -> Fitting:
-        corpus, config = self.sentences.train.first(ERASING_SENTENCES), self.config
-        return Fitting(corpus, config.label, config.indicator, config.passes)
-
-    def _load_base(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        return load_model(str(self.base() / "model"))
-
-    def _base_deviation(self) -> np.ndarray:
-        neurons = pd.read_parquet(self.measured(None) / "neurons.parquet")
-        return neurons["deviation"].to_numpy(dtype=np.float64)

@@ -6,7 +6,8 @@ import torch
 from conftest import BLOCKS, WIDTH, make_tiny_model, make_tiny_tokenizer
 from test_training import TAG_OF, data_for, same, tiny, weights
 
-from plasticity_utils.confine import ANATOMIES, confine
+from plasticity_utils.anatomy import ANATOMIES
+from plasticity_utils.confine import confine
 from plasticity_utils.errors import InputError
 from plasticity_utils.models import POST_NORM_ENCODERS, PRE_NORM_DECODERS, head
 from plasticity_utils.pruning import remove_neurons

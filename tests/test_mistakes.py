@@ -11,7 +11,7 @@ from test_tables import LOC, made_up_measured
 from test_training import SCHEDULE, data_for, tiny
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from plasticity_utils import assembly, tables
+from plasticity_utils import assembly, neuron_changes, tables
 from plasticity_utils.activations import word_activations
 from plasticity_utils.config import REGIMES, Regime
 from plasticity_utils.dose import doses
@@ -106,7 +106,7 @@ def test_mistake_7_unequal_averaging():
     # `none` is compared on the neurons that `concept` kept.
     counts = counts.drop("random", level="condition")
     assert (counts["base"].groupby(["entity", "layer"]).nunique() == 1).all()
-    gain = tables.kept_gain(neurons)
+    gain = neuron_changes.kept_gain(neurons)
     gain = gain[gain["condition"] != "random"]
     assert (gain.groupby(["entity", "layer"])["n"].nunique() == 1).all()
     # Where nothing but the removal happened, no kept neuron gains anything.
@@ -114,7 +114,7 @@ def test_mistake_7_unequal_averaging():
         name: {**stages, ("end", 1.0): stages["removed", 0.0]} for name, stages in measured.items()
     }
     neurons = assembly.neuron_table(only_removal, removed, LOC, "selectivity")
-    assert (tables.kept_gain(neurons)["gain"] == 0).all()
+    assert (neuron_changes.kept_gain(neurons)["gain"] == 0).all()
     layers = assembly.layer_table(only_removal, neurons, LOC)
     assert (tables.redistribution(layers, LOC)["shift"] == 0).all()
     # Rank saliency is over all neurons, so its mean stays at one half.

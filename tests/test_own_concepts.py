@@ -11,10 +11,18 @@ import pytest
 from test_resume import tiny_config
 from test_run import tiny_run_folder  # noqa: F401
 
-from plasticity_utils import InputError, load_run, measuring, run_experiment, stages
+from plasticity_utils import (
+    InputError,
+    base_stages,
+    load_model,
+    load_run,
+    measuring,
+    run_experiment,
+    stages,
+)
 from plasticity_utils.concepts import kinds, members
 from plasticity_utils.measuring import LEAST_WORDS, OWN_PARTS, load_sentences
-from plasticity_utils.own_probe import OwnProbe, fit_own_probe, score_own
+from plasticity_utils.own_probe import OwnProbe, fit_own_probe, last_level, score_own
 
 DAYS = "words:Monday,Tuesday,Wednesday,Thursday,Friday,Saturday,Sunday"
 OFTEN = "words:of,in"
@@ -165,7 +173,7 @@ def test_too_few_words_end_a_run_before_any_training(
     tmp_path,
     monkeypatch,
 ):
-    monkeypatch.setattr(stages, "fine_tune", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.setattr(base_stages, "fine_tune", lambda *a, **k: pytest.fail("it trained"))
     with pytest.raises(InputError, match=message):
         run_experiment(tiny_config(tiny_run_folder, tmp_path, concept=concept))
 
@@ -181,7 +189,7 @@ def test_a_sentence_too_long_for_the_model_ends_a_run_before_any_training(
             file.write(
                 (" ".join([sign] * 9 + ["rain" if name[0] == "w" else "N/A"] * 600) + "\n") * 400
             )
-    monkeypatch.setattr(stages, "fine_tune", lambda *a, **k: pytest.fail("it trained"))
+    monkeypatch.setattr(base_stages, "fine_tune", lambda *a, **k: pytest.fail("it trained"))
     with pytest.raises(InputError, match=r"words\.txt: sentence \d+ has 611 tokens.* at most 512"):
         run_experiment(tiny_config(tiny_run_folder, tmp_path, concept=concept))
 
@@ -204,11 +212,11 @@ def test_the_probe_finds_a_planted_direction_and_loses_it(tmp_path):
 def test_f1_of_the_probe_is_over_words(own_runs):
     run = own_runs["words"]
     made = stages.Stages(run.config)
-    model, tokenizer = stages.load_model(str(made.base() / "model"))
+    model, tokenizer = load_model(str(made.base() / "model"))
     probe = OwnProbe.load(made.probe())
     corpus = made.sentences.own_scoring
     row = score_own(probe, model, tokenizer, corpus, "WORDS").iloc[0]
-    X = stages.last_level(model, tokenizer, corpus)
+    X = last_level(model, tokenizer, corpus)
     found, true = X @ probe.weights + probe.bias > 0, members(corpus, "WORDS")
     correct = (found & true).sum()
     assert row["n"] == true.sum()

@@ -13,7 +13,16 @@ from safetensors.torch import load_file, save_file
 from test_resume import FRAMES, add_tiny, assert_same_tables, make_folder, tiny_config
 from test_store import flip_a_byte
 
-from plasticity_utils import InputError, RunConfig, load_run, run_experiment, stages, tables
+from plasticity_utils import (
+    InputError,
+    RunConfig,
+    base_stages,
+    load_run,
+    neuron_changes,
+    run_experiment,
+    stages,
+    tables,
+)
 from plasticity_utils.activations import word_activations
 from plasticity_utils.config import CONDITIONS, SCALES
 from plasticity_utils.dose import pick_dose
@@ -252,10 +261,10 @@ def test_every_answer_can_be_worked_out(run):
     label = run.config.label
     assert len(tables.recovery(run.metrics, label)) == 4
     assert len(tables.redistribution(run.layers, label)) == 4
-    assert len(tables.turnover(run.neurons, 0.1)) == 4
-    assert not tables.kept_gain(run.neurons).empty
-    assert not tables.newly_salient(run.neurons, 5)["words_end"].eq("").all()
-    assert len(tables.removed_neurons(run.neurons, 5)) == min(5, run.facts["n_removed"])
+    assert len(neuron_changes.turnover(run.neurons, 0.1)) == 4
+    assert not neuron_changes.kept_gain(run.neurons).empty
+    assert not neuron_changes.newly_salient(run.neurons, 5)["words_end"].eq("").all()
+    assert len(neuron_changes.removed_neurons(run.neurons, 5)) == min(5, run.facts["n_removed"])
     assert set(tables.reliance_table(run.reliance)["again"]) == {
         "nothing", "same", "new top", "random",
     }  # fmt: skip
@@ -303,7 +312,10 @@ def test_half_the_neurons_can_be_removed(tiny_run, tiny_run_folder):
     assert (gone["selectivity"] == 0).all()
     # The base model is that of the other regime.
     assert run.base.equals(tiny_run.base)
-    for answer in (tables.kept_gain(run.neurons), tables.turnover(run.neurons, 0.5)):
+    for answer in (
+        neuron_changes.kept_gain(run.neurons),
+        neuron_changes.turnover(run.neurons, 0.5),
+    ):
         assert not answer.empty
 
 
@@ -388,7 +400,7 @@ def test_weights_that_are_not_finite_end_a_run_before_its_training(
     folder = tmp_path / "broken"
     shutil.copytree(tiny_run_folder, folder)
     break_weights(folder)
-    monkeypatch.setattr(stages, "fine_tune", lambda *a, **k: pytest.fail("it was trained"))
+    monkeypatch.setattr(base_stages, "fine_tune", lambda *a, **k: pytest.fail("it was trained"))
     with pytest.raises(InputError, match=r"words are not finite, first those of '.*' in sentence"):
         run_experiment(tiny_config(folder, tmp_path / "runs"))
 

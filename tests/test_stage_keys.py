@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plasticity_utils import run, stages, store
+from plasticity_utils import base_stages, run, stages, store
 from plasticity_utils.config import RunConfig
 from plasticity_utils.plans import RemovalPlan
 
@@ -38,7 +38,7 @@ KEYS = {
 
 def names(config, monkeypatch):
     """Digests of the settings of every stage and of the run, without making any."""
-    monkeypatch.setattr(stages, "training_precision", lambda: "fp32")
+    monkeypatch.setattr(base_stages, "training_precision", lambda: "fp32")
     asked = {}
 
     def note(self, stage, settings, make):

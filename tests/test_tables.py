@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils import tables
+from plasticity_utils import neuron_changes, tables
 from plasticity_utils.assembly import layer_table, metrics_table, neuron_table
 from plasticity_utils.dose import pick_dose, specificity
 from plasticity_utils.plans import RemovalPlan
@@ -189,7 +189,7 @@ def test_epochs_to_95_percent_of_the_loss(f1, epochs):
 
 
 def test_kept_gain(neurons):
-    table = tables.kept_gain(neurons).set_index(["condition", "entity", "layer"])
+    table = neuron_changes.kept_gain(neurons).set_index(["condition", "entity", "layer"])
     assert table.loc[("concept", "LOC", 1), "n"] == table.loc[("none", "LOC", 1), "n"] == 3
     assert table.loc[("random", "LOC", 1), "n"] == 2
     assert table.loc[("concept", "LOC", 1), "gain"] == pytest.approx((0 + 0.6 + 0.2) / 3)
@@ -203,7 +203,7 @@ def test_kept_gain(neurons):
 
 @pytest.mark.filterwarnings("ignore:An input array is constant")
 def test_turnover(neurons):
-    table = tables.turnover(neurons, 0.5).set_index("condition")
+    table = neuron_changes.turnover(neurons, 0.5).set_index("condition")
     assert table.loc[["concept", "none", "random"], "n_kept"].tolist() == [4, 4, 2]
     assert table.loc[["concept", "none", "random"], "n_top"].tolist() == [2, 2, 1]
     # Base 0.1 0.2 0.3 0.4, end of `concept` 0.3 0.2 0.9 0.6: the same two lead, ranks 2 1 4 3.
@@ -211,7 +211,7 @@ def test_turnover(neurons):
     assert table.loc["random", ["jaccard", "spearman"]].tolist() == pytest.approx([1, 1])
     # Two of four by chance: expected overlap 1, so Jaccard 1 / 3.
     assert table.loc["concept", "jaccard_by_chance"] == pytest.approx(1 / 3)
-    third = tables.turnover(neurons, 0.25).set_index("condition")
+    third = neuron_changes.turnover(neurons, 0.25).set_index("condition")
     assert third.loc["concept", "jaccard"] == 0  # (1, 2) leads in the base, (1, 1) at the end
 
 
@@ -238,30 +238,30 @@ def test_nothing_kept_is_no_crash():
     measured, removed = made_up_measured()
     removed["random"] = plan(PLACES[2:])
     neurons = neuron_table(measured, removed, LOC, "selectivity")
-    table = tables.turnover(neurons, 0.5).set_index("condition").loc["random"]
+    table = neuron_changes.turnover(neurons, 0.5).set_index("condition").loc["random"]
     assert table["n_kept"] == 0
     assert table[["jaccard", "jaccard_by_chance", "spearman"]].isna().all()
-    assert "random" not in set(tables.kept_gain(neurons)["condition"])
+    assert "random" not in set(neuron_changes.kept_gain(neurons)["condition"])
     shifts = tables.redistribution(layer_table(measured, neurons, LOC), LOC)
     assert shifts.set_index("condition")["shift"].isna().to_dict()["random"]
 
 
 def test_selectivity_change_tells_kept_removed_and_newly_salient(neurons):
-    table = tables.selectivity_change(neurons, 1).set_index(["layer", "unit"])
+    table = neuron_changes.selectivity_change(neurons, 1).set_index(["layer", "unit"])
     assert table.loc[(1, 1), "kind"] == "newly salient"
     assert table.loc[[(0, 0), (0, 1)], "kind"].tolist() == ["removed", "removed"]
     assert (table["kind"] == "kept").sum() == 3
-    thinned = tables.selectivity_change(neurons, 1, most=2)
+    thinned = neuron_changes.selectivity_change(neurons, 1, most=2)
     assert (thinned["kind"] == "removed").sum() == 2
     assert (thinned["kind"] == "kept").sum() == 1
 
 
 def test_newly_salient_neurons_show_the_end_on_which_the_concept_lies(neurons):
-    table = tables.newly_salient(neurons, 2)
+    table = neuron_changes.newly_salient(neurons, 2)
     assert table[["layer", "unit"]].to_numpy().tolist() == [[1, 1], [0, 2]]
     assert table["rise_under_none"].tolist() == pytest.approx([0.1, 0])
     assert table.loc[0, ["words_base", "words_end"]].tolist() == ["high 4", "high 4 end"]
-    every = tables.newly_salient(neurons, 10).set_index(["layer", "unit"])
+    every = neuron_changes.newly_salient(neurons, 10).set_index(["layer", "unit"])
     assert len(every) == 4
     assert every.loc[(1, 2), ["words_base", "words_end"]].tolist() == ["low 5", "low 5 end"]
 
@@ -270,15 +270,15 @@ def test_newly_salient_neurons_are_picked_on_one_half_and_shown_on_the_other(neu
     picked = neurons.copy()
     at_end = (picked["stage"] == "end") & (picked["condition"] == "concept")
     picked.loc[at_end & (picked["layer"] == 1) & (picked["unit"] == 0), "picking"] = 1.0
-    first = tables.newly_salient(picked, 1).iloc[0]
+    first = neuron_changes.newly_salient(picked, 1).iloc[0]
     assert (first["layer"], first["unit"]) == (1, 0)
     assert first["selectivity_end"] == pytest.approx(0.2)
-    kinds = tables.selectivity_change(picked, 1).set_index(["layer", "unit"])["kind"]
+    kinds = neuron_changes.selectivity_change(picked, 1).set_index(["layer", "unit"])["kind"]
     assert kinds[(1, 0)] == "newly salient"
 
 
 def test_removed_neurons_come_by_selectivity(neurons):
-    table = tables.removed_neurons(neurons, 5)
+    table = neuron_changes.removed_neurons(neurons, 5)
     assert table[["layer", "unit"]].to_numpy().tolist() == [[0, 0], [0, 1]]
     assert table["effect_end"].tolist() == [0, 0]
     assert table["gain"].tolist() == [0, 0]

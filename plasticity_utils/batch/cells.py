@@ -19,7 +19,7 @@ import nbformat
 from plasticity_utils import store
 from plasticity_utils.config import RunConfig
 from plasticity_utils.run import run_name
-from plasticity_utils.stages import model_fingerprint
+from plasticity_utils.stage_files import model_fingerprint
 
 BASE_CODE = """from plasticity_utils.config import RunConfig
 from plasticity_utils.stages import Stages
