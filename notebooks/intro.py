@@ -74,8 +74,9 @@ Markdown(relearning.relearning_verdicts({"erase": erased}))
 #   [is it relearning](relearning.ipynb), do neurons
 #   [take on new functions](polysemanticity.ipynb), who carries
 #   [the parts of a concept](subconcepts.ipynb), is it
-#   [the same concept](same_concept.ipynb), and
-#   [where does it go](migration.ipynb)?
+#   [the same concept](same_concept.ipynb),
+#   [where does it go](migration.ipynb), and can neurons be
+#   [forced to carry two](forced.ipynb)?
 # - [Side by side](compare): how the concepts differ, what is relearned beyond
 #   the last layer, and whether anything moves between layers.
 # - [The paper](paper): what the results that started this book show beside a
