@@ -59,7 +59,7 @@ Markdown(verdicts.front(series))
 # units. The same control then speaks the other way.
 
 # %% tags=["remove-input"]
-Markdown(relearning.relearning_verdicts({"erase": erased}))
+Markdown(relearning.plain_sentence(erased))
 
 # %% [markdown]
 # [Is it relearning?](relearning.ipynb) has the figures, the cost to the other

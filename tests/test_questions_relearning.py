@@ -7,6 +7,8 @@ import pytest
 from plasticity_utils.across import choose, relearned, series_of, speeds
 from plasticity_utils.published import published_runs
 from plasticity_utils.questions.relearning import (
+    PLAIN,
+    plain_sentence,
     relearning_of,
     relearning_sentence,
     relearning_verdicts,
@@ -69,3 +71,14 @@ def test_a_regime_without_runs_is_not_passed_over(surgical):
     assert first == f"- {relearning_sentence(surgical)}"
     assert "not measured yet" in second
     assert "--regime erase" in second
+
+
+def test_the_front_page_says_the_same_in_plain_words(surgical):
+    found = relearning_of(surgical)
+    said = plain_sentence(surgical)
+    assert said.startswith(PLAIN[found.verdict])
+    assert f"cost {found.values['lost']:.2f} of the score" in said
+    assert f"mean over {int(found.values['n_seeds'])} runs" in said
+    assert all(seeds.config.about.title.lower() in said for seeds in surgical)
+    assert "one run" in plain_sentence([type(surgical[0])(surgical[0].runs[:1])])
+    assert plain_sentence([]) == "Not measured yet."

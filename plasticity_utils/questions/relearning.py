@@ -21,6 +21,7 @@ from plasticity_utils.sentences import percent, signed
 from plasticity_utils.verdicts import READ_AGAIN
 
 LEAST_EFFECT = 0.05
+AVERAGED = ["lost", "by_head", "recovery", "beyond_head", "drift"]
 REGIMES = {
     "surgical": "After a surgical removal",
     "half": "After the removal of half of all neurons",
@@ -30,6 +31,11 @@ WORDS = {
     "relearned": "**yes, relearned**",
     "read again": "**no, only read again**",
     "not resolved": "**not resolved**",
+}
+PLAIN = {
+    "relearned": "This time the concept **was relearned**",
+    "read again": "Here too the concept **was only not read**",
+    "not resolved": "Whether the concept was relearned **is not resolved**",
 }
 
 
@@ -41,9 +47,9 @@ class Relearning:
     ----------
     verdict : {"relearned", "read again", "not resolved"}
     values : Series
-        Means over runs of lost (F1), by_head (share of the loss that the head alone regains),
-        beyond_head and drift (F1), each with `_low` and `_high` (95 %, Student's t), and n_seeds,
-        the number of runs.
+        Means over runs of lost (F1), by_head and recovery (share of the loss that the head alone
+        and the whole model regain), beyond_head and drift (F1), each with `_low` and `_high` (95 %,
+        Student's t), and n_seeds, the number of runs.
     """
 
     verdict: str
@@ -60,7 +66,7 @@ def relearning_of(groups: Sequence[Seeds]) -> Relearning:
     """
     runs = [run for seeds in groups for run in seeds.runs]
     rows = pd.DataFrame([relearned(run) for run in runs]).assign(row="")
-    values = over_seeds(rows, ["row"], ["lost", "by_head", "beyond_head", "drift"]).iloc[0]
+    values = over_seeds(rows, ["row"], AVERAGED).iloc[0]
     return Relearning(verdict_of(values), values)
 
 
@@ -79,6 +85,33 @@ def relearning_sentence(groups: Sequence[Seeds]) -> str:
         f"that were lost the head alone regains {percent(values['by_head'])}; training the whole "
         f"model brings {signed(values['beyond_head'])} beyond it{interval}, where further training "
         f"with nothing removed brings {signed(values['drift'])}."
+    )
+
+
+def plain_sentence(groups: Sequence[Seeds]) -> str:
+    """Say the same for a reader who knows neither F1 nor heads (Markdown).
+
+    Parameters
+    ----------
+    groups : sequence of Seeds
+        Series of one regime, from `across.choose`; without any, that nothing was measured.
+    """
+    if not groups:
+        return "Not measured yet."
+    found = relearning_of(groups)
+    values, n = found.values, int(found.values["n_seeds"])
+    runs = f"mean over {n} runs" if n > 1 else "one run"
+    interval = (
+        f", 95 % {signed(values['beyond_head_low'])} to {signed(values['beyond_head_high'])}"
+        if n > 1
+        else ""
+    )
+    return (
+        f"{PLAIN[found.verdict]}. Taking it out cost {values['lost']:.2f} of the score ({runs}: "
+        f"{', '.join(seeds.config.about.title.lower() for seeds in groups)}). Training only the "
+        f"last layer brought back {percent(values['by_head'])} of that, training everything "
+        f"{percent(values['recovery'])}; the difference is {signed(values['beyond_head'])} of the "
+        f"score{interval}."
     )
 
 
