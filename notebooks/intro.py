@@ -38,7 +38,7 @@ full = across.choose(
     across.series_of(pu.published_runs()), model="minilm", scale="full"
 )
 series = across.choose(full, regime="surgical", variant="")
-erased = across.choose(full, regime="erase")
+erased = across.choose(full, variant="indicator=outside")
 
 # %% tags=["remove-input"]
 charts.steps(across.steps(series), "95 % intervals over seeds")

@@ -66,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     publication = commands.add_parser("publish", help="copy a finished run's tables to the book")
     publication.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
     publication.set_defaults(command=_publish)
+    indicators = commands.add_parser(
+        "indicators", help="compare what `erase` can erase, of a published run that did"
+    )
+    indicators.add_argument("run", type=Path, help="folder of the finished run")
+    indicators.set_defaults(command=_indicators)
     figures = commands.add_parser("figures", help="write a notebook's charts as SVG and PNG")
     figures.add_argument("notebooks", type=Path, help="an executed notebook, or a folder of them")
     figures.add_argument("out", type=Path, help="folder of the figures")
@@ -122,6 +127,12 @@ def _publish(options: argparse.Namespace) -> None:
         print(f"published: {publish(run)}")
         if page := add_page(run.config):
             print(f"new page: {page}; `make notebooks` executes it")
+
+
+def _indicators(options: argparse.Namespace) -> None:
+    from plasticity_utils.indicator_comparison import publish_indicators
+
+    print(f"published: {publish_indicators(load_run(options.run))}")
 
 
 def _figures(options: argparse.Namespace) -> None:

@@ -1,5 +1,8 @@
 """Erasure: what cannot be read any more, what is left alone, and a whole run that erases."""
 
+import json
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,9 +24,15 @@ from plasticity_utils.config import CONDITIONS
 from plasticity_utils.corpus import Corpus
 from plasticity_utils.erasure import Erasers, erase, fit_erasers
 from plasticity_utils.findings import FINDINGS, finding
+from plasticity_utils.indicator_comparison import (
+    by_indicator,
+    compare_indicators,
+    publish_indicators,
+)
 from plasticity_utils.indicators import indicator_of
 from plasticity_utils.models import encode_words, levels
 from plasticity_utils.replay import model_at
+from plasticity_utils.run import Run, run_name
 from plasticity_utils.seeds import Seeds
 from plasticity_utils.sentences import dose_sentence, turnover_sentence
 
@@ -416,3 +425,33 @@ def test_series_stand_beside_each_other(run):
     assert row["random_loss"] < row["loss"]
     for table in (across.relearning, across.turnovers, across.shifts, across.relied_on):
         assert not table(groups).empty
+
+
+def test_indicators_are_compared_on_one_base(run, tmp_path):
+    folder = tmp_path / run_name(run.config)
+    with pytest.raises(InputError, match="is not published"):
+        publish_indicators(run, tmp_path)
+    shutil.copytree(run.path, folder)
+    asked = [run.config.indicator, "types"]
+    table = pd.read_parquet(publish_indicators(run, tmp_path, asked))
+    assert table["indicator"].unique().tolist() == asked
+    own = table[(table["indicator"] == run.config.indicator) & (table["entity"] == "LOC")]
+    for moment, condition, stage in (("removed", "concept", "removed"), ("head", "head", "end")):
+        found = own.set_index("moment").loc[moment, "f1"]
+        assert found == f1_of(run, condition, stage)
+    # Every tag told apart takes more dimensions than the concept against the rest.
+    dimensions = table.groupby("indicator")["n_dimensions"].first()
+    assert dimensions["types"] > dimensions["concept"] > 0
+    shown = by_indicator([Seeds((Run(folder),))])
+    assert shown["indicator"].tolist() == asked
+    assert by_indicator([Seeds((run,))]).empty
+    facts = json.loads((folder / "indicators.json").read_text())
+    assert {"date", "seed", "code", "libraries"} <= set(facts)
+
+
+def test_indicators_of_a_removal_are_refused(run):
+    class Removal:
+        config = RunConfig()
+
+    with pytest.raises(InputError, match="'surgical'"):
+        compare_indicators(Removal())

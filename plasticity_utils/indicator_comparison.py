@@ -1,0 +1,142 @@
+"""What the indicator of an erasure decides: what the head alone regains, and what the others pay.
+
+An erased concept is only gone for the head if no linear reader of the last level can tell its tags.
+Which classes have to be made equal for that is a question of fact: the same base model is erased
+once for each indicator, and the head alone is trained as in the condition `head`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from plasticity_utils import store
+from plasticity_utils.config import INDICATORS
+from plasticity_utils.erasure import Erasers
+from plasticity_utils.errors import InputError
+from plasticity_utils.plans import ErasurePlan
+from plasticity_utils.provenance import provenance
+from plasticity_utils.published import PUBLISHED
+from plasticity_utils.run import Run, run_name
+from plasticity_utils.seeds import Seeds
+from plasticity_utils.stage_files import read_tables
+from plasticity_utils.stages import Stages
+
+TABLE, FACTS = "indicators.parquet", "indicators.json"
+MOMENTS = ("removed", "head")
+
+
+def compare_indicators(run: Run, indicators: Sequence[str] = INDICATORS) -> pd.DataFrame:
+    """Erase a run's base model with each indicator and train the head alone.
+
+    Parameters
+    ----------
+    run : Run
+        Under `erase`, with its stages still kept; what is done already is not done again.
+    indicators : sequence of str
+        Of `config.INDICATORS`.
+
+    Returns
+    -------
+    DataFrame
+        indicator, n_dimensions (erased, sum over levels), moment (`removed` or `head`, at its
+        end), entity, precision, recall, f1, f1_low, f1_high, n: see `entity_scores`.
+
+    Raises
+    ------
+    InputError
+        For a run of another regime, or an indicator that there is not.
+    """
+    if run.config.regime != "erase":
+        raise InputError(f"regime {run.config.regime!r}; indicators are compared under 'erase'")
+    return pd.concat([_scores(run, indicator) for indicator in indicators], ignore_index=True)
+
+
+def publish_indicators(
+    run: Run, results: Path = PUBLISHED, indicators: Sequence[str] = INDICATORS
+) -> Path:
+    """Compare the indicators and put the table beside the run's published ones.
+
+    Parameters
+    ----------
+    run, indicators
+        As in `compare_indicators`.
+    results : Path
+        Folder of all published runs.
+
+    Raises
+    ------
+    InputError
+        As `compare_indicators`, and if the run is not published.
+    """
+    folder = results / run_name(run.config)
+    if not folder.is_dir():
+        raise InputError(f"{run_name(run.config)!r} is not published; `plasticity publish` does it")
+    table = compare_indicators(run, indicators)
+    table.to_parquet(folder / TABLE, index=False, compression="zstd")
+    facts = {"date": time.strftime("%Y-%m-%d"), "seed": run.config.seed, **provenance()}
+    store.write_json(folder / FACTS, facts)
+    return folder / TABLE
+
+
+def by_indicator(groups: Sequence[Seeds]) -> pd.DataFrame:
+    """What each indicator leaves to the head, of the published runs that were asked.
+
+    Parameters
+    ----------
+    groups : sequence of Seeds
+        Under `erase`, from `across.choose`.
+
+    Returns
+    -------
+    DataFrame
+        concept, seed, indicator, n_dimensions; removed and head (F1 of the concept just after the
+        erasure, and after training the head alone), others (mean F1 that the other entity types
+        lose at the erasure).
+    """
+    found = [(run, run.path / TABLE) for seeds in groups for run in seeds.runs]
+    rows = [
+        {"concept": run.config.about.title, "seed": run.config.seed, **row}
+        for run, path in found
+        if path.is_file()
+        for row in _rows(run, pd.read_parquet(path))
+    ]
+    names = ["concept", "seed", "indicator", "n_dimensions", *MOMENTS, "others"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _scores(run: Run, indicator: str) -> pd.DataFrame:
+    stages = Stages(replace(run.config, indicator=indicator))
+    erasers = Erasers.load(stages.erasers() / "erasers.safetensors")
+    plan = ErasurePlan(erasers)
+    last = f"{run.config.snapshots[-1]:g}"
+    folders = (stages.measured(plan), stages.retrained("head", plan) / "snapshots" / last)
+    tables = [
+        read_tables(folder)["metrics"].assign(moment=moment)
+        for moment, folder in zip(MOMENTS, folders, strict=True)
+    ]
+    named = pd.concat(tables).assign(indicator=indicator, n_dimensions=sum(erasers.ranks))
+    first = ["indicator", "n_dimensions", "moment"]
+    return named[first + [name for name in named if name not in first]]
+
+
+def _rows(run: Run, table: pd.DataFrame) -> list[dict[str, object]]:
+    base = run.metrics[(run.metrics["condition"] == "concept") & (run.metrics["stage"] == "base")]
+    label, whole = run.config.label, base.set_index("entity")["f1"]
+    rows = []
+    for (indicator, n), own in table.groupby(["indicator", "n_dimensions"], sort=False):
+        f1 = own.pivot(index="moment", columns="entity", values="f1")
+        others = (whole - f1.loc["removed"]).drop([label, "overall"])
+        rows.append(
+            {
+                "indicator": indicator,
+                "n_dimensions": n,
+                **{moment: f1.loc[moment, label] for moment in MOMENTS},
+                "others": others.mean(),
+            }
+        )
+    return rows
