@@ -54,9 +54,10 @@ Markdown(verdicts.front(series))
 # ## And if nothing is left to read?
 #
 # That answer is about one way of cutting: the units that respond most to the
-# concept, held still, while the other units say it too. So we also took out of
-# every layer whatever lets a linear reader tell the concept, and left the
-# units. The same control then speaks the other way.
+# concept, held still, while the other units say it too. So we also left the
+# units and took out of every layer what lets a linear reader tell the concept.
+# The last layer then has nothing to read, and the same control speaks the
+# other way.
 
 # %% tags=["remove-input"]
 Markdown(relearning.plain_sentence(erased))

@@ -157,7 +157,7 @@ numbers(
 numbers(
     erased,
     by_indicator,
-    ["concept", "indicator", "n_dimensions", "removed", "head", "others"],
+    ["concept", "indicator", "dimensions", "removed", "head", "others"],
 )
 
 # %% [markdown]
@@ -181,9 +181,13 @@ numbers(erased, across.relied_on, ["concept", "condition", "again", "f1"])
 # %% [markdown]
 # ### In which layers
 #
-# A linear probe on each layer reads next to nothing just after the erasure,
-# if the projections do what they should. Where it reads the concept in the
-# end, the model has written it there again.
+# A linear probe on each layer, fitted anew at each moment. Just after the
+# erasure it still reads a part of the concept, and less from layer to layer:
+# it is fitted on other sentences than the projections, on the mean of a word's
+# tokens, and against all other words, for none of which they promise anything
+# exact. The head, which reads the last layer token by token, finds nothing
+# there. Where the probe reads the concept in the end, the model has written it
+# there again: the blocks do, the embeddings hardly.
 
 # %%
 figure(

@@ -223,7 +223,8 @@ def relied_on(groups: Iterable[Seeds]) -> pd.DataFrame:
 
     def own(seeds: Seeds) -> pd.DataFrame:
         rows = seeds.reliance
-        return rows[rows["entity"] == seeds.config.label].drop(columns="entity")
+        rows = rows[rows["entity"] == seeds.config.label].drop(columns="entity")
+        return rows.sort_values("condition", kind="stable")
 
     return _each(groups, own)
 

@@ -94,7 +94,7 @@ def by_indicator(groups: Sequence[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, seed, indicator, n_dimensions; removed and head (F1 of the concept just after the
+        concept, seed, indicator, dimensions; removed and head (F1 of the concept just after the
         erasure, and after training the head alone), others (mean F1 that the other entity types
         lose at the erasure).
     """
@@ -105,7 +105,7 @@ def by_indicator(groups: Sequence[Seeds]) -> pd.DataFrame:
         if path.is_file()
         for row in _rows(run, pd.read_parquet(path))
     ]
-    names = ["concept", "seed", "indicator", "n_dimensions", *MOMENTS, "others"]
+    names = ["concept", "seed", "indicator", "dimensions", *MOMENTS, "others"]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -128,13 +128,14 @@ def _rows(run: Run, table: pd.DataFrame) -> list[dict[str, object]]:
     base = run.metrics[(run.metrics["condition"] == "concept") & (run.metrics["stage"] == "base")]
     label, whole = run.config.label, base.set_index("entity")["f1"]
     rows = []
-    for (indicator, n), own in table.groupby(["indicator", "n_dimensions"], sort=False):
+    for indicator in [name for name in INDICATORS if name in set(table["indicator"])]:
+        own = table[table["indicator"] == indicator]
         f1 = own.pivot(index="moment", columns="entity", values="f1")
         others = (whole - f1.loc["removed"]).drop([label, "overall"])
         rows.append(
             {
                 "indicator": indicator,
-                "n_dimensions": n,
+                "dimensions": own["n_dimensions"].iloc[0],
                 **{moment: f1.loc[moment, label] for moment in MOMENTS},
                 "others": others.mean(),
             }
