@@ -43,10 +43,20 @@ charts.number_table(
 # %%
 charts.number_table(
     runs,
-    ["concept", "regime", "seed", "date", "processor", "threads", "commit"],
+    ["concept", "regime", "seed", "date", "precision", "threads", "commit"],
+)
+
+# %%
+charts.number_table(
+    runs,
+    ["concept", "regime", "seed", "processor", "torch", "transformers"],
 )
 
 # %% [markdown]
+# *precision* is the number type of the trainings: bfloat16 on processors that
+# are faster at it, else float32. Runs of one seed share a base model where
+# they also share the precision.
+#
 # *hours* counts every stage that a run uses. Stages that runs share, such as
 # the base model, are counted in each of them, so the sum over rows is more
 # than was spent.

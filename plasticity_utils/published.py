@@ -102,8 +102,8 @@ def status(runs: list[Run]) -> pd.DataFrame:
     DataFrame
         concept, model, regime, variant (overrides of the regime), scale, seed, train (sentences),
         removed (neurons), base_f1, test_f1 (overall, in [0, 1]), date, hours (of all stages, shared
-        ones counted in each run), threads, processor, commit (of the run's stages), torch,
-        transformers.
+        ones counted in each run), threads, precision (of training), processor, commit (of the
+        run's stages), torch, transformers.
     """
     return pd.DataFrame([_status_row(run) for run in runs])
 
@@ -136,6 +136,7 @@ def _status_row(run: Run) -> dict[str, Any]:
         "date": facts["date"],
         "hours": sum(facts["seconds"].values()) / 3600,
         "threads": facts["machine"]["threads"],
+        "precision": facts["machine"].get("precision", ""),
         "processor": facts["machine"]["accelerator"] or facts["machine"]["processor"],
         "commit": ", ".join(commit[:7] for commit in commits),
         "torch": facts["libraries"]["torch"],
