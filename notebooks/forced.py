@@ -87,14 +87,16 @@ or_command(
     config,
     lambda seeds: charts.number_table(
         seeds.f1[seeds.f1["entity"].isin(seeds.entities)],
-        [
-            "target",
-            "n_neurons",
-            "entity",
-            "f1_removed",
-            "f1_end",
-            "regained",
-        ],
+        ["target", "n_neurons", "entity", "f1_removed", "regained"],
+    ),
+)
+
+# %%
+or_command(
+    config,
+    lambda seeds: charts.number_table(
+        seeds.f1[seeds.f1["entity"].isin(seeds.entities)],
+        ["target", "n_neurons", "entity", "f1_end"],
     ),
 )
 
@@ -108,15 +110,15 @@ or_command(
     config,
     lambda seeds: charts.number_table(
         seeds.carriers,
-        [
-            "target",
-            "n_neurons",
-            "n_both_removed",
-            "n_both_end",
-            "n_same_end",
-            "rise",
-            "gain",
-        ],
+        ["target", "n_neurons", "n_both_removed", "n_both_end", "gain"],
+    ),
+)
+
+# %%
+or_command(
+    config,
+    lambda seeds: charts.number_table(
+        seeds.carriers, ["target", "n_neurons", "n_same_end", "rise"]
     ),
 )
 
