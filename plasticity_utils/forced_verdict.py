@@ -59,6 +59,7 @@ def price_sentence(seeds: ForcedSeeds) -> str:
 def change_of_mind(seeds: ForcedSeeds) -> str:
     """Say which result would have given another answer (Markdown)."""
     concept, host = seeds.entities
+    one = ": with one, the intervals are over neurons and sentences"
     return (
         f"- {concept} not coming back to {percent(REGAINED)} of its loss at any dose, or {host} "
         f"losing more than {KEPT:g} F1 for it: then the neurons cannot carry both.\n"
@@ -68,7 +69,7 @@ def change_of_mind(seeds: ForcedSeeds) -> str:
         "- Random neurons of the same layers rising as much: then it is plasticity that makes "
         f"carriers, not a home of {host}. The same neurons rising as much with nothing confined: "
         "then nothing had to be forced.\n"
-        "- Another sign under more seeds: with one, the intervals are over neurons and sentences."
+        f"- Another sign under more seeds{one if len(seeds.forced) == 1 else ''}."
     )
 
 

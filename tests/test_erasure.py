@@ -31,6 +31,7 @@ from plasticity_utils.indicator_comparison import (
 )
 from plasticity_utils.indicators import indicator_of
 from plasticity_utils.models import encode_words, levels
+from plasticity_utils.published import published_runs
 from plasticity_utils.replay import model_at
 from plasticity_utils.run import Run, run_name
 from plasticity_utils.seeds import Seeds
@@ -449,9 +450,7 @@ def test_indicators_are_compared_on_one_base(run, tmp_path):
     assert {"date", "seed", "code", "libraries"} <= set(facts)
 
 
-def test_indicators_of_a_removal_are_refused(run):
-    class Removal:
-        config = RunConfig()
-
+def test_indicators_of_a_removal_are_refused():
+    removal = next(run for run in published_runs() if run.config.regime == "surgical")
     with pytest.raises(InputError, match="'surgical'"):
-        compare_indicators(Removal())
+        compare_indicators(removal)
