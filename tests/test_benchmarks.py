@@ -283,6 +283,9 @@ def test_committed_results_are_of_full_size_and_the_page_says_what_is_missing():
     for row in found["rows"]:
         low, high = row["ratio_low"], row["ratio_high"]
         assert low <= row["ratio"] <= high
+        if row["name"] == "training" and row["agree"] is None:
+            assert not row["met"]  # the target is a speed at equal F1
+            continue
         assert row["met"] == (row["ratio"] >= row["target"] and row["agree"] is not False) or (
             "memory_share" in row and not row["met"]
         )
