@@ -168,33 +168,29 @@ def _word_means(model: PreTrainedModel, batch: list[Encoded]) -> np.ndarray:
     word_of_token = torch.where(token_word < 0, -1, token_word + offsets[:, None]).flatten()
     token = torch.nonzero(word_of_token >= 0)[:, 0]
     word = word_of_token[token]
+    n_tokens = torch.bincount(word)
+    # The tokens of a word are neighbours; most words have one.
+    first = token[torch.cumsum(n_tokens, 0) - n_tokens]
+    several = n_tokens > 1
+    rest, owner = token[several[word]], (torch.cumsum(several, 0) - 1)[word[several[word]]]
     d_model = width(model)
-    means = torch.empty(int(n_words.sum()), n_levels(model) * d_model)
+    means = torch.empty(len(n_tokens), n_levels(model) * d_model)
     hidden = model(**inputs(model, batch), output_hidden_states=True).hidden_states
-    for level, states in enumerate(hidden):
+    for level, hidden_states in enumerate(hidden):
         # Level by level into its place, so that no second copy of all levels is ever held.
         own = means[:, level * d_model : (level + 1) * d_model]
-        _put_means(own, states.flatten(0, 1).float().cpu(), token, word)
+        states = hidden_states.flatten(0, 1).float().cpu()
+        own[:] = states[first]
+        own[several] = _means(states[rest], owner, n_tokens[several])
     return means.numpy()
 
 
-def _put_means(
-    means: torch.Tensor, states: torch.Tensor, token: torch.Tensor, word: torch.Tensor
-) -> None:
-    """Write the mean of each word's tokens, [n_words, d_model]; `word` says whose each token is."""
-    n_tokens = torch.bincount(word)
-    # The tokens of a word are neighbours; most words have one.
-    means[:] = states[token[torch.cumsum(n_tokens, 0) - n_tokens]]
-    several = n_tokens > 1
-    if several.any():
-        number = torch.cumsum(several, 0) - 1
-        in_several = several[word]
-        # In float64, where the mean of equal values is exactly that value: a removed neuron must
-        # not vary from word to word by a rounding error, which selectivity would take for an
-        # answer.
-        sums = torch.zeros(int(several.sum()), states.shape[1], dtype=torch.float64)
-        sums.index_add_(0, number[word[in_several]], states[token[in_several]].double())
-        means[several] = (sums / n_tokens[several, None]).float()
+def _means(states: torch.Tensor, owner: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Mean of the states of each owner, [n_owners, d_model]."""
+    # In float64, where the mean of equal values is exactly that value: a removed neuron must not
+    # vary from word to word by a rounding error, which selectivity would take for an answer.
+    sums = torch.zeros(len(counts), states.shape[1], dtype=torch.float64)
+    return (sums.index_add_(0, owner, states.double()) / counts[:, None]).float()
 
 
 def inputs(model: PreTrainedModel, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:

@@ -23,12 +23,12 @@ from plasticity_utils.concepts import members
 from plasticity_utils.config import RunConfig
 from plasticity_utils.corpus import ENTITY_LABELS, Corpus
 from plasticity_utils.dose import save_table
-from plasticity_utils.erasure import Fitting
+from plasticity_utils.erasure import Erasers, Fitting
 from plasticity_utils.errors import InputError
 from plasticity_utils.measuring import Sentences, load_sentences, score
 from plasticity_utils.models import load_model, width
 from plasticity_utils.own_probe import OwnProbe, fit_own_probe, last_level, scorer_of
-from plasticity_utils.plans import draw_seed
+from plasticity_utils.plans import ErasurePlan, draw_seed
 from plasticity_utils.precision import training_precision
 from plasticity_utils.provenance import provenance
 from plasticity_utils.saliency import RANKING_METHODS, layer_unit, rank_neurons
@@ -97,6 +97,10 @@ class BaseStages:
             "shuffled": seed,
         }
         return self._cached("erasers", settings, partial(self._make_erasers, seed))
+
+    def erasure_plan(self, shuffled: bool = False) -> ErasurePlan:
+        """Read `erasers` as a plan; they are fitted where they are not there yet."""
+        return ErasurePlan(Erasers.load(self.erasers(shuffled) / "erasers.safetensors"))
 
     @property
     def _base_settings(self) -> dict[str, Any]:

@@ -16,9 +16,8 @@ import pandas as pd
 
 from plasticity_utils import store
 from plasticity_utils.config import INDICATORS
-from plasticity_utils.erasure import Erasers
 from plasticity_utils.errors import InputError
-from plasticity_utils.plans import ErasurePlan
+from plasticity_utils.evaluation import OVERALL
 from plasticity_utils.provenance import provenance
 from plasticity_utils.published import PUBLISHED
 from plasticity_utils.run import Run, run_name
@@ -111,15 +110,14 @@ def by_indicator(groups: Sequence[Seeds]) -> pd.DataFrame:
 
 def _scores(run: Run, indicator: str) -> pd.DataFrame:
     stages = Stages(replace(run.config, indicator=indicator))
-    erasers = Erasers.load(stages.erasers() / "erasers.safetensors")
-    plan = ErasurePlan(erasers)
+    plan = stages.erasure_plan()
     last = f"{run.config.snapshots[-1]:g}"
     folders = (stages.measured(plan), stages.retrained("head", plan) / "snapshots" / last)
     tables = [
         read_tables(folder)["metrics"].assign(moment=moment)
         for moment, folder in zip(MOMENTS, folders, strict=True)
     ]
-    named = pd.concat(tables).assign(indicator=indicator, n_dimensions=sum(erasers.ranks))
+    named = pd.concat(tables).assign(indicator=indicator, n_dimensions=sum(plan.erasers.ranks))
     first = ["indicator", "n_dimensions", "moment"]
     return named[first + [name for name in named if name not in first]]
 
@@ -131,7 +129,7 @@ def _rows(run: Run, table: pd.DataFrame) -> list[dict[str, object]]:
     for indicator in [name for name in INDICATORS if name in set(table["indicator"])]:
         own = table[table["indicator"] == indicator]
         f1 = own.pivot(index="moment", columns="entity", values="f1")
-        others = (whole - f1.loc["removed"]).drop([label, "overall"])
+        others = (whole - f1.loc["removed"]).drop([label, OVERALL])
         rows.append(
             {
                 "indicator": indicator,

@@ -23,7 +23,6 @@ import pandas as pd
 from plasticity_utils import assembly, store
 from plasticity_utils.config import CONDITIONS, ERASER_SETTINGS, RunConfig
 from plasticity_utils.dose import pick_dose
-from plasticity_utils.erasure import Erasers
 from plasticity_utils.errors import InputError
 from plasticity_utils.measuring import OWN_PARTS
 from plasticity_utils.own_probe import check_readable
@@ -204,9 +203,7 @@ def choose_neurons(stages: Stages) -> Choice:
     curve = pd.read_parquet(stages.dose() / "dose.parquet")
     dose = config.removal.dose or pick_dose(curve, config.label)
     if config.regime == "erase":
-        folders = (stages.erasers(), stages.erasers(shuffled=True))
-        fitted = [ErasurePlan(Erasers.load(f / "erasers.safetensors")) for f in folders]
-        return Choice(dose, *fitted)
+        return Choice(dose, stages.erasure_plan(), stages.erasure_plan(shuffled=True))
     plan = plan_at(ranking, config.removal, dose)
     n_layers = int(ranking["layer"].max()) + 1
     drawn = random_plan(plan, n_layers, len(ranking) // n_layers, config.seed)

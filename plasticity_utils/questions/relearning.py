@@ -74,12 +74,7 @@ def relearning_sentence(groups: Sequence[Seeds]) -> str:
     """Say in one sentence whether the concepts of these runs were relearned (Markdown)."""
     found = relearning_of(groups)
     values, n = found.values, int(found.values["n_seeds"])
-    interval = (
-        f" (95 % over {n} runs: {signed(values['beyond_head_low'])} to "
-        f"{signed(values['beyond_head_high'])})"
-        if n > 1
-        else " (one run)"
-    )
+    interval = f" (95 % over {n} runs: {_beyond_head(values)})" if n > 1 else " (one run)"
     return (
         f"{REGIMES[groups[0].config.regime]}: {WORDS[found.verdict]}. Of {values['lost']:.2f} F1 "
         f"that were lost the head alone regains {percent(values['by_head'])}; training the whole "
@@ -101,11 +96,7 @@ def plain_sentence(groups: Sequence[Seeds]) -> str:
     found = relearning_of(groups)
     values, n = found.values, int(found.values["n_seeds"])
     runs = f"mean over {n} runs" if n > 1 else "one run"
-    interval = (
-        f", 95 % {signed(values['beyond_head_low'])} to {signed(values['beyond_head_high'])}"
-        if n > 1
-        else ""
-    )
+    interval = f", 95 % {_beyond_head(values)}" if n > 1 else ""
     return (
         f"{PLAIN[found.verdict]}. Taking it out cost {values['lost']:.2f} of the score ({runs}: "
         f"{', '.join(seeds.config.about.title.lower() for seeds in groups)}). Training only the "
@@ -150,3 +141,7 @@ def verdict_of(values: pd.Series) -> str:
     if values["by_head"] >= READ_AGAIN and high < LEAST_EFFECT:
         return "read again"
     return "not resolved"
+
+
+def _beyond_head(values: pd.Series) -> str:
+    return f"{signed(values['beyond_head_low'])} to {signed(values['beyond_head_high'])}"
