@@ -18,6 +18,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,7 @@ class ActivationStream:
                 rows = np.concatenate([np.asarray(own) for own in ends])
                 self._check_finite(rows, X)
                 yield rows, X
+                del X  # before the next batch, which needs its memory
         finally:
             self.model.train(was_training)
 
@@ -152,9 +154,11 @@ def _written(stream: ActivationStream, path: Path) -> np.ndarray:
         start, row_bytes = file.tell(), 4 * stream.shape[1]
         for rows, X in stream:
             # Words of a sentence are neighbours: each run of rows is written at once.
-            for run in np.split(np.arange(rows.size), np.flatnonzero(np.diff(rows) != 1) + 1):
-                file.seek(start + int(rows[run[0]]) * row_bytes)
-                file.write(X[run].astype("<f4", copy=False).tobytes())
+            breaks = (np.flatnonzero(np.diff(rows) != 1) + 1).tolist()
+            for first, end in pairwise([0, *breaks, rows.size]):
+                file.seek(start + int(rows[first]) * row_bytes)
+                file.write(X[first:end].astype("<f4", copy=False).data)
+            del X  # before the next batch, which needs its memory
     os.replace(unfinished, path)
     return np.load(path, mmap_mode="r")
 
