@@ -17,23 +17,24 @@
 # # Concepts and models side by side
 #
 # Every published run with the settings below on one page, concept by concept
-# and model by model: so far MiniLM, an encoder of 6 blocks. Points are means
-# over seeds and lines 95 % intervals over seeds (Student's
-# t); a difference is taken within each seed before it is averaged. A point
-# without a line has one seed, and says nothing about others.
+# and model by model, each at the largest scale that was run: so far MiniLM, an
+# encoder of 6 blocks. Points are means over seeds and lines 95 % intervals over
+# seeds (Student's t); a difference is taken within each seed before it is
+# averaged. Where there is one seed, the line of an F1 is its interval over
+# sentences, and a difference has none: neither says anything of other seeds.
 
 # %% tags=["parameters"]
 regime = "surgical"
-scale = "full"
 
 # %%
 import plasticity_utils as pu
-from plasticity_utils import across, charts, vega
+from IPython.display import Markdown
+from plasticity_utils import across, charts, sentences, vega
 from plasticity_utils.questions.on_page import figure, numbers
 
 vega.enable()
-series = across.series_of(pu.published_runs())
-surgical = across.choose(series, regime=regime, scale=scale, variant="")
+series = across.largest(across.series_of(pu.published_runs()))
+surgical = across.choose(series, regime=regime, variant="")
 over = "95 % interval over seeds"
 
 # %% [markdown]
@@ -44,7 +45,7 @@ over = "95 % interval over seeds"
 # training does where nothing of the concept was removed.
 
 # %%
-charts.outcomes(across.outcomes(surgical), over)
+charts.outcomes(across.outcomes(surgical), across.OVER)
 
 # %%
 charts.number_table(
@@ -75,6 +76,9 @@ charts.differences(
 #
 # How many neurons had to go, what that took from the concept without any
 # retraining, what from the other entity types, and what random neurons take.
+# These are numbers of the dose–response: on a part of the scoring half, and of
+# random neurons the median over several draws. Elsewhere on this page one draw
+# is trained on, and all of that half is scored.
 
 # %%
 charts.number_table(
@@ -83,8 +87,9 @@ charts.number_table(
 )
 
 # %% [markdown]
-# What the other entity types lose at the removal, and what is still missing
-# of them in the end.
+# How F1 of the other entity types changes from the base, just after the removal
+# (negative: lost) and in the end. *random* is the control: what a random cut
+# takes as well is no mark of the concept.
 
 # %%
 charts.number_table(
@@ -100,8 +105,8 @@ charts.number_table(
 # it takes as much, the loss is the network's and not the concept's.
 
 # %%
-half = across.choose(series, regime="half", scale=scale, variant="")
-figure(half, across.outcomes, charts.outcomes, over)
+half = across.choose(series, regime="half", variant="")
+figure(half, across.outcomes, charts.outcomes, across.OVER)
 
 # %%
 numbers(
@@ -115,8 +120,8 @@ numbers(
 #
 # First the centre of |σ| over kept neurons, in layers, minus its movement
 # where nothing was removed. Then the centre of the ranks, minus what removal
-# alone predicts. Left of zero is towards the embedding. Without their
-# controls both would show a movement that is none.
+# alone predicts. Left of zero is towards the embedding. The last panel is what
+# one would read off the ranks without that control.
 
 # %%
 charts.differences(
@@ -130,6 +135,9 @@ charts.differences(
     "Left of zero: towards the embedding.",
     over,
 )
+
+# %% tags=["remove-input"]
+Markdown(sentences.movement_sentence(across.shifts(surgical)))
 
 # %% [markdown]
 # ## Which neurons does the model use in the end?
@@ -145,10 +153,37 @@ charts.number_table(
 
 # %% [markdown]
 # How far the top neurons among those kept are the same before and after, with
-# what chance would give. *none* shows how much training on changes by itself.
+# what chance would give. *none* shows how much training on changes by itself,
+# *head* how much the removal changes with no neuron trained: an overlap as low
+# as that of *head* says nothing about relearning.
 
 # %%
 charts.number_table(
     across.turnovers(surgical),
     ["concept", "model", "condition", "jaccard", "jaccard_by_chance"],
 )
+
+# %% [markdown]
+# ## All of it in numbers
+#
+# F1 of the concept in the base model, just after, and in the end, for every
+# condition: first the surgical removal, then half of all neurons, then the
+# erasure.
+
+# %%
+columns = ["concept", "condition", "base", "removed", "end"]
+numbers(surgical, across.recoveries, columns)
+
+# %%
+numbers(half, across.recoveries, columns)
+
+# %%
+erased = across.choose(series, variant="indicator=outside")
+numbers(erased, across.recoveries, columns)
+
+# %% [markdown]
+# ## What is missing here
+#
+# A decoder (`plasticity run --model smollm2 --scale medium`), removed neurons
+# that may grow back (`--regrow`), other resting values (`--rest zero`), and
+# *half* for every concept and seed. Nothing on this page speaks of them yet.

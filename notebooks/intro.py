@@ -17,9 +17,10 @@
 # # Do models relearn removed concepts?
 #
 # A language model that finds the names of places in a text holds the concept
-# "location" somewhere in its hidden units. Suppose we find the units that
-# carry it and hold them still, so that they say nothing any more. The model
-# now misses places. Then we let it train on a little. It finds places again.
+# "location" somewhere in its neurons, the numbers that make up its hidden
+# states. Suppose we find the neurons that carry it and hold them still, so that
+# they say nothing any more. The model now misses places. Then we let it train
+# on a little. It finds places again.
 #
 # **Was the concept relearned, or had it never left?** If the rest of the
 # network still held it, then the last, linear layer, which merely reads what
@@ -30,7 +31,7 @@
 # %% tags=["remove-cell"]
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import across, charts, vega, verdicts
+from plasticity_utils import across, charts, sentences, vega, verdicts
 from plasticity_utils.questions import relearning
 
 vega.enable()
@@ -48,16 +49,18 @@ Markdown(verdicts.front(series))
 
 # %% [markdown]
 # In brackets are 95 % intervals over random seeds (over sentences where there
-# is one run). The model is MiniLM, a small encoder, trained to mark names in
-# news text (CoNLL-2003, all 14,041 sentences).
+# is one run). The *score* is F1 over whole names: 1 if every name is found and
+# nothing else, 0 if none is. The model is MiniLM, a small language model that
+# reads a sentence at once (an *encoder*), trained to mark names in news text
+# (CoNLL-2003, all 14,041 sentences).
 #
 # ## And if nothing is left to read?
 #
-# That answer is about one way of cutting: the units that respond most to the
-# concept, held still, while the other units say it too. So we also left the
-# units and took out of every layer what lets a linear reader tell the concept.
-# The last layer then has nothing to read, and the same control speaks the
-# other way.
+# That answer is about one way of cutting: the neurons that respond most to the
+# concept, held still, while the other neurons say it too. So we also left the
+# neurons and took out of every layer what lets a linear reader tell the
+# concept. The last layer then has nothing to read, and the same control speaks
+# the other way.
 
 # %% tags=["remove-input"]
 Markdown(relearning.plain_sentence(erased))
@@ -66,6 +69,18 @@ Markdown(relearning.plain_sentence(erased))
 # [Is it relearning?](relearning.ipynb) has the figures, the cost to the other
 # names, and where in the network it comes back.
 #
+# ## And where does it go?
+#
+# After the cut the concept sits in neurons that were left. Does it move, to
+# earlier layers or to later ones? The centre of the neurons that respond to it
+# is compared with where it would be without a cut, and with what the cut alone
+# does to the order of the neurons. (MiniLM has six layers above the one of its
+# embeddings.)
+
+# %% tags=["remove-input"]
+Markdown(sentences.movement_sentence(across.shifts(series)))
+
+# %% [markdown]
 # ## Where to go next
 #
 # - [Locations](locations), [persons](persons) and

@@ -19,11 +19,13 @@
 # One row a run: its settings, the base model's F1 (validation and test split,
 # all entity types), and when, where and with which code it was made. The
 # folders of `book/results` hold the tables behind every figure of this book,
-# each with a `config.json` that lists every setting and library.
+# each with a `config.json` that lists every setting and library (a
+# `forced.json` for [forced neurons](forced.ipynb), which come last).
 
 # %%
 import plasticity_utils as pu
 from plasticity_utils import charts
+from plasticity_utils.forcing import forced_status
 from plasticity_utils.published import status
 
 runs = status(pu.published_runs())
@@ -37,23 +39,43 @@ charts.number_table(
 # %%
 charts.number_table(
     runs,
-    ["concept", "regime", "seed", "removed", "base_f1", "test_f1", "hours"],
+    ["concept", "model", "regime", "seed", "removed", "base_f1", "test_f1"],
 )
 
 # %%
 charts.number_table(
     runs,
-    ["concept", "regime", "seed", "date", "precision", "threads", "commit"],
+    ["concept", "model", "regime", "seed", "date", "hours", "commit"],
 )
 
 # %%
 charts.number_table(
     runs,
-    ["concept", "regime", "seed", "processor", "torch", "transformers"],
+    [
+        "concept",
+        "model",
+        "regime",
+        "seed",
+        "precision",
+        "threads",
+        "processor",
+    ],
+)
+
+# %%
+charts.number_table(
+    runs, ["concept", "model", "regime", "seed", "torch", "transformers"]
 )
 
 # %% [markdown]
-# *precision* is the number type of the trainings: bfloat16 on processors that
+# Forced neurons:
+
+# %%
+charts.number_table(forced_status())
+
+# %% [markdown]
+# *commit* is that of the code of a run's stages; a + says that the code had
+# changes that no commit holds. *precision* is the number type of the trainings: bfloat16 on processors that
 # are faster at it, else float32. Runs of one seed share a base model where
 # they also share the precision.
 #

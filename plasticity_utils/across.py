@@ -12,6 +12,8 @@ from dataclasses import replace
 import pandas as pd
 
 from plasticity_utils import tables
+from plasticity_utils.config import SCALES
+from plasticity_utils.corpus import CONCEPTS
 from plasticity_utils.dose import specificity
 from plasticity_utils.evaluation import OVERALL
 from plasticity_utils.findings import finding
@@ -26,11 +28,13 @@ STEPS = {
     "only the last layer trained on": ("head", "end"),
     "the whole model trained on": ("concept", "end"),
 }
-SERIES = ["concept", "entity", "model", "regime", "variant"]
+SERIES = ["concept", "entity", "model", "scale", "regime", "variant"]
+# What the intervals of F1 are, for a chart's note.
+OVER = "95 % interval: over seeds, or over sentences where there is one seed"
 
 
 def series_of(runs: Iterable[Run]) -> list[Seeds]:
-    """Group runs that differ in nothing but the seed.
+    """Group runs that differ in nothing but the seed, concepts in the order of `CONCEPTS`.
 
     Parameters
     ----------
@@ -40,9 +44,10 @@ def series_of(runs: Iterable[Run]) -> list[Seeds]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(series_name(run.config), []).append(run)
-    return [
+    series = [
         Seeds(tuple(sorted(group, key=lambda run: run.config.seed))) for group in groups.values()
     ]
+    return sorted(series, key=lambda seeds: _place(seeds.config.concept))
 
 
 def choose(groups: Iterable[Seeds], **wanted: str) -> list[Seeds]:
@@ -63,6 +68,21 @@ def choose(groups: Iterable[Seeds], **wanted: str) -> list[Seeds]:
             for name, value in wanted.items()
         )
     ]
+
+
+def largest(groups: Iterable[Seeds]) -> list[Seeds]:
+    """Of series that differ in the scale alone keep the one of the largest scale.
+
+    Parameters
+    ----------
+    groups : iterable of Seeds
+        From `series_of`.
+    """
+    order, kept = list(SCALES), {}
+    for seeds in sorted(groups, key=lambda seeds: order.index(seeds.config.scale)):
+        config = seeds.config
+        kept[config.concept, config.model, config.regime, variant(config)] = seeds
+    return sorted(kept.values(), key=lambda seeds: _place(seeds.config.concept))
 
 
 def beside(seeds: Seeds) -> list[Seeds]:
@@ -89,8 +109,8 @@ def outcomes(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, entity, model, regime, variant, n_seeds, condition, stage (`base`, `removed`,
-        `end`), f1, f1_low, f1_high.
+        The columns of `SERIES`, n_seeds, condition, stage (`base`, `removed`, `end`), f1, f1_low,
+        f1_high.
     """
     return _each(groups, _outcome)
 
@@ -106,7 +126,7 @@ def steps(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, step, f1, f1_low, f1_high.
+        concept, model, step, f1, f1_low, f1_high.
     """
     table = outcomes(groups)
     named = pd.MultiIndex.from_frame(table[["condition", "stage"]]).map(
@@ -115,7 +135,8 @@ def steps(groups: Iterable[Seeds]) -> pd.DataFrame:
     table = table.assign(step=named).dropna(subset="step")
     order = {step: place for place, step in enumerate(STEPS)}
     table = table.sort_values("step", key=lambda names: names.map(order), kind="stable")
-    return table[["concept", "step", "f1", "f1_low", "f1_high"]].reset_index(drop=True)
+    names = ["concept", "model", "step", "f1", "f1_low", "f1_high"]
+    return table[names].reset_index(drop=True)
 
 
 def relearning(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -124,23 +145,38 @@ def relearning(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, entity, model, regime, variant, n_seeds; lost (F1), by_head (share of the loss that
-        the head alone regains), recovery (share that the whole model regains), beyond_head (F1),
-        drift (F1 that training brings with nothing removed); each with `_low` and `_high`.
+        The columns of `SERIES`, n_seeds; lost (F1), by_head (share of the loss that the head alone
+        regains), recovery (share that the whole model regains), beyond_head (F1), drift (F1 that
+        training brings with nothing removed), beyond_drift (beyond_head less that, which a model
+        that had not learned all it could gains in any case); each with `_low` and `_high`.
     """
     return _each(groups, lambda seeds: _single(seeds, relearned))
 
 
+def recoveries(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """F1 of the concept before, just after removal and at the end, a row a condition.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `SERIES`, n_seeds, condition; base, removed, end (F1), recovery, beyond_head
+        and epochs_to_95 as in `tables.recovery`; with `_low` and `_high`.
+    """
+    return _each(groups, lambda seeds: seeds.recovery)
+
+
 def relearned(run: Run) -> dict[str, float]:
-    """One run's lost, by_head, recovery, beyond_head and drift: see `relearning`."""
+    """One run's lost, by_head, recovery, beyond_head, drift, beyond_drift: see `relearning`."""
     table = tables.recovery(run.metrics, run.config.label).set_index("condition")
     lost = table.loc["concept", "base"] - table.loc["concept", "removed"]
+    beyond, drift = table.loc["concept", "beyond_head"], table.loc["none", ["base", "end"]].diff()
     return {
         "lost": lost,
         "by_head": table.loc["head", "recovery"],
         "recovery": table.loc["concept", "recovery"],
-        "beyond_head": table.loc["concept", "beyond_head"],
-        "drift": table.loc["none", "end"] - table.loc["none", "base"],
+        "beyond_head": beyond,
+        "drift": drift["end"],
+        "beyond_drift": beyond - drift["end"],
     }
 
 
@@ -150,11 +186,11 @@ def speeds(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, entity, model, regime, variant, n_seeds, condition, recovery (share of the loss
-        that is regained in the end), epochs_to_95 (mean over seeds, of the epochs measured; NaN
-        where it is not regained).
+        The columns of `SERIES`, n_seeds, condition, recovery (share of the loss that is regained in
+        the end), epochs_to_95 (mean over seeds, of the epochs measured; NaN where it is not
+        regained).
     """
-    table = _each(groups, lambda seeds: seeds.recovery).dropna(subset="recovery")
+    table = recoveries(groups).dropna(subset="recovery")
     return table[[*SERIES, "n_seeds", "condition", "recovery", "epochs_to_95"]]
 
 
@@ -164,10 +200,10 @@ def dose_table(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, entity, model, regime, variant, n_seeds; dose (share of all neurons; NaN where the
-        concept was erased), loss (F1 of
-        the concept), loss_others (mean over the other types), specificity, random_loss (median over
-        the draws of a layer-matched random removal); each with `_low` and `_high`.
+        The columns of `SERIES`, n_seeds; dose (share of all neurons; NaN where the concept was
+        erased), loss (F1 of the concept), loss_others (mean over the other types), specificity,
+        random_loss (median over the draws of a layer-matched random removal); each with `_low` and
+        `_high`.
     """
     return _each(groups, lambda seeds: _single(seeds, _dose))
 
@@ -178,8 +214,8 @@ def collateral(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, model, regime, variant, n_seeds, condition (`concept`, `random`), other (entity
-        type), at_removal, at_end (change of F1 from the base); each with `_low` and `_high`.
+        The columns of `SERIES` but for entity; n_seeds, condition (`concept`, `random`), other
+        (entity type), at_removal, at_end (change of F1 from the base); with `_low` and `_high`.
     """
     table = _each(groups, lambda seeds: seeds.paired(_others, ["condition", "other"]))
     return table.drop(columns="entity")
@@ -191,9 +227,9 @@ def shifts(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, entity, model, regime, variant, n_seeds; beyond_none (shift of the centre of |σ|
-        over kept neurons, in layers, minus that under `none`), beyond_removal (shift of the centre
-        of rank saliency minus what removal alone predicts), rank_shift; each with `_low`, `_high`.
+        The columns of `SERIES`, n_seeds; beyond_none (shift of the centre of |σ| over kept neurons,
+        in layers, minus that under `none`), beyond_removal (shift of the centre of rank saliency
+        minus what removal alone predicts), rank_shift; each with `_low`, `_high`.
     """
     return _each(groups, lambda seeds: _single(seeds, _shift))
 
@@ -204,8 +240,8 @@ def turnovers(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, entity, model, regime, variant, n_seeds, condition, jaccard, jaccard_by_chance,
-        spearman; each with `_low` and `_high`.
+        The columns of `SERIES`, n_seeds, condition, jaccard, jaccard_by_chance, spearman; each with
+        `_low` and `_high`.
     """
     return _each(groups, lambda seeds: seeds.paired(_turnover))
 
@@ -216,8 +252,7 @@ def relied_on(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, entity, model, regime, variant, condition, again (`nothing`, `same`, `new top` or
-        `refitted`,
+        The columns of `SERIES`, condition, again (`nothing`, `same`, `new top` or `refitted`,
         `random`), f1, f1_low, f1_high.
     """
 
@@ -235,9 +270,9 @@ def readable(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, entity, model, regime, variant, condition (without `head`, whose layers are those
-        just after the removal), stage, layer, probe_f1 (of words); with `_low` and `_high` where
-        there are several seeds.
+        The columns of `SERIES`, condition (without `head`, whose layers are those just after the
+        removal), stage, layer, probe_f1 (of words); with `_low` and `_high` where there are several
+        seeds.
     """
 
     def own(seeds: Seeds) -> pd.DataFrame:
@@ -254,18 +289,24 @@ def grown_back(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, entity, model, regime, variant, n_seeds, condition, gain (median), effect (median,
-        share of the base's); each with `_low` and `_high` over seeds.
+        The columns of `SERIES`, n_seeds, condition, gain (median), effect (median, share of the
+        base's); each with `_low` and `_high` over seeds.
     """
     regrowing = [seeds for seeds in groups if seeds.config.regrow]
     return _each(regrowing, lambda seeds: seeds.paired(_regrown))
+
+
+def _place(concept: str) -> int:
+    """Place of a concept in every list; concepts of one's own come last."""
+    return list(CONCEPTS).index(concept) if concept in CONCEPTS else len(CONCEPTS)
 
 
 def _each(groups: Iterable[Seeds], work_out: Callable[[Seeds], pd.DataFrame]) -> pd.DataFrame:
     parts = []
     for seeds in groups:
         config, table = seeds.config, work_out(seeds)
-        values = [config.about.title, config.label, config.model, config.regime, variant(config)]
+        names = (config.about.title, config.label, config.model, config.scale, config.regime)
+        values = [*names, variant(config)]
         for place, (name, value) in enumerate(zip(SERIES, values, strict=True)):
             table.insert(place, name, value)
         parts.append(table)

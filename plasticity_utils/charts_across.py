@@ -41,7 +41,7 @@ def outcomes(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
     Returns
     -------
     alt.VConcatChart
-        A panel a concept, with the base model's F1 as a line.
+        A panel a concept and model, with the base model's F1 as a line.
 
     Raises
     ------
@@ -50,25 +50,26 @@ def outcomes(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
     """
     need(table, ["concept", "model", "condition", "stage", "f1", "f1_low", "f1_high"])
     conditions = in_order(table, "condition", CONDITIONS)
-    rows = list(dict.fromkeys(table["concept"]))
+    table = _named(table)
+    rows = list(dict.fromkeys(table["series"]))
     panels = []
-    for concept in rows:
-        own = table[table["concept"] == concept]
-        last = concept == rows[-1]
+    for series in rows:
+        own = table[table["series"] == series]
+        last = series == rows[-1]
         base = own[own["stage"] == "base"].head(1)
         rule = alt.Chart(base).mark_rule(strokeDash=[14, 3], color=vega.INK).encode(x="f1:Q")
-        panels.append(panel([rule, *_moments(own, conditions, last)], concept, 4 * 2 * _ROW))
+        panels.append(panel([rule, *_moments(own, conditions, last)], series, 4 * 2 * _ROW))
     return stack(
         panels,
         "What removal takes, and what comes back",
         ["Open points: just after removal. Full: at the end. Broken line: base.", _said(interval)],
-        f"Dot chart, a panel for each of {', '.join(rows)}: F1 just after removal and after "
+        f"Dot chart, a panel for each of {'; '.join(rows)}: F1 just after removal and after "
         f"retraining under the conditions {', '.join(conditions)}.",
     )
 
 
 def steps(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
-    """Draw the experiment in one figure: F1 at each of its steps, a panel a concept.
+    """Draw the experiment in one figure: F1 at each of its steps, a panel a concept and model.
 
     Parameters
     ----------
@@ -86,13 +87,14 @@ def steps(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
     InputError
         If a column is missing.
     """
-    need(table, ["concept", "step", "f1", "f1_low", "f1_high"])
-    concepts, order = (list(dict.fromkeys(table[name])) for name in ("concept", "step"))
+    need(table, ["concept", "model", "step", "f1", "f1_low", "f1_high"])
+    table = _named(table)
+    rows, order = (list(dict.fromkeys(table[name])) for name in ("series", "step"))
     scale, axis = alt.Scale(domain=[0, 1]), alt.Axis(grid=True, format=".1f")
     panels = []
-    for concept in concepts:
-        own = table[table["concept"] == concept]
-        title = "score (F1, 1 is perfect)" if concept == concepts[-1] else None
+    for series in rows:
+        own = table[table["series"] == series]
+        title = "score (F1, 1 is perfect)" if series == rows[-1] else None
         base = alt.Chart(own).encode(
             y=_names("step", order),
             tooltip=[alt.Tooltip("step:N"), *value_tooltips(own, "f1", "F1")],
@@ -111,7 +113,7 @@ def steps(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
                         x=alt.X("f1:Q", title=title, scale=scale, axis=axis)
                     ),
                 ],
-                concept,
+                series,
                 22 * len(order),
             ).properties(width=_NARROW)
         )
@@ -119,8 +121,7 @@ def steps(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
         panels,
         "How well the model finds the names",
         [_said(interval)],
-        f"Dot chart, a panel for each of {', '.join(concepts)}: F1 at the steps "
-        f"{', '.join(order)}.",
+        f"Dot chart, a panel for each of {'; '.join(rows)}: F1 at the steps {', '.join(order)}.",
     )
     return chart.properties(usermeta={"gutter": _NAMES_WIDTH})
 
@@ -150,7 +151,7 @@ def differences(
         If a column is missing.
     """
     need(table, ["concept", "model", *values])
-    named = table.assign(series=table["concept"] + ", " + table["model"])
+    named = _named(table)
     order = list(dict.fromkeys(named["series"]))
     panels = []
     for value, heading in values.items():
@@ -171,6 +172,13 @@ def differences(
     description = f"Dot chart: {', '.join(values.values())} for {'; '.join(order)}. {note}"
     chart = stack(panels, title, [note, _said(interval)], description)
     return chart.properties(usermeta={"gutter": _NAMES_WIDTH})
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """Name each series: its concept, and its model where there are several."""
+    several = table["model"].nunique() > 1
+    names = table["concept"] + ", " + table["model"] if several else table["concept"]
+    return table.assign(series=names)
 
 
 def _moments(own: pd.DataFrame, conditions: Sequence[str], last: bool) -> list[alt.Chart]:

@@ -223,9 +223,10 @@ class RunConfig:
 
     @classmethod
     def recorded(cls, settings: Mapping[str, Any], about: Mapping[str, str]) -> RunConfig:
-        """Settings of a finished run about a concept of one's own, as its `config.json` has them.
+        """Settings of a finished run, as its `config.json` has them.
 
-        They were checked when the run was made; the files that it was about may lie elsewhere now.
+        They were checked when the run was made; its model, and the files that a concept of one's
+        own was about, may lie elsewhere now.
         """
         config = object.__new__(cls)
         for name, value in settings.items():

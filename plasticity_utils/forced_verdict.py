@@ -11,7 +11,7 @@ from __future__ import annotations
 import pandas as pd
 
 from plasticity_utils.forced_seeds import ForcedSeeds
-from plasticity_utils.sentences import percent, signed
+from plasticity_utils.sentences import percent, signed, with_interval
 
 # Share of the lost F1, F1, a share of neurons, and the share of F1 that a removal must take.
 REGAINED, KEPT, FEW, LOST = 0.9, 0.02, 0.05, 0.5
@@ -40,7 +40,8 @@ def verdict(seeds: ForcedSeeds) -> str:
         return f"{opening} {_little_lost(seeds)}"
     if dose is None:
         return f"{opening} {_never(seeds)}"
-    return f"{opening} {_sentence(seeds, dose)} {_controls(seeds, dose)}"
+    said = f"{opening} {_sentence(seeds, dose)} {_controls(seeds, dose)}"
+    return said + _at_the_largest(seeds, dose)
 
 
 def price_sentence(seeds: ForcedSeeds) -> str:
@@ -66,7 +67,8 @@ def change_of_mind(seeds: ForcedSeeds) -> str:
         f"- {concept} coming back without a rise in the share of neurons that carry both (less "
         f"than {percent(FEW)}): then the confined weights bring it back without the neurons' "
         "response to it, and nothing was forced on them.\n"
-        "- Random neurons of the same layers rising as much: then it is plasticity that makes "
+        "- Random neurons of the same layers rising as much"
+        f"{_so_here(seeds)}: then it is plasticity that makes "
         f"carriers, not a home of {host}. The same neurons rising as much with nothing confined: "
         "then nothing had to be forced.\n"
         f"- Another sign under more seeds{one if len(seeds.forced) == 1 else ''}."
@@ -121,10 +123,38 @@ def _sentence(seeds: ForcedSeeds, dose: float) -> str:
         f"({percent(dose)}), {concept} goes from {own['f1_removed']:.3f} to {own['f1_end']:.3f} "
         f"(base {own['f1_base']:.3f}) and {host} from {kept['f1_removed']:.3f} to "
         f"{kept['f1_end']:.3f}; of these neurons {rise['n_both_removed']:.3g} carried both just "
-        f"after the removal and {rise['n_both_end']:.3g} do in the end (with the same sign "
-        f"{rise['n_same_removed']:.3g} and {rise['n_same_end']:.3g}), a rise of "
-        f"{_with_interval(rise, 'rise')} of the group."
+        f"after the removal and {rise['n_both_end']:.3g} do in the end{_on_average(seeds)} (with "
+        f"the same sign {rise['n_same_removed']:.3g} and {rise['n_same_end']:.3g}): their share "
+        f"changes by {with_interval(rise, 'rise')}."
     )
+
+
+def _on_average(seeds: ForcedSeeds) -> str:
+    return ", on average over seeds" if len(seeds.forced) > 1 else ""
+
+
+def _at_the_largest(seeds: ForcedSeeds, dose: float) -> str:
+    """Say the same of the largest dose, where that is another."""
+    rows = _of(seeds, "host")
+    largest = float(rows["dose"].max())
+    if largest == dose:
+        return ""
+    table = seeds.beyond("random")
+    beyond = table[table["dose"] == largest].iloc[0]
+    n_neurons = int(rows[rows["dose"] == largest]["n_neurons"].iloc[0])
+    return (
+        f" At the largest dose ({n_neurons} neurons) the share changes by "
+        f"{with_interval(_carriers(seeds, 'host', largest), 'rise')}, a difference from random "
+        f"neurons of {with_interval(beyond, 'beyond_random')}."
+    )
+
+
+def _so_here(seeds: ForcedSeeds) -> str:
+    dose = _enough(seeds)
+    if dose is None:
+        return ""
+    host, random = (_carriers(seeds, target, dose)["rise"] for target in ("host", "random"))
+    return " (as here)" if random >= host else ""
 
 
 def _controls(seeds: ForcedSeeds, dose: float) -> str:
@@ -138,11 +168,11 @@ def _controls(seeds: ForcedSeeds, dose: float) -> str:
         row = table[table["dose"] == dose].iloc[0]
         parts.append(
             f"{named}: {signed(rise['rise'])}, a difference of "
-            f"{_with_interval(row, f'beyond_{control}')}"
+            f"{with_interval(row, f'beyond_{control}')}"
         )
     random = _f1(seeds, "random", dose, concept)
     return (
-        f"The rise of the controls: {'; '.join(parts)}. The random neurons bring {concept} to "
+        f"The same of the controls: {'; '.join(parts)}. The random neurons bring {concept} to "
         f"{random['f1_end']:.3f}."
     )
 
@@ -159,10 +189,3 @@ def _f1(seeds: ForcedSeeds, target: str, dose: float, entity: str) -> pd.Series:
 def _carriers(seeds: ForcedSeeds, target: str, dose: float) -> pd.Series:
     rows = seeds.carriers
     return rows[(rows["target"] == target) & (rows["dose"] == dose)].iloc[0]
-
-
-def _with_interval(row: pd.Series, value: str) -> str:
-    low, high = row[f"{value}_low"], row[f"{value}_high"]
-    if pd.isna(low):
-        return signed(row[value])
-    return f"{signed(row[value])} ({signed(low)} to {signed(high)})"

@@ -151,6 +151,36 @@ def find_forced(config: ForcingConfig, results: Path = PUBLISHED) -> list[Forced
     return sorted(found, key=lambda forced: forced.facts["settings"]["run"]["seed"])
 
 
+def forced_status(results: Path = PUBLISHED) -> pd.DataFrame:
+    """One row a published forcing, as `published.status` has for runs.
+
+    Parameters
+    ----------
+    results : Path
+
+    Returns
+    -------
+    DataFrame
+        concept, host, model, scale, seed, date, hours (of all its stages), precision, commit.
+    """
+    rows = []
+    for forced in (Forced(path.parent) for path in sorted(results.glob(f"*/{FACTS}"))):
+        facts = forced.facts
+        run = facts["settings"]["run"]
+        rows.append(
+            {
+                "concept": run["concept"],
+                "host": facts["settings"]["host"],
+                **{name: run[name] for name in ("model", "scale", "seed")},
+                "date": facts["date"],
+                "hours": sum(facts["seconds"].values()) / 3600,
+                "precision": facts["machine"]["precision"],
+                "commit": (facts["code"]["commit"] or "")[:7],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def command(config: ForcingConfig) -> str:
     """Return the command that makes and publishes a forcing."""
     run = config.run

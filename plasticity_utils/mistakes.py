@@ -22,13 +22,6 @@ from plasticity_utils.models import n_levels, width
 from plasticity_utils.plans import RemovalPlan, plan_at, removed
 from plasticity_utils.saliency import layer_unit, removal_only_profile
 
-TITLES = {
-    1: "least salient end",
-    2: "random is the first ids",
-    3: "layer 0 sent to the last",
-    6: "six layers of seven",
-}
-
 
 def wrong_end(ranking: pd.DataFrame, regime: Regime, dose: float) -> RemovalPlan:
     """Mistake 1: the tail of a decreasing ranking, the least salient neurons.

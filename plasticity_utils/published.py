@@ -103,7 +103,8 @@ def status(runs: list[Run]) -> pd.DataFrame:
         concept, model, regime, variant (overrides of the regime), scale, seed, train (sentences),
         removed (neurons), base_f1, test_f1 (overall, in [0, 1]), date, hours (of all stages, shared
         ones counted in each run), threads, precision (of training), processor, commit (of the
-        run's stages), torch, transformers.
+        run's stages; with a + where the code had changes that no commit holds), torch,
+        transformers.
     """
     return pd.DataFrame([_status_row(run) for run in runs])
 
@@ -122,6 +123,7 @@ def _status_row(run: Run) -> dict[str, Any]:
     config, facts = run.config, run.facts
     overall = run.base[run.base["entity"] == "overall"].set_index("split")["f1"]
     commits = facts.get("commits") or [facts["code"].get("commit") or ""]
+    changed = "+" if facts["code"].get("changed") else ""
     return {
         "concept": config.about.title,
         "model": config.model,
@@ -138,7 +140,7 @@ def _status_row(run: Run) -> dict[str, Any]:
         "threads": facts["machine"]["threads"],
         "precision": facts["machine"].get("precision", ""),
         "processor": facts["machine"]["accelerator"] or facts["machine"]["processor"],
-        "commit": ", ".join(commit[:7] for commit in commits),
+        "commit": ", ".join(commit[:7] for commit in commits) + changed,
         "torch": facts["libraries"]["torch"],
         "transformers": facts["libraries"]["transformers"],
     }

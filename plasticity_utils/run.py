@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 
 from plasticity_utils import assembly, store
+from plasticity_utils.concepts import parse_concept
 from plasticity_utils.config import CONDITIONS, ERASER_SETTINGS, RunConfig
 from plasticity_utils.dose import pick_dose
 from plasticity_utils.errors import InputError
@@ -51,13 +52,12 @@ class Run:
         """Return `config.json`: settings, chosen dose, versions, machine, seconds a stage."""
         return json.loads((self.path / "config.json").read_text(encoding="utf-8"))
 
-    @property
+    @cached_property
     def config(self) -> RunConfig:
-        """Settings of the run; its results lie where its folder is now."""
+        """Settings of the run; its results lie where its folder is now, its model maybe nowhere."""
         settings = {**self.facts["settings"], "results_dir": str(self.path.parent)}
-        if "about" in self.facts:
-            return RunConfig.recorded(settings, self.facts["about"])
-        return RunConfig(**settings)
+        about = self.facts.get("about") or asdict(parse_concept(settings["concept"]))
+        return RunConfig.recorded(settings, about)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:

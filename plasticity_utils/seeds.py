@@ -83,6 +83,13 @@ def over_seeds(table: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) 
     return pd.concat(parts, axis=1).reset_index()
 
 
+def check_poolable(groups: Sequence[Seeds]) -> None:
+    """Raise InputError unless series share model and scale: an average over others says nothing."""
+    kinds = sorted({f"{seeds.config.model} at {seeds.config.scale}" for seeds in groups})
+    if len(kinds) > 1:
+        raise InputError(f"runs of {', '.join(kinds)} cannot be averaged; `across.choose` one")
+
+
 @dataclass(frozen=True)
 class Seeds:
     """Runs of one configuration under several seeds.
@@ -157,7 +164,8 @@ class Seeds:
     @cached_property
     def recovery(self) -> pd.DataFrame:
         """As `tables.recovery` of the concept, with `_low` and `_high` over seeds."""
-        return self.paired(lambda run: tables.recovery(run.metrics, run.config.label))
+        table = self.paired(lambda run: tables.recovery(run.metrics, run.config.label))
+        return _shares(table, ["base", "removed", "end"])
 
     @cached_property
     def turnover(self) -> pd.DataFrame:
@@ -173,10 +181,7 @@ class Seeds:
         if len(parts) == 1:
             return parts[0]
         values = [name for name in ("precision", "recall", "f1") if name in parts[0]]
-        table = over_seeds(pd.concat(parts, ignore_index=True), keys, values)
-        # F1 is a share; the t interval does not know that.
-        bounds = [f"{value}_{end}" for value in values for end in ("low", "high")]
-        return table.assign(**{name: table[name].clip(0, 1) for name in bounds})
+        return _shares(over_seeds(pd.concat(parts, ignore_index=True), keys, values), values)
 
     def _averaged(self, name: str, keys: list[str], value: str) -> pd.DataFrame:
         parts = [finding(run, name) for run in self.runs]
@@ -193,6 +198,12 @@ class Seeds:
         stacked = pd.concat([work_out(run) for run in self.runs], ignore_index=True)
         values = stacked.drop(columns=list(keys)).select_dtypes(np.number).columns.tolist()
         return over_seeds(stacked, keys, values)
+
+
+def _shares(table: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
+    """Cut intervals of shares at 0 and 1, of which Student's t does not know."""
+    bounds = [f"{value}_{end}" for value in values for end in ("low", "high")]
+    return table.assign(**{name: table[name].clip(0, 1) for name in bounds})
 
 
 def _without_seed(run: Run) -> dict[str, Any]:

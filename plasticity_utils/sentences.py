@@ -7,7 +7,9 @@ those that take a run of that run.
 
 from __future__ import annotations
 
-from plasticity_utils import tables
+import pandas as pd
+
+from plasticity_utils import across, tables
 from plasticity_utils.config import REGIMES
 from plasticity_utils.dose import LOST, SPECIFIC, specificity
 from plasticity_utils.evaluation import OVERALL
@@ -77,6 +79,8 @@ def half_sentence(run: Run) -> str:
     rows = rows[rows["regime"] == "half"]
     concept = rows[rows["condition"] == "concept"].set_index("entity")["f1"]
     random = rows[rows["condition"] == "random"].set_index("entity")["f1"]
+    whole = run.dose[(run.dose["condition"] == "base") & (run.dose["half"] == "scoring")]
+    left = (random / whole.set_index("entity")["f1"]).max()
     others = ", ".join(f"{e} {concept[e]:.3f}" for e in concept.index if e != label)
     return (
         f"The paper's removal (half of all neurons by probeless, set to zero at every token) "
@@ -85,7 +89,7 @@ def half_sentence(run: Run) -> str:
         + (
             "A random half destroys the task as well, so at this dose nothing about the concept is "
             "shown."
-            if random.max() < 0.5
+            if left < 0.5
             else "A random half does less, so some of that is owed to the choice of neurons."
         )
     )
@@ -93,6 +97,7 @@ def half_sentence(run: Run) -> str:
 
 def place_sentence(seeds: Seeds) -> str:
     """Say whether the concept moved between layers beyond training and removal (Markdown)."""
+    beyond = across.shifts([seeds]).iloc[0]
     table = seeds.redistribution.set_index("condition")
     concept, none = table.loc["concept"], table.loc["none"]
     return (
@@ -100,7 +105,52 @@ def place_sentence(seeds: Seeds) -> str:
         f"{concept['centroid_base']:.2f} before and {concept['centroid_end']:.2f} after "
         f"retraining ({concept['shift']:+.2f}); training on with nothing removed moves it by "
         f"{none['shift']:+.2f}. By rank, the centre moves by {concept['rank_shift']:+.2f}, of "
-        f"which removal alone accounts for {concept['rank_shift_removal_only']:+.2f}."
+        f"which removal alone accounts for {concept['rank_shift_removal_only']:+.2f}. Beyond "
+        f"these controls it moves by {with_interval(beyond, 'beyond_none')} and by "
+        f"{with_interval(beyond, 'beyond_removal')} layers (negative: towards the embedding)."
+    )
+
+
+def movement_sentence(shifts: pd.DataFrame) -> str:
+    """Say how far each concept moves between layers beyond its controls (Markdown).
+
+    Parameters
+    ----------
+    shifts : DataFrame
+        From `across.shifts`.
+    """
+    measures = {"beyond_none": "selectivity", "beyond_removal": "rank"}
+    parts = [
+        f"{row['concept']} by "
+        + " and by ".join(f"{with_interval(row, v)} ({name})" for v, name in measures.items())
+        for _, row in shifts.iterrows()
+    ]
+    later = shifts[(shifts[[f"{value}_low" for value in measures]] > 0).all(axis=1)]["concept"]
+    earlier = shifts[(shifts[[f"{value}_high" for value in measures]] < 0).all(axis=1)]["concept"]
+    return (
+        f"Beyond the controls the centre moves, in layers: {'; '.join(parts)}. By both measures "
+        f"to later layers: {', '.join(later) or 'none'}; to earlier ones: "
+        f"{', '.join(earlier) or 'none'}."
+    )
+
+
+def gain_sentence(seeds: Seeds) -> str:
+    """Say where kept neurons took over most, beside the controls (Markdown)."""
+    label, table = seeds.config.label, seeds.kept_gain
+    rows = table[table["entity"] == label].set_index("condition")
+    layer = int(rows.loc[["concept"]].sort_values("gain")["layer"].iloc[-1])
+    at = rows[rows["layer"] == layer]
+    parts = [
+        f"{with_interval(at.loc[name], 'gain')} under *{name}*"
+        for name in ("concept", "head", "none")
+        if name in at.index
+    ]
+    more = at.loc["concept", "gain_low"] > at.loc["none", "gain_high"]
+    return f"|σ| for {label} rises most at layer {layer}: {', '.join(parts)}. " + (
+        "So training does write the concept into neurons that were left, whether or not the "
+        "head needs it there."
+        if more
+        else "That is not clearly more than without a removal."
     )
 
 
@@ -110,14 +160,18 @@ def turnover_sentence(seeds: Seeds) -> str:
     parts = [
         f"{name}: Jaccard {row['jaccard']:.2f} (by chance {row['jaccard_by_chance']:.2f}), "
         f"Spearman {row['spearman']:.2f}"
-        for name, row in table.loc[["concept", "random", "none"]].iterrows()
+        for name, row in table.loc[["concept", "head", "random", "none"]].iterrows()
         if row["n_kept"]
     ]
-    counted = "the surgical dose removes" if seeds.config.regime == "erase" else "were removed"
+    erases = seeds.config.regime == "erase"
+    counted, act = (
+        ("the surgical dose removes", "erasure") if erases else ("were removed", "removal")
+    )
     return (
-        f"Overlap of the top kept neurons, as many as {counted}, base and end. "
+        f"Overlap of the top kept neurons, as many as {counted}, base and end (Jaccard: neurons "
+        "in both sets over neurons in either; Spearman: correlation of all ranks). "
         + "; ".join(parts)
-        + "."
+        + f". Under *head* no neuron was trained: that overlap is what the {act} alone does."
     )
 
 
@@ -145,9 +199,10 @@ def made_with(run: Run) -> str:
     machine, code = facts["machine"], facts["code"]
     commit = f", commit {code['commit'][:10]}" if code["commit"] else ""
     changed = " with local changes" if code.get("changed") else ""
+    minutes, chip = sum(facts["seconds"].values()) / 60, machine["accelerator"]
     return (
-        f"Run of {facts['date']} in {sum(facts['seconds'].values()) / 60:.1f} minutes on "
-        f"{machine['device']} ({machine['accelerator'] or machine['processor']}, "
+        f"Seed {run.config.seed}: run of {facts['date']} in {minutes:.1f} minutes on "
+        f"{machine['device']} ({chip or machine['processor']}, "
         f"{machine['cores']} cores, {machine['precision']}); plasticity {code['version']}{commit}"
         f"{changed}; Python {facts['python']}; {libraries}."
     )
@@ -162,3 +217,11 @@ def signed(value: float) -> str:
     """Write a difference with its sign and three decimals."""
     # Adding 0.0 turns the −0.0 of a rounded tiny loss into 0.0.
     return f"{round(value, 3) + 0.0:+.3f}"
+
+
+def with_interval(row: pd.Series, value: str) -> str:
+    """Write a signed value of a row of a table, with its interval where it has one."""
+    low, high = row[f"{value}_low"], row[f"{value}_high"]
+    if pd.isna(low):
+        return signed(row[value])
+    return f"{signed(row[value])} ({signed(low)} to {signed(high)})"

@@ -18,6 +18,8 @@ from plasticity_utils.errors import InputError
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 PRODUCTS, AIM = "matrix products", 0.6
 MEASURES, LEAST_MB = ("seconds", "rise_mb"), 0.1
+# Comparisons whose time is mostly the model's, and the work whose distance to the limit is theirs.
+LIMITED = {"activations": "extraction", "training": "training"}
 # Comparisons that `make bench` makes, by the names of their rows.
 COMPARISONS = {
     "scores": "probeless and selectivity",
@@ -106,6 +108,42 @@ def limit_table(found: dict[str, Any]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def ceiling_table(found: dict[str, Any]) -> pd.DataFrame:
+    """The ratio that a comparison could reach if ours did nothing but its matrix products.
+
+    Parameters
+    ----------
+    found : dict
+        From `latest_benchmark`.
+
+    Returns
+    -------
+    DataFrame
+        work, ratio, target, ceiling (ratio divided by the fraction of the matrix rate reached); of
+        comparisons that run the model, if they were made.
+    """
+    rows = [
+        {
+            "work": row["work"],
+            "ratio": row["ratio"],
+            "target": row["target"],
+            "ceiling": row["ratio"] / found["limit"][LIMITED[row["name"]]]["fraction"],
+        }
+        for row in found["rows"]
+        if row["name"] in LIMITED
+    ]
+    return pd.DataFrame(rows, columns=["work", "ratio", "target", "ceiling"])
+
+
+def ratios_by_date(results: Path = BENCHMARKS) -> pd.DataFrame:
+    """The ratios of every file of results: work, and a column for each date."""
+    by_date = {
+        path.stem: {row["work"]: row["ratio"] for row in json.loads(path.read_text())["rows"]}
+        for path in sorted(results.glob("*.json"))
+    }
+    return pd.DataFrame(by_date).rename_axis("work").reset_index()
 
 
 def rate_table(found: dict[str, Any]) -> pd.DataFrame:

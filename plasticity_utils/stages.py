@@ -40,7 +40,7 @@ from plasticity_utils.saliency import rank_neurons
 from plasticity_utils.stage_files import read_tables, save_model, save_tables
 from plasticity_utils.training import Schedule, fine_tune, tag_sentences, train_only_head
 
-HEAD_RATE_FACTOR = 10
+HEAD_RATE = 2e-3
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ class Stages(BaseStages):
             return schedule
         # Adam moves a weight by at most the sum of its rates: at the whole model's rate a linear
         # layer by itself has not converged when the training ends, and what it could have read
-        # would pass for relearned.
-        return replace(schedule, learning_rate=HEAD_RATE_FACTOR * schedule.learning_rate)
+        # would pass for relearned. The more so where the whole model's rate is low.
+        return replace(schedule, learning_rate=HEAD_RATE)
 
     def _retraining_settings(self, condition: str) -> dict[str, Any]:
         settings: dict[str, Any] = {

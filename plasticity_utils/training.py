@@ -43,7 +43,7 @@ from plasticity_utils.trainer import Snapshots, SnapshotTrainer
 
 IGNORED = -100
 EVALUATION_TOKENS = 4096
-CHECKPOINT_STEPS = 200
+CHECKPOINT_STEPS, LEAST_CHECKPOINTS = 200, 3
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,8 @@ def _arguments(schedule: Schedule, n_steps: int, work: Path) -> TrainingArgument
         optim="adamw_torch_fused",
         use_cpu=device.type == "cpu",
         seed=schedule.seed,
-        save_steps=CHECKPOINT_STEPS,
+        # A short training of a large model is long, too.
+        save_steps=min(CHECKPOINT_STEPS, max(1, n_steps // LEAST_CHECKPOINTS)),
         save_total_limit=2,
         logging_strategy="no",
         report_to="none",

@@ -17,6 +17,8 @@ from plasticity_utils.sentences import percent, signed
 from plasticity_utils.wording import eraser_share, wording
 
 READ_AGAIN = 0.9
+# Settings that the fixed prose of a concept's page is about.
+OF_PROSE = {"model": "minilm", "scale": "full", "regime": "surgical"}
 
 
 def settings(seeds: Seeds, home: str = "locations") -> str:
@@ -41,6 +43,11 @@ def settings(seeds: Seeds, home: str = "locations") -> str:
         lines.append(
             f"> This page is named after {home} but was executed for **{config.about.title}**: "
             f"every figure and number on it is about {config.about.title}."
+        )
+    if home and any(getattr(config, name) != value for name, value in OF_PROSE.items()):
+        lines.append(
+            "> The prose of this page was written about MiniLM at the scale `full` under the "
+            "regime `surgical`. This is another run: read its numbers, not what is said of them."
         )
     if not config.about.is_entity:
         lines.append(_what_f1_means(seeds))
@@ -100,7 +107,7 @@ def summary(seeds: Seeds) -> str:
             f"{_with_interval(seeds, 'random', 'removed')}.",
             f"- **Back.** After {_epochs(seeds)} of further training {label} is at "
             f"{_with_interval(seeds, 'concept', 'end')}; with nothing removed, training on gives "
-            f"{_with_interval(seeds, 'none', 'end')}. {_speed(table)}",
+            f"{_with_interval(seeds, 'none', 'end')}. {_speed(table, _epochs_to_95(seeds))}",
             f"- **Never left?** {_never_left(seeds, drift)}",
             f"- **Where it sits in the end.** {_reliance_sentence(seeds)}",
         ]
@@ -167,7 +174,8 @@ def _front_line(seeds: Seeds) -> str:
     if not config.about.is_entity:
         return _own_front_line(seeds, runs)
     return (
-        f"**{config.concept.capitalize()}**: {head_verdict(_recovery(seeds), 'the concept')}. "
+        f"**{config.concept.capitalize()}**: {head_verdict(_recovery(seeds), 'the concept')}"
+        f"{_and_more(seeds)}. "
         f"{cut} took the score from "
         f"{_with_interval(seeds, 'concept', 'base')} to "
         f"{_with_interval(seeds, 'concept', 'removed')}; {words.front_random} took it to "
@@ -249,13 +257,29 @@ def _recovery(seeds: Seeds) -> pd.DataFrame:
     return seeds.recovery.set_index("condition")
 
 
-def _speed(table: pd.DataFrame) -> str:
-    epochs = table.loc["concept", "epochs_to_95"]
+def _and_more(seeds: Seeds) -> str:
+    """Add to what the head finds what training everything surely brings beyond it."""
+    if not _recovery(seeds).loc["concept", "beyond_head_low"] > 0:
+        return ""
+    return f"; training everything adds {beyond_head(seeds)} to what the last layer finds by itself"
+
+
+def _epochs_to_95(seeds: Seeds) -> list[float]:
+    label = seeds.config.label
+    by_run = [tables.recovery(run.metrics, label).set_index("condition") for run in seeds.runs]
+    return [table.loc["concept", "epochs_to_95"] for table in by_run]
+
+
+def _speed(table: pd.DataFrame, epochs: list[float]) -> str:
     if pd.isna(table.loc["concept", "recovery"]):
         return "Too little was lost to speak of a recovery."
-    if pd.isna(epochs):
-        return "It does not regain 95 % of the loss."
-    return f"95 % of the loss is regained after {epochs:.3g} epochs (of those measured)."
+    if any(map(pd.isna, epochs)):
+        return "It does not regain 95 % of the loss" + (
+            "." if all(map(pd.isna, epochs)) else " under every seed."
+        )
+    low, high = min(epochs), max(epochs)
+    when = f"{low:g} epochs" if low == high else f"{low:g} to {high:g} epochs, by seed"
+    return f"95 % of the loss is regained after {when} (of the moments measured)."
 
 
 def _others(seeds: Seeds) -> str:
@@ -282,8 +306,8 @@ def _reliance_sentence(seeds: Seeds) -> str:
     return (
         f"On {seeds.facts['n_curve_sentences']} sentences {seeds.config.label} is at "
         f"{f1['nothing']} in the end. {words.again_new} "
-        f"{f1[words.new]}; {words.again_same} {f1['same']}; {words.random_again} "
-        f"{f1['random']}{draws}."
+        f"{f1[words.new]}; {words.random_again} {f1['random']}{draws}; {words.again_same}"
+        + (f" {f1['same']}." if seeds.config.regrow else f", {words.still}, changes nothing.")
     )
 
 

@@ -28,6 +28,7 @@ class Wording:
     random_again: str
     again_new: str
     again_same: str
+    still: str
 
 
 NEURONS = Wording(
@@ -44,6 +45,7 @@ NEURONS = Wording(
     random_again="random ones",
     again_new="Removing as many of the model's new top neurons leaves",
     again_same="removing the same neurons again",
+    still="which are still held",
 )
 ERASERS = Wording(
     done="erased",
@@ -59,6 +61,7 @@ ERASERS = Wording(
     random_again="those of shuffled labels",
     again_new="Erasing with erasers fitted anew leaves",
     again_same="erasing with the same ones again",
+    still="which are still in force",
 )
 
 

@@ -35,8 +35,9 @@ def outcome_rows():
 
 
 def step_rows():
-    rows = [(c, s, f1) for c in CONCEPTS for s, f1 in (("before", 0.9), ("cut out", 0.0))]
-    return spread(pd.DataFrame(rows, columns=["concept", "step", "f1"]), ["f1"])
+    steps = (("before", 0.9), ("cut out", 0.0))
+    rows = [(c, "minilm", s, f1) for c in CONCEPTS for s, f1 in steps]
+    return spread(pd.DataFrame(rows, columns=["concept", "model", "step", "f1"]), ["f1"])
 
 
 def difference_rows():
@@ -89,3 +90,17 @@ def test_a_missing_column_and_an_empty_table_are_named(name):
         draw(make().drop(columns=column))
     with pytest.raises(InputError, match="no rows"):
         draw(make().iloc[:0])
+
+
+@pytest.mark.parametrize("name", ["outcomes", "steps", "differences"])
+def test_two_models_are_told_apart(name):
+    make, draw = CASES_ACROSS[name]
+    one = make()
+    both = pd.concat([one, one.assign(model="smollm2")], ignore_index=True)
+    alone, svg = (
+        vlc.vegalite_to_svg(draw(table).to_dict(), vl_version=vega.VEGALITE_VERSION)
+        for table in (one, both)
+    )
+    assert ">locations<" in alone
+    for series in ("locations, minilm", "locations, smollm2"):
+        assert f">{series}<" in svg

@@ -83,7 +83,7 @@ def test_a_yes_names_the_dose_the_price_and_both_controls():
         "134 neurons of PER (5 %)",
         "LOC goes from 0.040 to 0.900 (base 0.940)",
         "PER from 0.955 to 0.950",
-        "a rise of +0.300 (+0.270 to +0.330)",
+        "their share changes by +0.300 (+0.270 to +0.330)",
         "random neurons of the same layers: +0.100, a difference of +0.200 (+0.150 to +0.250)",
         "nothing is confined: +0.000, a difference of +0.300",
         "random neurons bring LOC to 0.700",
@@ -103,7 +103,9 @@ def test_where_little_was_lost_nothing_is_concluded():
 
 
 def test_the_smallest_dose_that_is_enough_counts():
-    assert "27 neurons of PER (1 %)" in verdict(ForcedSeeds((made_up(loc=(0.9, 0.92)),)))
+    said = verdict(ForcedSeeds((made_up(loc=(0.9, 0.92)),)))
+    assert "27 neurons of PER (1 %)" in said
+    assert "At the largest dose (134 neurons) the share changes by +0.300" in said
 
 
 def test_the_price_is_told_at_the_largest_dose_without_the_concept():
@@ -111,6 +113,14 @@ def test_the_price_is_told_at_the_largest_dose_without_the_concept():
     assert said.startswith("At the largest dose (5 %): PER 0.960 in the base, 0.955 just after")
     assert "LOC" not in said
     assert "0.02 F1" in change_of_mind(ForcedSeeds((made_up(),)))
+
+
+def test_a_change_of_mind_that_has_come_about_is_said_so():
+    seeds = ForcedSeeds((made_up(),))
+    assert "(as here)" not in change_of_mind(seeds)
+    rows = seeds.forced[0].carriers
+    rows.loc[rows["target"] == "random", "rise"] = 0.5
+    assert "rising as much (as here)" in change_of_mind(seeds)
 
 
 def test_several_seeds_are_averaged_and_differences_taken_within_each():

@@ -12,6 +12,7 @@ from test_run import copy_finished, tiny_run, tiny_run_folder  # noqa: F401
 
 from plasticity_utils import InputError, Seeds, find_run, publish, run_experiment, seeds_of
 from plasticity_utils import published as published_module
+from plasticity_utils.across import largest, series_of
 from plasticity_utils.findings import FINDINGS, finding
 from plasticity_utils.published import published_runs, status, variant
 from plasticity_utils.run import run_name
@@ -45,6 +46,25 @@ def shelf(published_once, tmp_path, monkeypatch):
 
 def never(*arguments):
     raise AssertionError("it was about to train")
+
+
+def test_a_published_run_opens_where_its_model_is_not(shelf):
+    for path in shelf.glob("*/config.json"):
+        facts = json.loads(path.read_text())
+        facts["settings"]["model"] = "/gone/model"
+        path.write_text(json.dumps(facts))
+    (seeds,) = series_of(published_runs(shelf))
+    assert seeds.config.model == "/gone/model"
+    assert [seeds] == largest([seeds])
+
+
+def test_of_several_scales_the_largest_is_kept(shelf):
+    small, large = published_runs(shelf)
+    for run, scale in ((small, "quick"), (large, "medium")):
+        facts = {**run.facts, "settings": {**run.facts["settings"], "scale": scale}}
+        (run.path / "config.json").write_text(json.dumps(facts))
+    kept = largest(series_of(published_runs(shelf)))
+    assert [seeds.config.scale for seeds in kept] == ["medium"]
 
 
 def test_published_tables_are_those_of_the_run(two_runs, shelf):

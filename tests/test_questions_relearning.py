@@ -1,21 +1,27 @@
 """The rule of question 1 on numbers whose verdict is known, and on the committed results."""
 
+from dataclasses import asdict, replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils.across import choose, relearned, series_of, speeds
+from plasticity_utils.across import choose, collateral, relearned, series_of, speeds
+from plasticity_utils.errors import InputError
 from plasticity_utils.published import published_runs
 from plasticity_utils.questions.relearning import (
     PLAIN,
+    _regained,
     plain_sentence,
     relearning_of,
     relearning_sentence,
     relearning_verdicts,
     verdict_of,
 )
+from plasticity_utils.run import Run
+from plasticity_utils.sentences import signed
 
-NAMES = ["by_head", "beyond_head", "beyond_head_low", "beyond_head_high"]
+NAMES = ["by_head", "beyond_head", "beyond_head_low", "beyond_head_high", "beyond_drift_low"]
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +32,17 @@ def surgical():
 @pytest.mark.parametrize(
     ("values", "verdict"),
     [
-        ((0.40, 0.50, 0.40, 0.60), "relearned"),
-        ((0.99, 0.01, -0.01, 0.03), "read again"),
+        ((0.40, 0.50, 0.40, 0.60, 0.30), "relearned"),
+        # A base that had not learned all it could gains as much with nothing removed.
+        ((0.40, 0.50, 0.40, 0.60, -0.10), "not resolved"),
+        ((0.99, 0.01, -0.01, 0.03, -0.02), "read again"),
         # Above 0, but too little to be of interest, and the head regains all that matters.
-        ((0.97, 0.02, 0.01, 0.03), "read again"),
-        ((0.97, 0.02, -0.02, 0.06), "not resolved"),
-        ((0.40, 0.50, -0.10, 1.10), "not resolved"),
-        ((0.80, 0.02, -0.01, 0.04), "not resolved"),
-        ((0.40, 0.50, np.nan, np.nan), "not resolved"),
-        ((0.99, 0.00, np.nan, np.nan), "not resolved"),
+        ((0.97, 0.02, 0.01, 0.03, 0.01), "read again"),
+        ((0.97, 0.02, -0.02, 0.06, -0.02), "not resolved"),
+        ((0.40, 0.50, -0.10, 1.10, -0.10), "not resolved"),
+        ((0.80, 0.02, -0.01, 0.04, -0.01), "not resolved"),
+        ((0.40, 0.50, np.nan, np.nan, np.nan), "not resolved"),
+        ((0.99, 0.00, np.nan, np.nan, np.nan), "not resolved"),
     ],
 )
 def test_the_rule(values, verdict):
@@ -79,6 +87,26 @@ def test_the_front_page_says_the_same_in_plain_words(surgical):
     assert said.startswith(PLAIN[found.verdict])
     assert f"cost {found.values['lost']:.2f} of the score" in said
     assert f"mean over {int(found.values['n_seeds'])} runs" in said
+    first = plain_sentence([type(surgical[0])(seeds.runs[:1]) for seeds in surgical])
+    assert "one run each" in first
+    beyond = [relearned(seeds.runs[0])["beyond_head"] for seeds in surgical]
+    assert f"from {signed(min(beyond))} to {signed(max(beyond))} by concept" in first
+    lost = -collateral(surgical).query("condition == 'random'")["at_removal"].mean()
+    assert f"the random control took {lost:.2f} from them" in said
     assert all(seeds.config.about.title.lower() in said for seeds in surgical)
     assert "one run" in plain_sentence([type(surgical[0])(surgical[0].runs[:1])])
     assert plain_sentence([]) == "Not measured yet."
+
+
+def test_models_are_not_averaged(surgical):
+    run = surgical[0].runs[0]
+    config = replace(run.config, scale="medium", results_dir="")
+    other = Run(run.path)
+    vars(other)["facts"] = {**run.facts, "settings": asdict(config)}
+    with pytest.raises(InputError, match="minilm at full, minilm at medium cannot be averaged"):
+        relearning_of([surgical[0], type(surgical[0])((other,))])
+
+
+def test_a_share_below_zero_is_no_share():
+    assert _regained(-0.03) == "nothing"
+    assert _regained(0.5) == "50 %"

@@ -5,13 +5,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from plasticity_utils import RunConfig, forced_verdict, sentences, verdicts
-from plasticity_utils.across import choose, series_of
+from plasticity_utils import RunConfig, forced_verdict, released, sentences, verdicts
+from plasticity_utils.across import choose, series_of, shifts
 from plasticity_utils.corpus import CONCEPTS
 from plasticity_utils.forced_groups import ForcingConfig
 from plasticity_utils.forced_seeds import or_command
 from plasticity_utils.forcing import Forced
 from plasticity_utils.published import published_runs, status
+from plasticity_utils.questions import relearning
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import seeds_of
 
@@ -67,12 +68,33 @@ def test_the_front_page_says_what_the_results_say():
         series_of(published_runs()), model="minilm", regime="surgical", scale="full", variant=""
     )
     assert groups
-    assert verdicts.front(groups) in shown_on("intro")
+    shown = shown_on("intro")
+    for said in (verdicts.front(groups), sentences.movement_sentence(shifts(groups))):
+        assert said in shown
 
 
-@pytest.mark.parametrize("concept", PAGES)
+def full(**wanted):
+    return choose(series_of(published_runs()), model="minilm", scale="full", **wanted)
+
+
+def test_what_is_said_of_relearning_is_what_the_results_say():
+    erased = full(variant="indicator=outside")
+    assert relearning.plain_sentence(erased) in shown_on("intro")
+    regimes = {"surgical": full(regime="surgical", variant="")}
+    regimes |= {"half": full(regime="half", variant=""), "erase": erased}
+    assert relearning.relearning_verdicts(regimes) in shown_on("relearning")
+
+
+def test_the_papers_page_says_what_the_released_tables_say():
+    profile = released.released_profile(released.load_reference("ranks_distilbert_location"))
+    assert released.centres_sentence(profile) in shown_on("paper")
+
+
+@pytest.mark.parametrize("concept", [*PAGES, "concept"])
 def test_a_concepts_page_says_what_the_results_say(concept):
-    name = f"{concept}-minilm-surgical-full-seed0"
+    # The template of all concepts is executed for locations.
+    own = "locations" if concept == "concept" else concept
+    name = f"{own}-minilm-surgical-full-seed0"
     seeds = seeds_of(Run(BOOK / "results" / name))
     shown = shown_on(concept)
     for said in (
@@ -81,6 +103,7 @@ def test_a_concepts_page_says_what_the_results_say(concept):
         sentences.half_sentence(seeds.runs[0]),
         sentences.place_sentence(seeds),
         sentences.turnover_sentence(seeds),
+        sentences.gain_sentence(seeds),
         sentences.probe_sentence(seeds),
     ):
         assert said in shown

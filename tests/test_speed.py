@@ -1,5 +1,7 @@
 """Measurements as tables and sentences: every number comes from the file."""
 
+import json
+
 import pytest
 
 from plasticity_utils import charts, costs, speed
@@ -70,6 +72,22 @@ def test_the_limit(found):
     text = speed.limit_sentence(found)
     assert "Training reaches 43 % of the bf16 rate" in text
     assert "largest other parts are dropout 40 %" in text
+
+
+def test_what_could_be_reached(found):
+    assert speed.ceiling_table(found).empty
+    row = {**found["rows"][0], "name": "training", "ratio": 4.3}
+    found["rows"].append(row)
+    assert speed.ceiling_table(found)["ceiling"].tolist() == [pytest.approx(10)]
+
+
+def test_ratios_of_two_days(tmp_path):
+    for day, ratios in (("2026-01-01", {"a": 2.0}), ("2026-01-02", {"a": 3.0, "b": 4.0})):
+        rows = [{"work": work, "ratio": ratio} for work, ratio in ratios.items()]
+        (tmp_path / f"{day}.json").write_text(json.dumps({"rows": rows}))
+    table = speed.ratios_by_date(tmp_path).set_index("work")
+    assert table.loc["a"].tolist() == [2, 3]
+    assert table.loc["b"].isna().tolist() == [True, False]
 
 
 def test_growth(found):

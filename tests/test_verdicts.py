@@ -32,9 +32,12 @@ def test_the_head_is_judged_by_what_it_regains(base, removed, end, verdict):
 
 
 def test_speed_tells_little_lost_from_not_regained():
-    assert "Too little" in _speed(recovered(0.9, 0.88, 0.9, float("nan")))
-    assert "does not regain" in _speed(recovered(0.9, 0.02, 0.4, float("nan")))
-    assert "0.125 epochs" in _speed(recovered(0.9, 0.02, 0.9, 0.125))
+    never = float("nan")
+    assert "Too little" in _speed(recovered(0.9, 0.88, 0.9, never), [never])
+    assert "does not regain 95 % of the loss." in _speed(recovered(0.9, 0.02, 0.4, never), [never])
+    assert "under every seed" in _speed(recovered(0.9, 0.02, 0.8, 0.5), [0.5, never])
+    assert "after 0.125 epochs (" in _speed(recovered(0.9, 0.02, 0.9, 0.125), [0.125, 0.125])
+    assert "after 0.125 to 1 epochs, by" in _speed(recovered(0.9, 0.02, 0.9, 0.4), [1.0, 0.125])
 
 
 def test_a_tiny_loss_is_no_minus_zero():

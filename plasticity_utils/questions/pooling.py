@@ -16,7 +16,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from plasticity_utils.questions.answers import answer
-from plasticity_utils.seeds import Seeds, over_seeds
+from plasticity_utils.seeds import Seeds, check_poolable, over_seeds
 
 RUN = ["concept", "entity", "seed"]
 NO_SPREAD = 1e-9
@@ -36,7 +36,13 @@ def stacked(groups: Sequence[Seeds], name: str) -> pd.DataFrame:
     -------
     DataFrame
         concept, entity (its type), seed, and the answer's columns.
+
+    Raises
+    ------
+    InputError
+        If the series differ in model or scale.
     """
+    check_poolable(groups)
     parts = []
     for run in (run for seeds in groups for run in seeds.runs):
         table = answer(run, name)

@@ -1,9 +1,11 @@
 """Is what comes back relearned, or only read again (question 1)?
 
-The rule, fixed before the runs were looked at. Over all runs of a regime, each its own pair of
-`concept` and `head`: *relearned* if the 95 % interval of the F1 that training the whole model
-brings beyond the head lies above 0 and its mean is at least 0.05; *read again* if the head alone
-regains at least nine tenths of the loss and the interval ends below 0.05; else *not resolved*.
+The rule, written when the first surgical runs were known and none of `half` or `erase`: of the
+surgical verdict it is a description. Over all runs of a regime, each its own pair of `concept` and
+`head`: *relearned* if the 95 % interval of the F1 that training the whole model brings beyond the
+head lies above 0, so it does less what training on brings with nothing removed, and its mean is at
+least 0.05; *read again* if the head alone regains at least nine tenths of the loss and the interval
+ends below 0.05; else *not resolved*.
 Seeds of one concept share the corpus, and concepts of one seed the base model, so an interval over
 runs is narrower than one over fresh corpora would be.
 """
@@ -15,13 +17,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from plasticity_utils.across import relearned
-from plasticity_utils.seeds import Seeds, over_seeds
+from plasticity_utils.across import collateral, relearned, relearning
+from plasticity_utils.seeds import Seeds, check_poolable, over_seeds
 from plasticity_utils.sentences import percent, signed
 from plasticity_utils.verdicts import READ_AGAIN
 
-LEAST_EFFECT = 0.05
-AVERAGED = ["lost", "by_head", "recovery", "beyond_head", "drift"]
+LEAST_EFFECT, NOTHING = 0.05, 0.005
+AVERAGED = ["lost", "by_head", "recovery", "beyond_head", "drift", "beyond_drift"]
 REGIMES = {
     "surgical": "After a surgical removal",
     "half": "After the removal of half of all neurons",
@@ -48,8 +50,8 @@ class Relearning:
     verdict : {"relearned", "read again", "not resolved"}
     values : Series
         Means over runs of lost (F1), by_head and recovery (share of the loss that the head alone
-        and the whole model regain), beyond_head and drift (F1), each with `_low` and `_high` (95 %,
-        Student's t), and n_seeds, the number of runs.
+        and the whole model regain), beyond_head, drift and beyond_drift (F1), each with `_low` and
+        `_high` (95 %, Student's t), and n_seeds, the number of runs.
     """
 
     verdict: str
@@ -62,8 +64,14 @@ def relearning_of(groups: Sequence[Seeds]) -> Relearning:
     Parameters
     ----------
     groups : sequence of Seeds
-        Series of one regime, from `across.choose`; at least one.
+        Series of one regime, model and scale, from `across.choose`; at least one.
+
+    Raises
+    ------
+    InputError
+        If the series differ in model or scale.
     """
+    check_poolable(groups)
     runs = [run for seeds in groups for run in seeds.runs]
     rows = pd.DataFrame([relearned(run) for run in runs]).assign(row="")
     values = over_seeds(rows, ["row"], AVERAGED).iloc[0]
@@ -76,10 +84,11 @@ def relearning_sentence(groups: Sequence[Seeds]) -> str:
     values, n = found.values, int(found.values["n_seeds"])
     interval = f" (95 % over {n} runs: {_beyond_head(values)})" if n > 1 else " (one run)"
     return (
-        f"{REGIMES[groups[0].config.regime]}: {WORDS[found.verdict]}. Of {values['lost']:.2f} F1 "
-        f"that were lost the head alone regains {percent(values['by_head'])}; training the whole "
-        f"model brings {signed(values['beyond_head'])} beyond it{interval}, where further training "
-        f"with nothing removed brings {signed(values['drift'])}."
+        f"{REGIMES[groups[0].config.regime]} ({_names(groups)}): {WORDS[found.verdict]}. Of "
+        f"{values['lost']:.2f} F1 that were lost the head alone regains "
+        f"{_regained(values['by_head'])}; training the whole model brings "
+        f"{signed(values['beyond_head'])} beyond it{interval}, where further training with nothing "
+        f"removed brings {signed(values['drift'])}.{_above_zero(found)}"
     )
 
 
@@ -95,14 +104,13 @@ def plain_sentence(groups: Sequence[Seeds]) -> str:
         return "Not measured yet."
     found = relearning_of(groups)
     values, n = found.values, int(found.values["n_seeds"])
-    runs = f"mean over {n} runs" if n > 1 else "one run"
-    interval = f", 95 % {_beyond_head(values)}" if n > 1 else ""
+    runs = f"mean over {n} runs" if n > len(groups) else "one run each" if n > 1 else "one run"
     return (
         f"{PLAIN[found.verdict]}. Taking it out cost {values['lost']:.2f} of the score ({runs}: "
-        f"{', '.join(seeds.config.about.title.lower() for seeds in groups)}). Training only the "
-        f"last layer brought back {percent(values['by_head'])} of that, training everything "
-        f"{percent(values['recovery'])}; the difference is {signed(values['beyond_head'])} of the "
-        f"score{interval}."
+        f"{_names(groups)}). Training only the last layer brought back "
+        f"{_regained(values['by_head'])} of that, training everything "
+        f"{_regained(values['recovery'])}; the difference is {signed(values['beyond_head'])} of "
+        f"the score{_spread(groups)}. {_cost(groups)}"
     )
 
 
@@ -129,18 +137,54 @@ def verdict_of(values: pd.Series) -> str:
     Parameters
     ----------
     values : Series
-        by_head, beyond_head, beyond_head_low, beyond_head_high; the last two NaN for one run.
+        by_head, beyond_head, beyond_head_low, beyond_head_high, beyond_drift_low;
+        the ends of intervals are NaN for one run.
 
     Returns
     -------
     {"relearned", "read again", "not resolved"}
     """
     beyond, low, high = (values[f"beyond_head{end}"] for end in ("", "_low", "_high"))
-    if low > 0 and beyond >= LEAST_EFFECT:
+    if low > 0 and beyond >= LEAST_EFFECT and values["beyond_drift_low"] > 0:
         return "relearned"
     if values["by_head"] >= READ_AGAIN and high < LEAST_EFFECT:
         return "read again"
     return "not resolved"
+
+
+def _names(groups: Sequence[Seeds]) -> str:
+    return ", ".join(seeds.config.about.title.lower() for seeds in groups)
+
+
+def _regained(share: float) -> str:
+    """Write a share of the loss; a loss that grew or stayed has no share."""
+    return "nothing" if share < NOTHING else percent(share)
+
+
+def _above_zero(found: Relearning) -> str:
+    if found.verdict != "read again" or not found.values["beyond_head_low"] > 0:
+        return ""
+    return f" That is above zero, and under the {LEAST_EFFECT} from which it counts as relearning."
+
+
+def _spread(groups: Sequence[Seeds]) -> str:
+    """The least and the greatest difference of a concept."""
+    beyond = relearning(groups)["beyond_head"]
+    if len(beyond) < 2:
+        return ""
+    return f" (from {signed(beyond.min())} to {signed(beyond.max())} by concept)"
+
+
+def _cost(groups: Sequence[Seeds]) -> str:
+    """Say what the other kinds of name lost, and what the random control took from them."""
+    lost = collateral(groups).groupby(["condition", "concept"])["at_removal"].mean()
+    by_concept, random = -lost["concept"], -lost["random"].mean()
+    least, most = by_concept.min(), by_concept.max()
+    each = f" (from {least:.2f} to {most:.2f} by concept)" if len(by_concept) > 1 else ""
+    return (
+        f"It also took {by_concept.mean():.2f} of the score from the other kinds of name{each}; "
+        f"the random control took {random:.2f} from them."
+    )
 
 
 def _beyond_head(values: pd.Series) -> str:
