@@ -121,8 +121,8 @@ def movement_sentence(shifts: pd.DataFrame) -> str:
     """
     measures = {"beyond_none": "selectivity", "beyond_removal": "rank"}
     parts = [
-        f"{row['concept']} by "
-        + " and by ".join(f"{with_interval(row, v)} ({name})" for v, name in measures.items())
+        f"{row['concept']} "
+        + ", ".join(f"by {name} {with_interval(row, value)}" for value, name in measures.items())
         for _, row in shifts.iterrows()
     ]
     later = shifts[(shifts[[f"{value}_low" for value in measures]] > 0).all(axis=1)]["concept"]
