@@ -114,9 +114,8 @@ surgical = across.choose(
     series, model="minilm", regime="surgical", scale="full", variant=""
 )
 changes = mistakes_measured.changes_over(surgical)
-columns = [
-    "concept", "n_seeds", "mistake", "quantity", "right", "made", "difference"
-]  # fmt: skip
+columns = ["concept", "n_seeds", "mistake", "quantity"]
+columns += ["right", "made", "difference"]
 charts.number_table(changes, columns)
 
 # %% [markdown]

@@ -221,7 +221,7 @@ def signed(value: float) -> str:
 
 def with_interval(row: pd.Series, value: str) -> str:
     """Write a signed value of a row of a table, with its interval where it has one."""
-    low, high = row[f"{value}_low"], row[f"{value}_high"]
+    mean, low, high = (float(row[f"{value}{end}"]) for end in ("", "_low", "_high"))
     if pd.isna(low):
-        return signed(row[value])
-    return f"{signed(row[value])} ({signed(low)} to {signed(high)})"
+        return signed(mean)
+    return f"{signed(mean)} ({signed(low)} to {signed(high)})"
