@@ -169,7 +169,8 @@ def differences(
         ]
         drawn = panel(layers, heading, 2 * _ROW * len(order))
         panels.append(drawn.properties(width=_NARROW))
-    description = f"Dot chart: {', '.join(values.values())} for {'; '.join(order)}. {note}"
+    shown, rows = ", ".join(values.values()), "; ".join(order)
+    description = f"Dot chart with intervals: {shown} for {rows}. {note}"
     chart = stack(panels, title, [note, _said(interval)], description)
     return chart.properties(usermeta={"gutter": _NAMES_WIDTH})
 

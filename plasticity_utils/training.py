@@ -43,7 +43,8 @@ from plasticity_utils.trainer import Snapshots, SnapshotTrainer
 
 IGNORED = -100
 EVALUATION_TOKENS = 4096
-CHECKPOINT_STEPS, LEAST_CHECKPOINTS = 200, 3
+# Seconds of a small model, minutes of a larger one on a processor.
+CHECKPOINT_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -223,8 +224,7 @@ def _arguments(schedule: Schedule, n_steps: int, work: Path) -> TrainingArgument
         optim="adamw_torch_fused",
         use_cpu=device.type == "cpu",
         seed=schedule.seed,
-        # A short training of a large model is long, too.
-        save_steps=min(CHECKPOINT_STEPS, max(1, n_steps // LEAST_CHECKPOINTS)),
+        save_steps=CHECKPOINT_STEPS,
         save_total_limit=2,
         logging_strategy="no",
         report_to="none",
