@@ -169,14 +169,15 @@ def relearned(run: Run) -> dict[str, float]:
     """One run's lost, by_head, recovery, beyond_head, drift, beyond_drift: see `relearning`."""
     table = tables.recovery(run.metrics, run.config.label).set_index("condition")
     lost = table.loc["concept", "base"] - table.loc["concept", "removed"]
-    beyond, drift = table.loc["concept", "beyond_head"], table.loc["none", ["base", "end"]].diff()
+    beyond = table.loc["concept", "beyond_head"]
+    drift = table.loc["none", "end"] - table.loc["none", "base"]
     return {
         "lost": lost,
         "by_head": table.loc["head", "recovery"],
         "recovery": table.loc["concept", "recovery"],
         "beyond_head": beyond,
-        "drift": drift["end"],
-        "beyond_drift": beyond - drift["end"],
+        "drift": drift,
+        "beyond_drift": beyond - drift,
     }
 
 

@@ -19,7 +19,7 @@ from plasticity_utils import forced_tables
 from plasticity_utils.errors import InputError
 from plasticity_utils.forced_groups import ForcingConfig
 from plasticity_utils.forcing import Forced, command, find_forced
-from plasticity_utils.seeds import OVER_SENTENCES, over_seeds
+from plasticity_utils.seeds import OVER_SENTENCES, over_seeds, within_unit
 
 _F1 = ["f1_base", "f1_removed", "f1_end", "regained"]
 _NEURON_KEYS = ["target", "dose", "n_neurons"]
@@ -73,9 +73,7 @@ class ForcedSeeds:
         if len(self.forced) == 1:
             return self.forced[0].f1
         stacked = pd.concat([forced.f1 for forced in self.forced], ignore_index=True)
-        table = over_seeds(stacked, [*_NEURON_KEYS, "entity", "n"], _F1)
-        ends = [f"{name}_{end}" for name in _F1[:3] for end in ("low", "high")]
-        return table.assign(**{name: table[name].clip(0, 1) for name in ends})
+        return within_unit(over_seeds(stacked, [*_NEURON_KEYS, "entity", "n"], _F1), _F1[:3])
 
     @cached_property
     def carriers(self) -> pd.DataFrame:

@@ -83,6 +83,20 @@ def over_seeds(table: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) 
     return pd.concat(parts, axis=1).reset_index()
 
 
+def within_unit(table: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
+    """Cut intervals of shares at 0 and 1, of which Student's t does not know.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `over_seeds`.
+    values : sequence of str
+        Columns that hold shares.
+    """
+    bounds = [f"{value}_{end}" for value in values for end in ("low", "high")]
+    return table.assign(**{name: table[name].clip(0, 1) for name in bounds})
+
+
 def check_poolable(groups: Sequence[Seeds]) -> None:
     """Raise InputError unless series share model and scale: an average over others says nothing."""
     kinds = sorted({f"{seeds.config.model} at {seeds.config.scale}" for seeds in groups})
@@ -165,7 +179,7 @@ class Seeds:
     def recovery(self) -> pd.DataFrame:
         """As `tables.recovery` of the concept, with `_low` and `_high` over seeds."""
         table = self.paired(lambda run: tables.recovery(run.metrics, run.config.label))
-        return _shares(table, ["base", "removed", "end"])
+        return within_unit(table, ["base", "removed", "end"])
 
     @cached_property
     def turnover(self) -> pd.DataFrame:
@@ -181,7 +195,7 @@ class Seeds:
         if len(parts) == 1:
             return parts[0]
         values = [name for name in ("precision", "recall", "f1") if name in parts[0]]
-        return _shares(over_seeds(pd.concat(parts, ignore_index=True), keys, values), values)
+        return within_unit(over_seeds(pd.concat(parts, ignore_index=True), keys, values), values)
 
     def _averaged(self, name: str, keys: list[str], value: str) -> pd.DataFrame:
         parts = [finding(run, name) for run in self.runs]
@@ -198,12 +212,6 @@ class Seeds:
         stacked = pd.concat([work_out(run) for run in self.runs], ignore_index=True)
         values = stacked.drop(columns=list(keys)).select_dtypes(np.number).columns.tolist()
         return over_seeds(stacked, keys, values)
-
-
-def _shares(table: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
-    """Cut intervals of shares at 0 and 1, of which Student's t does not know."""
-    bounds = [f"{value}_{end}" for value in values for end in ("low", "high")]
-    return table.assign(**{name: table[name].clip(0, 1) for name in bounds})
 
 
 def _without_seed(run: Run) -> dict[str, Any]:

@@ -82,7 +82,8 @@ def relearning_sentence(groups: Sequence[Seeds]) -> str:
     """Say in one sentence whether the concepts of these runs were relearned (Markdown)."""
     found = relearning_of(groups)
     values, n = found.values, int(found.values["n_seeds"])
-    interval = f" (95 % over {n} runs: {_beyond_head(values)})" if n > 1 else " (one run)"
+    low, high = signed(values["beyond_head_low"]), signed(values["beyond_head_high"])
+    interval = f" (95 % over {n} runs: {low} to {high})" if n > 1 else " (one run)"
     return (
         f"{REGIMES[groups[0].config.regime]} ({_names(groups)}): {WORDS[found.verdict]}. Of "
         f"{values['lost']:.2f} F1 that were lost the head alone regains "
@@ -185,7 +186,3 @@ def _cost(groups: Sequence[Seeds]) -> str:
         f"It also took {by_concept.mean():.2f} of the score from the other kinds of name{each}; "
         f"the random control took {random:.2f} from them."
     )
-
-
-def _beyond_head(values: pd.Series) -> str:
-    return f"{signed(values['beyond_head_low'])} to {signed(values['beyond_head_high'])}"
