@@ -29,12 +29,12 @@ regime = "surgical"
 # %%
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import across, charts, sentences, vega
+from plasticity_utils import across, charts, grouping, sentences, vega
 from plasticity_utils.questions.on_page import figure, numbers
 
 vega.enable()
-series = across.largest(across.series_of(pu.published_runs()))
-surgical = across.choose(series, regime=regime, variant="")
+series = grouping.largest(grouping.series_of(pu.published_runs()))
+surgical = grouping.choose(series, regime=regime, variant="")
 over = "95 % interval over seeds"
 
 # %% [markdown]
@@ -105,7 +105,7 @@ charts.number_table(
 # it takes as much, the loss is the network's and not the concept's.
 
 # %%
-half = across.choose(series, regime="half", variant="")
+half = grouping.choose(series, regime="half", variant="")
 figure(half, across.outcomes, charts.outcomes, across.OVER)
 
 # %%
@@ -178,7 +178,7 @@ numbers(surgical, across.recoveries, columns)
 numbers(half, across.recoveries, columns)
 
 # %%
-erased = across.choose(series, variant="indicator=outside")
+erased = grouping.choose(series, variant="indicator=outside")
 numbers(erased, across.recoveries, columns)
 
 # %% [markdown]

@@ -31,15 +31,22 @@
 # %% tags=["remove-cell"]
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import across, charts, sentences, vega, verdicts
+from plasticity_utils import (
+    across,
+    charts,
+    grouping,
+    sentences,
+    vega,
+    verdicts,
+)
 from plasticity_utils.questions import relearning
 
 vega.enable()
-full = across.choose(
-    across.series_of(pu.published_runs()), model="minilm", scale="full"
+full = grouping.choose(
+    grouping.series_of(pu.published_runs()), model="minilm", scale="full"
 )
-series = across.choose(full, regime="surgical", variant="")
-erased = across.choose(full, variant="indicator=outside")
+series = grouping.choose(full, regime="surgical", variant="")
+erased = grouping.choose(full, variant="indicator=outside")
 
 # %% tags=["remove-input"]
 charts.steps(across.steps(series), "95 % intervals over seeds")

@@ -29,15 +29,15 @@
 import plasticity_utils as pu
 from IPython.display import Markdown
 from plasticity_utils import (
-    across,
     charts,
+    grouping,
     mistakes_measured,
     released,
     vega,
 )
 
 vega.enable()
-series = across.series_of(pu.published_runs())
+series = grouping.series_of(pu.published_runs())
 
 # %% [markdown]
 # ## F1 comes back
@@ -110,7 +110,7 @@ charts.number_table(profile)
 # one mistake.
 
 # %%
-surgical = across.choose(
+surgical = grouping.choose(
     series, model="minilm", regime="surgical", scale="full", variant=""
 )
 changes = mistakes_measured.changes_over(surgical)
@@ -130,7 +130,7 @@ charts.number_table(changes, columns)
 # layer, and what removal *alone* predicts moves towards the embedding.
 
 # %%
-half = across.choose(
+half = grouping.choose(
     series, model="minilm", regime="half", scale="full", variant=""
 )
 charts.number_table(mistakes_measured.changes_over(half), columns)

@@ -39,6 +39,7 @@ from IPython.display import Markdown
 from plasticity_utils import (
     across,
     charts,
+    grouping,
     sentences,
     tables,
     vega,
@@ -242,7 +243,7 @@ charts.number_table(finding(run, "method_overlap"))
 
 # %%
 charts.number_table(
-    across.dose_table(across.beside(seeds)),
+    across.dose_table(grouping.beside(seeds)),
     [
         "concept",
         "dose",
@@ -260,7 +261,7 @@ charts.number_table(
 
 # %%
 charts.number_table(
-    across.relearning(across.beside(seeds)),
+    across.relearning(grouping.beside(seeds)),
     ["concept", "lost", "by_head", "recovery", "beyond_head", "drift"],
 )
 

@@ -28,7 +28,7 @@ model = "minilm"
 # %%
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import across, charts, vega
+from plasticity_utils import charts, grouping, vega
 from plasticity_utils.questions import neuron_tables as tables
 from plasticity_utils.questions import neuron_verdicts as verdicts
 from plasticity_utils.questions import pooling
@@ -37,8 +37,8 @@ from plasticity_utils.questions.on_page import figure, numbers
 
 vega.enable()
 chosen = {"regime": regime, "scale": scale, "model": model, "variant": ""}
-published = across.series_of(pu.published_runs())
-series = answered(across.choose(published, **chosen))
+published = grouping.series_of(pu.published_runs())
+series = answered(grouping.choose(published, **chosen))
 over = pooling.interval(series)
 Markdown(verdicts.runs_sentence(series))
 

@@ -23,17 +23,17 @@
 # %% tags=["remove-cell"]
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import across, charts, vega
+from plasticity_utils import across, charts, grouping, vega
 from plasticity_utils.indicator_comparison import by_indicator
 from plasticity_utils.questions import relearning
 from plasticity_utils.questions.on_page import figure, numbers
 
 vega.enable()
-series = across.series_of(pu.published_runs())
-full = across.choose(series, model="minilm", scale="full")
-surgical = across.choose(full, regime="surgical", variant="")
-half = across.choose(full, regime="half", variant="")
-erased = across.choose(full, variant="indicator=outside")
+series = grouping.series_of(pu.published_runs())
+full = grouping.choose(series, model="minilm", scale="full")
+surgical = grouping.choose(full, regime="surgical", variant="")
+half = grouping.choose(full, regime="half", variant="")
+erased = grouping.choose(full, variant="indicator=outside")
 over = "95 % interval over seeds"
 
 # %% [markdown]
@@ -207,7 +207,7 @@ numbers(erased, across.relied_on, ["concept", "condition", "again", "f1"])
 
 # %%
 figure(
-    across.choose(erased, concept="locations"),
+    grouping.choose(erased, concept="locations"),
     across.readable,
     charts.probe_by_layer,
     "LOC",
@@ -215,7 +215,7 @@ figure(
 
 # %%
 figure(
-    across.choose(erased, concept="persons"),
+    grouping.choose(erased, concept="persons"),
     across.readable,
     charts.probe_by_layer,
     "PER",
@@ -223,7 +223,7 @@ figure(
 
 # %%
 figure(
-    across.choose(erased, concept="organisations"),
+    grouping.choose(erased, concept="organisations"),
     across.readable,
     charts.probe_by_layer,
     "ORG",

@@ -28,12 +28,12 @@ model = "minilm"
 
 # %% tags=["remove-input"]
 import plasticity_utils as pu
-from plasticity_utils import across, same_views, vega
+from plasticity_utils import grouping, same_views, vega
 from plasticity_utils.questions.answers import answered
 
 vega.enable()
-series = across.choose(
-    across.series_of(pu.published_runs()),
+series = grouping.choose(
+    grouping.series_of(pu.published_runs()),
     regime=regime,
     scale=scale,
     model=model,

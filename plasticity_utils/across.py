@@ -7,18 +7,15 @@ other. A difference is taken within each seed before it is averaged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 import pandas as pd
 
 from plasticity_utils import tables
-from plasticity_utils.config import SCALES
-from plasticity_utils.corpus import CONCEPTS
 from plasticity_utils.dose import specificity
 from plasticity_utils.evaluation import OVERALL
 from plasticity_utils.findings import finding
-from plasticity_utils.published import published_runs, variant
-from plasticity_utils.run import Run, series_name
+from plasticity_utils.published import variant
+from plasticity_utils.run import Run
 from plasticity_utils.seeds import Seeds
 
 STEPS = {
@@ -31,76 +28,6 @@ STEPS = {
 SERIES = ["concept", "entity", "model", "scale", "regime", "variant"]
 # What the intervals of F1 are, for a chart's note.
 OVER = "95 % interval: over seeds, or over sentences where there is one seed"
-
-
-def series_of(runs: Iterable[Run]) -> list[Seeds]:
-    """Group runs that differ in nothing but the seed, concepts in the order of `CONCEPTS`.
-
-    Parameters
-    ----------
-    runs : iterable of Run
-        Usually from `published_runs`.
-    """
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(series_name(run.config), []).append(run)
-    series = [
-        Seeds(tuple(sorted(group, key=lambda run: run.config.seed))) for group in groups.values()
-    ]
-    return sorted(series, key=lambda seeds: _place(seeds.config.concept))
-
-
-def choose(groups: Iterable[Seeds], **wanted: str) -> list[Seeds]:
-    """Keep the series with these settings.
-
-    Parameters
-    ----------
-    groups : iterable of Seeds
-        From `series_of`.
-    wanted : str
-        A setting of `RunConfig` or `variant` → its value.
-    """
-    return [
-        seeds
-        for seeds in groups
-        if all(
-            value == (variant(seeds.config) if name == "variant" else getattr(seeds.config, name))
-            for name, value in wanted.items()
-        )
-    ]
-
-
-def largest(groups: Iterable[Seeds]) -> list[Seeds]:
-    """Of series that differ in the scale alone keep the one of the largest scale.
-
-    Parameters
-    ----------
-    groups : iterable of Seeds
-        From `series_of`.
-    """
-    order, kept = list(SCALES), {}
-    for seeds in sorted(groups, key=lambda seeds: order.index(seeds.config.scale)):
-        config = seeds.config
-        kept[config.concept, config.model, config.regime, variant(config)] = seeds
-    return sorted(kept.values(), key=lambda seeds: _place(seeds.config.concept))
-
-
-def beside(seeds: Seeds) -> list[Seeds]:
-    """The published series that differ from this one in the concept alone, itself first.
-
-    Parameters
-    ----------
-    seeds : Seeds
-        From `seeds_of`.
-    """
-    own = replace(seeds.config, concept="locations", seed=0, results_dir="")
-    others = [
-        other
-        for other in series_of(published_runs())
-        if replace(other.config, concept="locations", seed=0, results_dir="") == own
-        and other.config.concept != seeds.config.concept
-    ]
-    return [seeds, *others]
 
 
 def outcomes(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -121,7 +48,7 @@ def steps(groups: Iterable[Seeds]) -> pd.DataFrame:
     Parameters
     ----------
     groups : iterable of Seeds
-        From `series_of`.
+        From `grouping.series_of`.
 
     Returns
     -------
@@ -295,11 +222,6 @@ def grown_back(groups: Iterable[Seeds]) -> pd.DataFrame:
     """
     regrowing = [seeds for seeds in groups if seeds.config.regrow]
     return _each(regrowing, lambda seeds: seeds.paired(_regrown))
-
-
-def _place(concept: str) -> int:
-    """Place of a concept in every list; concepts of one's own come last."""
-    return list(CONCEPTS).index(concept) if concept in CONCEPTS else len(CONCEPTS)
 
 
 def _each(groups: Iterable[Seeds], work_out: Callable[[Seeds], pd.DataFrame]) -> pd.DataFrame:

@@ -88,7 +88,7 @@ def by_indicator(groups: Sequence[Seeds]) -> pd.DataFrame:
     Parameters
     ----------
     groups : sequence of Seeds
-        Under `erase`, from `across.choose`.
+        Under `erase`, from `grouping.choose`.
 
     Returns
     -------

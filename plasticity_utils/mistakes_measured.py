@@ -99,7 +99,7 @@ def changes_over(groups: Iterable[Seeds]) -> pd.DataFrame:
     Parameters
     ----------
     groups : iterable of Seeds
-        From `across.choose`; series without these tables are left out.
+        From `grouping.choose`; series without these tables are left out.
 
     Returns
     -------

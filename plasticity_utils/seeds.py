@@ -101,7 +101,7 @@ def check_poolable(groups: Sequence[Seeds]) -> None:
     """Raise InputError unless series share model and scale: an average over others says nothing."""
     kinds = sorted({f"{seeds.config.model} at {seeds.config.scale}" for seeds in groups})
     if len(kinds) > 1:
-        raise InputError(f"runs of {', '.join(kinds)} cannot be averaged; `across.choose` one")
+        raise InputError(f"runs of {', '.join(kinds)} cannot be averaged; `grouping.choose` one")
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,20 @@ import pytest
 from test_published import two_runs  # noqa: F401
 from test_run import tiny_run, tiny_run_folder  # noqa: F401
 
-from plasticity_utils import Seeds, across, charts, tables
+from plasticity_utils import Seeds, across, charts, grouping, tables
 from plasticity_utils.findings import finding
 
 
 @pytest.fixture(scope="module")
 def groups(two_runs):  # noqa: F811
-    return across.series_of(two_runs)
+    return grouping.series_of(two_runs)
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_series(two_runs, groups):  # noqa: F811
     assert len(groups) == 1
     assert groups[0].numbers == [0, 1]
-    assert across.choose(groups, concept="locations", variant="dose=0.1") == groups
-    assert across.choose(groups, variant="") == []
+    assert grouping.choose(groups, concept="locations", variant="dose=0.1") == groups
+    assert grouping.choose(groups, variant="") == []
 
 
 def test_relearning_is_paired_by_seed(two_runs, groups):  # noqa: F811

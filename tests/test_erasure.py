@@ -10,7 +10,15 @@ import torch
 from concept_erasure import LeaceEraser
 from test_resume import FRAMES, add_tiny, make_folder, tiny_config
 
-from plasticity_utils import InputError, RunConfig, across, run_experiment, tables, verdicts
+from plasticity_utils import (
+    InputError,
+    RunConfig,
+    across,
+    grouping,
+    run_experiment,
+    tables,
+    verdicts,
+)
 from plasticity_utils.activations import inputs
 from plasticity_utils.cards import neuron_cards
 from plasticity_utils.charts import (
@@ -417,7 +425,7 @@ def test_what_pages_show_of_neurons_can_do_without_removed_ones(run):
 
 
 def test_series_stand_beside_each_other(run):
-    groups = across.series_of([run])
+    groups = grouping.series_of([run])
     row = across.dose_table(groups).iloc[0]
     assert pd.isna(row["dose"])
     assert row["loss"] == pytest.approx(

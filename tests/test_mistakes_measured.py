@@ -5,7 +5,7 @@ import pytest
 from test_published import published_once, shelf, two_runs  # noqa: F401
 from test_run import tiny_run, tiny_run_folder  # noqa: F401
 
-from plasticity_utils.across import series_of
+from plasticity_utils.grouping import series_of
 from plasticity_utils.mistakes_measured import TABLES, changes_over, has_mistakes, mistake_changes
 from plasticity_utils.published import published_runs
 

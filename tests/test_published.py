@@ -12,8 +12,8 @@ from test_run import copy_finished, tiny_run, tiny_run_folder  # noqa: F401
 
 from plasticity_utils import InputError, Seeds, find_run, publish, run_experiment, seeds_of
 from plasticity_utils import published as published_module
-from plasticity_utils.across import largest, series_of
 from plasticity_utils.findings import FINDINGS, finding
+from plasticity_utils.grouping import largest, series_of
 from plasticity_utils.published import published_runs, status, variant
 from plasticity_utils.run import run_name
 from plasticity_utils.seeds import over_seeds

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils.across import choose, collateral, relearned, series_of, speeds
+from plasticity_utils.across import collateral, relearned, speeds
 from plasticity_utils.errors import InputError
+from plasticity_utils.grouping import choose, series_of
 from plasticity_utils.published import published_runs
 from plasticity_utils.questions.relearning import (
     PLAIN,

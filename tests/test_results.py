@@ -6,11 +6,12 @@ import nbformat
 import pytest
 
 from plasticity_utils import RunConfig, forced_verdict, released, sentences, verdicts
-from plasticity_utils.across import choose, series_of, shifts
+from plasticity_utils.across import shifts
 from plasticity_utils.corpus import CONCEPTS
 from plasticity_utils.forced_groups import ForcingConfig
 from plasticity_utils.forced_seeds import or_command
 from plasticity_utils.forcing import Forced
+from plasticity_utils.grouping import choose, series_of
 from plasticity_utils.published import published_runs, status
 from plasticity_utils.questions import relearning
 from plasticity_utils.run import Run

@@ -82,7 +82,7 @@ def answered(groups: Iterable[Seeds]) -> list[Seeds]:
     Parameters
     ----------
     groups : iterable of Seeds
-        From `across.series_of`.
+        From `grouping.series_of`.
     """
     kept = [tuple(run for run in seeds.runs if is_answered(run)) for seeds in groups]
     return [Seeds(runs) for runs in kept if runs]

@@ -64,7 +64,7 @@ def relearning_of(groups: Sequence[Seeds]) -> Relearning:
     Parameters
     ----------
     groups : sequence of Seeds
-        Series of one regime, model and scale, from `across.choose`; at least one.
+        Series of one regime, model and scale, from `grouping.choose`; at least one.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def plain_sentence(groups: Sequence[Seeds]) -> str:
     Parameters
     ----------
     groups : sequence of Seeds
-        Series of one regime, from `across.choose`; without any, that nothing was measured.
+        Series of one regime, from `grouping.choose`; without any, that nothing was measured.
     """
     if not groups:
         return "Not measured yet."
