@@ -17,9 +17,12 @@
 # # Concepts and models side by side
 #
 # Every published run with the settings below on one page, concept by concept
-# and model by model, each at the largest scale that was run: so far MiniLM, an
-# encoder of 6 blocks. Points are means over seeds and lines 95 % intervals over
-# seeds (Student's t); a difference is taken within each seed before it is
+# and model by model, each at the largest scale that was run. *minilm* is an
+# encoder of 6 blocks, which reads a sentence at once, trained on all 14,041
+# sentences; *smollm2* is a decoder of 30 blocks, which reads from left to
+# right, trained on 2,000 of them. So a difference between the two is one of
+# model *and* of training. Points are means over seeds and lines 95 % intervals
+# over seeds (Student's t); a difference is taken within each seed before it is
 # averaged. Where there is one seed, the line of an F1 is its interval over
 # sentences, and a difference has none: neither says anything of other seeds.
 
@@ -30,6 +33,7 @@ regime = "surgical"
 import plasticity_utils as pu
 from IPython.display import Markdown
 from plasticity_utils import across, charts, grouping, sentences, vega
+from plasticity_utils.questions import relearning
 from plasticity_utils.questions.on_page import figure, numbers
 
 vega.enable()
@@ -58,6 +62,10 @@ charts.number_table(
 #
 # F1 that training the whole model brings beyond what the head alone brings,
 # and, as its control, what further training brings where nothing was removed.
+# First in a sentence a model, over all of its concepts and seeds.
+
+# %% tags=["remove-input"]
+Markdown(relearning.model_verdicts(surgical))
 
 # %%
 charts.differences(
@@ -118,20 +126,22 @@ numbers(
 # %% [markdown]
 # ## Does the concept move?
 #
-# First the centre of |σ| over kept neurons, in layers, minus its movement
-# where nothing was removed. Then the centre of the ranks, minus what removal
-# alone predicts. Left of zero is towards the embedding. The last panel is what
-# one would read off the ranks without that control.
+# First the centre of |σ| over kept neurons, minus its movement where nothing
+# was removed. Then the centre of the ranks, minus what removal alone predicts.
+# The last panel is what one would read off the ranks without that control. All
+# are shares of the model's depth, so that 6 blocks stand beside 30: 0.01 is
+# 0.06 layers of the one and 0.3 of the other. Left of zero is towards the
+# embedding.
 
 # %%
 charts.differences(
     across.shifts(surgical),
     {
-        "beyond_none": "by selectivity, beyond none (layers)",
-        "beyond_removal": "by rank, beyond removal alone (layers)",
-        "rank_shift": "by rank, as it would be read without the control",
+        "beyond_none_depth": "by selectivity, beyond none",
+        "beyond_removal_depth": "by rank, beyond removal alone",
+        "rank_shift_depth": "by rank, as read without the control",
     },
-    "Movement between layers",
+    "Movement between layers (share of the depth)",
     "Left of zero: towards the embedding.",
     over,
 )
@@ -171,7 +181,7 @@ charts.number_table(
 # erasure.
 
 # %%
-columns = ["concept", "condition", "base", "removed", "end"]
+columns = ["concept", "model", "condition", "base", "removed", "end"]
 numbers(surgical, across.recoveries, columns)
 
 # %%
@@ -184,6 +194,7 @@ numbers(erased, across.recoveries, columns)
 # %% [markdown]
 # ## What is missing here
 #
-# A decoder (`plasticity run --model smollm2 --scale medium`), removed neurons
-# that may grow back (`--regrow`), other resting values (`--rest zero`), and
-# *half* for every concept and seed. Nothing on this page speaks of them yet.
+# Removed neurons that may grow back (`--regrow`), other resting values
+# (`--rest zero`), and *half* for every concept and seed: nothing on this page
+# speaks of them yet. The decoder on all sentences, which asks for a graphics
+# processor (`plasticity run --model smollm2 --scale full`).

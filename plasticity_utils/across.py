@@ -157,7 +157,8 @@ def shifts(groups: Iterable[Seeds]) -> pd.DataFrame:
     DataFrame
         The columns of `SERIES`, n_seeds; beyond_none (shift of the centre of |σ| over kept neurons,
         in layers, minus that under `none`), beyond_removal (shift of the centre of rank saliency
-        minus what removal alone predicts), rank_shift; each with `_low`, `_high`.
+        minus what removal alone predicts), rank_shift; the same as a share of the model's depth
+        (the number of its blocks) in `<value>_depth`; each with `_low`, `_high`.
     """
     return _each(groups, lambda seeds: _single(seeds, _shift))
 
@@ -290,12 +291,13 @@ def _others(run: Run) -> pd.DataFrame:
 
 def _shift(run: Run) -> dict[str, float]:
     table = tables.redistribution(run.layers, run.config.label).set_index("condition")
-    concept = table.loc["concept"]
-    return {
+    concept, n_blocks = table.loc["concept"], run.layers["layer"].max()
+    layers = {
         "beyond_none": concept["shift"] - table.loc["none", "shift"],
         "rank_shift": concept["rank_shift"],
         "beyond_removal": concept["rank_shift"] - concept["rank_shift_removal_only"],
     }
+    return layers | {f"{name}_depth": shift / n_blocks for name, shift in layers.items()}
 
 
 def _turnover(run: Run) -> pd.DataFrame:

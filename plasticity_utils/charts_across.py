@@ -21,6 +21,7 @@ from plasticity_utils.charts_parts import (
     stack,
     value_tooltips,
 )
+from plasticity_utils.tables import named_series
 
 _ROW = 15
 # Names of rows take room that the axis of a line chart does not; the book's script asks for it.
@@ -50,7 +51,7 @@ def outcomes(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
     """
     need(table, ["concept", "model", "condition", "stage", "f1", "f1_low", "f1_high"])
     conditions = in_order(table, "condition", CONDITIONS)
-    table = _named(table)
+    table = named_series(table)
     rows = list(dict.fromkeys(table["series"]))
     panels = []
     for series in rows:
@@ -88,7 +89,7 @@ def steps(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
         If a column is missing.
     """
     need(table, ["concept", "model", "step", "f1", "f1_low", "f1_high"])
-    table = _named(table)
+    table = named_series(table)
     rows, order = (list(dict.fromkeys(table[name])) for name in ("series", "step"))
     scale, axis = alt.Scale(domain=[0, 1]), alt.Axis(grid=True, format=".1f")
     panels = []
@@ -151,7 +152,7 @@ def differences(
         If a column is missing.
     """
     need(table, ["concept", "model", *values])
-    named = _named(table)
+    named = named_series(table)
     order = list(dict.fromkeys(named["series"]))
     panels = []
     for value, heading in values.items():
@@ -173,13 +174,6 @@ def differences(
     description = f"Dot chart with intervals: {shown} for {rows}. {note}"
     chart = stack(panels, title, [note, _said(interval)], description)
     return chart.properties(usermeta={"gutter": _NAMES_WIDTH})
-
-
-def _named(table: pd.DataFrame) -> pd.DataFrame:
-    """Name each series: its concept, and its model where there are several."""
-    several = table["model"].nunique() > 1
-    names = table["concept"] + ", " + table["model"] if several else table["concept"]
-    return table.assign(series=names)
 
 
 def _moments(own: pd.DataFrame, conditions: Sequence[str], last: bool) -> list[alt.Chart]:

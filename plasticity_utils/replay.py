@@ -81,7 +81,7 @@ def activations_at(run: Run, condition: str, stage: str, half: str = "measuring"
     Raises
     ------
     InputError
-        As for `model_at`, and for an unknown half.
+        As for `model_at`, for an unknown half, and for a published run, which has no models.
     """
     _check(condition, stage)
     if half not in HALVES:
@@ -90,6 +90,10 @@ def activations_at(run: Run, condition: str, stage: str, half: str = "measuring"
     condition = {"base": "none", "removed": condition.replace("head", "concept")}.get(
         stage, condition
     )
+    if not (run.path / store.SEAL).is_file():
+        raise InputError(
+            f"the models of {run.path.name!r} are not kept here; `plasticity run` makes them again"
+        )
     settings = {"run": store.seal_of(run.path)["settings"], "condition": condition, "stage": stage}
     # What was kept before there was a choice was of the measuring half.
     settings |= {"half": half} if half != "measuring" else {}

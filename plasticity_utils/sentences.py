@@ -120,13 +120,14 @@ def movement_sentence(shifts: pd.DataFrame) -> str:
         From `across.shifts`.
     """
     measures = {"beyond_none": "selectivity", "beyond_removal": "rank"}
+    shifts = tables.named_series(shifts)
     parts = [
-        f"{row['concept']} "
+        f"{row['series']} "
         + ", ".join(f"by {name} {with_interval(row, value)}" for value, name in measures.items())
         for _, row in shifts.iterrows()
     ]
-    later = shifts[(shifts[[f"{value}_low" for value in measures]] > 0).all(axis=1)]["concept"]
-    earlier = shifts[(shifts[[f"{value}_high" for value in measures]] < 0).all(axis=1)]["concept"]
+    later = shifts[(shifts[[f"{value}_low" for value in measures]] > 0).all(axis=1)]["series"]
+    earlier = shifts[(shifts[[f"{value}_high" for value in measures]] < 0).all(axis=1)]["series"]
     return (
         f"Beyond the controls the centre moves, in layers: {'; '.join(parts)}. By both measures "
         f"to later layers: {', '.join(later) or 'none'}; to earlier ones: "

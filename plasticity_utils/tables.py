@@ -187,3 +187,16 @@ def _epochs_to(rows: pd.DataFrame, condition: str, share: float) -> float:
     enough = own[(own.index >= 0) & (own >= removed + share * (base - removed))]
     lost = base - removed > MEASURABLE_LOSS
     return float(enough.index[0]) if lost and len(enough) else float("nan")
+
+
+def named_series(table: pd.DataFrame) -> pd.DataFrame:
+    """Name the series of a table in `series`: the concept, and the model where there are several.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With columns concept and model, as from `across`.
+    """
+    several = table["model"].nunique() > 1
+    names = table["concept"] + ", " + table["model"] if several else table["concept"]
+    return table.assign(series=names)

@@ -38,6 +38,8 @@ def test_shifts_are_beyond_their_controls(two_runs, groups):  # noqa: F811
         table = tables.redistribution(run.layers, "LOC").set_index("condition")["shift"]
         expected.append(table["concept"] - table["none"])
     assert row["beyond_none"] == pytest.approx(np.mean(expected))
+    n_blocks = two_runs[0].layers["layer"].nunique() - 1
+    assert row["beyond_none_depth"] == pytest.approx(np.mean(expected) / n_blocks)
 
 
 def test_what_the_dose_takes_stands_beside_what_random_neurons_take(two_runs, groups):  # noqa: F811

@@ -10,6 +10,7 @@ from plasticity_utils import InputError, Run, word_activations
 from plasticity_utils.measuring import concept_columns, load_sentences
 from plasticity_utils.replay import activations_at, model_at
 from plasticity_utils.saliency import selectivity
+from plasticity_utils.store import SEAL
 
 
 @pytest.mark.parametrize("condition", ["concept", "random", "none", "head"])
@@ -46,4 +47,7 @@ def test_a_run_without_its_models_says_so_and_trains_nothing(tiny_run, tmp_path)
     alone = Run(shutil.copytree(tiny_run.path, tmp_path / tiny_run.path.name))
     with pytest.raises(InputError, match="plasticity run"), model_at(alone, "none", "end"):
         pass
+    (alone.path / SEAL).unlink()
+    with pytest.raises(InputError, match="plasticity run"):
+        activations_at(alone, "none", "base")
     assert not list(tmp_path.glob("**/*.part"))

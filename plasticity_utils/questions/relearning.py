@@ -132,6 +132,20 @@ def relearning_verdicts(regimes: Mapping[str, Sequence[Seeds]]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+def model_verdicts(groups: Sequence[Seeds]) -> str:
+    """Say a sentence a model, as a list (Markdown).
+
+    Parameters
+    ----------
+    groups : sequence of Seeds
+        Series of one regime, each model's at one scale, as from `grouping.largest`.
+    """
+    by_model: dict[str, list[Seeds]] = {}
+    for seeds in groups:
+        by_model.setdefault(seeds.config.model, []).append(seeds)
+    return "\n".join(f"- {name}: {relearning_sentence(of)}" for name, of in by_model.items())
+
+
 def verdict_of(values: pd.Series) -> str:
     """Judge by the rule above.
 
