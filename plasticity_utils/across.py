@@ -14,8 +14,7 @@ from plasticity_utils import tables
 from plasticity_utils.dose import specificity
 from plasticity_utils.evaluation import OVERALL
 from plasticity_utils.findings import finding
-from plasticity_utils.published import variant
-from plasticity_utils.run import Run
+from plasticity_utils.run import Run, variant
 from plasticity_utils.seeds import Seeds
 
 STEPS = {

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from plasticity_utils.config import SCALES
 from plasticity_utils.corpus import CONCEPTS
-from plasticity_utils.published import published_runs, variant
-from plasticity_utils.run import Run, series_name
+from plasticity_utils.published import published_runs
+from plasticity_utils.run import Run, series_name, variant
 from plasticity_utils.seeds import Seeds
 
 

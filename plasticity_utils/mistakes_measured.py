@@ -2,26 +2,33 @@
 
 Mistakes 1, 2, 3 and 6 choose other neurons, so F1 just after the removal is measured again with
 each of them made. Mistakes 3 and 7 change how the tables of a run are read; no model is needed.
-Mistake 4 concerns GPT-2 alone, mistakes 5 and 8 are settings of a run of their own (`mistakes`).
+Mistake 4 concerns GPT-2 alone. Mistakes 5 and 8 are settings of a run, so runs are compared that
+differ in that setting alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
 
 import pandas as pd
 
+from plasticity_utils import tables
+from plasticity_utils.config import RunConfig
+from plasticity_utils.findings import finding
 from plasticity_utils.measuring import score
 from plasticity_utils.mistakes import removal_mistakes, shift_of_mistake_3, unequal_averaging
 from plasticity_utils.plans import ErasurePlan
 from plasticity_utils.replay import model_at
-from plasticity_utils.run import Run, choose_neurons
-from plasticity_utils.seeds import Seeds
+from plasticity_utils.run import Run, choose_neurons, variant
+from plasticity_utils.seeds import Seeds, over_seeds
 from plasticity_utils.stages import Stages
-from plasticity_utils.tables import centroid
 from plasticity_utils.training import tag_sentences
 
 TABLES = ("mistakes_removal", "mistakes_profile", "mistakes_averaging")
+# The setting, its right value, and that of the public code.
+SETTINGS = {5: ("regrow", False, True), 8: ("restarts", 1, 4)}
 
 
 def measure_mistakes(run: Run) -> dict[str, pd.DataFrame]:
@@ -80,11 +87,12 @@ def mistake_changes(run: Run) -> pd.DataFrame:
     wide = own.pivot_table(
         index="mistake", columns="made", values=["f1", "n_removed", "first_layer_share"]
     )
+    centres = [tables.centroid(profile, way) for way in ("meant", "made")]
     rows = [(m, "F1 of the concept, just removed", *wide.loc[m, "f1"]) for m in wide.index]
     rows += [
         (2, "share in the embedding layer", *wide.loc[2, "first_layer_share"]),
         (3, "share in the embedding layer", *wide.loc[3, "first_layer_share"]),
-        (3, "predicted centre (layers)", *(centroid(profile, way) for way in ("meant", "made"))),
+        (3, "predicted centre (layers)", *centres),
         (6, "neurons removed", *wide.loc[6, "n_removed"]),
         (7, "mean rise of rank saliency", *averaging[["rise", "rise_unequal"]].mean()),
     ]
@@ -117,3 +125,69 @@ def changes_over(groups: Iterable[Seeds]) -> pd.DataFrame:
             parts.append(table)
     columns = ["concept", "regime", "mistake", "quantity"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def setting_changes(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """What mistakes 5 and 8 change, by runs that differ in that one setting.
+
+    Parameters
+    ----------
+    groups : iterable of Seeds
+        From `grouping.choose`; a series without its counterpart is left out.
+
+    Returns
+    -------
+    DataFrame
+        concept, scale, otherwise (what else both change of the regime), mistake, quantity, n_seeds;
+        right, made and difference, each with `_low` and `_high`. Quantities are of the condition
+        `concept`: F1 after an epoch and at the end, F1 with the removed neurons removed again, and
+        the median gain of the removed neurons.
+    """
+    series = list(groups)
+    parts = []
+    for mistake, (setting, right, wrong) in SETTINGS.items():
+        for made in series:
+            meant = _but(made.config, **{setting: right})
+            twin = [seeds for seeds in series if _but(seeds.config) == meant]
+            if getattr(made.config, setting) == wrong and twin:
+                table = _paired_by_seed(twin[0], made).assign(mistake=mistake)
+                table.insert(0, "concept", made.config.about.title)
+                table.insert(1, "scale", made.config.scale)
+                table.insert(2, "otherwise", variant(twin[0].config))
+                parts.append(table)
+    columns = ["concept", "scale", "otherwise", "mistake", "quantity"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _but(config: RunConfig, **other: Any) -> dict[str, Any]:
+    """Settings that a series shares, with one of them changed."""
+    return asdict(config) | {"seed": None, "results_dir": None} | other
+
+
+def _paired_by_seed(right: Seeds, made: Seeds) -> pd.DataFrame:
+    by_seed = {run.config.seed: _ends(run) for run in right.runs}
+    rows = [
+        (quantity, by_seed[run.config.seed][quantity], value)
+        for run in made.runs
+        if run.config.seed in by_seed
+        for quantity, value in _ends(run).items()
+    ]
+    table = pd.DataFrame(rows, columns=["quantity", "right", "made"])
+    table["difference"] = table["made"] - table["right"]
+    return over_seeds(table, ["quantity"], ["right", "made", "difference"])
+
+
+def _ends(run: Run) -> dict[str, float]:
+    """Where retraining under `concept` leads."""
+    label = run.config.label
+    own = run.metrics[run.metrics["condition"].eq("concept") & run.metrics["entity"].eq(label)]
+    f1 = own.set_index("epoch")["f1"]
+    again = tables.reliance_table(run.reliance).set_index(["condition", "again", "entity"])["f1"]
+    gains = finding(run, "regrowth")
+    gains = gains[gains["condition"] == "concept"].set_index("epoch")["gain"]
+    return {
+        "F1 of the concept after one epoch": f1[1.0],
+        "F1 of the concept at the end": f1[f1.index.max()],
+        "the same, its neurons removed again": again["concept", "same", label],
+        "gain of its neurons at the end": gains[gains.index.max()],
+    }

@@ -8,7 +8,7 @@ so that the book is built in seconds and a reader's own settings still run.
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ import pandas as pd
 
 from plasticity_utils import store
 from plasticity_utils.cards import neuron_cards
-from plasticity_utils.config import ERASER_SETTINGS, RunConfig
+from plasticity_utils.config import RunConfig
 from plasticity_utils.errors import InputError
 from plasticity_utils.findings import FINDINGS, finding
 from plasticity_utils.mistakes_measured import measure_mistakes
 from plasticity_utils.questions.answers import answers
-from plasticity_utils.run import Run, is_finished, run_experiment, run_name
+from plasticity_utils.run import Run, is_finished, run_experiment, run_name, variant
 
 PUBLISHED = Path(__file__).resolve().parent.parent / "book" / "results"
 TABLES = ("base", "dose", "layers", "metrics", "reliance")
@@ -107,16 +107,6 @@ def status(runs: list[Run]) -> pd.DataFrame:
         transformers.
     """
     return pd.DataFrame([_status_row(run) for run in runs])
-
-
-def variant(config: RunConfig) -> str:
-    """What a run changes of its regime, for instance `rest=zero`; empty for nothing."""
-    names = (
-        "ranking", "rest", "positions", "dose", "regrow", "epochs", "restarts", *ERASER_SETTINGS
-    )  # fmt: skip
-    own = {name: getattr(config, name) for name in names}
-    usual = {field.name: field.default for field in fields(config)}
-    return ", ".join(f"{name}={value}" for name, value in own.items() if value != usual[name])
 
 
 def _status_row(run: Run) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,16 @@ def series_name(config: RunConfig) -> str:
     parts += [config.indicator] if config.indicator != "concept" else []
     parts += [f"passes{config.passes}"] if config.passes > 1 else []
     return "-".join([*parts, config.scale])
+
+
+def variant(config: RunConfig) -> str:
+    """What a run changes of its regime, for instance `rest=zero`; empty for nothing."""
+    names = (
+        "ranking", "rest", "positions", "dose", "regrow", "epochs", "restarts", *ERASER_SETTINGS
+    )  # fmt: skip
+    own = {name: getattr(config, name) for name in names}
+    usual = {field.name: field.default for field in fields(config)}
+    return ", ".join(f"{name}={value}" for name, value in own.items() if value != usual[name])
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from plasticity_utils import across, tables
 from plasticity_utils.config import REGIMES
 from plasticity_utils.dose import LOST, SPECIFIC, specificity
 from plasticity_utils.evaluation import OVERALL
-from plasticity_utils.published import variant
-from plasticity_utils.run import Run
+from plasticity_utils.run import Run, variant
 from plasticity_utils.seeds import Seeds
 
 

@@ -1,13 +1,23 @@
 """The mistakes made on a finished run, on tiny runs: each against the run's own right numbers."""
 
+import json
+import shutil
+
 import pandas as pd
 import pytest
 from test_published import published_once, shelf, two_runs  # noqa: F401
 from test_run import tiny_run, tiny_run_folder  # noqa: F401
 
 from plasticity_utils.grouping import series_of
-from plasticity_utils.mistakes_measured import TABLES, changes_over, has_mistakes, mistake_changes
+from plasticity_utils.mistakes_measured import (
+    TABLES,
+    changes_over,
+    has_mistakes,
+    mistake_changes,
+    setting_changes,
+)
 from plasticity_utils.published import published_runs
+from plasticity_utils.run import Run
 
 
 @pytest.fixture
@@ -53,3 +63,28 @@ def test_seeds_are_averaged_and_runs_without_are_left_out(shelf):  # noqa: F811
     for run in runs:
         (run.path / f"{TABLES[1]}.parquet").unlink()
     assert changes_over(series_of(runs)).empty
+
+
+def with_setting(run, folder, lost, **changed):
+    """A copy of a run, as if another setting had cost it some F1."""
+    copy = shutil.copytree(run.path, folder / "-".join(map(str, changed.items())))
+    facts = json.loads((copy / "config.json").read_text())
+    facts["settings"] |= changed
+    (copy / "config.json").write_text(json.dumps(facts))
+    metrics = pd.read_parquet(copy / "metrics.parquet")
+    metrics.assign(f1=metrics["f1"] - lost).to_parquet(copy / "metrics.parquet")
+    return Run(copy)
+
+
+def test_mistakes_that_are_settings_are_told_by_runs_that_differ_in_nothing_else(shelf, tmp_path):  # noqa: F811
+    run = published_runs(shelf)[0]
+    assert setting_changes(series_of([run])).empty
+    regrown = with_setting(run, tmp_path, 0.1, regrow=True)
+    restarted = with_setting(run, tmp_path, 0.2, restarts=4)
+    both = with_setting(run, tmp_path, 0.5, regrow=True, restarts=4)
+    table = setting_changes(series_of([run, regrown, restarted, both]))
+    end = table[table["quantity"] == "F1 of the concept at the end"]
+    lost = end.groupby("mistake")["difference"].apply(list).to_dict()
+    assert lost[5] == pytest.approx([-0.1, -0.3])
+    assert lost[8] == pytest.approx([-0.2, -0.4])
+    assert set(table["concept"]) == {"locations"}

@@ -14,8 +14,8 @@ from plasticity_utils import InputError, Seeds, find_run, publish, run_experimen
 from plasticity_utils import published as published_module
 from plasticity_utils.findings import FINDINGS, finding
 from plasticity_utils.grouping import largest, series_of
-from plasticity_utils.published import published_runs, status, variant
-from plasticity_utils.run import run_name
+from plasticity_utils.published import published_runs, status
+from plasticity_utils.run import run_name, variant
 from plasticity_utils.seeds import over_seeds
 
 LOC = "LOC"
