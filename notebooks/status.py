@@ -82,3 +82,21 @@ charts.number_table(forced_status())
 # *hours* counts every stage that a run uses. Stages that runs share, such as
 # the base model, are counted in each of them, so the sum over rows is more
 # than was spent.
+#
+# ## What carries the front page
+#
+# Every number of the [front page](intro.ipynb) comes from these rows. Runs are
+# named as their folders in `book/results`; *entity* is the concept's own tag
+# unless another is named. Values are means over the runs of a name, with the
+# interval over them.
+#
+# | said there | runs | table | rows |
+# |---|---|---|---|
+# | score before the cut, just after, after training everything | `*-surgical-*` | `metrics` | `concept`; `base`, `removed`, `end` |
+# | score with random neurons cut out | the same | `metrics` | `random`; `removed` |
+# | score by the last layer alone | the same | `metrics` | `head`; `end` |
+# | more by training everything than by the last layer | the same | `metrics` | `concept` minus `head`; `end` |
+# | what erasing costs, and what comes back | `*-erase-outside-*` | `metrics` | `concept`, `head`; `base`, `removed`, `end` |
+# | its price for other names, and that of random erasers | the same | `metrics` | other entities; `removed` minus `base`; `concept`, `random` |
+# | movement by selectivity | `*-surgical-*` | `layers` | `share`; `end` minus `base`; `concept` minus `none` |
+# | movement by rank | the same | `layers` | `saliency` minus `removal_only`; `end`; `concept` |

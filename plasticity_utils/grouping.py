@@ -32,7 +32,7 @@ def series_of(runs: Iterable[Run]) -> list[Seeds]:
     return sorted(series, key=lambda seeds: _place(seeds.config.concept))
 
 
-def choose(groups: Iterable[Seeds], **wanted: str) -> list[Seeds]:
+def choose(groups: Iterable[Seeds], **wanted: str | int) -> list[Seeds]:
     """Keep the series with these settings.
 
     Parameters

@@ -1,0 +1,171 @@
+"""A whole run that erases, on a tiny model: its tables, and what pages say of it."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_resume import FRAMES, add_tiny, make_folder, tiny_config
+
+from plasticity_utils import (
+    InputError,
+    RunConfig,
+    across,
+    grouping,
+    run_experiment,
+    tables,
+    verdicts,
+)
+from plasticity_utils.cards import neuron_cards
+from plasticity_utils.charts import (
+    f1_through_retraining,
+    kept_gain,
+    neuron_scatter,
+    reliance,
+    words_table,
+)
+from plasticity_utils.config import CONDITIONS
+from plasticity_utils.findings import FINDINGS, finding
+from plasticity_utils.indicator_comparison import (
+    by_indicator,
+    compare_indicators,
+    publish_indicators,
+)
+from plasticity_utils.models import levels
+from plasticity_utils.published import published_runs
+from plasticity_utils.replay import model_at
+from plasticity_utils.run import Run, run_name
+from plasticity_utils.seeds import Seeds
+from plasticity_utils.sentences import dose_sentence, turnover_sentence
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = make_folder(tmp_path_factory.mktemp("model") / "tiny")
+    results = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        add_tiny(folder, patch.setitem)
+        yield run_experiment(tiny_config(folder, results, regime="erase", dose=None))
+
+
+def f1_of(run, condition, stage, entity="LOC"):
+    rows = run.metrics.set_index(["condition", "stage", "entity"])["f1"]
+    return rows[condition, stage, entity]
+
+
+def test_a_run_that_erases_has_all_tables(run):
+    for name in FRAMES:
+        assert not getattr(run, name).empty
+    assert list(run.metrics["condition"].unique()) == list(CONDITIONS)
+    assert not run.neurons["removed"].any()
+    assert (run.neurons["gain"] == 1).all()
+    numbers = run.neurons.select_dtypes("number")
+    assert np.isfinite(numbers.to_numpy()).all()
+    assert run.facts["n_removed"] == 0
+    assert run.facts["ranks"]["concept"] == run.facts["ranks"]["random"] == [2, 2, 2]
+    kinds = [name.split("-")[0] for name in run.facts["seconds"]]
+    assert kinds.count("erasers") == 2
+    assert run.config == RunConfig(**run.facts["settings"])
+
+
+def test_erasing_takes_the_concept_and_shuffled_labels_do_not(run):
+    base = f1_of(run, "concept", "base")
+    assert base > 0.2
+    assert f1_of(run, "concept", "removed") < 0.5 * base
+    assert f1_of(run, "random", "removed") > f1_of(run, "concept", "removed")
+    assert f1_of(run, "head", "removed") == f1_of(run, "concept", "removed")
+    assert f1_of(run, "none", "removed") == base
+
+
+def test_at_the_end_it_is_erased_again(run):
+    again = run.reliance
+    assert set(again["condition"]) == {"concept", "none"}
+    assert list(again["again"].unique()) == ["nothing", "same", "refitted", "random"]
+    assert (again["n_removed"] == 0).all()
+    f1 = again.groupby(["condition", "again", "entity"])["f1"].mean().unstack()
+    # In place already: projecting once more changes nothing.
+    own = f1.loc["concept"]
+    assert own.loc["same"].tolist() == pytest.approx(own.loc["nothing"].tolist(), abs=0.02)
+    assert f1["overall"]["none", "same"] < f1["overall"]["none", "nothing"]
+    assert set(tables.reliance_table(again)["again"]) == set(again["again"])
+
+
+def test_the_retrained_model_still_has_its_erasers(run):
+    with model_at(run, "concept", "end") as (model, _):
+        assert all(module._forward_hooks for module in levels(model))
+    with model_at(run, "none", "end") as (model, _):
+        assert not any(module._forward_hooks for module in levels(model))
+
+
+def test_pages_speak_of_erasing_and_not_of_removed_neurons(run):
+    seeds = Seeds((run,))
+    texts = [
+        *verdicts.five_lines(seeds), verdicts.summary(seeds), verdicts.front([seeds]),
+        dose_sentence(run), turnover_sentence(seeds), verdicts.settings(seeds),
+    ]  # fmt: skip
+    page = "\n".join(texts)
+    assert "linear erasers of 2 of 32 dimensions at every level" in page
+    assert "erased again at the end" in page
+    assert "fitted anew" in page
+    assert "shuffled labels" in page
+    for wrong in ("random neurons", "top neurons leave", "neurons (", "Cutting out", "nan"):
+        assert wrong not in page, page
+
+
+def test_what_pages_show_of_neurons_can_do_without_removed_ones(run):
+    found = {name: finding(run, name) for name in FINDINGS}
+    assert found["removed_neurons"].empty
+    assert found["regrowth"].empty
+    assert set(found["neuron_changes"]["kind"]) == {"kept", "newly salient"}
+    assert not found["newly_salient"].empty
+    cards = neuron_cards(run, 9)
+    assert "removed" not in set(cards["card_neurons"]["kind"])
+    seeds = Seeds((run,))
+    words_table(found["removed_neurons"]).to_html()
+    neuron_scatter(found["neuron_changes"], "LOC").to_dict()
+    kept_gain(seeds.kept_gain, seeds.neuron_interval).to_dict()
+    reliance(seeds.reliance, "LOC", seeds.interval).to_dict()
+    f1_through_retraining(
+        seeds.metrics, "LOC", tables.base_f1(seeds.metrics), seeds.interval
+    ).to_dict()
+
+
+def test_series_stand_beside_each_other(run):
+    groups = grouping.series_of([run])
+    row = across.dose_table(groups).iloc[0]
+    assert pd.isna(row["dose"])
+    assert row["loss"] == pytest.approx(
+        f1_of(run, "concept", "base") - f1_of(run, "concept", "removed")
+    )
+    assert row["random_loss"] < row["loss"]
+    for table in (across.relearning, across.turnovers, across.shifts, across.relied_on):
+        assert not table(groups).empty
+
+
+def test_indicators_are_compared_on_one_base(run, tmp_path):
+    folder = tmp_path / run_name(run.config)
+    with pytest.raises(InputError, match="is not published"):
+        publish_indicators(run, tmp_path)
+    shutil.copytree(run.path, folder)
+    asked = ["types", run.config.indicator]
+    table = pd.read_parquet(publish_indicators(run, tmp_path, asked))
+    assert table["indicator"].unique().tolist() == asked
+    own = table[(table["indicator"] == run.config.indicator) & (table["entity"] == "LOC")]
+    for moment, condition, stage in (("removed", "concept", "removed"), ("head", "head", "end")):
+        found = own.set_index("moment").loc[moment, "f1"]
+        assert found == f1_of(run, condition, stage)
+    # Every tag told apart takes more dimensions than the concept against the rest.
+    dimensions = table.groupby("indicator")["n_dimensions"].first()
+    assert dimensions["types"] > dimensions["concept"] > 0
+    shown = by_indicator([Seeds((Run(folder),))])
+    assert shown["indicator"].tolist() == asked[::-1]
+    assert by_indicator([Seeds((run,))]).empty
+    facts = json.loads((folder / "indicators.json").read_text())
+    assert {"date", "seed", "code", "libraries"} <= set(facts)
+
+
+def test_indicators_of_a_removal_are_refused():
+    removal = next(run for run in published_runs() if run.config.regime == "surgical")
+    with pytest.raises(InputError, match="'surgical'"):
+        compare_indicators(removal)
