@@ -174,6 +174,40 @@ charts.number_table(
 )
 
 # %% [markdown]
+# ## Other ways to hold a neuron, and neurons that may grow back
+#
+# Above, a removed neuron rests at its mean on every word, for good. Here it
+# rests at 0 (`rest=zero`), loses its LayerNorm gain (`rest=layernorm`, as in
+# the paper), rests at every token, special ones too (`positions=all`), or
+# starts at its mean and may grow back while the model trains (`regrow=True`).
+# Locations in MiniLM; the first rows are the removal of the rest of this page.
+
+# %%
+ways = grouping.choose(series, concept="locations", model="minilm")
+ways = grouping.choose(ways, regime=regime)
+numbers(
+    ways,
+    across.relearning,
+    ["variant", "n_seeds", "lost", "by_head", "recovery", "beyond_head"],
+)
+
+# %%
+numbers(ways, across.recoveries, ["variant", "condition", "removed", "end"])
+
+# %% [markdown]
+# How far do neurons grow back that may? *gain* is 0 for a neuron that rests and
+# 1 for one that is as it was; *effect* is how far its mean on words of the
+# concept lies from that on others, as a share of the base's (medians over the
+# removed neurons).
+
+# %%
+numbers(
+    grouping.choose(ways, regrow=True),
+    across.grown_back,
+    ["variant", "condition", "gain", "effect"],
+)
+
+# %% [markdown]
 # ## All of it in numbers
 #
 # F1 of the concept in the base model, just after, and in the end, for every
@@ -194,7 +228,6 @@ numbers(erased, across.recoveries, columns)
 # %% [markdown]
 # ## What is missing here
 #
-# Removed neurons that may grow back (`--regrow`), other resting values
-# (`--rest zero`), and *half* for every concept and seed: nothing on this page
-# speaks of them yet. The decoder on all sentences, which asks for a graphics
-# processor (`plasticity run --model smollm2 --scale full`).
+# *half* for every concept and seed (`--regime half`), and the decoder on all
+# sentences, which asks for a graphics processor (`plasticity run --model
+# smollm2 --scale full`).

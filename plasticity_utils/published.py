@@ -59,7 +59,8 @@ def publish(run: Run, results: Path = PUBLISHED) -> Path:
     Returns
     -------
     Path
-        The run's folder, named after its settings; an older one of that name is replaced.
+        The run's folder, named after its settings; an older one of that name is replaced. What was
+        added to that (`indicator_comparison`) is kept where it is of the same stages.
 
     Raises
     ------
@@ -79,6 +80,7 @@ def publish(run: Run, results: Path = PUBLISHED) -> Path:
         frame.to_parquet(part / f"{name}.parquet", index=False, compression="zstd")
     facts = {**run.facts, "settings": {**run.facts["settings"], "results_dir": ""}}
     store.write_json(part / "config.json", {**facts, "commits": _commits(run)})
+    _keep_additions(folder, part)
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)
     return folder
@@ -141,6 +143,18 @@ def _is_of(folder: Path, config: RunConfig) -> bool:
         return False
     found = Run(folder)
     return asdict(found.config) | {"results_dir": ""} == asdict(config)
+
+
+def _keep_additions(old: Path, new: Path) -> None:
+    if not (old / "config.json").is_file() or _stages(old) != _stages(new):
+        return
+    for path in old.glob("indicators.*"):
+        shutil.copy2(path, new / path.name)
+
+
+def _stages(folder: Path) -> set[str]:
+    """Stages of a published run, each named with a digest of its settings."""
+    return set(Run(folder).facts["seconds"])
 
 
 def _commits(run: Run) -> list[str]:

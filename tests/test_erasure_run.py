@@ -33,7 +33,7 @@ from plasticity_utils.indicator_comparison import (
     publish_indicators,
 )
 from plasticity_utils.models import levels
-from plasticity_utils.published import published_runs
+from plasticity_utils.published import _keep_additions, published_runs
 from plasticity_utils.replay import model_at
 from plasticity_utils.run import Run, run_name
 from plasticity_utils.seeds import Seeds
@@ -163,6 +163,20 @@ def test_indicators_are_compared_on_one_base(run, tmp_path):
     assert by_indicator([Seeds((run,))]).empty
     facts = json.loads((folder / "indicators.json").read_text())
     assert {"date", "seed", "code", "libraries"} <= set(facts)
+
+
+def test_what_was_added_to_a_published_run_is_kept_while_its_stages_are_the_same(run, tmp_path):
+    old, same, other = (
+        shutil.copytree(run.path, tmp_path / name) for name in ("old", "same", "other")
+    )
+    (old / "indicators.parquet").write_bytes(b"added")
+    facts = json.loads((other / "config.json").read_text())
+    facts["seconds"] = {"base-another": 1.0}
+    (other / "config.json").write_text(json.dumps(facts))
+    _keep_additions(old, same)
+    _keep_additions(old, other)
+    assert (same / "indicators.parquet").read_bytes() == b"added"
+    assert not (other / "indicators.parquet").exists()
 
 
 def test_indicators_of_a_removal_are_refused():

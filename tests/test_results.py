@@ -11,11 +11,12 @@ from plasticity_utils.corpus import CONCEPTS
 from plasticity_utils.forced_groups import ForcingConfig
 from plasticity_utils.forced_seeds import or_command
 from plasticity_utils.forcing import Forced
-from plasticity_utils.grouping import choose, series_of
+from plasticity_utils.grouping import choose, largest, series_of
 from plasticity_utils.published import published_runs, status
 from plasticity_utils.questions import relearning
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import seeds_of
+from plasticity_utils.sentences import movement_sentence
 
 BOOK = Path(__file__).parent.parent / "book"
 NOTEBOOKS = BOOK.parent / "notebooks"
@@ -70,7 +71,7 @@ def test_the_front_page_says_what_the_results_say():
     )
     assert groups
     shown = shown_on("intro")
-    for said in (verdicts.front(groups), sentences.movement_sentence(shifts(groups))):
+    for said in (verdicts.front(groups), movement_sentence(shifts(groups))):
         assert said in shown
 
 
@@ -89,6 +90,21 @@ def test_what_is_said_of_relearning_is_what_the_results_say():
 def test_the_papers_page_says_what_the_released_tables_say():
     profile = released.released_profile(released.load_reference("ranks_distilbert_location"))
     assert released.centres_sentence(profile) in shown_on("paper")
+
+
+def test_the_papers_page_says_what_its_protocol_gave():
+    protocol = choose(series_of(published_runs()), regime="half", rest="layernorm", epochs=8)
+    theirs = choose(protocol, restarts=4, regrow=False)
+    assert theirs
+    assert relearning.relearning_verdicts({"half": theirs}) in shown_on("paper")
+
+
+def test_what_is_said_side_by_side_is_what_the_results_say():
+    surgical = choose(largest(series_of(published_runs())), regime="surgical", variant="")
+    assert {seeds.config.model for seeds in surgical} == {"minilm", "smollm2"}
+    shown = shown_on("compare")
+    for said in (relearning.model_verdicts(surgical), movement_sentence(shifts(surgical))):
+        assert said in shown
 
 
 @pytest.mark.parametrize("concept", [*PAGES, "concept"])
