@@ -34,6 +34,12 @@ full = grouping.choose(series, model="minilm", scale="full")
 surgical = grouping.choose(full, regime="surgical", variant="")
 half = grouping.choose(full, regime="half", variant="")
 erased = grouping.choose(full, variant="indicator=outside")
+decoder = grouping.choose(
+    grouping.largest(series),
+    model="smollm2",
+    regime="surgical",
+    variant="",
+)
 over = "95 % interval over seeds"
 
 # %% [markdown]
@@ -240,6 +246,31 @@ numbers(
     erased,
     across.turnovers,
     ["concept", "condition", "jaccard", "jaccard_by_chance", "spearman"],
+)
+
+# %% [markdown]
+# ## In a decoder
+#
+# All of the above is MiniLM, an encoder of 6 blocks. The surgical removal in
+# SmolLM2, a decoder of 30 blocks that was trained on 2,000 sentences and has
+# more to gain from any further training, which *drift* shows:
+
+# %% tags=["remove-input"]
+Markdown(relearning.relearning_verdicts({"surgical": decoder}))
+
+# %%
+figure(
+    decoder,
+    across.outcomes,
+    charts.outcomes,
+    across.OVER,
+)
+
+# %%
+numbers(
+    decoder,
+    across.relearning,
+    ["concept", "n_seeds", "lost", "by_head", "beyond_head", "drift"],
 )
 
 # %% [markdown]
