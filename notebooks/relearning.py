@@ -124,9 +124,9 @@ numbers(
 #
 # Removing neurons leaves the concept readable in the others. The regime
 # *erase* removes none: at every level, from the embeddings up, a fixed linear
-# projection (LEACE, Belrose et al. 2023) takes out what tells words of the concept from words of no
-# entity, and stays in force while the model trains on. *random* is the same
-# projection fitted on shuffled labels.
+# projection (LEACE, Belrose et al. 2023) takes out what tells words of the
+# concept from words of no entity, and stays in force while the model trains on.
+# *random* is the same projection fitted on shuffled labels.
 
 # %%
 figure(

@@ -75,9 +75,9 @@ charts.number_table(forced_status())
 
 # %% [markdown]
 # *commit* is that of the code of a run's stages; a + says that the code had
-# changes that no commit holds. *precision* is the number type of the trainings: bfloat16 on processors that
-# are faster at it, else float32. Runs of one seed share a base model where
-# they also share the precision.
+# changes that no commit holds. *precision* is the number type of the
+# trainings: bfloat16 on processors that are faster at it, else float32. Runs of
+# one seed share a base model where they also share the precision.
 #
 # *hours* counts every stage that a run uses. Stages that runs share, such as
 # the base model, are counted in each of them, so the sum over rows is more
@@ -89,6 +89,8 @@ charts.number_table(forced_status())
 # named as their folders in `book/results`; *entity* is the concept's own tag
 # unless another is named. Values are means over the runs of a name, with the
 # interval over them.
+#
+# Of the decoder the runs are `*-smollm2-surgical-*`, else `*-minilm-*`.
 #
 # | said there | runs | table | rows |
 # |---|---|---|---|
