@@ -227,7 +227,8 @@ def grown_back(groups: Iterable[Seeds]) -> pd.DataFrame:
 def _each(groups: Iterable[Seeds], work_out: Callable[[Seeds], pd.DataFrame]) -> pd.DataFrame:
     parts = []
     for seeds in groups:
-        config, table = seeds.config, work_out(seeds)
+        # A copy: some of these tables are kept by the series itself.
+        config, table = seeds.config, work_out(seeds).copy()
         names = (config.about.title, config.label, config.model, config.scale, config.regime)
         values = [*names, variant(config)]
         for place, (name, value) in enumerate(zip(SERIES, values, strict=True)):

@@ -73,6 +73,10 @@ def test_every_table_names_the_series_and_draws(groups):
     assert across.grown_back(groups).empty
 
 
+def test_a_table_is_the_same_when_it_is_made_again(groups):
+    assert across.recoveries(groups).equals(across.recoveries(groups))
+
+
 def test_neurons_that_may_not_grow_back_stay_at_no_gain_and_no_effect(groups):
     table = finding(groups[0].runs[0], "regrowth")
     gone = table[table["epoch"] >= 0]
