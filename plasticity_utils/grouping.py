@@ -64,7 +64,7 @@ def largest(groups: Iterable[Seeds]) -> list[Seeds]:
     for seeds in sorted(groups, key=lambda seeds: order.index(seeds.config.scale)):
         config = seeds.config
         kept[config.concept, config.model, config.regime, variant(config)] = seeds
-    return sorted(kept.values(), key=lambda seeds: _place(seeds.config.concept))
+    return sorted(kept.values(), key=lambda s: (_place(s.config.concept), s.config.model))
 
 
 def beside(seeds: Seeds) -> list[Seeds]:

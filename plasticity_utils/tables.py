@@ -198,5 +198,5 @@ def named_series(table: pd.DataFrame) -> pd.DataFrame:
         With columns concept and model, as from `across`.
     """
     several = table["model"].nunique() > 1
-    names = table["concept"] + ", " + table["model"] if several else table["concept"]
+    names = table["concept"] + " (" + table["model"] + ")" if several else table["concept"]
     return table.assign(series=names)

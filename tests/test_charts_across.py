@@ -102,5 +102,5 @@ def test_two_models_are_told_apart(name):
         for table in (one, both)
     )
     assert ">locations<" in alone
-    for series in ("locations, minilm", "locations, smollm2"):
+    for series in ("locations (minilm)", "locations (smollm2)"):
         assert f">{series}<" in svg
