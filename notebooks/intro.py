@@ -103,6 +103,9 @@ Markdown(sentences.movement_sentence(across.shifts(series)))
 # %% tags=["remove-input"]
 Markdown(verdicts.front(decoder))
 
+# %% tags=["remove-input"]
+Markdown(relearning.cost_sentence(decoder))
+
 # %% [markdown]
 # [Side by side](compare) has both models in each figure, and what training the
 # whole model brings beyond the last layer.

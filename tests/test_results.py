@@ -73,9 +73,13 @@ def test_the_front_page_says_what_the_results_say():
     decoder = choose(
         largest(series_of(published_runs())), model="smollm2", regime="surgical", variant=""
     )
-    said_of_both = verdicts.front(groups), verdicts.front(decoder)
     shown = shown_on("intro")
-    for said in (*said_of_both, movement_sentence(shifts(groups))):
+    for said in (
+        verdicts.front(groups),
+        movement_sentence(shifts(groups)),
+        verdicts.front(decoder),
+        relearning.cost_sentence(decoder),
+    ):
         assert said in shown
 
 

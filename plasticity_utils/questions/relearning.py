@@ -111,7 +111,7 @@ def plain_sentence(groups: Sequence[Seeds]) -> str:
         f"{_names(groups)}). Training only the last layer brought back "
         f"{_regained(values['by_head'])} of that, training everything "
         f"{_regained(values['recovery'])}; the difference is {signed(values['beyond_head'])} of "
-        f"the score{_spread(groups)}. {_cost(groups)}"
+        f"the score{_spread(groups)}. {cost_sentence(groups)}"
     )
 
 
@@ -144,6 +144,26 @@ def model_verdicts(groups: Sequence[Seeds]) -> str:
     for seeds in groups:
         by_model.setdefault(seeds.config.model, []).append(seeds)
     return "\n".join(f"- {name}: {relearning_sentence(of)}" for name, of in by_model.items())
+
+
+def cost_sentence(groups: Sequence[Seeds]) -> str:
+    """Say what the other kinds of name lost, and what the random control took from them.
+
+    Parameters
+    ----------
+    groups : sequence of Seeds
+        Series of one regime and model, from `grouping.choose`; without any, nothing is said.
+    """
+    if not groups:
+        return ""
+    lost = collateral(groups).groupby(["condition", "concept"])["at_removal"].mean()
+    by_concept, random = -lost["concept"], -lost["random"].mean()
+    least, most = by_concept.min(), by_concept.max()
+    each = f" (from {least:.2f} to {most:.2f} by concept)" if len(by_concept) > 1 else ""
+    return (
+        f"It also took {by_concept.mean():.2f} of the score from the other kinds of name{each}; "
+        f"the random control took {random:.2f} from them."
+    )
 
 
 def verdict_of(values: pd.Series) -> str:
@@ -188,15 +208,3 @@ def _spread(groups: Sequence[Seeds]) -> str:
     if len(beyond) < 2:
         return ""
     return f" (from {signed(beyond.min())} to {signed(beyond.max())} by concept)"
-
-
-def _cost(groups: Sequence[Seeds]) -> str:
-    """Say what the other kinds of name lost, and what the random control took from them."""
-    lost = collateral(groups).groupby(["condition", "concept"])["at_removal"].mean()
-    by_concept, random = -lost["concept"], -lost["random"].mean()
-    least, most = by_concept.min(), by_concept.max()
-    each = f" (from {least:.2f} to {most:.2f} by concept)" if len(by_concept) > 1 else ""
-    return (
-        f"It also took {by_concept.mean():.2f} of the score from the other kinds of name{each}; "
-        f"the random control took {random:.2f} from them."
-    )
