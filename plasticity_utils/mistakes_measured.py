@@ -140,8 +140,8 @@ def setting_changes(groups: Iterable[Seeds]) -> pd.DataFrame:
     DataFrame
         concept, scale, otherwise (what else both change of the regime), mistake, quantity, n_seeds;
         right, made and difference, each with `_low` and `_high`. Quantities are of the condition
-        `concept`: F1 after an epoch and at the end, F1 with the removed neurons removed again, and
-        the median gain of the removed neurons.
+        `concept`: F1 after an epoch and at the end, F1 with the removed neurons removed again (on
+        the few sentences of `Run.reliance`), and the median gain of the removed neurons.
     """
     series = list(groups)
     parts = []
@@ -188,6 +188,6 @@ def _ends(run: Run) -> dict[str, float]:
     return {
         "F1 of the concept after one epoch": f1[1.0],
         "F1 of the concept at the end": f1[f1.index.max()],
-        "the same, its neurons removed again": again["concept", "same", label],
+        "its F1 with its neurons removed again": again["concept", "same", label],
         "gain of its neurons at the end": gains[gains.index.max()],
     }
