@@ -188,6 +188,6 @@ def _ends(run: Run) -> dict[str, float]:
     return {
         "F1 of the concept after one epoch": f1[1.0],
         "F1 of the concept at the end": f1[f1.index.max()],
-        "its F1 with its neurons removed again": again["concept", "same", label],
+        "F1 at the end, neurons removed again": again["concept", "same", label],
         "gain of its neurons at the end": gains[gains.index.max()],
     }
