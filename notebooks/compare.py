@@ -174,13 +174,12 @@ charts.number_table(
 )
 
 # %% [markdown]
-# ## Other ways to hold a neuron, and neurons that may grow back
+# ## And if removed neurons may grow back?
 #
 # Above, a removed neuron rests at its mean on every word, for good. Here it
-# rests at 0 (`rest=zero`), loses its LayerNorm gain (`rest=layernorm`, as in
-# the paper), rests at every token, special ones too (`positions=all`), or
-# starts at its mean and may grow back while the model trains (`regrow=True`).
-# Locations in MiniLM; the first rows are the removal of the rest of this page.
+# starts there and may grow back while the model trains (`regrow=True`): the
+# gate that holds it trains with the rest. Locations in MiniLM; the rows without
+# a variant are the removal of the rest of this page.
 
 # %%
 ways = grouping.choose(series, concept="locations", model="minilm")
@@ -198,7 +197,8 @@ numbers(ways, across.recoveries, ["variant", "condition", "removed", "end"])
 # How far do neurons grow back that may? *gain* is 0 for a neuron that rests and
 # 1 for one that is as it was; *effect* is how far its mean on words of the
 # concept lies from that on others, as a share of the base's (medians over the
-# removed neurons).
+# removed neurons). Where both stay near 0, the model does without them: what
+# comes back does not come back there.
 
 # %%
 numbers(
@@ -228,6 +228,7 @@ numbers(erased, across.recoveries, columns)
 # %% [markdown]
 # ## What is missing here
 #
-# *half* for every concept and seed (`--regime half`), and the decoder on all
-# sentences, which asks for a graphics processor (`plasticity run --model
-# smollm2 --scale full`).
+# *half* for every concept and seed (`--regime half`); other resting values and
+# positions (`--rest zero`, `--positions all`); the decoder for persons and
+# organisations and with a second seed (`--model smollm2 --scale medium`), and
+# on all sentences, which asks for a graphics processor (`--scale full`).

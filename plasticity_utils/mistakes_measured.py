@@ -21,7 +21,7 @@ from plasticity_utils.measuring import score
 from plasticity_utils.mistakes import removal_mistakes, shift_of_mistake_3, unequal_averaging
 from plasticity_utils.plans import ErasurePlan
 from plasticity_utils.replay import model_at
-from plasticity_utils.run import Run, choose_neurons, variant
+from plasticity_utils.run import Run, choose_neurons
 from plasticity_utils.seeds import Seeds, over_seeds
 from plasticity_utils.stages import Stages
 from plasticity_utils.training import tag_sentences
@@ -128,7 +128,7 @@ def changes_over(groups: Iterable[Seeds]) -> pd.DataFrame:
 
 
 def setting_changes(groups: Iterable[Seeds]) -> pd.DataFrame:
-    """What mistakes 5 and 8 change, by runs that differ in that one setting.
+    """What mistakes 5 and 8 change, each made alone, by runs that differ in that one setting.
 
     Parameters
     ----------
@@ -138,29 +138,29 @@ def setting_changes(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, scale, otherwise (what else both change of the regime), mistake, quantity, n_seeds;
-        right, made and difference, each with `_low` and `_high`. Quantities are of the condition
+        concept, scale, mistake, quantity, n_seeds; right, made and difference, each with `_low` and
+        `_high`. Quantities are of the condition
         `concept`: F1 after an epoch and at the end, F1 with the removed neurons removed again (on
         the few sentences of `Run.reliance`), and the median gain of the removed neurons.
     """
     series = list(groups)
+    right_settings = {setting: right for setting, right, _ in SETTINGS.values()}
     parts = []
-    for mistake, (setting, right, wrong) in SETTINGS.items():
-        for made in series:
-            meant = _but(made.config, **{setting: right})
-            twin = [seeds for seeds in series if _but(seeds.config) == meant]
-            if getattr(made.config, setting) == wrong and twin:
-                table = _paired_by_seed(twin[0], made).assign(mistake=mistake)
-                table.insert(0, "concept", made.config.about.title)
-                table.insert(1, "scale", made.config.scale)
-                table.insert(2, "otherwise", variant(twin[0].config))
+    for mistake, (setting, _, wrong) in SETTINGS.items():
+        for right in series:
+            made = _but(right.config, **{**right_settings, setting: wrong})
+            twin = [seeds for seeds in series if _but(seeds.config) == made]
+            if _but(right.config) == _but(right.config, **right_settings) and twin:
+                table = _paired_by_seed(right, twin[0]).assign(mistake=mistake)
+                table.insert(0, "concept", right.config.about.title)
+                table.insert(1, "scale", right.config.scale)
                 parts.append(table)
-    columns = ["concept", "scale", "otherwise", "mistake", "quantity"]
+    columns = ["concept", "scale", "mistake", "quantity"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def _but(config: RunConfig, **other: Any) -> dict[str, Any]:
-    """Settings that a series shares, with one of them changed."""
+    """Settings that a series shares, with others in place of some."""
     return asdict(config) | {"seed": None, "results_dir": None} | other
 
 
