@@ -60,7 +60,8 @@ Markdown(
 # the loss, and that interval ends below 0.05. Else *not resolved*. The rule was
 # written when the first surgical runs were known, and none of *half* or
 # *erase*: of the surgical verdict it is a description, of the other two a
-# prediction that could have failed.
+# prediction that could have failed. (Of *half* the verdict is about the task and
+# not the concept: a random half takes it all as well, and more comes back.)
 #
 # ## Neurons removed: the head finds the concept again
 #
