@@ -228,7 +228,7 @@ numbers(erased, across.recoveries, columns)
 # %% [markdown]
 # ## What is missing here
 #
-# *half* for every concept and seed (`--regime half`); other resting values and
+# *half* with more seeds than one (`--regime half`); other resting values and
 # positions (`--rest zero`, `--positions all`); the decoder for persons and
 # organisations and with a second seed (`--model smollm2 --scale medium`), and
 # on all sentences, which asks for a graphics processor (`--scale full`).
