@@ -6,12 +6,11 @@ Pages that lay runs side by side pick their series here; `across` makes tables o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from plasticity_utils.config import SCALES
 from plasticity_utils.corpus import CONCEPTS
 from plasticity_utils.published import published_runs
-from plasticity_utils.run import Run, series_name, variant
+from plasticity_utils.run import Run, series_name, shared_settings, variant
 from plasticity_utils.seeds import Seeds
 
 
@@ -39,7 +38,7 @@ def choose(groups: Iterable[Seeds], **wanted: str | int) -> list[Seeds]:
     ----------
     groups : iterable of Seeds
         From `series_of`.
-    wanted : str
+    wanted : str, int or bool
         A setting of `RunConfig` or `variant` → its value.
     """
     return [
@@ -75,11 +74,11 @@ def beside(seeds: Seeds) -> list[Seeds]:
     seeds : Seeds
         From `seeds_of`.
     """
-    own = replace(seeds.config, concept="locations", seed=0, results_dir="")
+    own = shared_settings(seeds.config)
     others = [
         other
         for other in series_of(published_runs())
-        if replace(other.config, concept="locations", seed=0, results_dir="") == own
+        if shared_settings(other.config) | {"concept": own["concept"]} == own
         and other.config.concept != seeds.config.concept
     ]
     return [seeds, *others]

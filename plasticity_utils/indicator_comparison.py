@@ -19,13 +19,13 @@ from plasticity_utils.config import INDICATORS
 from plasticity_utils.errors import InputError
 from plasticity_utils.evaluation import OVERALL
 from plasticity_utils.provenance import provenance
-from plasticity_utils.published import PUBLISHED
+from plasticity_utils.published import ADDED, PUBLISHED
 from plasticity_utils.run import Run, run_name
 from plasticity_utils.seeds import Seeds
 from plasticity_utils.stage_files import read_tables
 from plasticity_utils.stages import Stages
 
-TABLE, FACTS = "indicators.parquet", "indicators.json"
+TABLE, FACTS = ADDED
 MOMENTS = ("removed", "head")
 
 

@@ -9,19 +9,16 @@ differ in that setting alone.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
-from typing import Any
 
 import pandas as pd
 
 from plasticity_utils import tables
-from plasticity_utils.config import RunConfig
 from plasticity_utils.findings import finding
 from plasticity_utils.measuring import score
 from plasticity_utils.mistakes import removal_mistakes, shift_of_mistake_3, unequal_averaging
 from plasticity_utils.plans import ErasurePlan
 from plasticity_utils.replay import model_at
-from plasticity_utils.run import Run, choose_neurons
+from plasticity_utils.run import Run, choose_neurons, shared_settings
 from plasticity_utils.seeds import Seeds, over_seeds
 from plasticity_utils.stages import Stages
 from plasticity_utils.training import tag_sentences
@@ -139,29 +136,25 @@ def setting_changes(groups: Iterable[Seeds]) -> pd.DataFrame:
     -------
     DataFrame
         concept, scale, mistake, quantity, n_seeds; right, made and difference, each with `_low` and
-        `_high`. Quantities are of the condition
-        `concept`: F1 after an epoch and at the end, F1 with the removed neurons removed again (on
-        the few sentences of `Run.reliance`), and the median gain of the removed neurons.
+        `_high`. Quantities are of the condition `concept`: F1 after an epoch and at the end, F1
+        with the removed neurons removed again (on the few sentences of `Run.reliance`), and the
+        median gain of the removed neurons.
     """
-    series = list(groups)
-    right_settings = {setting: right for setting, right, _ in SETTINGS.values()}
+    series = [(shared_settings(seeds.config), seeds) for seeds in groups]
+    usual = {setting: right for setting, right, _ in SETTINGS.values()}
     parts = []
     for mistake, (setting, _, wrong) in SETTINGS.items():
-        for right in series:
-            made = _but(right.config, **{**right_settings, setting: wrong})
-            twin = [seeds for seeds in series if _but(seeds.config) == made]
-            if _but(right.config) == _but(right.config, **right_settings) and twin:
-                table = _paired_by_seed(right, twin[0]).assign(mistake=mistake)
-                table.insert(0, "concept", right.config.about.title)
-                table.insert(1, "scale", right.config.scale)
-                parts.append(table)
+        for settings, right in series:
+            if settings != settings | usual:
+                continue
+            for others, made in series:
+                if others == settings | {setting: wrong}:
+                    table = _paired_by_seed(right, made).assign(mistake=mistake)
+                    table.insert(0, "concept", right.config.about.title)
+                    table.insert(1, "scale", right.config.scale)
+                    parts.append(table)
     columns = ["concept", "scale", "mistake", "quantity"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-
-
-def _but(config: RunConfig, **other: Any) -> dict[str, Any]:
-    """Settings that a series shares, with others in place of some."""
-    return asdict(config) | {"seed": None, "results_dir": None} | other
 
 
 def _paired_by_seed(right: Seeds, made: Seeds) -> pd.DataFrame:

@@ -25,6 +25,8 @@ from plasticity_utils.run import Run, is_finished, run_experiment, run_name, var
 
 PUBLISHED = Path(__file__).resolve().parent.parent / "book" / "results"
 TABLES = ("base", "dose", "layers", "metrics", "reliance")
+# What `indicator_comparison` adds to a published run.
+ADDED = ("indicators.parquet", "indicators.json")
 
 
 def find_run(config: RunConfig) -> Run:
@@ -148,8 +150,9 @@ def _is_of(folder: Path, config: RunConfig) -> bool:
 def _keep_additions(old: Path, new: Path) -> None:
     if not (old / "config.json").is_file() or _stages(old) != _stages(new):
         return
-    for path in old.glob("indicators.*"):
-        shutil.copy2(path, new / path.name)
+    for name in ADDED:
+        if (old / name).is_file():
+            shutil.copy2(old / name, new / name)
 
 
 def _stages(folder: Path) -> set[str]:

@@ -162,6 +162,12 @@ def series_name(config: RunConfig) -> str:
     return "-".join([*parts, config.scale])
 
 
+def shared_settings(config: RunConfig) -> dict[str, Any]:
+    """Settings that runs have in common which differ in nothing but the seed, wherever they lie."""
+    own = ("seed", "results_dir")
+    return {name: value for name, value in asdict(config).items() if name not in own}
+
+
 def variant(config: RunConfig) -> str:
     """What a run changes of its regime, for instance `rest=zero`; empty for nothing."""
     names = (

@@ -16,7 +16,6 @@ from plasticity_utils.published import published_runs, status
 from plasticity_utils.questions import relearning
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import seeds_of
-from plasticity_utils.sentences import movement_sentence
 
 BOOK = Path(__file__).parent.parent / "book"
 NOTEBOOKS = BOOK.parent / "notebooks"
@@ -76,7 +75,7 @@ def test_the_front_page_says_what_the_results_say():
     shown = shown_on("intro")
     for said in (
         verdicts.front(groups),
-        movement_sentence(shifts(groups)),
+        sentences.movement_sentence(shifts(groups)),
         verdicts.front(decoder),
         relearning.cost_sentence(decoder),
     ):
@@ -111,7 +110,10 @@ def test_what_is_said_side_by_side_is_what_the_results_say():
     surgical = choose(largest(series_of(published_runs())), regime="surgical", variant="")
     assert {seeds.config.model for seeds in surgical} == {"minilm", "smollm2"}
     shown = shown_on("compare")
-    for said in (relearning.model_verdicts(surgical), movement_sentence(shifts(surgical))):
+    for said in (
+        relearning.model_verdicts(surgical),
+        sentences.movement_sentence(shifts(surgical)),
+    ):
         assert said in shown
 
 
