@@ -9,27 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from test_resume import FRAMES, add_tiny, assert_same_tables, make_folder, tiny_config
-from test_store import flip_a_byte
 
 from plasticity_utils import (
-    InputError,
     RunConfig,
-    base_stages,
-    load_run,
     neuron_changes,
     run_experiment,
-    stages,
     tables,
 )
 from plasticity_utils.activations import word_activations
-from plasticity_utils.config import CONDITIONS, SCALES
-from plasticity_utils.dose import pick_dose
-from plasticity_utils.measuring import concept_columns, load_sentences
-from plasticity_utils.models import load_model
+from plasticity_utils.config import CONDITIONS
 from plasticity_utils.pruning import remove_neurons
-from plasticity_utils.run import choose_neurons
 from plasticity_utils.saliency import selectivity
 
 ENTITIES = ["LOC", "PER", "ORG", "MISC"]
@@ -282,133 +273,3 @@ def test_a_removed_neuron_is_constant_over_words_of_any_number_of_subwords(
         X = word_activations(model, tokenizer, [[word] for word in words])
     assert (rest.astype(np.float32).ravel() == X).all()
     assert (selectivity(X, (np.arange(12) % 3 == 0)[:, None]) == 0).all()
-
-
-# Seeds
-
-
-def test_the_same_seed_gives_the_same_tables_and_another_others(
-    tiny_run, tiny_run_folder, tmp_path
-):
-    again = run_experiment(tiny_config(tiny_run_folder, tmp_path))
-    assert again.path != tiny_run.path
-    assert_same_tables(again, tiny_run)
-    other = run_experiment(tiny_config(tiny_run_folder, tmp_path, seed=1))
-    for name in FRAMES:
-        assert not getattr(other, name).equals(getattr(tiny_run, name)), name
-
-
-# Other settings
-
-
-def test_half_the_neurons_can_be_removed(tiny_run, tiny_run_folder):
-    results = tiny_run.config.results_dir
-    run = run_experiment(tiny_config(tiny_run_folder, results, regime="half", dose=None))
-    assert run.facts["dose"] == 0.5
-    assert run.facts["n_removed"] == len(run.ranking) / 2
-    gone = at(run.neurons, condition="concept", stage="end", removed=True)
-    best = run.ranking.nsmallest(len(run.ranking) // 2, "rank_probeless")
-    assert set(map(tuple, gone[PLACE].to_numpy())) == set(map(tuple, best[PLACE].to_numpy()))
-    assert (gone["selectivity"] == 0).all()
-    # The base model is that of the other regime.
-    assert run.base.equals(tiny_run.base)
-    for answer in (
-        neuron_changes.kept_gain(run.neurons),
-        neuron_changes.turnover(run.neurons, 0.5),
-    ):
-        assert not answer.empty
-
-
-def test_neurons_may_grow_back_but_not_under_the_head_alone(tiny_run, tiny_run_folder):
-    results = tiny_run.config.results_dir
-    run = run_experiment(tiny_config(tiny_run_folder, results, regrow=True))
-    end = at(run.neurons, stage="end", removed=True).set_index("condition")["gain"]
-    assert (end["concept"] != 0).all()
-    assert (end["random"] != 0).all()
-    assert (end["head"] == 0).all()
-    assert (at(run.neurons, stage="removed", removed=True)["gain"] == 0).all()
-
-
-def test_without_a_dose_it_is_picked(tiny_run, tiny_run_folder):
-    results = tiny_run.config.results_dir
-    config = tiny_config(tiny_run_folder, results, dose=None)
-    made = stages.Stages(config)
-    curve = pd.read_parquet(made.dose() / "dose.parquet")
-    choice = choose_neurons(made)
-    assert choice.dose == pick_dose(curve, "LOC")
-    assert len(choice.concept.neurons) == max(1, round(choice.dose * len(tiny_run.ranking)))
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_scale_has_words_of_every_entity_where_it_needs_them(scale):
-    sentences = load_sentences(RunConfig(scale=scale))
-    for corpus in (sentences.ranking, sentences.measuring):
-        assert concept_columns(corpus).any(axis=0).all()
-    sizes = SCALES[scale]
-    wanted = [sizes.train or 14041, sizes.ranking or 1727, sizes.measuring or 1726]
-    found = [len(corpus) for corpus in (sentences.train, sentences.ranking, sentences.measuring)]
-    assert found == wanted
-
-
-# Damage
-
-
-@pytest.fixture
-def copied(tiny_run, tmp_path):
-    """The tiny run's results, copied to be damaged."""
-    copy_finished(tiny_run.config.results, tmp_path / "runs")
-    return tmp_path / "runs"
-
-
-def test_a_damaged_table_is_named_and_made_again(copied, tiny_run, tiny_run_folder):
-    table = copied / tiny_run.path.name / "metrics.parquet"
-    flip_a_byte(table, 100)
-    with (
-        pytest.warns(UserWarning, match="damaged"),
-        pytest.raises(InputError, match="is no finished run, or files"),
-    ):
-        load_run(table.parent)
-    with pytest.warns(UserWarning, match=r"damaged, made again: .*metrics\.parquet"):
-        again = run_experiment(tiny_config(tiny_run_folder, copied))
-    assert_same_tables(again, tiny_run)
-
-
-def test_damaged_weights_are_named_and_trained_again(copied, tiny_run, tiny_run_folder):
-    folder = copied / "stages" / stage_of(tiny_run, "retrained-concept").name
-    flip_a_byte(folder / "model" / "model.safetensors", 5000)
-    shutil.rmtree(copied / tiny_run.path.name)
-    with pytest.warns(UserWarning, match=r"damaged, made again: .*model\.safetensors"):
-        again = run_experiment(tiny_config(tiny_run_folder, copied))
-    assert_same_tables(again, tiny_run)
-
-
-def test_a_folder_that_is_no_run_is_an_error(tmp_path):
-    with pytest.raises(InputError, match="is no finished run"):
-        load_run(tmp_path)
-
-
-def break_weights(folder):
-    weights = load_file(folder / "model.safetensors")
-    name = next(name for name in weights if name.endswith("layer.1.output.dense.weight"))
-    weights[name][0, 0] = float("nan")
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def test_weights_that_are_not_finite_end_a_run_before_its_training(
-    tiny_run_folder, tmp_path, monkeypatch
-):
-    folder = tmp_path / "broken"
-    shutil.copytree(tiny_run_folder, folder)
-    break_weights(folder)
-    monkeypatch.setattr(base_stages, "fine_tune", lambda *a, **k: pytest.fail("it was trained"))
-    with pytest.raises(InputError, match=r"words are not finite, first those of '.*' in sentence"):
-        run_experiment(tiny_config(folder, tmp_path / "runs"))
-
-
-def test_activations_that_are_not_finite_are_named(tiny_run, tmp_path):
-    folder = tmp_path / "base"
-    shutil.copytree(stage_of(tiny_run, "base") / "model", folder)
-    break_weights(folder)
-    model, tokenizer = load_model(str(folder))
-    with pytest.raises(InputError, match="activations of 2 words are not finite, first those of"):
-        word_activations(model, tokenizer, [["London", "calls"]])

@@ -1,0 +1,82 @@
+"""Whole runs on a tiny model under other seeds and settings."""
+
+import pandas as pd
+import pytest
+from test_resume import FRAMES, assert_same_tables, tiny_config
+from test_run import PLACE, at, tiny_run, tiny_run_folder  # noqa: F401
+
+from plasticity_utils import (
+    RunConfig,
+    neuron_changes,
+    run_experiment,
+    stages,
+)
+from plasticity_utils.config import SCALES
+from plasticity_utils.dose import pick_dose
+from plasticity_utils.measuring import concept_columns, load_sentences
+from plasticity_utils.run import choose_neurons
+
+
+def test_the_same_seed_gives_the_same_tables_and_another_others(
+    tiny_run,  # noqa: F811
+    tiny_run_folder,  # noqa: F811
+    tmp_path,
+):
+    again = run_experiment(tiny_config(tiny_run_folder, tmp_path))
+    assert again.path != tiny_run.path
+    assert_same_tables(again, tiny_run)
+    other = run_experiment(tiny_config(tiny_run_folder, tmp_path, seed=1))
+    for name in FRAMES:
+        assert not getattr(other, name).equals(getattr(tiny_run, name)), name
+
+
+# Other settings
+
+
+def test_half_the_neurons_can_be_removed(tiny_run, tiny_run_folder):  # noqa: F811
+    results = tiny_run.config.results_dir
+    run = run_experiment(tiny_config(tiny_run_folder, results, regime="half", dose=None))
+    assert run.facts["dose"] == 0.5
+    assert run.facts["n_removed"] == len(run.ranking) / 2
+    gone = at(run.neurons, condition="concept", stage="end", removed=True)
+    best = run.ranking.nsmallest(len(run.ranking) // 2, "rank_probeless")
+    assert set(map(tuple, gone[PLACE].to_numpy())) == set(map(tuple, best[PLACE].to_numpy()))
+    assert (gone["selectivity"] == 0).all()
+    # The base model is that of the other regime.
+    assert run.base.equals(tiny_run.base)
+    for answer in (
+        neuron_changes.kept_gain(run.neurons),
+        neuron_changes.turnover(run.neurons, 0.5),
+    ):
+        assert not answer.empty
+
+
+def test_neurons_may_grow_back_but_not_under_the_head_alone(tiny_run, tiny_run_folder):  # noqa: F811
+    results = tiny_run.config.results_dir
+    run = run_experiment(tiny_config(tiny_run_folder, results, regrow=True))
+    end = at(run.neurons, stage="end", removed=True).set_index("condition")["gain"]
+    assert (end["concept"] != 0).all()
+    assert (end["random"] != 0).all()
+    assert (end["head"] == 0).all()
+    assert (at(run.neurons, stage="removed", removed=True)["gain"] == 0).all()
+
+
+def test_without_a_dose_it_is_picked(tiny_run, tiny_run_folder):  # noqa: F811
+    results = tiny_run.config.results_dir
+    config = tiny_config(tiny_run_folder, results, dose=None)
+    made = stages.Stages(config)
+    curve = pd.read_parquet(made.dose() / "dose.parquet")
+    choice = choose_neurons(made)
+    assert choice.dose == pick_dose(curve, "LOC")
+    assert len(choice.concept.neurons) == max(1, round(choice.dose * len(tiny_run.ranking)))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_scale_has_words_of_every_entity_where_it_needs_them(scale):
+    sentences = load_sentences(RunConfig(scale=scale))
+    for corpus in (sentences.ranking, sentences.measuring):
+        assert concept_columns(corpus).any(axis=0).all()
+    sizes = SCALES[scale]
+    wanted = [sizes.train or 14041, sizes.ranking or 1727, sizes.measuring or 1726]
+    found = [len(corpus) for corpus in (sentences.train, sentences.ranking, sentences.measuring)]
+    assert found == wanted
