@@ -45,12 +45,12 @@ series = grouping.series_of(pu.published_runs())
 # %% [markdown]
 # ## F1 comes back
 #
-# Overall word-level F1 of DistilBERT in the released logs: before removal,
-# just after it, and after each block of retraining. The name of a row is that
-# of the log and of the commit that holds it.
+# Overall word-level F1 of DistilBERT in the released logs, each with the commit
+# that holds it: before removal, just after it, and after each block of
+# retraining (two epochs, if the log says no other).
 
 # %%
-charts.number_table(released.load_reference("f1_trajectories"))
+charts.number_table(released.f1_trajectories())
 
 # %% [markdown]
 # No run here retrains the head alone, removes random neurons of the same
@@ -109,17 +109,15 @@ charts.number_table(profile)
 # ## What each of them changes
 #
 # Made one at a time, on purpose, in this project's code and on its own models
-# at full size. *right* is the run as published here, *made* the same with the
-# one mistake.
+# at full size: the difference that it makes to the run as published here. An
+# interval is over seeds; a concept of which one seed was measured has none.
 
 # %%
 surgical = grouping.choose(
     series, model="minilm", regime="surgical", scale="full", variant=""
 )
 changes = mistakes_measured.changes_over(surgical)
-columns = ["concept", "n_seeds", "mistake", "quantity"]
-columns += ["right", "made", "difference"]
-charts.number_table(changes, columns)
+charts.number_table(mistakes_measured.by_concept(changes))
 
 # %% [markdown]
 # Mistake 1 spares the concept. Mistake 2 puts every neuron of the control into
@@ -127,16 +125,29 @@ charts.number_table(changes, columns)
 # nothing here, since the surgical removal takes no neuron of the embedding
 # layer. Mistake 6 removes a seventh fewer neurons. In single runs a good part
 # of the concept then survives; where there are several seeds, its interval
-# says whether that is sure. (A row of one seed has no interval, and its *right*
-# is not the mean on the concept's page.) Mistake 7 makes the mean rise whatever happens. At the
-# paper's dose, half of all neurons, mistake 3 matters: it spares the embedding
-# layer, and what removal *alone* predicts moves towards the embedding.
+# says whether that is sure. Mistake 7 makes the mean rise whatever happens.
+#
+# At the paper's dose, half of all neurons, mistake 3 matters: it spares the
+# embedding layer, and what removal *alone* predicts moves towards the
+# embedding.
 
 # %%
 half = grouping.choose(
     series, model="minilm", regime="half", scale="full", variant=""
 )
-charts.number_table(mistakes_measured.changes_over(half), columns)
+at_half = mistakes_measured.changes_over(half)
+charts.number_table(mistakes_measured.by_concept(at_half))
+
+# %% [markdown]
+# Both tables in full: *right* is as published here, *made* with the mistake.
+
+# %% tags=["hide-output"]
+columns = ["concept", "n_seeds", "mistake", "quantity"]
+columns += ["right", "made"]
+charts.number_table(changes, columns)
+
+# %% tags=["hide-output"]
+charts.number_table(at_half, columns)
 
 # %% [markdown]
 # Mistakes 5 and 8 are settings of a training, so they are measured on the

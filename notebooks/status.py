@@ -33,38 +33,36 @@ runs = status(pu.published_runs())
 # %%
 charts.number_table(
     runs,
-    ["concept", "model", "regime", "variant", "scale", "seed", "train"],
+    [
+        "run",
+        "concept",
+        "model",
+        "regime",
+        "variant",
+        "scale",
+        "seed",
+        "train",
+    ],
 )
 
 # %%
 charts.number_table(
     runs,
-    ["concept", "model", "regime", "seed", "removed", "base_f1", "test_f1"],
-)
-
-# %%
-charts.number_table(
-    runs,
-    ["concept", "model", "regime", "seed", "date", "hours", "commit"],
+    ["run", "concept", "removed", "base_f1", "test_f1", "date", "hours"],
 )
 
 # %%
 charts.number_table(
     runs,
     [
-        "concept",
-        "model",
-        "regime",
-        "seed",
+        "run",
+        "commit",
         "precision",
         "threads",
         "processor",
+        "torch",
+        "transformers",
     ],
-)
-
-# %%
-charts.number_table(
-    runs, ["concept", "model", "regime", "seed", "torch", "transformers"]
 )
 
 # %% [markdown]

@@ -71,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     indicators.add_argument("run", type=Path, help="folder of the finished run")
     indicators.set_defaults(command=_indicators)
+    readers = commands.add_parser(
+        "readers", help="what any reader finds after the removal of a published run"
+    )
+    readers.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
+    readers.set_defaults(command=_readers)
     figures = commands.add_parser("figures", help="write a notebook's charts as SVG and PNG")
     figures.add_argument("notebooks", type=Path, help="an executed notebook, or a folder of them")
     figures.add_argument("out", type=Path, help="folder of the figures")
@@ -133,6 +138,13 @@ def _indicators(options: argparse.Namespace) -> None:
     from plasticity_utils.indicator_comparison import publish_indicators
 
     print(f"published: {publish_indicators(load_run(options.run))}")
+
+
+def _readers(options: argparse.Namespace) -> None:
+    from plasticity_utils.readers import publish_readers
+
+    for folder in options.runs:
+        print(f"published: {publish_readers(load_run(folder))}")
 
 
 def _figures(options: argparse.Namespace) -> None:

@@ -6,13 +6,22 @@ A word of the corpus is text and never markup: `<b>` is shown as the four charac
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 DIGITS = 3
+# From here on digits after the point say nothing that a reader wants to know.
+LARGE = 100
+# Characters of a text that stays in one line: a date, a name.
+SHORT = 16
 WORD_COLUMNS = ("words_base", "words_removed", "words_end")
+# Headings; of other columns the name, with spaces.
 NAMES = {
+    "f1": "F1",
+    "base_f1": "F1, validation",
+    "test_f1": "F1, test",
     "words_base": "words, base",
     "words_removed": "words, just removed",
     "words_end": "words, end",
@@ -24,8 +33,8 @@ NAMES = {
     "epochs_to_95": "epochs to 95 %",
     "n_seeds": "seeds",
     "n_neurons": "neurons",
-    "f1_removed": "f1, just removed",
-    "f1_end": "f1, end",
+    "f1_removed": "F1, just removed",
+    "f1_end": "F1, end",
     "n_both_removed": "both, just removed",
     "n_both_end": "both, end",
     "n_same_end": "same sign, end",
@@ -64,11 +73,13 @@ NAMES = {
     "least": "smallest that matters",
     "largest_p": "p, largest over runs",
     "p_adjusted": "p, adjusted",
+    "intact_base": "intact, before",
+    "intact_after": "intact, after",
 }
 
 
 def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
-    """Show a tidy frame with three decimals and a dash where there is no value.
+    """Show a tidy frame: numbers with three decimals, large ones with none, a dash for no value.
 
     Parameters
     ----------
@@ -81,16 +92,20 @@ def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
     Returns
     -------
     Styler
-        Displays as an HTML table.
+        Displays as an HTML table, texts to the left and numbers to the right.
     """
-    shown = _with_intervals(frame)
-    shown = shown[list(columns or shown)].rename(columns=NAMES)
-    table = shown.style.format(precision=DIGITS, na_rep="–", escape="html").hide(axis="index")
+    whole = _with_intervals(frame)
+    names = list(columns or whole)
+    headings = {name: NAMES.get(name, name.replace("_", " ")) for name in names}
+    shown = whole[names].rename(columns=headings)
+    texts = [headings[name] for name in names if frame[name].map(type).eq(str).any()]
+    table = shown.style.format(_written, na_rep="–", escape="html").hide(axis="index")
+    table.set_table_styles({heading: _looks(shown[heading]) for heading in texts})
     return table.set_table_attributes('class="dataframe"')
 
 
 def words_table(frame: pd.DataFrame) -> Styler:
-    """Show neurons with their highest-activating words, left-aligned.
+    """Show neurons with their highest-activating words.
 
     Parameters
     ----------
@@ -104,8 +119,15 @@ def words_table(frame: pd.DataFrame) -> Styler:
     """
     names = [NAMES[column] for column in WORD_COLUMNS]
     # On a phone the table scrolls in its box: narrower columns would make it many screens tall.
-    looks = {"text-align": "left", "min-width": "8em"}
-    return number_table(frame).set_properties(subset=names, **looks)
+    return number_table(frame).set_properties(subset=names, **{"min-width": "8em"})
+
+
+def _looks(texts: pd.Series) -> list[dict[str, Any]]:
+    """Left-aligned, the heading as well; short texts stay in one line."""
+    looks = [("text-align", "left")]
+    if texts.map(str).map(len).max() <= SHORT:
+        looks.append(("white-space", "nowrap"))
+    return [{"selector": part, "props": looks} for part in ("td", "th")]
 
 
 def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
@@ -121,4 +143,20 @@ def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
 def _interval(value: float, low: float, high: float) -> str | float:
     if pd.isna(low):
         return value
-    return f"{value:.{DIGITS}f} ({low:.{DIGITS}f} to {high:.{DIGITS}f})"
+    digits = _digits(value)
+    # The interval stays in one line, under its value where a column is narrow.
+    ends = f"({_fixed(low, digits)} to {_fixed(high, digits)})".replace(" ", "\u00a0")
+    return f"{_fixed(value, digits)} {ends}"
+
+
+def _written(value: object) -> object:
+    return _fixed(value, _digits(value)) if isinstance(value, float) else value
+
+
+def _digits(value: float) -> int:
+    return 0 if abs(value) >= LARGE else DIGITS
+
+
+def _fixed(value: float, digits: int) -> str:
+    """Write a number; one that rounds to nothing has no sign."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"

@@ -7,25 +7,22 @@ once for each indicator, and the head alone is trained as in the condition `head
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from plasticity_utils import store
 from plasticity_utils.config import INDICATORS
 from plasticity_utils.errors import InputError
 from plasticity_utils.evaluation import OVERALL
-from plasticity_utils.provenance import provenance
-from plasticity_utils.published import ADDED, PUBLISHED
-from plasticity_utils.run import Run, run_name
+from plasticity_utils.published import PUBLISHED, add
+from plasticity_utils.run import Run
 from plasticity_utils.seeds import Seeds
 from plasticity_utils.stage_files import read_tables
 from plasticity_utils.stages import Stages
 
-TABLE, FACTS = ADDED
+NAME = "indicators"
 MOMENTS = ("removed", "head")
 
 
@@ -72,14 +69,7 @@ def publish_indicators(
     InputError
         As `compare_indicators`, and if the run is not published.
     """
-    folder = results / run_name(run.config)
-    if not folder.is_dir():
-        raise InputError(f"{run_name(run.config)!r} is not published; `plasticity publish` does it")
-    table = compare_indicators(run, indicators)
-    table.to_parquet(folder / TABLE, index=False, compression="zstd")
-    facts = {"date": time.strftime("%Y-%m-%d"), "seed": run.config.seed, **provenance()}
-    store.write_json(folder / FACTS, facts)
-    return folder / TABLE
+    return add(run, NAME, lambda: compare_indicators(run, indicators), results)
 
 
 def by_indicator(groups: Sequence[Seeds]) -> pd.DataFrame:
@@ -97,7 +87,7 @@ def by_indicator(groups: Sequence[Seeds]) -> pd.DataFrame:
         erasure, and after training the head alone), others (mean F1 that the other entity types
         lose at the erasure).
     """
-    found = [(run, run.path / TABLE) for seeds in groups for run in seeds.runs]
+    found = [(run, run.path / f"{NAME}.parquet") for seeds in groups for run in seeds.runs]
     rows = [
         {"concept": run.config.about.title, "seed": run.config.seed, **row}
         for run, path in found

@@ -23,6 +23,7 @@ from plasticity_utils.seeds import Seeds, over_seeds
 from plasticity_utils.stages import Stages
 from plasticity_utils.training import tag_sentences
 
+DIFFERENCE = ["difference", "difference_low", "difference_high"]
 TABLES = ("mistakes_removal", "mistakes_profile", "mistakes_averaging")
 # The setting, its right value, and that of the public code.
 SETTINGS = {5: ("regrow", False, True), 8: ("restarts", 1, 4)}
@@ -120,8 +121,32 @@ def changes_over(groups: Iterable[Seeds]) -> pd.DataFrame:
             table.insert(0, "concept", seeds.config.about.title)
             table.insert(1, "regime", seeds.config.regime)
             parts.append(table)
-    columns = ["concept", "regime", "mistake", "quantity"]
+    columns = ["concept", "regime", "mistake", "quantity", *DIFFERENCE]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def by_concept(changes: pd.DataFrame) -> pd.DataFrame:
+    """Lay out what the mistakes change, a row a mistake and quantity, a column a concept.
+
+    Parameters
+    ----------
+    changes : DataFrame
+        From `changes_over`, of one regime.
+
+    Returns
+    -------
+    DataFrame
+        mistake, quantity, and a column a concept with the difference that the mistake makes; with
+        `_low` and `_high` where the concept has several seeds.
+    """
+    wide = changes.pivot_table(
+        index=["mistake", "quantity"],
+        columns="concept",
+        values=DIFFERENCE,
+        sort=False,
+    )
+    wide.columns = [f"{concept}{name.removeprefix('difference')}" for name, concept in wide]
+    return wide.reset_index()
 
 
 def setting_changes(groups: Iterable[Seeds]) -> pd.DataFrame:

@@ -8,6 +8,8 @@ so that the book is built in seconds and a reader's own settings still run.
 from __future__ import annotations
 
 import shutil
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,14 @@ from plasticity_utils.config import RunConfig
 from plasticity_utils.errors import InputError
 from plasticity_utils.findings import FINDINGS, finding
 from plasticity_utils.mistakes_measured import measure_mistakes
+from plasticity_utils.provenance import provenance
 from plasticity_utils.questions.answers import answers
 from plasticity_utils.run import Run, is_finished, run_experiment, run_name, variant
 
 PUBLISHED = Path(__file__).resolve().parent.parent / "book" / "results"
 TABLES = ("base", "dose", "layers", "metrics", "reliance")
-# What `indicator_comparison` adds to a published run.
-ADDED = ("indicators.parquet", "indicators.json")
+# What `indicator_comparison` and `readers` add to a published run: a table and its facts each.
+ADDED = ("indicators", "readers")
 
 
 def find_run(config: RunConfig) -> Run:
@@ -62,7 +65,7 @@ def publish(run: Run, results: Path = PUBLISHED) -> Path:
     -------
     Path
         The run's folder, named after its settings; an older one of that name is replaced. What was
-        added to that (`indicator_comparison`) is kept where it is of the same stages.
+        added to that (`add`) is kept where it is of the same stages.
 
     Raises
     ------
@@ -88,6 +91,40 @@ def publish(run: Run, results: Path = PUBLISHED) -> Path:
     return folder
 
 
+def add(run: Run, name: str, make: Callable[[], pd.DataFrame], results: Path = PUBLISHED) -> Path:
+    """Put a further table beside a run's published ones, and what it was made with beside that.
+
+    Parameters
+    ----------
+    run : Run
+        Published already.
+    name : str
+        Of `ADDED`.
+    make : function
+        Makes the table; only called for a published run.
+    results : Path
+        Folder of all published runs.
+
+    Returns
+    -------
+    Path
+        The table's file.
+
+    Raises
+    ------
+    InputError
+        If the run is not published.
+    """
+    folder = results / run_name(run.config)
+    if not folder.is_dir():
+        raise InputError(f"{run_name(run.config)!r} is not published; `plasticity publish` does it")
+    path = folder / f"{name}.parquet"
+    make().to_parquet(path, index=False, compression="zstd")
+    facts = {"date": time.strftime("%Y-%m-%d"), "seed": run.config.seed, **provenance()}
+    store.write_json(path.with_suffix(".json"), facts)
+    return path
+
+
 def published_runs(results: Path = PUBLISHED) -> list[Run]:
     """All published runs, by name."""
     return [Run(path.parent) for path in sorted(results.glob("*/config.json"))]
@@ -104,13 +141,14 @@ def status(runs: list[Run]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, model, regime, variant (overrides of the regime), scale, seed, train (sentences),
-        removed (neurons), base_f1, test_f1 (overall, in [0, 1]), date, hours (of all stages, shared
-        ones counted in each run), threads, precision (of training), processor, commit (of the
-        run's stages; with a + where the code had changes that no commit holds), torch,
-        transformers.
+        run (a number, from 1), concept, model, regime, variant (overrides of the regime), scale,
+        seed, train (sentences), removed (neurons), base_f1, test_f1 (overall, in [0, 1]), date,
+        hours (of all stages, shared ones counted in each run), threads, precision (of training),
+        processor, commit (of the run's stages; with a + where the code had changes that no commit
+        holds), torch, transformers.
     """
-    return pd.DataFrame([_status_row(run) for run in runs])
+    rows = [{"run": number, **_status_row(run)} for number, run in enumerate(runs, 1)]
+    return pd.DataFrame(rows)
 
 
 def _status_row(run: Run) -> dict[str, Any]:
@@ -151,8 +189,8 @@ def _keep_additions(old: Path, new: Path) -> None:
     if not (old / "config.json").is_file() or _stages(old) != _stages(new):
         return
     for name in ADDED:
-        if (old / name).is_file():
-            shutil.copy2(old / name, new / name)
+        for file in old.glob(f"{name}.*"):
+            shutil.copy2(file, new / file.name)
 
 
 def _stages(folder: Path) -> set[str]:

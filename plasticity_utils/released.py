@@ -18,6 +18,8 @@ from plasticity_utils.saliency import rank_saliency, removal_only_profile
 
 REFERENCE = Path(__file__).resolve().parent.parent / "book" / "reference"
 N_SELECTED = 3000
+# How a row of `f1_trajectories` is named.
+LOG = r"(?P<log>\S+) @(?P<commit>\w+) \((?P<cut>[^)]*)\)"
 
 
 def load_reference(name: str) -> pd.DataFrame:
@@ -34,6 +36,21 @@ def load_reference(name: str) -> pd.DataFrame:
         allowed = ", ".join(sorted(file.stem for file in REFERENCE.glob("*.csv")))
         raise InputError(f"unknown reference {name!r}; allowed: {allowed}")
     return pd.read_csv(path)
+
+
+def f1_trajectories() -> pd.DataFrame:
+    """Overall word-level F1 of DistilBERT in the released logs (locations), a row a log.
+
+    Returns
+    -------
+    DataFrame
+        log, commit, cut (what was removed, as far as the log says), base, removed, and block 1 to
+        block 4 (after each block of retraining; missing where a log has none); F1 in [0, 1].
+    """
+    table = load_reference("f1_trajectories")
+    f1 = table.drop(columns=["log", "model"])
+    f1.columns = ["base", "removed", *(f"block {number}" for number in range(1, 5))]
+    return pd.concat([table["log"].str.extract(LOG), f1], axis=1)
 
 
 def removed_as_released(ranks: pd.DataFrame) -> np.ndarray:

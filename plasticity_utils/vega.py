@@ -78,6 +78,8 @@ _THEME: dict[str, Any] = {
         **_TEXT,
         "titleFontWeight": "normal",
         "titlePadding": 8,
+        # A first label that is moved inwards would push out the second, and no other.
+        "labelFlush": False,
         "labelOverlap": "greedy",
         "labelSeparation": 6,
         "gridColor": GRID,

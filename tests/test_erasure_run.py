@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,7 @@ from plasticity_utils.indicator_comparison import (
 )
 from plasticity_utils.models import levels
 from plasticity_utils.published import _keep_additions, published_runs
+from plasticity_utils.readers import by_reader, publish_readers
 from plasticity_utils.replay import model_at
 from plasticity_utils.run import Run, run_name
 from plasticity_utils.seeds import Seeds
@@ -163,6 +165,25 @@ def test_indicators_are_compared_on_one_base(run, tmp_path):
     assert by_indicator([Seeds((run,))]).empty
     facts = json.loads((folder / "indicators.json").read_text())
     assert {"date", "seed", "code", "libraries"} <= set(facts)
+
+
+def test_readers_find_what_is_there_and_not_what_was_erased(run, tmp_path):
+    with pytest.raises(InputError, match="is not published"):
+        publish_readers(run, tmp_path)
+    folder = shutil.copytree(run.path, tmp_path / run_name(run.config))
+    table = pd.read_parquet(publish_readers(run, tmp_path, 100))
+    assert (table["n_fitted"] == 100).all()
+    f1 = table[table["entity"] == "LOC"].set_index(["condition", "reader"])["f1"]
+    assert set(f1.index) == set(product(["none", "concept", "random"], ["linear", "perceptron"]))
+    assert f1["none", "linear"] > 0.2
+    assert f1["concept", "linear"] < 0.5 * f1["none", "linear"]
+    shown = by_reader([Seeds((Run(folder),))]).set_index("condition")
+    assert shown.loc["concept", "linear"] == f1["concept", "linear"]
+    assert shown.loc["concept", "head"] == f1_of(run, "head", "end")
+    assert shown["head"].notna().tolist() == [False, True, False]
+    assert shown.loc["none", "removed"] == f1_of(run, "concept", "base")
+    assert by_reader([Seeds((run,))]).empty
+    assert {"date", "seed", "code"} <= set(json.loads((folder / "readers.json").read_text()))
 
 
 def test_what_was_added_to_a_published_run_is_kept_while_its_stages_are_the_same(run, tmp_path):

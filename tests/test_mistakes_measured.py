@@ -11,6 +11,7 @@ from test_run import tiny_run, tiny_run_folder  # noqa: F401
 from plasticity_utils.grouping import series_of
 from plasticity_utils.mistakes_measured import (
     TABLES,
+    by_concept,
     changes_over,
     has_mistakes,
     mistake_changes,
@@ -63,6 +64,28 @@ def test_seeds_are_averaged_and_runs_without_are_left_out(shelf):  # noqa: F811
     for run in runs:
         (run.path / f"{TABLES[1]}.parquet").unlink()
     assert changes_over(series_of(runs)).empty
+
+
+def test_concepts_stand_side_by_side_with_the_intervals_that_there_are():
+    changes = pd.DataFrame(
+        {
+            "concept": ["persons", "persons", "locations"],
+            "mistake": [1, 6, 1],
+            "quantity": ["F1", "neurons removed", "F1"],
+            "difference": [0.9, -19.0, 0.75],
+            "difference_low": [0.8, -20.0, None],
+            "difference_high": [1.0, -18.0, None],
+        }
+    )
+    table = by_concept(changes).set_index(["mistake", "quantity"])
+    assert set(table) == {"persons", "persons_low", "persons_high", "locations"}
+    assert table.loc[(1, "F1"), ["persons", "persons_low", "locations"]].tolist() == [
+        0.9,
+        0.8,
+        0.75,
+    ]
+    assert table.loc[(6, "neurons removed"), ["locations"]].isna().all()
+    assert by_concept(changes_over([])).empty
 
 
 def with_setting(run, folder, lost, **changed):

@@ -34,6 +34,15 @@ def test_the_removal_only_profile_reproduces_the_published_null(ranks, published
     )
 
 
+def test_every_log_has_its_commit_and_what_was_cut():
+    table = released.f1_trajectories()
+    assert table.notna().all()[["log", "commit", "cut", "base", "removed"]].all()
+    first = table.set_index("log").loc["slurm20-77795"]
+    assert first["commit"] == "ee5a020"
+    assert first["cut"] == "2023-06-07, probeless head 3000"
+    assert first["base":"block 4"].tolist() == [0.9355, 0.0277, 0.9138, 0.9238, 0.928, 0.9293]
+
+
 def test_who_was_removed_follows_from_the_shifted_layer(ranks):
     gone = set(released.removed_as_released(ranks).tolist())
     assert len(gone) == 2757

@@ -1,0 +1,67 @@
+"""Tables as a reader sees them."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from plasticity_utils.html_tables import number_table
+
+FRAME = pd.DataFrame(
+    {
+        "concept": ["locations", "<b>"],
+        "quantity": ["the mean rise of rank saliency", "neurons removed"],
+        "seed": [0, 1],
+        "f1": [0.12345, np.nan],
+        "difference": [-1e-9, 179.333],
+        "difference_low": [-0.25, 81.807],
+        "difference_high": [0.25, 276.86],
+    }
+)
+
+
+def read(html):
+    """Headings, rows, and what columns look like, each by its place."""
+    headings = re.findall(r'<th id="\S+" class="col_heading.*?>(.*?)</th>', html)
+    cells = re.findall(r"<td .*?>(.*?)</td>", html)
+    rows = [cells[i : i + len(headings)] for i in range(0, len(cells), len(headings))]
+    return (
+        headings,
+        rows,
+        dict(re.findall(r" (t[dh]\.col\d+)[^{]*\{\s*(.*?)\s*\}", html, re.DOTALL)),
+    )
+
+
+def test_numbers_have_the_digits_that_say_something_and_markup_is_text():
+    headings, rows, _ = read(number_table(FRAME).to_html())
+    assert headings == ["concept", "quantity", "seed", "F1", "difference"]
+    assert [row[0] for row in rows] == ["locations", "&lt;b&gt;"]
+    assert [row[3] for row in rows] == ["0.123", "–"]
+    # No sign where a number rounds to nothing; an interval has the digits of its value.
+    assert [row[4] for row in rows] == [
+        "0.000 (-0.250\u00a0to\u00a00.250)",
+        "179 (82\u00a0to\u00a0277)",
+    ]
+
+
+@pytest.mark.parametrize("part", ["td", "th"])
+def test_texts_stand_to_the_left_and_short_ones_in_one_line(part):
+    *_, looks = read(number_table(FRAME).to_html())
+    assert set(looks) == {f"{part}.col{place}" for part in ("td", "th") for place in (0, 1)}
+    assert "text-align: left" in looks[f"{part}.col0"]
+    assert "nowrap" in looks[f"{part}.col0"]
+    assert "nowrap" not in looks[f"{part}.col1"]
+
+
+def test_only_the_columns_asked_for_are_shown_in_their_order():
+    headings, rows, _ = read(number_table(FRAME, ["seed", "concept"]).to_html())
+    assert headings == ["seed", "concept"]
+    assert rows[0] == ["0", "locations"]
+
+
+def test_a_name_without_a_heading_of_its_own_is_written_with_spaces():
+    frame = pd.DataFrame({"tokens_per_s": [1234.5]})
+    headings, rows, _ = read(number_table(frame).to_html())
+    assert headings == ["tokens per s"]
+    assert rows == [["1234"]]

@@ -1,0 +1,59 @@
+"""The states that a head reads, and what other readers find in them."""
+
+import numpy as np
+import pytest
+import torch
+from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny
+
+from plasticity_utils.activations import inputs
+from plasticity_utils.errors import InputError
+from plasticity_utils.models import head
+from plasticity_utils.published import published_runs
+from plasticity_utils.readers import _read, _readers, label_states, read_anew
+
+
+@pytest.fixture(scope="module")
+def states_of():
+    model = tiny().eval()
+    data = data_for(model, make_tiny_tokenizer(list(TAG_OF)), n_sentences=60)
+    return model, data, label_states(model, data)
+
+
+def test_the_head_gives_the_models_own_logits_on_the_states(states_of):
+    """Sentence by sentence: batches of several lengths are padded and come in another order."""
+    model, data, states = states_of
+    assert states.dtype == np.float32
+    with torch.no_grad():
+        expected = [
+            model(**inputs(model, [sentence])).logits[0, places]
+            for sentence, places in zip(data.encoded, data.positions, strict=True)
+        ]
+        found = head(model)(torch.from_numpy(states))
+    torch.testing.assert_close(found, torch.cat(expected), rtol=1e-4, atol=1e-5)
+    assert not head(model)._forward_pre_hooks
+
+
+def test_only_the_perceptron_reads_what_is_not_linear():
+    """Whether the signs of two random numbers agree: no linear reader can tell."""
+    random = np.random.default_rng(0).normal(size=(3000, 2)).astype(np.float32)
+    agree = (random[:, 0] * random[:, 1] > 0).astype(str)
+    right = {
+        name: (reader.fit(random, agree).predict(random) == agree).mean()
+        for name, reader in _readers(0).items()
+    }
+    assert right["perceptron"] > 0.95
+    assert right["linear"] < 0.7
+
+
+def test_tags_come_back_sentence_by_sentence(states_of):
+    _, data, states = states_of
+    reader = _readers(0)["linear"].fit(states, np.concatenate(data.tags))
+    tags = _read(reader, states, data)
+    assert [len(own) for own in tags] == [len(own) for own in data.tags]
+    assert np.concatenate(tags).tolist() == reader.predict(states).tolist()
+
+
+def test_a_run_whose_models_are_gone_is_named():
+    published = next(run for run in published_runs() if run.config.regime == "surgical")
+    with pytest.raises(InputError, match="is not there; `plasticity run` makes it again"):
+        read_anew(published)
