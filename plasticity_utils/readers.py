@@ -3,8 +3,9 @@
 The condition `head` trains the linear head as long as the whole model would be trained. Two
 objections to it: it may not have converged, and a reader that is not linear may find more. So
 readers are fitted anew on the frozen states that the head reads: logistic regression until it
-converges, and a perceptron with a hidden layer, as in probing with controls (Hewitt & Liang 2019).
-What they find had never left; what the whole model brings beyond them was learned.
+converges, and a perceptron with a hidden layer. What they find had never left; what the whole model
+brings beyond them was learned. On the whole base model they are a control of themselves, as a probe
+without one says little (Hewitt & Liang 2019).
 """
 
 from __future__ import annotations

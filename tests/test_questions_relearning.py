@@ -12,8 +12,8 @@ from plasticity_utils.grouping import choose, series_of
 from plasticity_utils.published import published_runs
 from plasticity_utils.questions.relearning import (
     PLAIN,
-    _regained,
     plain_sentence,
+    regained,
     relearning_of,
     relearning_sentence,
     relearning_verdicts,
@@ -109,5 +109,5 @@ def test_models_are_not_averaged(surgical):
 
 
 def test_a_share_below_zero_is_no_share():
-    assert _regained(-0.03) == "nothing"
-    assert _regained(0.5) == "50 %"
+    assert regained(-0.03) == "nothing"
+    assert regained(0.5) == "50 %"

@@ -1,6 +1,7 @@
 """The states that a head reads, and what other readers find in them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny
@@ -9,6 +10,7 @@ from plasticity_utils.activations import inputs
 from plasticity_utils.errors import InputError
 from plasticity_utils.models import head
 from plasticity_utils.published import published_runs
+from plasticity_utils.questions.reading import reading_of
 from plasticity_utils.readers import _read, _readers, label_states, read_anew
 
 
@@ -57,3 +59,34 @@ def test_a_run_whose_models_are_gone_is_named():
     published = next(run for run in published_runs() if run.config.regime == "surgical")
     with pytest.raises(InputError, match="is not there; `plasticity run` makes it again"):
         read_anew(published)
+
+
+def by_run(removed, head, linear, perceptron, end):
+    """Rows of `by_reader` for one run whose base has F1 0.9 and stays there."""
+    own = {"concept": "Locations", "regime": "half", "seed": 0}
+    concept = {"removed": removed, "head": head, "linear": linear, "perceptron": perceptron}
+    return [
+        {**own, "condition": "none", "removed": 0.9, "end": 0.9},
+        {**own, "condition": "concept", **concept, "end": end},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "beyond", "verdict"),
+    [
+        ((0.0, 0.0, 0.3, 0.5, 0.8), 0.3, "relearned"),
+        ((0.0, 0.0, 0.3, 0.85, 0.86), 0.01, "read again"),
+        ((0.0, 0.84, 0.3, 0.2, 0.85), 0.01, "read again"),
+        ((0.0, 0.1, 0.4, 0.6, 0.62), 0.02, "not resolved"),
+    ],
+)
+def test_relearned_is_what_no_reader_finds(found, beyond, verdict):
+    rows = [
+        {**row, "seed": seed, "end": row["end"] + 0.001 * seed}
+        for seed in range(3)
+        for row in by_run(*found)
+    ]
+    judged = reading_of(pd.DataFrame(rows))
+    assert judged.verdict == verdict
+    assert judged.values["beyond_head"] == pytest.approx(beyond + 0.001)
+    assert judged.values["n_seeds"] == 3

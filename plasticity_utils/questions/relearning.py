@@ -87,7 +87,7 @@ def relearning_sentence(groups: Sequence[Seeds]) -> str:
     return (
         f"{REGIMES[groups[0].config.regime]} ({_names(groups)}): {WORDS[found.verdict]}. Of "
         f"{values['lost']:.2f} F1 that were lost the head alone regains "
-        f"{_regained(values['by_head'])}; training the whole model brings "
+        f"{regained(values['by_head'])}; training the whole model brings "
         f"{signed(values['beyond_head'])} beyond it{interval}, where further training with nothing "
         f"removed brings {signed(values['drift'])}.{_above_zero(found)}"
     )
@@ -109,8 +109,8 @@ def plain_sentence(groups: Sequence[Seeds]) -> str:
     return (
         f"{PLAIN[found.verdict]}. Taking it out cost {values['lost']:.2f} of the score ({runs}: "
         f"{_names(groups)}). Training only the last layer brought back "
-        f"{_regained(values['by_head'])} of that, training everything "
-        f"{_regained(values['recovery'])}; the difference is {signed(values['beyond_head'])} of "
+        f"{regained(values['by_head'])} of that, training everything "
+        f"{regained(values['recovery'])}; the difference is {signed(values['beyond_head'])} of "
         f"the score{_spread(groups)}. {cost_sentence(groups)}"
     )
 
@@ -187,13 +187,13 @@ def verdict_of(values: pd.Series) -> str:
     return "not resolved"
 
 
-def _names(groups: Sequence[Seeds]) -> str:
-    return ", ".join(seeds.config.about.title.lower() for seeds in groups)
-
-
-def _regained(share: float) -> str:
+def regained(share: float) -> str:
     """Write a share of the loss; a loss that grew or stayed has no share."""
     return "nothing" if share < NOTHING else percent(share)
+
+
+def _names(groups: Sequence[Seeds]) -> str:
+    return ", ".join(seeds.config.about.title.lower() for seeds in groups)
 
 
 def _above_zero(found: Relearning) -> str:

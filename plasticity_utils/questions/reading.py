@@ -1,0 +1,86 @@
+"""Would a better reader have found it (question 1)?
+
+The head is trained no longer than the model is, and it is linear. So the rule of `relearning` is
+applied once more, with the best of several readers in the head's place: the head itself, and the
+ones of `readers`, which are fitted on the same frozen states until they converge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from plasticity_utils.questions.relearning import (
+    AVERAGED,
+    REGIMES,
+    WORDS,
+    Relearning,
+    regained,
+    verdict_of,
+)
+from plasticity_utils.readers import by_reader
+from plasticity_utils.seeds import Seeds, over_seeds
+from plasticity_utils.sentences import signed
+
+READERS = ["head", "linear", "perceptron"]
+
+
+def reading_of(table: pd.DataFrame) -> Relearning:
+    """Judge what was relearned by the best reader of each run.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `by_reader`, of one regime; at least one run.
+
+    Returns
+    -------
+    Relearning
+        `by_head` and `beyond_head` of its values are those of the best reader. Its values also have
+        the mean F1 of head, linear, perceptron and end.
+    """
+    rows = table.set_index(["condition", "concept", "seed"])
+    concept, none = rows.loc["concept"], rows.loc["none"]
+    best = concept[READERS].max(axis=1)
+    lost = none["removed"] - concept["removed"]
+    beyond, drift = concept["end"] - best, none["end"] - none["removed"]
+    found = concept[[*READERS, "end"]].assign(
+        row="",
+        lost=lost,
+        by_head=(best - concept["removed"]) / lost,
+        recovery=(concept["end"] - concept["removed"]) / lost,
+        beyond_head=beyond,
+        drift=drift,
+        beyond_drift=beyond - drift,
+    )
+    values = over_seeds(found, ["row"], [*AVERAGED, *READERS, "end"]).iloc[0]
+    return Relearning(verdict_of(values), values)
+
+
+def reading_verdicts(regimes: Mapping[str, Sequence[Seeds]]) -> str:
+    """Say a sentence a regime, as a list (Markdown).
+
+    Parameters
+    ----------
+    regimes : mapping of regime to its series
+        Runs without readers are left out, and so is a regime without any that has them.
+    """
+    tables = {regime: by_reader(groups) for regime, groups in regimes.items()}
+    lines = [_sentence(regime, table) for regime, table in tables.items() if not table.empty]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _sentence(regime: str, table: pd.DataFrame) -> str:
+    found = reading_of(table)
+    values, n = found.values, int(found.values["n_seeds"])
+    names = ", ".join(table["concept"].str.lower().unique())
+    low, high = signed(values["beyond_head_low"]), signed(values["beyond_head_high"])
+    interval = f" (95 % over {n} runs: {low} to {high})" if n > 1 else " (one run)"
+    return (
+        f"{REGIMES[regime]} ({names}): {WORDS[found.verdict]}. The head is at "
+        f"{values['head']:.3f} in the end, a linear reader that has converged at "
+        f"{values['linear']:.3f}, a perceptron at {values['perceptron']:.3f}. The best of them "
+        f"regains {regained(values['by_head'])} of what was lost; training the whole model, to "
+        f"{values['end']:.3f}, brings {signed(values['beyond_head'])} beyond it{interval}."
+    )
