@@ -174,12 +174,14 @@ charts.number_table(
 )
 
 # %% [markdown]
-# ## And if removed neurons may grow back?
+# ## And if neurons are held in another way?
 #
 # Above, a removed neuron rests at its mean on every word, for good. Here it
-# starts there and may grow back while the model trains (`regrow=True`): the
-# gate that holds it trains with the rest. Locations in MiniLM; the rows without
-# a variant are the removal of the rest of this page.
+# rests at 0 (`rest=zero`), or rests on special tokens as well
+# (`positions=all`), or starts at its mean and may grow back while the model
+# trains (`regrow=True`): the gate that holds it trains with the model.
+# Locations in MiniLM; the rows without a variant are the removal of the rest of
+# this page. Each picks its own dose, by the same rule.
 
 # %%
 ways = grouping.choose(series, concept="locations", model="minilm")
@@ -188,6 +190,13 @@ numbers(
     ways,
     across.relearning,
     ["variant", "n_seeds", "lost", "by_head", "recovery", "beyond_head"],
+)
+
+# %%
+numbers(
+    ways,
+    across.dose_table,
+    ["variant", "dose", "loss", "loss_others", "random_loss"],
 )
 
 # %%

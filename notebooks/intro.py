@@ -39,7 +39,7 @@ from plasticity_utils import (
     vega,
     verdicts,
 )
-from plasticity_utils.questions import relearning
+from plasticity_utils.questions import reading, relearning
 
 vega.enable()
 published = grouping.series_of(pu.published_runs())
@@ -76,6 +76,9 @@ Markdown(verdicts.front(series))
 
 # %% tags=["remove-input"]
 Markdown(relearning.plain_sentence(erased))
+
+# %% tags=["remove-input"]
+Markdown(reading.plain_sentence(erased))
 
 # %% [markdown]
 # [Is it relearning?](relearning.ipynb) has the figures, the cost to the other

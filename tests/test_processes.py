@@ -338,6 +338,7 @@ def test_processes_that_do_not_see_the_same_files_are_named(monkeypatch, tmp_pat
     model = tiny()
     data = data_for(model, make_tiny_tokenizer(list(TAG_OF)))
     elsewhere = tmp_path / "elsewhere"
+    monkeypatch.setattr(training, "training_precision", lambda: "fp32")
     monkeypatch.setattr(processes, "decided", lambda decide: (None, elsewhere))
     with pytest.raises(InputError, match=r"elsewhere' is not seen by process 0; .*one results"):
         fine_tune(model, data, SCHEDULE, tmp_path / "own")

@@ -10,6 +10,7 @@ from plasticity_utils.activations import inputs
 from plasticity_utils.errors import InputError
 from plasticity_utils.models import head
 from plasticity_utils.published import published_runs
+from plasticity_utils.questions import reading
 from plasticity_utils.questions.reading import reading_of
 from plasticity_utils.readers import _read, _readers, label_states, read_anew
 
@@ -90,3 +91,30 @@ def test_relearned_is_what_no_reader_finds(found, beyond, verdict):
     assert judged.verdict == verdict
     assert judged.values["beyond_head"] == pytest.approx(beyond + 0.001)
     assert judged.values["n_seeds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("perceptron", "left", "relearned"),
+    [
+        (0.7, "**most of the concept had not left**", "so much **was relearned**"),
+        (0.05, "**it finds next to nothing either**", "so much **was relearned**"),
+        (0.85, "**the concept had not left**", "too little to count as relearned"),
+    ],
+)
+def test_the_front_page_says_what_a_better_reader_finds(monkeypatch, perceptron, left, relearned):
+    rows = [
+        {**row, "seed": seed, "end": row["end"] + 0.001 * seed}
+        for seed in range(3)
+        for row in by_run(0.0, 0.0, 0.0, perceptron, 0.86)
+    ]
+    monkeypatch.setattr(reading, "by_reader", lambda groups: pd.DataFrame(rows))
+    said = reading.plain_sentence([])
+    assert f"finds the names at {perceptron:.2f}." in said
+    assert f"of what was lost: {left}. Training everything brings +{0.861 - perceptron:.3f}" in said
+    assert "over 3 runs: " in said
+    assert said.endswith(f": {relearned}.")
+    first, *others = reading.reading_verdicts({"erase": []}).splitlines()
+    assert not others
+    assert first.startswith("- After the concept was erased from every level (locations): **")
+    monkeypatch.setattr(reading, "by_reader", lambda groups: pd.DataFrame())
+    assert reading.plain_sentence([]) == reading.reading_verdicts({"erase": []}) == ""

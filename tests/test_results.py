@@ -13,7 +13,7 @@ from plasticity_utils.forced_seeds import or_command
 from plasticity_utils.forcing import Forced
 from plasticity_utils.grouping import choose, largest, series_of
 from plasticity_utils.published import published_runs, status
-from plasticity_utils.questions import relearning
+from plasticity_utils.questions import reading, relearning
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import seeds_of
 
@@ -89,9 +89,11 @@ def full(**wanted):
 def test_what_is_said_of_relearning_is_what_the_results_say():
     erased = full(variant="indicator=outside")
     assert relearning.plain_sentence(erased) in shown_on("intro")
+    assert reading.plain_sentence(erased) in shown_on("intro")
     regimes = {"surgical": full(regime="surgical", variant="")}
     regimes |= {"half": full(regime="half", variant=""), "erase": erased}
     assert relearning.relearning_verdicts(regimes) in shown_on("relearning")
+    assert reading.reading_verdicts(regimes) in shown_on("relearning")
 
 
 def test_the_papers_page_says_what_the_released_tables_say():

@@ -24,6 +24,19 @@ from plasticity_utils.seeds import Seeds, over_seeds
 from plasticity_utils.sentences import signed
 
 READERS = ["head", "linear", "perceptron"]
+BY_READERS = WORDS | {"relearned": "**yes, relearned**"}
+# From which share of the loss on that the best reader regains a sentence is said.
+LEFT = {
+    0.9: "**the concept had not left**",
+    0.5: "**most of the concept had not left**",
+    0.1: "**a part of the concept had not left**",
+    float("-inf"): "**it finds next to nothing either**",
+}
+PLAIN = {
+    "relearned": "so much **was relearned**",
+    "read again": "too little to count as relearned",
+    "not resolved": "whether so much was relearned **is not resolved**",
+}
 
 
 def reading_of(table: pd.DataFrame) -> Relearning:
@@ -71,16 +84,45 @@ def reading_verdicts(regimes: Mapping[str, Sequence[Seeds]]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+def plain_sentence(groups: Sequence[Seeds]) -> str:
+    """Say the same of one regime for a reader who knows no terms (Markdown).
+
+    Parameters
+    ----------
+    groups : sequence of Seeds
+        As in `reading_verdicts`; where no run has readers, nothing is said.
+    """
+    table = by_reader(groups)
+    if table.empty:
+        return ""
+    found = reading_of(table)
+    values = found.values
+    left = next(words for share, words in LEFT.items() if values["by_head"] >= share)
+    return (
+        "But not every reader is linear. One with a hidden layer, fitted on the same frozen "
+        f"network, finds the names at {values['perceptron']:.2f}. The best reader regains "
+        f"{regained(values['by_head'])} of what was lost: {left}. Training everything brings "
+        f"{signed(values['beyond_head'])} beyond it{_interval(values)}: {PLAIN[found.verdict]}."
+    )
+
+
 def _sentence(regime: str, table: pd.DataFrame) -> str:
     found = reading_of(table)
-    values, n = found.values, int(found.values["n_seeds"])
+    values = found.values
     names = ", ".join(table["concept"].str.lower().unique())
-    low, high = signed(values["beyond_head_low"]), signed(values["beyond_head_high"])
-    interval = f" (95 % over {n} runs: {low} to {high})" if n > 1 else " (one run)"
     return (
-        f"{REGIMES[regime]} ({names}): {WORDS[found.verdict]}. The head is at "
+        f"{REGIMES[regime]} ({names}): {BY_READERS[found.verdict]}. The head is at "
         f"{values['head']:.3f} in the end, a linear reader that has converged at "
         f"{values['linear']:.3f}, a perceptron at {values['perceptron']:.3f}. The best of them "
         f"regains {regained(values['by_head'])} of what was lost; training the whole model, to "
-        f"{values['end']:.3f}, brings {signed(values['beyond_head'])} beyond it{interval}."
+        f"{values['end']:.3f}, brings {signed(values['beyond_head'])} beyond it"
+        f"{_interval(values)}."
     )
+
+
+def _interval(values: pd.Series) -> str:
+    n = int(values["n_seeds"])
+    if n == 1:
+        return " (one run)"
+    low, high = signed(values["beyond_head_low"]), signed(values["beyond_head_high"])
+    return f" (95 % over {n} runs: {low} to {high})"

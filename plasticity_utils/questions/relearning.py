@@ -1,4 +1,4 @@
-"""Is what comes back relearned, or only read again (question 1)?
+"""Is what comes back relearned, or only read again by the head (question 1)?
 
 The rule, written when the first surgical runs were known and none of `half` or `erase`: of the
 surgical verdict it is a description. Over all runs of a regime, each its own pair of `concept` and
@@ -6,6 +6,7 @@ surgical verdict it is a description. Over all runs of a regime, each its own pa
 head lies above 0, so it does less what training on brings with nothing removed, and its mean is at
 least 0.05; *read again* if the head alone regains at least nine tenths of the loss and the interval
 ends below 0.05; else *not resolved*.
+A head is one reader, and a linear one: `reading` applies the rule to the best of several.
 Seeds of one concept share the corpus, and concepts of one seed the base model, so an interval over
 runs is narrower than one over fresh corpora would be.
 """
@@ -30,14 +31,14 @@ REGIMES = {
     "erase": "After the concept was erased from every level",
 }
 WORDS = {
-    "relearned": "**yes, relearned**",
+    "relearned": "**yes, beyond the head**",
     "read again": "**no, only read again**",
     "not resolved": "**not resolved**",
 }
 PLAIN = {
-    "relearned": "This time the concept **was relearned**",
-    "read again": "Here too the concept **was only not read**",
-    "not resolved": "Whether the concept was relearned **is not resolved**",
+    "relearned": "This time **the last layer does not find it again**",
+    "read again": "Here too **the last layer finds it again**",
+    "not resolved": "Whether the last layer finds it again **is not resolved**",
 }
 
 
