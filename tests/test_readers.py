@@ -91,6 +91,8 @@ def test_relearned_is_what_no_reader_finds(found, beyond, verdict):
     assert judged.verdict == verdict
     assert judged.values["beyond_head"] == pytest.approx(beyond + 0.001)
     assert judged.values["n_seeds"] == 3
+    assert judged.values["least"] == pytest.approx(beyond)
+    assert judged.values["greatest"] == pytest.approx(beyond + 0.002)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,8 @@ def test_the_front_page_says_what_a_better_reader_finds(monkeypatch, perceptron,
     said = reading.plain_sentence([])
     assert f"finds the names at {perceptron:.2f}." in said
     assert f"of what was lost: {left}. Training everything brings +{0.861 - perceptron:.3f}" in said
-    assert "over 3 runs: " in said
+    assert f"(from +{0.86 - perceptron:.3f} to " in said
+    assert "by run; 95 % over 3 runs: " in said
     assert said.endswith(f": {relearned}.")
     first, *others = reading.reading_verdicts({"erase": []}).splitlines()
     assert not others

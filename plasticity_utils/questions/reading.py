@@ -51,7 +51,8 @@ def reading_of(table: pd.DataFrame) -> Relearning:
     -------
     Relearning
         `by_head` and `beyond_head` of its values are those of the best reader. Its values also have
-        the mean F1 of head, linear, perceptron and end.
+        the mean F1 of head, linear, perceptron and end, and the least and the greatest of what a
+        run brings beyond its best reader.
     """
     rows = table.set_index(["condition", "concept", "seed"])
     concept, none = rows.loc["concept"], rows.loc["none"]
@@ -68,6 +69,7 @@ def reading_of(table: pd.DataFrame) -> Relearning:
         beyond_drift=beyond - drift,
     )
     values = over_seeds(found, ["row"], [*AVERAGED, *READERS, "end"]).iloc[0]
+    values["least"], values["greatest"] = beyond.min(), beyond.max()
     return Relearning(verdict_of(values), values)
 
 
@@ -125,4 +127,5 @@ def _interval(values: pd.Series) -> str:
     if n == 1:
         return " (one run)"
     low, high = signed(values["beyond_head_low"]), signed(values["beyond_head_high"])
-    return f" (95 % over {n} runs: {low} to {high})"
+    least, greatest = signed(values["least"]), signed(values["greatest"])
+    return f" (from {least} to {greatest} by run; 95 % over {n} runs: {low} to {high})"
