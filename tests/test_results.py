@@ -14,8 +14,10 @@ from plasticity_utils.forcing import Forced
 from plasticity_utils.grouping import choose, largest, series_of
 from plasticity_utils.published import published_runs, status
 from plasticity_utils.questions import reading, relearning
+from plasticity_utils.readers import by_reader
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import seeds_of
+from plasticity_utils.verdicts import READ_AGAIN
 
 BOOK = Path(__file__).parent.parent / "book"
 NOTEBOOKS = BOOK.parent / "notebooks"
@@ -94,6 +96,31 @@ def test_what_is_said_of_relearning_is_what_the_results_say():
     regimes |= {"half": full(regime="half", variant=""), "erase": erased}
     assert relearning.relearning_verdicts(regimes) in shown_on("relearning")
     assert reading.reading_verdicts(regimes) in shown_on("relearning")
+
+
+def test_what_the_prose_says_of_readers_holds_in_every_run():
+    tables = {regime: by_reader(full(regime=regime)) for regime in ("surgical", "half", "erase")}
+    at = {
+        regime: {name: rows.reset_index() for name, rows in table.groupby("condition")}
+        for regime, table in tables.items()
+    }
+    surgical, half, erased = (at[regime]["concept"] for regime in tables)
+    # A reader that falls behind the model's own head on the whole base says nothing elsewhere.
+    for found in at.values():
+        none = found["none"]
+        assert (none[["linear", "perceptron"]].sub(none["removed"], axis=0) > -0.03).all(axis=None)
+    lost = at["surgical"]["none"]["removed"] - surgical["removed"]
+    for reader in reading.READERS:
+        assert (surgical[reader] - surgical["removed"] > READ_AGAIN * lost).all()
+    assert (half["linear"] > half["head"]).all()
+    assert (half["perceptron"] > half["linear"]).all()
+    assert (erased[["head", "linear"]] < 0.05).all(axis=None)
+    assert (erased["perceptron"] > 0.3).all()
+    for regime in ("half", "erase"):
+        values = reading.reading_of(tables[regime]).values
+        assert values["least"] > 0 > values["beyond_head_low"]
+    for reader in ("linear", "perceptron"):
+        assert (at["half"]["random"][reader] > half[reader]).all()
 
 
 def test_the_papers_page_says_what_the_released_tables_say():
