@@ -177,9 +177,8 @@ charts.number_table(
 # ## And if neurons are held in another way?
 #
 # Above, a removed neuron rests at its mean on every word, for good. Here it
-# rests at 0 (`rest=zero`), or rests on special tokens as well
-# (`positions=all`), or starts at its mean and may grow back while the model
-# trains (`regrow=True`): the gate that holds it trains with the model.
+# rests at 0 (`rest=zero`), or starts at its mean and may grow back while the
+# model trains (`regrow=True`): the gate that holds it trains with the model.
 # Locations in MiniLM; the rows without a variant are the removal of the rest of
 # this page. Each picks its own dose, by the same rule.
 
@@ -237,7 +236,8 @@ numbers(erased, across.recoveries, columns)
 # %% [markdown]
 # ## What is missing here
 #
-# *half* with more seeds than one (`--regime half`); other resting values and
-# positions (`--rest zero`, `--positions all`); the decoder for persons and
-# organisations and with a second seed (`--model smollm2 --scale medium`), and
-# on all sentences, which asks for a graphics processor (`--scale full`).
+# *half* with more seeds than one (`--regime half --seed 1`); the decoder with a
+# second seed (`--model smollm2 --scale medium --seed 1`), and on all sentences,
+# which asks for a graphics processor (`--scale full`); neurons that rest on
+# special tokens as well (`--positions all`), and other ways to hold a neuron
+# for more than one concept and seed.
