@@ -180,7 +180,9 @@ charts.number_table(
 # rests at 0 (`rest=zero`), or starts at its mean and may grow back while the
 # model trains (`regrow=True`): the gate that holds it trains with the model.
 # Locations in MiniLM; the rows without a variant are the removal of the rest of
-# this page. Each picks its own dose, by the same rule.
+# this page. Each picks its own dose, by the same rule. Of neurons that rest at
+# 0, no dose of the rule takes nine tenths of the concept's F1; the most specific
+# one is taken instead, and little is lost that could come back.
 
 # %%
 ways = grouping.choose(series, concept="locations", model="minilm")

@@ -16,6 +16,8 @@ DIGITS = 3
 LARGE = 100
 # Characters of a text that stays in one line: a date, a name.
 SHORT = 16
+# Columns with intervals, each in one line, that fit a page.
+FEW = 3
 WORD_COLUMNS = ("words_base", "words_removed", "words_end")
 # Headings; of other columns the name, with spaces.
 NAMES = {
@@ -94,7 +96,7 @@ def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
     Styler
         Displays as an HTML table, texts to the left and numbers to the right.
     """
-    whole = _with_intervals(frame)
+    whole = _with_intervals(frame, columns)
     names = list(columns or whole)
     headings = {name: NAMES.get(name, name.replace("_", " ")) for name in names}
     shown = whole[names].rename(columns=headings)
@@ -130,23 +132,23 @@ def _looks(texts: pd.Series) -> list[dict[str, Any]]:
     return [{"selector": part, "props": looks} for part in ("td", "th")]
 
 
-def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
+def _with_intervals(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Put each interval into one cell with its value."""
     values = [name for name in frame if {f"{name}_low", f"{name}_high"} <= set(frame)]
     shown = frame.drop(columns=[f"{name}_{end}" for name in values for end in ("low", "high")])
+    # An interval stays in one line, under its value, where there is room for that.
+    gap = "\u00a0" if len(set(values) & set(columns or values)) <= FEW else " "
     for name in values:
         rows = zip(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
-        shown[name] = [_interval(*row) for row in rows]
+        shown[name] = [_interval(*row, gap) for row in rows]
     return shown
 
 
-def _interval(value: float, low: float, high: float) -> str | float:
+def _interval(value: float, low: float, high: float, gap: str) -> str | float:
     if pd.isna(low):
         return value
     digits = _digits(value)
-    # The interval stays in one line, under its value where a column is narrow.
-    ends = f"({_fixed(low, digits)} to {_fixed(high, digits)})".replace(" ", "\u00a0")
-    return f"{_fixed(value, digits)} {ends}"
+    return f"{_fixed(value, digits)} ({_fixed(low, digits)}{gap}to{gap}{_fixed(high, digits)})"
 
 
 def _written(value: object) -> object:

@@ -60,6 +60,13 @@ def test_only_the_columns_asked_for_are_shown_in_their_order():
     assert rows[0] == ["0", "locations"]
 
 
+@pytest.mark.parametrize(("n", "gap"), [(3, "\u00a0"), (4, " ")])
+def test_intervals_stay_in_one_line_where_there_are_few(n, gap):
+    values = {f"{name}{end}": [0.5] for name in "abcd" for end in ("", "_low", "_high")}
+    _, rows, _ = read(number_table(pd.DataFrame(values), list("abcd")[:n]).to_html())
+    assert rows == [[f"0.500 (0.500{gap}to{gap}0.500)"] * n]
+
+
 def test_a_name_without_a_heading_of_its_own_is_written_with_spaces():
     frame = pd.DataFrame({"tokens_per_s": [1234.5]})
     headings, rows, _ = read(number_table(frame).to_html())

@@ -8,6 +8,7 @@ import pytest
 from plasticity_utils import RunConfig, forced_verdict, released, sentences, verdicts
 from plasticity_utils.across import shifts
 from plasticity_utils.corpus import CONCEPTS
+from plasticity_utils.dose import LOST, SURGICAL_DOSES, specificity
 from plasticity_utils.forced_groups import ForcingConfig
 from plasticity_utils.forced_seeds import or_command
 from plasticity_utils.forcing import Forced
@@ -121,6 +122,16 @@ def test_what_the_prose_says_of_readers_holds_in_every_run():
         assert values["least"] > 0 > values["beyond_head_low"]
     for reader in ("linear", "perceptron"):
         assert (at["half"]["random"][reader] > half[reader]).all()
+
+
+def test_at_rest_zero_no_dose_takes_the_concept_as_compare_says():
+    (at_zero,) = full(regime="surgical", variant="rest=zero")
+    doses = specificity(at_zero.runs[0].dose, "LOC", "dose")
+    doses = doses[doses["dose"].isin(SURGICAL_DOSES)]
+    assert (doses["f1"] > LOST * doses["f1_base"]).all()
+    assert at_zero.facts["dose"] == doses.loc[doses["specificity"].idxmax(), "dose"]
+    lost = at_zero.recovery.set_index("condition").loc["concept"]
+    assert lost["removed"] > 0.8 * lost["base"]
 
 
 def test_the_papers_page_says_what_the_released_tables_say():
