@@ -100,7 +100,9 @@ def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
     names = list(columns or whole)
     headings = {name: NAMES.get(name, name.replace("_", " ")) for name in names}
     shown = whole[names].rename(columns=headings)
-    texts = [headings[name] for name in names if frame[name].map(type).eq(str).any()]
+    texts = [
+        headings[name] for name in names if any(isinstance(value, str) for value in frame[name])
+    ]
     table = shown.style.format(_written, na_rep="–", escape="html").hide(axis="index")
     table.set_table_styles({heading: _looks(shown[heading]) for heading in texts})
     return table.set_table_attributes('class="dataframe"')

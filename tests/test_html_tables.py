@@ -67,6 +67,13 @@ def test_intervals_stay_in_one_line_where_there_are_few(n, gap):
     assert rows == [[f"0.500 (0.500{gap}to{gap}0.500)"] * n]
 
 
+def test_a_table_without_rows_has_its_headings():
+    headings, rows, looks = read(number_table(FRAME.iloc[:0]).to_html())
+    assert headings == ["concept", "quantity", "seed", "F1", "difference"]
+    assert rows == []
+    assert looks == {}
+
+
 def test_a_name_without_a_heading_of_its_own_is_written_with_spaces():
     frame = pd.DataFrame({"tokens_per_s": [1234.5]})
     headings, rows, _ = read(number_table(frame).to_html())
