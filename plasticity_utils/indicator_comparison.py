@@ -16,7 +16,7 @@ import pandas as pd
 from plasticity_utils.config import INDICATORS
 from plasticity_utils.errors import InputError
 from plasticity_utils.evaluation import OVERALL
-from plasticity_utils.published import PUBLISHED, add
+from plasticity_utils.published import PUBLISHED, add, added
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import Seeds
 from plasticity_utils.stage_files import read_tables
@@ -87,12 +87,10 @@ def by_indicator(groups: Sequence[Seeds]) -> pd.DataFrame:
         erasure, and after training the head alone), others (mean F1 that the other entity types
         lose at the erasure).
     """
-    found = [(run, run.path / f"{NAME}.parquet") for seeds in groups for run in seeds.runs]
     rows = [
         {"concept": run.config.about.title, "seed": run.config.seed, **row}
-        for run, path in found
-        if path.is_file()
-        for row in _rows(run, pd.read_parquet(path))
+        for run, table in added((run for seeds in groups for run in seeds.runs), NAME)
+        for row in _rows(run, table)
     ]
     names = ["concept", "seed", "indicator", "dimensions", *MOMENTS, "others"]
     return pd.DataFrame(rows, columns=names)

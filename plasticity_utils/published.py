@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,13 @@ def add(run: Run, name: str, make: Callable[[], pd.DataFrame], results: Path = P
     facts = {"date": time.strftime("%Y-%m-%d"), "seed": run.config.seed, **provenance()}
     store.write_json(path.with_suffix(".json"), facts)
     return path
+
+
+def added(runs: Iterable[Run], name: str) -> list[tuple[Run, pd.DataFrame]]:
+    """Read the table of this name (of `ADDED`) of every run that has it."""
+    return [
+        (run, pd.read_parquet(run.path / f"{name}.parquet")) for run in runs if run.holds([name])
+    ]
 
 
 def published_runs(results: Path = PUBLISHED) -> list[Run]:

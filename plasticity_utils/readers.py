@@ -30,7 +30,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.evaluation import entity_scores
 from plasticity_utils.models import head
 from plasticity_utils.progress import bar
-from plasticity_utils.published import PUBLISHED, add
+from plasticity_utils.published import PUBLISHED, add, added
 from plasticity_utils.replay import model_at
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import Seeds
@@ -149,10 +149,8 @@ def by_reader(groups: Sequence[Seeds]) -> pd.DataFrame:
     """
     rows = [
         row
-        for seeds in groups
-        for run in seeds.runs
-        if (run.path / f"{NAME}.parquet").is_file()
-        for row in _rows(run)
+        for run, table in added((run for seeds in groups for run in seeds.runs), NAME)
+        for row in _rows(run, table)
     ]
     names = ["concept", "regime", "seed", "condition"]
     return pd.DataFrame(rows, columns=[*names, "removed", "head", "linear", "perceptron", "end"])
@@ -173,10 +171,9 @@ def _read(reader: Pipeline, states: np.ndarray, data: TaggedSentences) -> list[l
     return [tags[end - len(own) : end] for end, own in zip(ends, data.tags, strict=True)]
 
 
-def _rows(run: Run) -> list[dict[str, object]]:
+def _rows(run: Run, table: pd.DataFrame) -> list[dict[str, object]]:
     label, metrics = run.config.label, run.metrics
     f1 = metrics[metrics["entity"] == label].set_index(["condition", "stage"])["f1"]
-    table = pd.read_parquet(run.path / f"{NAME}.parquet")
     found = table[table["entity"] == label].set_index(["condition", "reader"])["f1"]
     names = {"concept": run.config.about.title, "regime": run.config.regime}
     return [

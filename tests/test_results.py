@@ -7,8 +7,9 @@ import pytest
 
 from plasticity_utils import RunConfig, forced_verdict, released, sentences, verdicts
 from plasticity_utils.across import shifts
+from plasticity_utils.config import SURGICAL_DOSES
 from plasticity_utils.corpus import CONCEPTS
-from plasticity_utils.dose import LOST, SURGICAL_DOSES, specificity
+from plasticity_utils.dose import LOST, specificity
 from plasticity_utils.forced_groups import ForcingConfig
 from plasticity_utils.forced_seeds import or_command
 from plasticity_utils.forcing import Forced

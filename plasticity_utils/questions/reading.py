@@ -16,6 +16,7 @@ from plasticity_utils.questions.relearning import (
     REGIMES,
     WORDS,
     Relearning,
+    over_runs,
     regained,
     verdict_of,
 )
@@ -123,9 +124,5 @@ def _sentence(regime: str, table: pd.DataFrame) -> str:
 
 
 def _interval(values: pd.Series) -> str:
-    n = int(values["n_seeds"])
-    if n == 1:
-        return " (one run)"
-    low, high = signed(values["beyond_head_low"]), signed(values["beyond_head_high"])
     least, greatest = signed(values["least"]), signed(values["greatest"])
-    return f" (from {least} to {greatest} by run; 95 % over {n} runs: {low} to {high})"
+    return over_runs(values, f"from {least} to {greatest} by run; ")

@@ -82,15 +82,13 @@ def relearning_of(groups: Sequence[Seeds]) -> Relearning:
 def relearning_sentence(groups: Sequence[Seeds]) -> str:
     """Say in one sentence whether the concepts of these runs were relearned (Markdown)."""
     found = relearning_of(groups)
-    values, n = found.values, int(found.values["n_seeds"])
-    low, high = signed(values["beyond_head_low"]), signed(values["beyond_head_high"])
-    interval = f" (95 % over {n} runs: {low} to {high})" if n > 1 else " (one run)"
+    values = found.values
     return (
         f"{REGIMES[groups[0].config.regime]} ({_names(groups)}): {WORDS[found.verdict]}. Of "
         f"{values['lost']:.2f} F1 that were lost the head alone regains "
         f"{regained(values['by_head'])}; training the whole model brings "
-        f"{signed(values['beyond_head'])} beyond it{interval}, where further training with nothing "
-        f"removed brings {signed(values['drift'])}.{_above_zero(found)}"
+        f"{signed(values['beyond_head'])} beyond it{over_runs(values)}, where further training "
+        f"with nothing removed brings {signed(values['drift'])}.{_above_zero(found)}"
     )
 
 
@@ -186,6 +184,23 @@ def verdict_of(values: pd.Series) -> str:
     if values["by_head"] >= READ_AGAIN and high < LEAST_EFFECT:
         return "read again"
     return "not resolved"
+
+
+def over_runs(values: pd.Series, spread: str = "") -> str:
+    """Write the interval of what is beyond the head, in brackets; `spread` stands before it.
+
+    Parameters
+    ----------
+    values : Series
+        Of a `Relearning`.
+    spread : str
+        With its own sign at the end; of one run there is none to write.
+    """
+    n = int(values["n_seeds"])
+    if n == 1:
+        return " (one run)"
+    low, high = signed(values["beyond_head_low"]), signed(values["beyond_head_high"])
+    return f" ({spread}95 % over {n} runs: {low} to {high})"
 
 
 def regained(share: float) -> str:
