@@ -1,57 +1,89 @@
-"""Fisher's linear discriminant with Ledoit–Wolf shrinkage, on units scaled to like variance."""
+"""Fisher's linear discriminant with Ledoit–Wolf shrinkage, on units scaled to like variance.
+
+What scikit-learn's `LinearDiscriminantAnalysis` gives with the shrinkage of its `ledoit_wolf`
+(Ledoit & Wolf 2004), for several concepts at once: the covariance of the words is worked out one
+time and each concept takes its own class means off it, where scikit-learn goes through the words
+anew for every class of every concept. The one large product runs where the model runs.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
-from sklearn.covariance import ledoit_wolf
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.preprocessing import StandardScaler
+
+from plasticity_utils.models import find_device
 
 
 @dataclass(frozen=True)
-class ScaledWords:
-    """Words to fit probes on, their units scaled to like variance.
+class Discriminants:
+    """Linear probes of several concepts: a word is of one where X · weights + bias > 0.
 
     Attributes
     ----------
-    varies : bool array, [d_model]
-        Units that are not the same at every word; the others are left out.
-    scaler : StandardScaler
-        Of the units that vary.
-    X : float array, [n_words, n_varying]
-        The words, scaled.
-    shrinkage : float
-        Of the covariance, in [0, 1]. It depends on the words alone, so that probes share it.
+    weights : float array, [d_model, n_concepts]
+        In units of 1 / activation; 0 for a unit that does not vary.
+    biases : float array, [n_concepts]
     """
 
-    varies: np.ndarray
-    scaler: StandardScaler
-    X: np.ndarray
-    shrinkage: float
+    weights: Float[np.ndarray, "unit concept"]
+    biases: Float[np.ndarray, " concept"]
 
-    def scale(self, X: Float[np.ndarray, "word unit"]) -> np.ndarray:
-        """Scale other words as these, [n_words, n_varying]."""
-        return self.scaler.transform(X[:, self.varies])
-
-    def discriminant(self, inside: Bool[np.ndarray, " word"]) -> LinearDiscriminantAnalysis:
-        """Fit the discriminant of the words inside against the others."""
-        probe = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=self.shrinkage)
-        return probe.fit(self.X, inside)
+    def predict(self, X: Float[np.ndarray, "word unit"]) -> Bool[np.ndarray, "word concept"]:
+        """Tell of each word which concepts it is read as, [n_words, n_concepts]."""
+        return X @ self.weights + self.biases > 0
 
 
-def scale_words(X: Float[np.ndarray, "word unit"]) -> ScaledWords:
-    """Scale the words that probes are to be fitted on.
+def fit_discriminants(
+    X: Float[np.ndarray, "word unit"], concepts: Bool[np.ndarray, "word concept"]
+) -> Discriminants:
+    """Fit a probe of each concept, words inside against all others.
 
     Parameters
     ----------
     X : float array, [n_words, d_model]
         One level of `word_activations`.
+    concepts : bool array, [n_words, n_concepts]
+        Each with some words, not all.
     """
-    varies = X.std(axis=0) > 0
+    mean, scale = (f(X, axis=0, dtype=np.float64) for f in (np.mean, np.std))
+    # What differs from word to word by rounding alone is no answer.
+    varies = scale > np.finfo(np.float32).eps * np.abs(mean)
+    mean, scale = mean[varies], scale[varies]
     # Shrinkage pulls towards equal variances: unscaled, a few wide units would set it for all.
-    scaler = StandardScaler().fit(X[:, varies])
-    scaled = scaler.transform(X[:, varies])
-    return ScaledWords(varies, scaler, scaled, float(ledoit_wolf(scaled)[1]))
+    scaled = ((X[:, varies] - mean) / scale).astype(np.float32)
+    covariance, shrinkage = _covariance(scaled)
+    weights, biases = np.zeros((X.shape[1], concepts.shape[1])), np.zeros(concepts.shape[1])
+    for column, inside in enumerate(concepts.T):
+        share = inside.mean()
+        odds = share / (1 - share)
+        # The other words' mean follows, since all words together have mean 0.
+        own = scaled[inside].mean(axis=0, dtype=np.float64)
+        within = _shrunk(covariance - odds * np.outer(own, own), shrinkage)
+        direction = np.linalg.solve(within, (1 + odds) * own)
+        # Models that are read later are read in the activations' own units.
+        weights[varies, column] = direction / scale
+        middle = (1 - odds) / 2 * own @ direction
+        biases[column] = np.log(odds) - middle - weights[varies, column] @ mean
+    return Discriminants(weights, biases)
+
+
+def _covariance(scaled: np.ndarray) -> tuple[np.ndarray, float]:
+    """Covariance of words with mean 0, and the shrinkage of Ledoit & Wolf (2004) for it."""
+    n_words, n_units = scaled.shape
+    words = torch.from_numpy(scaled).to(find_device())
+    covariance = (words.T @ words).cpu().numpy().astype(np.float64) / n_words
+    lengths = words.square().sum(dim=1).cpu().numpy().astype(np.float64)
+    squares = np.square(covariance).sum()
+    # How far the covariance is from a multiple of the identity, and how uncertain it is itself.
+    distance = squares - np.trace(covariance) ** 2 / max(n_units, 1)
+    uncertainty = (np.square(lengths).mean() - squares) / n_words
+    return covariance, float(min(uncertainty / distance, 1.0)) if distance > 0 else 0.0
+
+
+def _shrunk(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
+    n_units = len(covariance)
+    mean_variance = np.trace(covariance) / max(n_units, 1)
+    return (1 - shrinkage) * covariance + shrinkage * mean_variance * np.eye(n_units)

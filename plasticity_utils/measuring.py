@@ -25,7 +25,7 @@ from plasticity_utils.activations import word_activations
 from plasticity_utils.concepts import ENTITIES, file_corpus, kinds, members, with_words
 from plasticity_utils.config import RunConfig
 from plasticity_utils.corpus import Corpus, halves, load_corpus
-from plasticity_utils.discriminant import scale_words
+from plasticity_utils.discriminant import fit_discriminants
 from plasticity_utils.errors import InputError
 from plasticity_utils.evaluation import entity_scores
 from plasticity_utils.models import width
@@ -206,12 +206,10 @@ def probe_layers(
     rows = []
     for layer in bar(range(X_fit.shape[1] // d_model), "probes"):
         units = slice(layer * d_model, (layer + 1) * d_model)
-        words = scale_words(X_fit[:, units])
-        scored = words.scale(X_test[:, units])
+        predicted = fit_discriminants(X_fit[:, units], y_fit).predict(X_test[:, units])
         for column, entity in enumerate(kinds(fit)):
-            predicted = words.discriminant(y_fit[:, column]).predict(scored)
             precision, recall, f1, _ = precision_recall_fscore_support(
-                y_test[:, column], predicted, average="binary", zero_division=0
+                y_test[:, column], predicted[:, column], average="binary", zero_division=0
             )
             rows.append((layer, entity, precision, recall, f1, int(y_test[:, column].sum())))
     names = ["layer", "entity", "probe_precision", "probe_recall", "probe_f1", "n"]

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from plasticity_utils.activations import word_activations
 from plasticity_utils.concepts import members
 from plasticity_utils.corpus import Corpus
-from plasticity_utils.discriminant import scale_words
+from plasticity_utils.discriminant import fit_discriminants
 from plasticity_utils.errors import InputError
 from plasticity_utils.evaluation import scores_of_counts
 from plasticity_utils.models import encode_words, load_model, max_positions, width
@@ -67,13 +67,8 @@ def fit_own_probe(
     is_concept : bool array, [n_words]
         From `members`.
     """
-    words = scale_words(X)
-    probe = words.discriminant(is_concept)
-    weights = np.zeros(X.shape[1])
-    # The scaling is folded into the weights: later models are read in the base model's units.
-    weights[words.varies] = probe.coef_[0] / words.scaler.scale_
-    bias = float(probe.intercept_[0]) - float(weights[words.varies] @ words.scaler.mean_)
-    return OwnProbe(weights, bias)
+    probe = fit_discriminants(X, is_concept[:, None])
+    return OwnProbe(probe.weights[:, 0], float(probe.biases[0]))
 
 
 def last_level(

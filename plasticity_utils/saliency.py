@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from plasticity_utils import neurox_rankings
 from plasticity_utils.errors import InputError
-from plasticity_utils.progress import bar
+from plasticity_utils.ranks import rank_sums
 
 NEURONS_AT_ONCE = 64
 
@@ -159,14 +159,8 @@ def selectivity(
     for column in concepts.T:
         _check_members(column)
     n_words, n_inside = concepts.shape[0], concepts.sum(axis=0)
-    members = concepts.astype(np.float64)
-    sigma = np.empty((X.shape[1], concepts.shape[1]))
-    for start in bar(range(0, X.shape[1], NEURONS_AT_ONCE), "selectivity"):
-        block = slice(start, start + NEURONS_AT_ONCE)
-        rank_sums = _average_ranks(np.ascontiguousarray(X[:, block].T)) @ members
-        wins = rank_sums - n_inside * (n_inside + 1) / 2
-        sigma[block] = 2 * wins / (n_inside * (n_words - n_inside)) - 1
-    return sigma
+    wins = rank_sums(X, concepts.astype(np.float64)) - n_inside * (n_inside + 1) / 2
+    return 2 * wins / (n_inside * (n_words - n_inside)) - 1
 
 
 def effect_sizes(
@@ -272,26 +266,6 @@ def _check_members(is_concept: np.ndarray) -> None:
         raise InputError(
             f"{inside} of {is_concept.size} words are of the concept; needed: some, but not all"
         )
-
-
-def _average_ranks(rows: np.ndarray) -> np.ndarray:
-    """Rank from 1 within each row; equal values share the mean of their places.
-
-    What scipy's `rankdata` gives, in half the time: all rows at once, in few passes.
-    """
-    order = np.argsort(rows, axis=1)
-    ordered = np.take_along_axis(rows, order, axis=1)
-    begins = np.ones(rows.shape, dtype=bool)
-    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    ends = np.ones(rows.shape, dtype=bool)
-    ends[:, :-1] = begins[:, 1:]
-    place = np.arange(1, rows.shape[1] + 1, dtype=np.int32)
-    first = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
-    last = np.where(ends, place, place[-1])[:, ::-1]
-    last = np.minimum.accumulate(last, axis=1)[:, ::-1]
-    ranks = np.empty(rows.shape)
-    np.put_along_axis(ranks, order, (first + last) / 2, axis=1)
-    return ranks
 
 
 def _mean(X: np.ndarray) -> np.ndarray:
