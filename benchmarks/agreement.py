@@ -12,6 +12,7 @@ from scipy import stats
 AGREE_ACTIVATIONS = 1e-4
 AGREE_SCORES = 1e-5  # NeuroX takes means in float32: a share of the greatest score
 AGREE_F1 = 0.01
+AGREE_READ = 1e-3  # share of words that probes in another precision may read otherwise
 TIED = 1e-9
 
 
@@ -48,6 +49,14 @@ def same_scores(folder: Path, neurons: list[int]) -> tuple[bool, str]:
     area = float(np.abs(np.load(folder / "auroc/kept.npy") - sigma).max())
     text = f"greatest difference: probeless {distance:.1e} of its maximum, selectivity {area:.1e}"
     return distance <= AGREE_SCORES and area <= TIED, text
+
+
+def same_readings(one: Path, other: Path) -> tuple[bool, str]:
+    """Whether the probes of both sides read the same words as the same concepts."""
+    peer, ours = np.load(one), np.load(other)
+    share = float((peer != ours).mean())
+    # Two sides that read no word as anything would agree, too.
+    return bool(peer.any()) and share <= AGREE_READ, f"{share:.1e} of the words read otherwise"
 
 
 def f1_difference(peer: list[float], ours: list[float]) -> tuple[float, float, float]:

@@ -14,6 +14,7 @@ from benchmarks.peers import TOP
 from benchmarks.sizes import EXTRACTION_TOKENS
 from plasticity_utils.activations import word_activations
 from plasticity_utils.config import RunConfig
+from plasticity_utils.discriminant import fit_discriminants
 from plasticity_utils.models import load_model
 from plasticity_utils.run import Run, run_experiment
 from plasticity_utils.saliency import probeless, selectivity
@@ -65,6 +66,21 @@ def scores(folder: Path, shared: str, words: int, concepts: int) -> Work:
         return {"concepts": names}
 
     return Work(run, keep)
+
+
+def probes(folder: Path, shared: str, words: int, concepts: int, units: int) -> Work:
+    """Fit the probes of each layer, and read the words with them."""
+    X = np.load(Path(shared) / ACTIVATIONS)
+    _, columns = concept_columns(first_words(words), concepts)
+
+    def read(level: np.ndarray) -> np.ndarray:
+        return fit_discriminants(level, columns).predict(level)
+
+    def keep(found: list[np.ndarray]) -> dict[str, Any]:
+        np.save(folder / "kept.npy", np.stack(found))
+        return {"n_levels": len(found)}
+
+    return Work(lambda: [read(X[:, i : i + units]) for i in range(0, X.shape[1], units)], keep)
 
 
 def whole_run(folder: Path, scale: str, model: str, seed: int = 0) -> Work:

@@ -15,7 +15,10 @@ from neurox.analysis.corpus import get_top_words
 from neurox.data.extraction.transformers_extractor import extract_representations
 from neurox.data.loader import load_activations
 from neurox.interpretation import probeless as neurox_probeless
+from sklearn.covariance import ledoit_wolf
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import StandardScaler
 
 from benchmarks.inputs import (
     ACTIVATIONS,
@@ -92,6 +95,24 @@ def probeless(folder: Path, shared: str, words: int, concepts: int) -> Work:
         return {"n_concepts": columns.shape[1], "n_neurons": X.shape[1]}
 
     return Work(run, keep)
+
+
+def probes(folder: Path, shared: str, words: int, concepts: int, units: int) -> Work:
+    """Fit scikit-learn's discriminant for each layer and concept, and read the words with it."""
+    X = np.load(Path(shared) / ACTIVATIONS)
+    _, columns = concept_columns(first_words(words), concepts)
+
+    def read(level: np.ndarray) -> list[np.ndarray]:
+        scaled = StandardScaler().fit_transform(level)
+        shrinkage = ledoit_wolf(scaled)[1]
+        probe = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
+        return [probe.fit(scaled, member).predict(scaled) for member in columns.T]
+
+    def keep(found: list[list[np.ndarray]]) -> dict[str, Any]:
+        np.save(folder / "kept.npy", np.array(found).transpose(0, 2, 1))
+        return {"n_levels": len(found)}
+
+    return Work(lambda: [read(X[:, i : i + units]) for i in range(0, X.shape[1], units)], keep)
 
 
 def auroc(folder: Path, shared: str, words: int, concepts: int, neurons: int | None) -> Work:

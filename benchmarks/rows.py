@@ -21,12 +21,15 @@ from benchmarks.agreement import (
     AGREE_F1,
     f1_difference,
     greatest_difference,
+    same_readings,
     same_scores,
     same_words,
 )
 from benchmarks.measure import in_own_process
 from benchmarks.sizes import Size
 from benchmarks.whole import AUROC, peer_steps
+from plasticity_utils.concepts import ENTITIES
+from plasticity_utils.models import load_model, width
 
 MEMORY_SHARE = 0.25
 Facts = dict[str, Any]
@@ -96,6 +99,26 @@ def scores(size: Size, folder: Path, repeats: int, model: str) -> list[Facts]:
     row["note"] = (
         f"Probeless in full ({distance['seconds']:.1f} s); roc_auc_score on {len(area['neurons'])} "
         f"neurons drawn with a fixed seed ({area['seconds']:.1f} s), times {area['scale']:.1f}."
+    )
+    return [row]
+
+
+def probes(size: Size, folder: Path, repeats: int, model: str) -> list[Facts]:
+    """Linear probes of the entity types on every layer."""
+    units = width(load_model(model)[0])
+    shared = {**_shared(folder, size, model), "concepts": len(ENTITIES), "units": units}
+    pairs = []
+    for _ in range(repeats):
+        peer = in_own_process("peers:probes", folder / "peer", **shared)
+        pairs.append((peer, in_own_process("ours:probes", folder / "ours", **shared)))
+    agree, agreement = same_readings(folder / "peer/kept.npy", folder / "ours/kept.npy")
+    title = f"linear probes of {len(ENTITIES)} entity types on every layer"
+    row = summary(f"{title}, {size.words:,} words", pairs, 3)
+    row |= {"agree": agree, "agreement": agreement}
+    row["met"] = row["ratio"] >= row["target"] and agree
+    row["note"] = (
+        "scikit-learn: LinearDiscriminantAnalysis with the shrinkage of ledoit_wolf, which is "
+        "worked out once a layer; fitted on the words and read off them."
     )
     return [row]
 
@@ -196,6 +219,7 @@ def whole_run(size: Size, folder: Path, repeats: int, model: str) -> list[Facts]
 ROWS: dict[str, Callable[[Size, Path, int, str], list[Facts]]] = {
     "scores": scores,
     "top-words": top_words,
+    "probes": probes,
     "activations": activations,
     "training": training,
     "run": whole_run,

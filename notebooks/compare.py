@@ -18,13 +18,12 @@
 #
 # Every published run with the settings below on one page, concept by concept
 # and model by model, each at the largest scale that was run. *minilm* is an
-# encoder of 6 blocks, which reads a sentence at once, trained on all 14,041
-# sentences; *smollm2* is a decoder of 30 blocks, which reads from left to
-# right, trained on 2,000 of them. So a difference between the two is one of
-# model *and* of training. Points are means over seeds and lines 95 % intervals
-# over seeds (Student's t); a difference is taken within each seed before it is
-# averaged. Where there is one seed, the line of an F1 is its interval over
-# sentences, and a difference has none: neither says anything of other seeds.
+# encoder of 6 blocks, which reads a sentence at once; *smollm2* is a decoder of
+# 30 blocks, which reads from left to right. Both were trained on all 14,041
+# sentences. Points are means over seeds and lines 95 % intervals over seeds
+# (Student's t); a difference is taken within each seed before it is averaged.
+# Where there is one seed, the line of an F1 is its interval over sentences, and
+# a difference has none: neither says anything of other seeds.
 
 # %% tags=["parameters"]
 regime = "surgical"

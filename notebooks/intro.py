@@ -100,8 +100,8 @@ Markdown(sentences.movement_sentence(across.shifts(series)))
 #
 # MiniLM sees a whole sentence at once. *SmolLM2* has six times as many weights
 # and was made to write: of a sentence it knows, at each word, only what stands
-# up to there (a *decoder*). It had 2,000 of the sentences to train on, so it
-# finds fewer names to begin with. The same cut, and the same control:
+# up to there (a *decoder*). Trained on the same sentences it finds fewer names
+# to begin with. The same cut, and the same control:
 
 # %% tags=["remove-input"]
 Markdown(verdicts.front(decoder))

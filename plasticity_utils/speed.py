@@ -24,6 +24,7 @@ LIMITED = {"activations": "extraction", "training": "training"}
 COMPARISONS = {
     "scores": "probeless and selectivity",
     "top-words": "highest-activating words",
+    "probes": "linear probes of every layer",
     "activations": "word activations",
     "training": "fine-tuning",
     "run": "the whole quick run",

@@ -86,6 +86,20 @@ def test_both_sides_score_the_same(shared, tmp_path):
     assert not agreement.same_scores(tmp_path, area["neurons"])[0]
 
 
+def test_both_sides_read_the_same(shared, tmp_path):
+    settings = {"shared": shared, "words": N_WORDS, "concepts": 4, "units": 4}
+    for name, prepare in (("peer", peers.probes), ("ours", ours.probes)):
+        (tmp_path / name).mkdir()
+        assert kept(prepare, tmp_path / name, **settings) == {"n_levels": 3}
+    paths = [tmp_path / name / "kept.npy" for name in ("peer", "ours")]
+    assert agreement.same_readings(*paths)[0]
+    np.save(paths[1], ~np.load(paths[1]))
+    assert not agreement.same_readings(*paths)[0]
+    for path in paths:
+        np.save(path, np.zeros((3, 5, 4), dtype=bool))
+    assert not agreement.same_readings(*paths)[0]
+
+
 @pytest.fixture
 def real_words_folder(tiny_model, tiny_tokenizer, tmp_path):
     """A tiny BERT whose tokeniser knows the first words of the corpus."""

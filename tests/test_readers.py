@@ -121,3 +121,20 @@ def test_the_front_page_says_what_a_better_reader_finds(monkeypatch, perceptron,
     assert first.startswith("- After the concept was erased from every level (locations): **")
     monkeypatch.setattr(reading, "by_reader", lambda groups: pd.DataFrame())
     assert reading.plain_sentence([]) == reading.reading_verdicts({"erase": []}) == ""
+
+
+def test_concepts_that_differ_more_than_their_seeds_are_said_to(monkeypatch):
+    ends = {"locations": 0.5, "persons": 0.9}
+    rows = [
+        {**row, "seed": seed, "concept": concept, "end": end + 0.001 * seed}
+        for concept, end in ends.items()
+        for seed in range(2)
+        for row in by_run(0.0, 0.0, 0.0, 0.4, end)
+    ]
+    values = reading_of(pd.DataFrame(rows)).values
+    # Two concepts, 0.4 apart: half of that times Student's t of one degree of freedom.
+    assert values["n_concepts"] == 2
+    assert values["concepts_high"] - values["concepts_low"] == pytest.approx(0.4 * 12.706, rel=1e-3)
+    monkeypatch.setattr(reading, "by_reader", lambda groups: pd.DataFrame(rows))
+    said = reading.reading_verdicts({"half": []})
+    assert said.endswith("averaged first, over 2 concepts: -2.241 to +2.842.")

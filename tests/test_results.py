@@ -120,7 +120,10 @@ def test_what_the_prose_says_of_readers_holds_in_every_run():
     assert (erased["perceptron"] > 0.3).all()
     for regime in ("half", "erase"):
         values = reading.reading_of(tables[regime]).values
-        assert values["least"] > 0 > values["beyond_head_low"]
+        assert values["least"] > 0 > values["concepts_low"]
+    beyond = erased["end"] - erased[reading.READERS].max(axis=1)
+    of_concept = beyond.groupby(erased["concept"])
+    assert of_concept.mean().std() > 5 * of_concept.std().max()
     for reader in ("linear", "perceptron"):
         assert (at["half"]["random"][reader] > half[reader]).all()
 
@@ -182,3 +185,19 @@ def test_the_page_of_forced_neurons_says_what_the_results_say():
     shown = shown_on("forced")
     for said in (forced_verdict.verdict, forced_verdict.price_sentence):
         assert or_command(config, said).data in shown
+
+
+def test_the_page_on_large_models_says_what_the_published_stages_took():
+    text = (BOOK / "large_models.md").read_text(encoding="utf-8")
+    runs = [Run(path) for path in RESULTS if "smollm2-surgical-full-seed0" in path.name]
+    assert {run.facts["machine"]["accelerator"] for run in runs} == {"NVIDIA H200"}
+    seconds: dict[str, list[float]] = {}
+    for name, took in (pair for run in runs for pair in run.facts["seconds"].items()):
+        seconds.setdefault(name.rpartition("-")[0], []).append(took)
+    whole = [f"retrained-{condition}" for condition in ("concept", "random", "none")]
+    seconds["retrained"] = [took for name in whole for took in seconds[name]]
+    for name in ("base", "ranking", "dose", "measured", "retrained", "retrained-head"):
+        low, high = round(min(seconds[name])), round(max(seconds[name]))
+        assert f"| {low} |" in text if low == high else f"| {low}–{high} |" in text
+    (locations,) = (run for run in runs if run.config.concept == "locations")
+    assert f"A concept takes {sum(locations.facts['seconds'].values()) / 60:.0f} minutes" in text

@@ -52,8 +52,9 @@ def reading_of(table: pd.DataFrame) -> Relearning:
     -------
     Relearning
         `by_head` and `beyond_head` of its values are those of the best reader. Its values also have
-        the mean F1 of head, linear, perceptron and end, and the least and the greatest of what a
-        run brings beyond its best reader.
+        the mean F1 of head, linear, perceptron and end, the least and the greatest of what a run
+        brings beyond its best reader, and n_concepts with the ends of the interval over concepts
+        (concepts_low, concepts_high) where the seeds of each are averaged first.
     """
     rows = table.set_index(["condition", "concept", "seed"])
     concept, none = rows.loc["concept"], rows.loc["none"]
@@ -71,6 +72,12 @@ def reading_of(table: pd.DataFrame) -> Relearning:
     )
     values = over_seeds(found, ["row"], [*AVERAGED, *READERS, "end"]).iloc[0]
     values["least"], values["greatest"] = beyond.min(), beyond.max()
+    by_concept = found.groupby("concept")[["beyond_head"]].mean().assign(row="")
+    concepts = over_seeds(by_concept, ["row"], ["beyond_head"]).iloc[0]
+    values["n_concepts"] = concepts["n_seeds"]
+    values["concepts_low"], values["concepts_high"] = concepts[
+        ["beyond_head_low", "beyond_head_high"]
+    ]
     return Relearning(verdict_of(values), values)
 
 
@@ -119,10 +126,21 @@ def _sentence(regime: str, table: pd.DataFrame) -> str:
         f"{values['linear']:.3f}, a perceptron at {values['perceptron']:.3f}. The best of them "
         f"regains {regained(values['by_head'])} of what was lost; training the whole model, to "
         f"{values['end']:.3f}, brings {signed(values['beyond_head'])} beyond it"
-        f"{_interval(values)}."
+        f"{_interval(values)}.{_over_concepts(values)}"
     )
 
 
 def _interval(values: pd.Series) -> str:
     least, greatest = signed(values["least"]), signed(values["greatest"])
     return over_runs(values, f"from {least} to {greatest} by run; ")
+
+
+def _over_concepts(values: pd.Series) -> str:
+    """Concepts are few and differ: the seeds of one say little about another."""
+    n_concepts = int(values["n_concepts"])
+    if not 1 < n_concepts < values["n_seeds"]:
+        return ""
+    return (
+        f" With the seeds of each concept averaged first, over {n_concepts} concepts: "
+        f"{signed(values['concepts_low'])} to {signed(values['concepts_high'])}."
+    )
