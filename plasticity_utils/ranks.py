@@ -28,7 +28,7 @@ def rank_sums(
     members : float64 array, [n_words, n_concepts]
         1 for a word of the concept, else 0.
     """
-    # Only there are sums in float64 to be had beside a processor's.
+    # Apple's MPS has no 64-bit floats.
     on_cuda = find_device().type == "cuda"
     at_once = NEURONS_AT_ONCE["cuda" if on_cuda else "cpu"]
     sums = np.empty((X.shape[1], members.shape[1]))
