@@ -176,8 +176,10 @@ charts.number_table(
 # ## And if neurons are held in another way?
 #
 # Above, a removed neuron rests at its mean on every word, for good. Here it
-# rests at 0 (`rest=zero`), or starts at its mean and may grow back while the
-# model trains (`regrow=True`): the gate that holds it trains with the model.
+# rests there on the special tokens as well, which mark where a sentence begins
+# and ends (`positions=all`); or at 0 (`rest=zero`); or it starts at its mean and
+# may grow back while the model trains (`regrow=True`): the gate that holds it
+# trains with the model. Whether special tokens rest too makes no difference.
 # Locations in MiniLM; the rows without a variant are the removal of the rest of
 # this page. Each picks its own dose, by the same rule. Of neurons that rest at
 # 0, no dose of the rule takes nine tenths of the concept's F1; the most specific
@@ -237,8 +239,7 @@ numbers(erased, across.recoveries, columns)
 # %% [markdown]
 # ## What is missing here
 #
-# *half* with more seeds than one (`--regime half --seed 1`); the decoder with a
-# second seed (`--model smollm2 --scale medium --seed 1`), and on all sentences,
-# which asks for a graphics processor (`--scale full`); neurons that rest on
-# special tokens as well (`--positions all`), and other ways to hold a neuron
-# for more than one concept and seed.
+# The decoder on all sentences with more seeds than one (`--model smollm2 --scale
+# full --seed 1`, which asks for a graphics processor), with half of its neurons
+# removed (`--regime half`), or erased (`--regime erase`); other ways to hold a
+# neuron for more than one concept and seed.

@@ -27,7 +27,7 @@ from plasticity_utils import across, charts, grouping, vega
 from plasticity_utils.indicator_comparison import by_indicator
 from plasticity_utils.questions import reading, relearning
 from plasticity_utils.questions.on_page import figure, numbers
-from plasticity_utils.readers import by_reader
+from plasticity_utils.readers import by_reader, mean_by_reader
 
 vega.enable()
 series = grouping.series_of(pu.published_runs())
@@ -87,16 +87,21 @@ Markdown(
 )
 
 # %% [markdown]
-# Run by run. *none* is the whole base model, on which the readers are their own
-# control; *removed* is what the model's head finds as it is.
+# Means over the seeds that were read. *none* is the whole base model, on which
+# the readers are their own control; *removed* is what the model's head finds as
+# it is. And below, to unfold, run by run.
 
 # %%
+numbers(surgical + half + erased, mean_by_reader)
+
+# %% tags=["hide-output"]
 numbers(
     surgical + half + erased,
     by_reader,
     [
         "concept",
         "regime",
+        "seed",
         "condition",
         "removed",
         "head",
@@ -320,7 +325,7 @@ Markdown(relearning.relearning_verdicts({"surgical": decoder}))
 Markdown(relearning.relearning_verdicts({"surgical": on_2000}))
 
 # %% [markdown]
-# F1 and the table are of the first.
+# The figure and the table show the first of the two.
 
 # %%
 figure(

@@ -41,6 +41,7 @@ NAME = "readers"
 # Where a reader reads: the whole model as a control of the reader itself, and after each removal.
 PLACES = {"none": "base", "concept": "removed", "random": "removed"}
 N_SENTENCES, N_HIDDEN = 5000, 256
+FOUND = ["removed", "head", "linear", "perceptron", "end"]
 
 
 def read_anew(run: Run, n_sentences: int = N_SENTENCES) -> pd.DataFrame:
@@ -153,7 +154,26 @@ def by_reader(groups: Sequence[Seeds]) -> pd.DataFrame:
         for row in _rows(run, table)
     ]
     names = ["concept", "regime", "seed", "condition"]
-    return pd.DataFrame(rows, columns=[*names, "removed", "head", "linear", "perceptron", "end"])
+    return pd.DataFrame(rows, columns=[*names, *FOUND])
+
+
+def mean_by_reader(groups: Sequence[Seeds]) -> pd.DataFrame:
+    """Average `by_reader` over seeds.
+
+    Parameters
+    ----------
+    groups : sequence of Seeds
+        As for `by_reader`.
+
+    Returns
+    -------
+    DataFrame
+        concept, regime, condition, n_seeds, and the means of removed, head, linear, perceptron and
+        end.
+    """
+    by_seed = by_reader(groups).groupby(["concept", "regime", "condition"], sort=False)
+    counted = by_seed.size().rename("n_seeds")
+    return pd.concat([counted, by_seed[FOUND].mean()], axis=1).reset_index()
 
 
 def _readers(seed: int) -> dict[str, Pipeline]:

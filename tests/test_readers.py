@@ -6,13 +6,14 @@ import pytest
 import torch
 from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny
 
+from plasticity_utils import readers
 from plasticity_utils.activations import inputs
 from plasticity_utils.errors import InputError
 from plasticity_utils.models import head
 from plasticity_utils.published import published_runs
 from plasticity_utils.questions import reading
 from plasticity_utils.questions.reading import reading_of
-from plasticity_utils.readers import _read, _readers, label_states, read_anew
+from plasticity_utils.readers import _read, _readers, label_states, mean_by_reader, read_anew
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +139,14 @@ def test_concepts_that_differ_more_than_their_seeds_are_said_to(monkeypatch):
     monkeypatch.setattr(reading, "by_reader", lambda groups: pd.DataFrame(rows))
     said = reading.reading_verdicts({"half": []})
     assert said.endswith("averaged first, over 2 concepts: -2.241 to +2.842.")
+
+
+def test_readers_are_averaged_over_the_seeds_of_a_concept(monkeypatch):
+    rows = [
+        {**row, "seed": seed} for seed in (0, 3) for row in by_run(0.0, 0.0, 0.0, 0.2 * seed, 0.8)
+    ]
+    monkeypatch.setattr(readers, "by_reader", lambda groups: pd.DataFrame(rows))
+    table = mean_by_reader([]).set_index("condition")
+    assert table.loc["concept", "perceptron"] == pytest.approx(0.3)
+    assert table.loc["concept", ["n_seeds", "end"]].tolist() == [2, 0.8]
+    assert table.loc["none", ["linear", "perceptron"]].isna().all()

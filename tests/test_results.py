@@ -6,6 +6,7 @@ import nbformat
 import pytest
 
 from plasticity_utils import RunConfig, forced_verdict, released, sentences, verdicts
+from plasticity_utils.across import relearning as relearning_table
 from plasticity_utils.across import shifts
 from plasticity_utils.config import SURGICAL_DOSES
 from plasticity_utils.corpus import CONCEPTS
@@ -136,6 +137,14 @@ def test_at_rest_zero_no_dose_takes_the_concept_as_compare_says():
     assert at_zero.facts["dose"] == doses.loc[doses["specificity"].idxmax(), "dose"]
     lost = at_zero.recovery.set_index("condition").loc["concept"]
     assert lost["removed"] > 0.8 * lost["base"]
+
+
+def test_special_tokens_change_nothing_as_compare_says():
+    (at_all,) = full(regime="surgical", variant="positions=all")
+    (usual,) = (of for of in full(regime="surgical", variant="") if of.config.label == "LOC")
+    values = relearning_table([at_all, usual])
+    differences = values[["lost", "by_head", "recovery", "beyond_head"]].diff().iloc[1].abs()
+    assert (differences < 0.01).all()
 
 
 def test_the_papers_page_says_what_the_released_tables_say():
