@@ -12,6 +12,7 @@ from benchmarks import growth, results
 from benchmarks.measure import in_own_process
 from benchmarks.rows import ROWS, f1, with_f1
 from benchmarks.sizes import SIZES
+from plasticity_utils.provenance import code_version
 from plasticity_utils.speed import growth_table, limit_table, speed_table
 
 LIMIT, F1 = "limit", "f1"
@@ -37,6 +38,8 @@ def main() -> None:
         started = time.monotonic()
         _measure(found, name, options, work / name)
         found["seconds"][name] = round(time.monotonic() - started, 1)
+        # Of each measurement its own: the others may be of older code.
+        found["commits"][name] = code_version()["commit"]
         results.write(path, found)
         print(f"{name}: {found['seconds'][name]:.0f} s")
     _show(found)

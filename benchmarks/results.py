@@ -18,7 +18,7 @@ def read(path: Path) -> dict[str, Any]:
     """What is there, or an empty file's worth."""
     if path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))
-    return {"rows": [], "limit": None, "growth": None, "f1": None, "seconds": {}}
+    return {"rows": [], "limit": None, "growth": None, "f1": None, "seconds": {}, "commits": {}}
 
 
 def write(path: Path, results: dict[str, Any]) -> None:
@@ -33,7 +33,6 @@ def write(path: Path, results: dict[str, Any]) -> None:
         "threads": machine["threads"],
         "precision": machine["precision"],
         "memory_gb": machine["memory_gb"],
-        "commit": code["commit"],
         "versions": {
             "python": made_with["python"],
             "plasticity": code["version"],

@@ -179,7 +179,8 @@ charts.number_table(
 # rests there on the special tokens as well, which mark where a sentence begins
 # and ends (`positions=all`); or at 0 (`rest=zero`); or it starts at its mean and
 # may grow back while the model trains (`regrow=True`): the gate that holds it
-# trains with the model. Whether special tokens rest too makes no difference.
+# trains with the model. Special tokens that rest too change none of these F1 by
+# more than 0.015 at the same seed.
 # Locations in MiniLM; the rows without a variant are the removal of the rest of
 # this page. Each picks its own dose, by the same rule. Of neurons that rest at
 # 0, no dose of the rule takes nine tenths of the concept's F1; the most specific

@@ -117,9 +117,10 @@ numbers(
 # finds more than it does, and a perceptron more still. After an erasure it is
 # only linear readers that find nothing. In every run of the two training the
 # whole model brings more than the best reader, so something is learned anew.
-# How much differs from concept to concept far more than from seed to seed: the
-# verdict is about these three concepts, and of others, of which three say
-# little, it says nothing. And to a reader the concept's own half is not any
+# How much differs far more between concepts than between seeds. So both verdicts
+# hold of these three concepts and not of any other, and both changed as seeds
+# came in: with one seed of each concept they were *not resolved*. And to a
+# reader the concept's own half is not any
 # half: after a random one it finds more of the concept, in every run.
 #
 # ## Neurons removed: the head finds the concept again

@@ -15,6 +15,11 @@ import torch
 from jaxtyping import Bool, Float
 
 from plasticity_utils.models import find_device
+from plasticity_utils.saliency import check_concepts
+
+# Of shrinkage, and of the mean variance (1 over all words) within the classes: fewer words than
+# units, or units that tell the classes without fail, leave a covariance that has no inverse.
+LEAST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,14 @@ def fit_discriminants(
         One level of `word_activations`.
     concepts : bool array, [n_words, n_concepts]
         Each with some words, not all.
+
+    Raises
+    ------
+    InputError
+        As `selectivity`.
     """
-    mean, scale = (f(X, axis=0, dtype=np.float64) for f in (np.mean, np.std))
+    check_concepts(X, concepts)
+    mean, scale = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
     # What differs from word to word by rounding alone is no answer.
     varies = scale > np.finfo(np.float32).eps * np.abs(mean)
     mean, scale = mean[varies], scale[varies]
@@ -80,10 +91,11 @@ def _covariance(scaled: np.ndarray) -> tuple[np.ndarray, float]:
     # How far the covariance is from a multiple of the identity, and how uncertain it is itself.
     distance = squares - np.trace(covariance) ** 2 / max(n_units, 1)
     uncertainty = (np.square(lengths).mean() - squares) / n_words
-    return covariance, float(min(uncertainty / distance, 1.0)) if distance > 0 else 0.0
+    share = uncertainty / distance if distance > 0 else 0.0
+    return covariance, float(np.clip(share, LEAST, 1.0))
 
 
 def _shrunk(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
     n_units = len(covariance)
-    mean_variance = np.trace(covariance) / max(n_units, 1)
+    mean_variance = max(np.trace(covariance) / max(n_units, 1), LEAST)
     return (1 - shrinkage) * covariance + shrinkage * mean_variance * np.eye(n_units)

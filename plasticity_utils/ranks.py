@@ -13,7 +13,7 @@ from jaxtyping import Float
 from plasticity_utils.models import find_device
 from plasticity_utils.progress import bar
 
-NEURONS_AT_ONCE = {"cpu": 64, "cuda": 1024}
+NEURONS_ON_CPU, VALUES_ON_CUDA = 64, 2**24
 
 
 def rank_sums(
@@ -30,7 +30,7 @@ def rank_sums(
     """
     # Apple's MPS has no 64-bit floats.
     on_cuda = find_device().type == "cuda"
-    at_once = NEURONS_AT_ONCE["cuda" if on_cuda else "cpu"]
+    at_once = max(1, VALUES_ON_CUDA // len(X)) if on_cuda else NEURONS_ON_CPU
     sums = np.empty((X.shape[1], members.shape[1]))
     for start in bar(range(0, X.shape[1], at_once), "selectivity"):
         block = slice(start, start + at_once)

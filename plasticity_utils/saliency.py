@@ -155,9 +155,7 @@ def selectivity(
     InputError
         As `rank_neurons`.
     """
-    check_binary(X, concepts[:, 0])
-    for column in concepts.T:
-        _check_members(column)
+    check_concepts(X, concepts)
     n_words, n_inside = concepts.shape[0], concepts.sum(axis=0)
     wins = rank_sums(X, concepts.astype(np.float64)) - n_inside * (n_inside + 1) / 2
     return 2 * wins / (n_inside * (n_words - n_inside)) - 1
@@ -258,6 +256,13 @@ def check_binary(X: np.ndarray, is_concept: np.ndarray) -> None:
             f"activations of {int((~finite).sum())} neurons are not finite, the first of them "
             f"flat id {int(np.argmin(finite))}"
         )
+
+
+def check_concepts(X: np.ndarray, concepts: np.ndarray) -> None:
+    """Raise InputError unless `check_binary` holds for each column of `concepts`."""
+    check_binary(X, concepts[:, 0])
+    for column in concepts.T:
+        _check_members(column)
 
 
 def _check_members(is_concept: np.ndarray) -> None:

@@ -1,8 +1,8 @@
 """What was measured of speed and memory: the newest file of `benchmarks/results` as tables.
 
-`python -m benchmarks` measures ours beside NeuroX 1.0.9 and the Trainer of `transformers`, on the
-same data in turn, and `python -m benchmarks growth` how both time and memory grow. Nothing is
-measured here, only read.
+`python -m benchmarks` measures ours beside NeuroX 1.0.9, scikit-learn and the Trainer of
+`transformers`, on the same data in turn, and `python -m benchmarks growth` how both time and memory
+grow. Nothing is measured here, only read.
 """
 
 from __future__ import annotations
@@ -206,11 +206,15 @@ def made_with(found: dict[str, Any]) -> str:
     names = ("torch", "transformers", "neurox", "scikit-learn", "numpy")
     libraries = ", ".join(f"{name} {versions[name]}" for name in names if name in versions)
     minutes = sum(found["seconds"].values()) / 60
-    commit = f", commit {found['commit'][:10]}" if found["commit"] else ""
+    of_commit: dict[str, list[str]] = {}
+    for name, commit in found["commits"].items():
+        of_commit.setdefault((commit or "no commit")[:10], []).append(name)
+    code = "; ".join(f"{commit} ({', '.join(named)})" for commit, named in of_commit.items())
     return (
         f"Measured on {found['date']} in {minutes:.0f} minutes on {found['cores']} cores of "
         f"{found['processor']}, {found['threads']} threads, training in {found['precision']}; "
-        f"plasticity {versions['plasticity']}{commit}; Python {versions['python']}; {libraries}."
+        f"plasticity {versions['plasticity']}; Python {versions['python']}; {libraries}. Code: "
+        f"{code}."
     )
 
 

@@ -7,6 +7,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
 from plasticity_utils.discriminant import fit_discriminants
+from plasticity_utils.errors import InputError
 
 SHARES = np.array([0.07, 0.3, 0.02])
 
@@ -59,3 +60,19 @@ def test_a_level_of_which_nothing_is_left_reads_every_word_as_the_many(words):
     found = fit_discriminants(np.full((900, 7), 2.5, dtype=np.float32), concepts)
     assert not found.weights.any()
     assert not found.predict(np.ones((5, 7))).any()
+
+
+def test_words_of_one_kind_and_broken_activations_are_refused(words):
+    X, concepts = words
+    concepts[:, 1] = True
+    with pytest.raises(InputError, match="900 of 900 words are of the concept"):
+        fit_discriminants(X, concepts)
+    X[4, 7] = np.nan
+    with pytest.raises(InputError, match="not finite, the first of them flat id 7"):
+        fit_discriminants(X, concepts[:, [0]])
+
+
+def test_a_unit_that_tells_all_by_itself_is_read():
+    inside = np.arange(40) % 2 == 0
+    found = fit_discriminants(inside[:, None].astype(np.float32), inside[:, None])
+    assert (found.predict(inside[:, None].astype(np.float32))[:, 0] == inside).all()

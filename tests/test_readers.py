@@ -138,7 +138,8 @@ def test_concepts_that_differ_more_than_their_seeds_are_said_to(monkeypatch):
     assert values["concepts_high"] - values["concepts_low"] == pytest.approx(0.4 * 12.706, rel=1e-3)
     monkeypatch.setattr(reading, "by_reader", lambda groups: pd.DataFrame(rows))
     said = reading.reading_verdicts({"half": []})
-    assert said.endswith("averaged first, over 2 concepts: -2.241 to +2.842.")
+    assert "averaged first, 95 % over 2 concepts: -2.241 to +2.842; so it holds of these 2" in said
+    assert reading.plain_sentence([]).endswith("these 2, not of any concept.")
 
 
 def test_readers_are_averaged_over_the_seeds_of_a_concept(monkeypatch):

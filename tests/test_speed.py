@@ -37,7 +37,8 @@ def found():
     }  # fmt: skip
     return {
         "date": "2026-01-02", "processor": "a processor", "cores": 2, "threads": 2,
-        "precision": "bf16", "commit": "0123456789abcdef", "seconds": {"scores": 120.0},
+        "precision": "bf16", "commits": {"scores": "0123456789abcdef", "run": None},
+        "seconds": {"scores": 120.0},
         "versions": {"python": "3.11", "plasticity": "0.1.0", "torch": "2.13"},
         "rows": [row, {**row, "work": "the whole", "agree": None, "met": False}],
         "limit": {
@@ -57,8 +58,8 @@ def test_the_table_of_comparisons(found):
     text = speed.comparison_notes(found)
     assert "50.0 × (48.0 to 53.0), target 40 ×, met. Agreement: same. In full." in text
     assert text.count("**not met**") == 1
-    missing = "highest-activating words, word activations, fine-tuning, the whole quick run"
-    assert text.endswith(f"- Not measured yet: {missing}.")
+    missing = "highest-activating words, linear probes of every layer, word activations"
+    assert text.endswith(f"- Not measured yet: {missing}, fine-tuning, the whole quick run.")
     found["rows"] = [{**found["rows"][0], "name": name} for name in speed.COMPARISONS]
     assert "Not measured yet" not in speed.comparison_notes(found)
 
@@ -110,4 +111,4 @@ def test_what_is_carried_over_to_costs(found):
 def test_when_and_with_what(found):
     text = speed.made_with(found)
     assert "2026-01-02 in 2 minutes on 2 cores of a processor, 2 threads" in text
-    assert "commit 0123456789;" in text
+    assert text.endswith("Code: 0123456789 (scores); no commit (run).")

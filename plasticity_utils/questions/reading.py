@@ -113,6 +113,7 @@ def plain_sentence(groups: Sequence[Seeds]) -> str:
         f"network, finds the names at {values['perceptron']:.2f}. The best reader regains "
         f"{regained(values['by_head'])} of what was lost: {left}. Training everything brings "
         f"{signed(values['beyond_head'])} beyond it{_interval(values)}: {PLAIN[found.verdict]}."
+        f"{_over_concepts(values)}"
     )
 
 
@@ -140,7 +141,9 @@ def _over_concepts(values: pd.Series) -> str:
     n_concepts = int(values["n_concepts"])
     if not 1 < n_concepts < values["n_seeds"]:
         return ""
+    low, high = values["concepts_low"], values["concepts_high"]
+    limit = f"; so it holds of these {n_concepts}, not of any concept" if low < 0 < high else ""
     return (
-        f" With the seeds of each concept averaged first, over {n_concepts} concepts: "
-        f"{signed(values['concepts_low'])} to {signed(values['concepts_high'])}."
+        f" With the seeds of each concept averaged first, 95 % over {n_concepts} concepts: "
+        f"{signed(low)} to {signed(high)}{limit}."
     )
