@@ -69,7 +69,8 @@ Markdown(
 # written when the first surgical runs were known, and none of *half* or
 # *erase*: of the surgical verdict it is a description, of the other two a
 # prediction that could have failed. (Of *half* the verdict is about the task and
-# not the concept: a random half takes it all as well, and more comes back.)
+# not the concept: a random half takes as much, but for one run, and more comes
+# back.)
 #
 # ## Would a better reader have found it?
 #
@@ -150,9 +151,10 @@ charts.differences(
 # %% [markdown]
 # ## Half of all neurons removed
 #
-# At the paper's dose every entity type falls to little or nothing, and so it
-# does where a *random* half is removed: whatever comes back after this says
-# little about the concept, and much about a damaged network.
+# At the paper's dose every entity type falls below 0.25, and so it does where a
+# *random* half is removed, but for LOC in one of the nine runs: whatever comes
+# back after this says little about the concept, and much about a damaged
+# network.
 
 # %%
 figure(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 
 from plasticity_utils import RunConfig, forced_verdict, released, sentences, verdicts
@@ -127,6 +128,20 @@ def test_what_the_prose_says_of_readers_holds_in_every_run():
     assert of_concept.mean().std() > 5 * of_concept.std().max()
     for reader in ("linear", "perceptron"):
         assert (at["half"]["random"][reader] > half[reader]).all()
+
+
+def test_what_the_prose_says_of_half_holds_in_every_run():
+    runs = [run for seeds in full(regime="half", variant="") for run in seeds.runs]
+    removed = pd.concat([run.metrics.assign(of=run.path.name) for run in runs])
+    at_end = removed[removed["stage"] == "end"].set_index(["of", "condition", "entity"])["f1"]
+    removed = removed[(removed["stage"] == "removed") & (removed["entity"] != "overall")]
+    removed = removed[removed["condition"].isin(["concept", "random"])]
+    (exception,) = removed[removed["f1"] >= 0.25].itertuples()
+    assert (exception.condition, exception.entity) == ("random", "LOC")
+    assert len(runs) == 9
+    for run in runs:
+        own = at_end[run.path.name].xs(run.config.label, level="entity")
+        assert own["random"] > own["concept"]
 
 
 def test_at_rest_zero_no_dose_takes_the_concept_as_compare_says():
