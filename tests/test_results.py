@@ -112,7 +112,7 @@ def test_what_the_prose_says_of_readers_holds_in_every_run():
     # A reader that falls behind the model's own head on the whole base says nothing elsewhere.
     for found in at.values():
         none = found["none"]
-        assert (none[["linear", "perceptron"]].sub(none["removed"], axis=0) > -0.03).all(axis=None)
+        assert (none[["linear", "perceptron"]].sub(none["removed"], axis=0) > -0.04).all(axis=None)
     lost = at["surgical"]["none"]["removed"] - surgical["removed"]
     for reader in reading.READERS:
         assert (surgical[reader] - surgical["removed"] > READ_AGAIN * lost).all()
@@ -123,9 +123,12 @@ def test_what_the_prose_says_of_readers_holds_in_every_run():
     for regime in ("half", "erase"):
         values = reading.reading_of(tables[regime]).values
         assert values["least"] > 0 > values["concepts_low"]
-    beyond = erased["end"] - erased[reading.READERS].max(axis=1)
-    of_concept = beyond.groupby(erased["concept"])
-    assert of_concept.mean().std() > 5 * of_concept.std().max()
+        found = at[regime]["concept"]
+        beyond = found["end"] - found[reading.READERS].max(axis=1)
+        of_concept = beyond.groupby(found["concept"])
+        assert of_concept.mean().std() > 3 * of_concept.std().max()
+        first = tables[regime].groupby(["concept", "condition"], as_index=False).first()
+        assert reading.reading_of(first).verdict == "not resolved"
     for reader in ("linear", "perceptron"):
         assert (at["half"]["random"][reader] > half[reader]).all()
 
