@@ -27,7 +27,7 @@ from plasticity_utils import across, charts, grouping, vega
 from plasticity_utils.indicator_comparison import by_indicator
 from plasticity_utils.questions import reading, relearning
 from plasticity_utils.questions.on_page import figure, numbers
-from plasticity_utils.readers import by_reader, mean_by_reader
+from plasticity_utils.readers import FOUND, by_reader, mean_by_reader
 
 vega.enable()
 series = grouping.series_of(pu.published_runs())
@@ -89,12 +89,28 @@ Markdown(
 
 # %% [markdown]
 # Means over the seeds that were read. *none* is the whole base model, on which
-# the readers are their own control, and come within 0.04 of its own head in every
-# run; *removed* is what the model's head finds as it is. And below, to unfold,
-# run by run.
+# the readers are their own control, and come within 0.04 of its own head in
+# every run; *removed* is what the model's head finds as it is. After a surgical
+# removal:
 
 # %%
-numbers(surgical + half + erased, mean_by_reader)
+columns = ["concept", "condition", "n_seeds", *FOUND]
+numbers(surgical, mean_by_reader, columns)
+
+# %% [markdown]
+# After the removal of half of all neurons:
+
+# %%
+numbers(half, mean_by_reader, columns)
+
+# %% [markdown]
+# After the concept was erased from every level:
+
+# %%
+numbers(erased, mean_by_reader, columns)
+
+# %% [markdown]
+# And run by run:
 
 # %% tags=["hide-output"]
 numbers(
@@ -119,10 +135,10 @@ numbers(
 # finds more than it does, and a perceptron more still. After an erasure it is
 # only linear readers that find nothing. In every run of the two training the
 # whole model brings more than the best reader, so something is learned anew.
-# How much differs far more between concepts than between seeds. So both verdicts
-# hold of these three concepts and not of any other, and both changed as seeds
-# came in: with one seed of each concept they were *not resolved*. And to a
-# reader the concept's own half is not any
+# How much differs far more between concepts than between seeds. So both
+# verdicts hold of these three concepts and not of any other, and both changed
+# as seeds came in: with one seed of each concept they were *not resolved*. And
+# to a reader the concept's own half is not any
 # half: after a random one it finds more of the concept, in every run.
 #
 # ## Neurons removed: the head finds the concept again

@@ -74,8 +74,8 @@ charts.number_table(forced_status())
 # %% [markdown]
 # *commit* is that of the code of a run's stages; a + says that the code had
 # changes that no commit holds. *precision* is the number type of the
-# trainings: bfloat16 on processors that are faster at it, else float32. Runs of
-# one seed share a base model where they also share the precision.
+# trainings: bfloat16 where the machine is faster at it, else float32. Runs of
+# one seed share a base model where they share precision and machine.
 #
 # *hours* counts every stage that a run uses. Stages that runs share, such as
 # the base model, are counted in each of them, so the sum over rows is more

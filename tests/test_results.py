@@ -8,7 +8,7 @@ import pytest
 
 from plasticity_utils import RunConfig, forced_verdict, released, sentences, verdicts
 from plasticity_utils.across import relearning as relearning_table
-from plasticity_utils.across import shifts
+from plasticity_utils.across import relied_on, shifts
 from plasticity_utils.config import SURGICAL_DOSES
 from plasticity_utils.corpus import CONCEPTS
 from plasticity_utils.dose import LOST, specificity
@@ -155,6 +155,17 @@ def test_at_rest_zero_no_dose_takes_the_concept_as_compare_says():
     assert at_zero.facts["dose"] == doses.loc[doses["specificity"].idxmax(), "dose"]
     lost = at_zero.recovery.set_index("condition").loc["concept"]
     assert lost["removed"] > 0.8 * lost["base"]
+
+
+def test_new_top_neurons_take_what_compare_says():
+    surgical = choose(largest(series_of(published_runs())), regime="surgical", variant="")
+    table = relied_on(surgical)
+    f1 = table[table["condition"] == "concept"].set_index(["model", "concept", "again"])["f1"]
+    taken = f1.xs("nothing", level="again") - f1.xs("new top", level="again")
+    assert (f1.loc["minilm"].xs("new top", level="again") < 0.005).all()
+    least, most = taken["smollm2"].min(), taken["smollm2"].max()
+    prose = (NOTEBOOKS / "compare.py").read_text(encoding="utf-8").replace("\n#", "")
+    assert f"In the decoder they take {least:.2f} to {most:.2f}: in the end" in prose
 
 
 def test_special_tokens_change_nothing_as_compare_says():
