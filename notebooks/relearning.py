@@ -136,10 +136,10 @@ numbers(
 # only linear readers that find nothing. In every run of the two training the
 # whole model brings more than the best reader, so something is learned anew.
 # How much differs far more between concepts than between seeds. So both
-# verdicts hold of these three concepts and not of any other, and both changed
-# as seeds came in: with one seed of each concept they were *not resolved*. And
-# to a reader the concept's own half is not any
-# half: after a random one it finds more of the concept, in every run.
+# verdicts speak of these three concepts alone, and both changed as seeds came
+# in: with one seed of each concept they were *not resolved*. And to a reader the
+# concept's own half is not any half: after a random one it finds more of the
+# concept, in every run.
 #
 # ## Neurons removed: the head finds the concept again
 #

@@ -27,7 +27,8 @@ NAMES = ["by_head", "beyond_head", "beyond_head_low", "beyond_head_high", "beyon
 
 @pytest.fixture(scope="module")
 def surgical():
-    return choose(series_of(published_runs()), regime="surgical", scale="full", variant="")
+    full = choose(series_of(published_runs()), model="minilm", scale="full")
+    return choose(full, regime="surgical", variant="")
 
 
 @pytest.mark.parametrize(

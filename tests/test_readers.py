@@ -129,7 +129,7 @@ def test_concepts_that_differ_more_than_their_seeds_are_said_to(monkeypatch):
     rows = [
         {**row, "seed": seed, "concept": concept, "end": end + 0.001 * seed}
         for concept, end in ends.items()
-        for seed in range(2)
+        for seed in range(3)
         for row in by_run(0.0, 0.0, 0.0, 0.4, end)
     ]
     values = reading_of(pd.DataFrame(rows)).values
@@ -138,8 +138,11 @@ def test_concepts_that_differ_more_than_their_seeds_are_said_to(monkeypatch):
     assert values["concepts_high"] - values["concepts_low"] == pytest.approx(0.4 * 12.706, rel=1e-3)
     monkeypatch.setattr(reading, "by_reader", lambda groups: pd.DataFrame(rows))
     said = reading.reading_verdicts({"half": []})
-    assert "averaged first, 95 % over 2 concepts: -2.241 to +2.842; so it holds of these 2" in said
-    assert reading.plain_sentence([]).endswith("these 2, not of any concept.")
+    assert (
+        "averaged first, 95 % over 2 concepts: -2.240 to +2.842; so it speaks of these 2 alone."
+        in said
+    )
+    assert reading.plain_sentence([]).endswith("speaks of these 2 alone.")
 
 
 def test_readers_are_averaged_over_the_seeds_of_a_concept(monkeypatch):

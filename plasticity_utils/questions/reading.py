@@ -13,6 +13,7 @@ import pandas as pd
 
 from plasticity_utils.questions.relearning import (
     AVERAGED,
+    LEAST_EFFECT,
     REGIMES,
     WORDS,
     Relearning,
@@ -113,7 +114,7 @@ def plain_sentence(groups: Sequence[Seeds]) -> str:
         f"network, finds the names at {values['perceptron']:.2f}. The best reader regains "
         f"{regained(values['by_head'])} of what was lost: {left}. Training everything brings "
         f"{signed(values['beyond_head'])} beyond it{_interval(values)}: {PLAIN[found.verdict]}."
-        f"{_over_concepts(values)}"
+        f"{_over_concepts(found)}"
     )
 
 
@@ -127,7 +128,7 @@ def _sentence(regime: str, table: pd.DataFrame) -> str:
         f"{values['linear']:.3f}, a perceptron at {values['perceptron']:.3f}. The best of them "
         f"regains {regained(values['by_head'])} of what was lost; training the whole model, to "
         f"{values['end']:.3f}, brings {signed(values['beyond_head'])} beyond it"
-        f"{_interval(values)}.{_over_concepts(values)}"
+        f"{_interval(values)}.{_over_concepts(found)}"
     )
 
 
@@ -136,14 +137,17 @@ def _interval(values: pd.Series) -> str:
     return over_runs(values, f"from {least} to {greatest} by run; ")
 
 
-def _over_concepts(values: pd.Series) -> str:
+def _over_concepts(found: Relearning) -> str:
     """Concepts are few and differ: the seeds of one say little about another."""
-    n_concepts = int(values["n_concepts"])
+    values = found.values
+    n_concepts, low, high = (
+        values[name] for name in ("n_concepts", "concepts_low", "concepts_high")
+    )
     if not 1 < n_concepts < values["n_seeds"]:
         return ""
-    low, high = values["concepts_low"], values["concepts_high"]
-    limit = f"; so it holds of these {n_concepts}, not of any concept" if low < 0 < high else ""
+    at_large = {"relearned": low > 0, "read again": high < LEAST_EFFECT, "not resolved": True}
+    limit = "" if at_large[found.verdict] else f"; so it speaks of these {n_concepts:.0f} alone"
     return (
-        f" With the seeds of each concept averaged first, 95 % over {n_concepts} concepts: "
+        f" With the seeds of each concept averaged first, 95 % over {n_concepts:.0f} concepts: "
         f"{signed(low)} to {signed(high)}{limit}."
     )
