@@ -56,9 +56,8 @@ def same_readings(one: Path, other: Path) -> tuple[bool, str]:
     peer, ours = np.load(one), np.load(other)
     share = float((peer != ours).mean())
     # Two sides that read no word as anything would agree, too.
-    return bool(
-        peer.any()
-    ) and share <= AGREE_READ, f"{100 * share:.2g} % of the words read otherwise"
+    agree = bool(peer.any()) and share <= AGREE_READ
+    return agree, f"{100 * share:.2g} % of the words read otherwise"
 
 
 def f1_difference(peer: list[float], ours: list[float]) -> tuple[float, float, float]:

@@ -50,6 +50,11 @@ def concept_columns(corpus: Corpus, n_concepts: int) -> tuple[list[str], np.ndar
     return [label for label, _ in chosen], np.stack(columns, axis=1)
 
 
+def levels(X: np.ndarray, d_model: int) -> list[np.ndarray]:
+    """Activations of each level, [n_words, d_model], of all of them side by side."""
+    return [X[:, start : start + d_model] for start in range(0, X.shape[1], d_model)]
+
+
 def sampled_neurons(n_neurons: int, n_sampled: int | None) -> np.ndarray:
     """Flat ids of a seeded sample, or of all neurons."""
     if n_sampled is None or n_sampled >= n_neurons:

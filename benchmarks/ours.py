@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.inputs import ACTIVATIONS, concept_columns, first_sentences, first_words
+from benchmarks.inputs import ACTIVATIONS, concept_columns, first_sentences, first_words, levels
 from benchmarks.measure import Work
 from benchmarks.peers import TOP
 from benchmarks.sizes import EXTRACTION_TOKENS
@@ -80,7 +80,7 @@ def probes(folder: Path, shared: str, words: int, concepts: int, units: int) -> 
         np.save(folder / "kept.npy", np.stack(found))
         return {"n_levels": len(found)}
 
-    return Work(lambda: [read(X[:, i : i + units]) for i in range(0, X.shape[1], units)], keep)
+    return Work(lambda: [read(level) for level in levels(X, units)], keep)
 
 
 def whole_run(folder: Path, scale: str, model: str, seed: int = 0) -> Work:

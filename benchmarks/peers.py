@@ -25,6 +25,7 @@ from benchmarks.inputs import (
     concept_columns,
     first_sentences,
     first_words,
+    levels,
     sampled_neurons,
 )
 from benchmarks.measure import Work
@@ -112,7 +113,7 @@ def probes(folder: Path, shared: str, words: int, concepts: int, units: int) -> 
         np.save(folder / "kept.npy", np.array(found).transpose(0, 2, 1))
         return {"n_levels": len(found)}
 
-    return Work(lambda: [read(X[:, i : i + units]) for i in range(0, X.shape[1], units)], keep)
+    return Work(lambda: [read(level) for level in levels(X, units)], keep)
 
 
 def auroc(folder: Path, shared: str, words: int, concepts: int, neurons: int | None) -> Work:

@@ -28,15 +28,16 @@ def rank_sums(
     members : float64 array, [n_words, n_concepts]
         1 for a word of the concept, else 0.
     """
+    device = find_device()
     # Apple's MPS has no 64-bit floats.
-    on_cuda = find_device().type == "cuda"
+    on_cuda = device.type == "cuda"
     at_once = max(1, VALUES_ON_CUDA // len(X)) if on_cuda else NEURONS_ON_CPU
     sums = np.empty((X.shape[1], members.shape[1]))
     for start in bar(range(0, X.shape[1], at_once), "selectivity"):
         block = slice(start, start + at_once)
         rows = np.ascontiguousarray(X[:, block].T)
         sums[block] = (
-            rank_sums_on(find_device(), rows, members) if on_cuda else average_ranks(rows) @ members
+            rank_sums_on(device, rows, members) if on_cuda else average_ranks(rows) @ members
         )
     return sums
 

@@ -76,9 +76,8 @@ def reading_of(table: pd.DataFrame) -> Relearning:
     by_concept = found.groupby("concept")[["beyond_head"]].mean().assign(row="")
     concepts = over_seeds(by_concept, ["row"], ["beyond_head"]).iloc[0]
     values["n_concepts"] = concepts["n_seeds"]
-    values["concepts_low"], values["concepts_high"] = concepts[
-        ["beyond_head_low", "beyond_head_high"]
-    ]
+    values["concepts_low"] = concepts["beyond_head_low"]
+    values["concepts_high"] = concepts["beyond_head_high"]
     return Relearning(verdict_of(values), values)
 
 
