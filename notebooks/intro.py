@@ -81,8 +81,8 @@ Markdown(relearning.plain_sentence(erased))
 Markdown(reading.plain_sentence(erased))
 
 # %% [markdown]
-# [Is it relearning?](relearning.ipynb) has the figures, the cost to the other
-# names, and where in the network it comes back.
+# [Erased, and written again](erasure.ipynb) has the figures, the cost to the
+# other names, and where in the network it comes back.
 #
 # ## And where does it go?
 #
@@ -119,7 +119,8 @@ Markdown(relearning.cost_sentence(decoder))
 #   [organisations](organisations): each concept with every control: random
 #   neurons of the same layers, nothing removed, the last layer alone.
 # - The questions, each with a verdict and its control:
-#   [is it relearning](relearning.ipynb), do neurons
+#   [is it relearning](relearning.ipynb), also where it was
+#   [erased](erasure.ipynb), do neurons
 #   [take on new functions](polysemanticity.ipynb), who carries
 #   [the parts of a concept](subconcepts.ipynb), is it
 #   [the same concept](same_concept.ipynb),

@@ -24,7 +24,6 @@
 import plasticity_utils as pu
 from IPython.display import Markdown
 from plasticity_utils import across, charts, grouping, vega
-from plasticity_utils.indicator_comparison import by_indicator
 from plasticity_utils.questions import reading, relearning
 from plasticity_utils.questions.on_page import figure, numbers
 from plasticity_utils.readers import FOUND, by_reader, mean_by_reader
@@ -202,131 +201,10 @@ numbers(
 # %% [markdown]
 # ## The concept erased from every level
 #
-# Removing neurons leaves the concept readable in the others. The regime
-# *erase* removes none: at every level, from the embeddings up, a fixed linear
-# projection (LEACE, Belrose et al. 2023) takes out what tells words of the
-# concept from words of no entity, and stays in force while the model trains on.
-# *random* is the same projection fitted on shuffled labels.
-
-# %%
-figure(
-    erased,
-    across.outcomes,
-    charts.outcomes,
-    across.OVER,
-)
-
-# %%
-numbers(
-    erased,
-    across.relearning,
-    ["concept", "n_seeds", "lost", "by_head", "recovery", "beyond_head"],
-)
-
-# %% [markdown]
-# How fast: after how many epochs (of those measured) 95 % of the loss are
-# back.
-
-# %%
-numbers(
-    erased,
-    across.speeds,
-    ["concept", "n_seeds", "condition", "recovery", "epochs_to_95"],
-)
-
-# %% [markdown]
-# At what cost: how F1 of the other entity types changes from the base, just
-# after the erasure (negative: lost) and in the end. Where that is most of what
-# the model can do, what returns is the task as much as the concept.
-
-# %%
-numbers(
-    erased,
-    across.collateral,
-    ["concept", "condition", "other", "at_removal", "at_end"],
-)
-
-# %% [markdown]
-# ### What has to be made equal
-#
-# One base model, erased once for each choice of the classes whose means are
-# made equal (the [method](../book/method) defines them). *head* is the F1 to
-# which the head alone comes back; *others* is the mean F1 that the other entity
-# types lose just after the erasure.
-
-# %%
-numbers(
-    erased,
-    by_indicator,
-    ["concept", "indicator", "dimensions", "removed", "head", "others"],
-)
-
-# %% [markdown]
-# *concept* and *bio* make the concept's words like all others, entities among
-# them. What that leaves to the head is little, and so is what the other types
-# pay. *outside* and *types* leave it nothing, and take most of what tells any
-# entity from no entity with it. The runs of this page take *outside*: what
-# they bring back cannot be what a linear head might have found.
-
-# %% [markdown]
-# ### In which directions
-#
-# Erased once more in the end: with projections fitted anew on the retrained
-# model, and with projections of shuffled labels. (The *same* ones are still in
-# force, so they can only repeat *nothing*: whatever came back lies in other
-# directions by construction.) What the table adds is that one fresh linear
-# projection a level takes all of it away again.
-
-# %%
-numbers(erased, across.relied_on, ["concept", "condition", "again", "f1"])
-
-# %% [markdown]
-# ### In which layers
-#
-# A linear probe on each layer, fitted anew at each moment. Just after the
-# erasure it still reads a part of the concept, and less from layer to layer:
-# it is fitted on other sentences than the projections, on the mean of a word's
-# tokens, and against all other words, for none of which they promise anything
-# exact. The head, which reads the last layer token by token, finds nothing
-# there. Where the probe reads the concept in the end, the model has written it
-# there again: the blocks do, the embeddings hardly.
-
-# %%
-figure(
-    grouping.choose(erased, concept="locations"),
-    across.readable,
-    charts.probe_by_layer,
-    "LOC",
-)
-
-# %%
-figure(
-    grouping.choose(erased, concept="persons"),
-    across.readable,
-    charts.probe_by_layer,
-    "PER",
-)
-
-# %%
-figure(
-    grouping.choose(erased, concept="organisations"),
-    across.readable,
-    charts.probe_by_layer,
-    "ORG",
-)
-
-# %% [markdown]
-# ### In which neurons
-#
-# Overlap (Jaccard) of the neurons most selective for the concept before and
-# after, as many as the surgical dose would remove, and what chance gives.
-
-# %%
-numbers(
-    erased,
-    across.turnovers,
-    ["concept", "condition", "jaccard", "jaccard_by_chance", "spearman"],
-)
+# Removing neurons leaves the concept readable in the others. An erasure takes
+# it out of every level, and the head alone brings nothing of it back.
+# [Erased, and written again](erasure.ipynb) shows what training the whole model
+# does bring back, how fast, at what cost and in which layers.
 
 # %% [markdown]
 # ## In a decoder

@@ -9,9 +9,10 @@ from test_training import TAG_OF, data_for, same, tiny, weights
 from plasticity_utils.anatomy import ANATOMIES
 from plasticity_utils.confine import confine
 from plasticity_utils.errors import InputError
+from plasticity_utils.evaluation import entity_scores
 from plasticity_utils.models import POST_NORM_ENCODERS, PRE_NORM_DECODERS, head
 from plasticity_utils.pruning import remove_neurons
-from plasticity_utils.training import Schedule, fine_tune
+from plasticity_utils.training import Schedule, fine_tune, predict_tags
 
 FAMILIES = sorted(ANATOMIES)
 # The embedding output, a block in the middle, and the last layer.
@@ -242,3 +243,38 @@ def test_an_unknown_architecture_is_named():
     model.config.model_type = "electra"
     with pytest.raises(InputError, match="'electra' cannot be confined; supported: bert"):
         confine(model, NEURONS)
+
+
+@pytest.fixture
+def toy_f1(tmp_path):
+    tokenizer = make_tiny_tokenizer(list(TAG_OF))
+
+    def after(neurons, removed=()):
+        """Return F1 before and after a training confined to some neurons, some being removed."""
+        model = tiny()
+        data = data_for(model, tokenizer)
+        schedule = Schedule(epochs=12, learning_rate=1e-2, batch_tokens=60, seed=0)
+        with remove_neurons(model, removed, "zero", "all"):
+            before = _f1(data, predict_tags(model, data))
+            with confine(model, neurons):
+                fine_tune(model, data, schedule, tmp_path / f"{len(neurons)}-{len(removed)}")
+            return before, _f1(data, predict_tags(model, data))
+
+    return after
+
+
+def _f1(data, predicted):
+    return entity_scores(data.tags, predicted, ["LOC", "PER"]).set_index("entity").f1["overall"]
+
+
+WORDS_LAYER = [(0, unit) for unit in range(WIDTH)]
+
+
+def test_a_model_in_which_only_the_chosen_neurons_may_change_learns(toy_f1):
+    before, after = toy_f1(WORDS_LAYER)
+    assert after > before + 0.3
+
+
+def test_what_the_frozen_head_does_not_hear_of_is_not_learned(toy_f1):
+    before, after = toy_f1(WORDS_LAYER, removed=[(BLOCKS, unit) for unit in range(WIDTH)])
+    assert after == before

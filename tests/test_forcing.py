@@ -7,23 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import BLOCKS, WIDTH, make_tiny_tokenizer
-from test_forced_verdict import made_up
 from test_resume import add_tiny, make_folder, tiny_config
-from test_training import TAG_OF, data_for, tiny
 
 from plasticity_utils import InputError, RunConfig, forced_stages
 from plasticity_utils import __main__ as cli
-from plasticity_utils.confine import confine
-from plasticity_utils.evaluation import entity_scores
-from plasticity_utils.forced_groups import ForcingConfig, Target, choose_targets
-from plasticity_utils.forced_tables import beyond, carrier_table, f1_table
+from plasticity_utils.forced_groups import ForcingConfig, choose_targets
 from plasticity_utils.forcing import find_forced, force, forced_name, publish_forced
-from plasticity_utils.pruning import remove_neurons
 from plasticity_utils.run import choose_neurons
-from plasticity_utils.stage_files import save_tables
 from plasticity_utils.stages import Stages
-from plasticity_utils.training import Schedule, fine_tune, predict_tags
 
 DOSES = (0.05, 0.25)
 
@@ -128,44 +119,6 @@ def test_settings_that_make_no_sense_are_named(changes, message):
         ForcingConfig(**{"run": RunConfig(), **changes})
 
 
-# Training
-
-
-@pytest.fixture
-def toy_f1(tmp_path):
-    tokenizer = make_tiny_tokenizer(list(TAG_OF))
-
-    def after(neurons, removed=()):
-        """Return F1 before and after a training confined to some neurons, some being removed."""
-        model = tiny()
-        data = data_for(model, tokenizer)
-        schedule = Schedule(epochs=12, learning_rate=1e-2, batch_tokens=60, seed=0)
-        with remove_neurons(model, removed, "zero", "all"):
-            before = _f1(data, predict_tags(model, data))
-            with confine(model, neurons):
-                fine_tune(model, data, schedule, tmp_path / f"{len(neurons)}-{len(removed)}")
-            return before, _f1(data, predict_tags(model, data))
-
-    return after
-
-
-def _f1(data, predicted):
-    return entity_scores(data.tags, predicted, ["LOC", "PER"]).set_index("entity").f1["overall"]
-
-
-WORDS_LAYER = [(0, unit) for unit in range(WIDTH)]
-
-
-def test_a_model_in_which_only_the_chosen_neurons_may_change_learns(toy_f1):
-    before, after = toy_f1(WORDS_LAYER)
-    assert after > before + 0.3
-
-
-def test_what_the_frozen_head_does_not_hear_of_is_not_learned(toy_f1):
-    before, after = toy_f1(WORDS_LAYER, removed=[(BLOCKS, unit) for unit in range(WIDTH)])
-    assert after == before
-
-
 # Tables
 
 
@@ -212,65 +165,6 @@ def test_gains_of_the_removed_grow_where_they_are_the_target(config, forced, cho
     assert (gain.loc[[tuple(pair) for pair in target.neurons.tolist()]] != 0).all()
     assert (gain.loc[list(map(tuple, rest))] == 0).all()
     assert (gain == 1).sum() == len(table) - len(plan.neurons)
-
-
-def neurons_table(sigma_concept, sigma_host):
-    n = len(sigma_concept)
-    return pd.DataFrame(
-        {
-            "layer": 0, "unit": range(n), "sigma_concept": sigma_concept, "sigma_host": sigma_host,
-            "effect_concept": 0.5, "effect_host": -1.0, "gain": 1.0,
-        }
-    )  # fmt: skip
-
-
-def scores(f1):
-    return pd.DataFrame(
-        {"entity": ["LOC", "PER"], "f1": f1, "f1_low": f1, "f1_high": f1, "n": [3, 4]}
-    )
-
-
-def test_carriers_are_counted_by_both_limits_and_by_sign(tmp_path):
-    before, folder = tmp_path / "before", tmp_path / "forced"
-    before.mkdir()
-    folder.mkdir()
-    host = [0.9, 0.9, -0.9, 0.3]
-    save_tables(
-        {
-            "tau": pd.DataFrame({"entity": ["LOC", "PER"], "tau": [0.4, 0.5]}),
-            "metrics_base": scores([0.9, 0.8]),
-            "metrics_removed": scores([0.1, 0.8]),
-            "neurons_base": neurons_table([0.0, -0.6, 0.0, 0.9], host),
-            "neurons_removed": neurons_table([0.0, -0.6, 0.0, 0.9], host),
-        },
-        before,
-    )
-    save_tables(
-        {
-            "metrics": scores([0.7, 0.6]),
-            "neurons": neurons_table([0.8, -0.6, -0.41, 0.9], host),
-        },
-        folder,
-    )
-    group = Target("host", 1.0, np.array([[0, 0], [0, 1], [0, 2], [0, 3]]))
-    row = carrier_table(before, [(group, folder)], ("LOC", "PER")).iloc[0]
-    assert (row["n_both_base"], row["n_both_removed"], row["n_both_end"]) == (1, 1, 3)
-    assert (row["n_same_base"], row["n_same_removed"], row["n_same_end"]) == (0, 0, 2)
-    assert row["rise"] == 0.5
-    # Changes 1, 0, 1, 0: a standard deviation of 0.577 over four neurons.
-    assert row["rise_high"] == pytest.approx(0.5 + 1.96 * np.sqrt(1 / 3) / 2)
-    assert row["effect_host"] == 1.0
-    f1 = f1_table(before, [(group, folder)]).set_index("entity")
-    assert f1.loc["LOC", "regained"] == pytest.approx(0.75)
-    # Nothing of PER was lost, so no share of it can come back.
-    assert np.isnan(f1.loc["PER", "regained"])
-
-
-def test_the_difference_from_a_control_has_the_width_of_both():
-    carriers = made_up().carriers
-    row = beyond(carriers, "random").set_index("dose").loc[0.05]
-    assert row["beyond_random"] == pytest.approx(0.2)
-    assert row["beyond_random_high"] == pytest.approx(0.2 + np.hypot(0.03, 0.04))
 
 
 # Interrupting and publishing

@@ -19,11 +19,9 @@ from test_resume import make_folder
 from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny, toy, weights
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from plasticity_utils import __main__ as cli
-from plasticity_utils import load_run, precision, processes, stages, store, training
+from plasticity_utils import load_run, precision, stages, store, training
 from plasticity_utils.batches import training_batches
 from plasticity_utils.config import RunConfig
-from plasticity_utils.errors import InputError
 from plasticity_utils.pruning import remove_neurons
 from plasticity_utils.training import Schedule, fine_tune, tag_sentences
 
@@ -297,60 +295,6 @@ def test_the_command_runs_under_accelerate(tmp_path, monkeypatch):
     assert "processes" not in alone
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert stages.Stages(config)._base_settings == {**alone, "processes": 2}
-
-
-# What cannot work
-
-
-@pytest.mark.parametrize(
-    ("variable", "value", "message"),
-    [
-        ("ACCELERATE_USE_FSDP", "true", r"FSDP is switched on .*allowed: plain `accelerate launch"),
-        ("ACCELERATE_USE_DEEPSPEED", "true", r"DeepSpeed is switched on"),
-        ("ACCELERATE_MIXED_PRECISION", "fp16", r"mixed precision 'fp16' .*allowed: no"),
-    ],
-)
-def test_what_a_launcher_may_not_do_is_named(variable, value, message):
-    with pytest.raises(InputError, match=message):
-        processes.count({"WORLD_SIZE": "2", variable: value})
-    assert processes.count({"WORLD_SIZE": "2", variable: "no"}) == 2
-
-
-def test_a_launcher_that_starts_one_process_for_several_is_named():
-    asked = {"ACCELERATE_USE_CPU": "True", "MASTER_ADDR": "127.0.0.1"}
-    with pytest.raises(InputError, match=r"started one process .*allowed on processors: torchrun"):
-        processes.count(asked)
-    assert processes.count({"ACCELERATE_USE_CPU": "True"}) == 1
-    assert processes.count({**asked, "WORLD_SIZE": "2"}) == 2
-
-
-def test_rounds_hold_a_batch_for_each_process(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    assert processes.rounds(list("abcdef")) == [list("abc"), list("def")]
-    assert processes.rounds(list("abcd")) == [list("abc"), list("dab")]
-    with pytest.raises(InputError, match=r"3 processes for 2 batches .*at most 2 processes"):
-        processes.rounds(list("ab"))
-    monkeypatch.delenv("WORLD_SIZE")
-    assert processes.rounds(list("ab")) == [["a"], ["b"]]
-
-
-def test_processes_that_do_not_see_the_same_files_are_named(monkeypatch, tmp_path):
-    model = tiny()
-    data = data_for(model, make_tiny_tokenizer(list(TAG_OF)))
-    elsewhere = tmp_path / "elsewhere"
-    monkeypatch.setattr(training, "training_precision", lambda: "fp32")
-    monkeypatch.setattr(processes, "decided", lambda decide: (None, elsewhere))
-    with pytest.raises(InputError, match=r"elsewhere' is not seen by process 0; .*one results"):
-        fine_tune(model, data, SCHEDULE, tmp_path / "own")
-
-
-def test_bad_input_is_said_by_one_process_of_a_machine(monkeypatch, capsys):
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert cli.main(["run", "--concept", "cheeses"]) == 2
-    assert capsys.readouterr().err == ""
-    monkeypatch.setenv("LOCAL_RANK", "0")
-    assert cli.main(["run", "--concept", "cheeses"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
 
 
 if __name__ == "__main__":

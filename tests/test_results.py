@@ -100,6 +100,8 @@ def test_what_is_said_of_relearning_is_what_the_results_say():
     regimes |= {"half": full(regime="half", variant=""), "erase": erased}
     assert relearning.relearning_verdicts(regimes) in shown_on("relearning")
     assert reading.reading_verdicts(regimes) in shown_on("relearning")
+    assert relearning.relearning_verdicts({"erase": erased}) in shown_on("erasure")
+    assert reading.reading_verdicts({"erase": erased}) in shown_on("erasure")
 
 
 def test_what_the_prose_says_of_readers_holds_in_every_run():
