@@ -38,7 +38,7 @@ def outcomes(groups: Iterable[Seeds]) -> pd.DataFrame:
         The columns of `SERIES`, n_seeds, condition, stage (`base`, `removed`, `end`), f1, f1_low,
         f1_high.
     """
-    return _each(groups, _outcome)
+    return each(groups, _outcome)
 
 
 def steps(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -76,7 +76,7 @@ def relearning(groups: Iterable[Seeds]) -> pd.DataFrame:
         training brings with nothing removed), beyond_drift (beyond_head less that, which a model
         that had not learned all it could gains in any case); each with `_low` and `_high`.
     """
-    return _each(groups, lambda seeds: _single(seeds, relearned))
+    return each(groups, lambda seeds: _single(seeds, relearned))
 
 
 def recoveries(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -88,7 +88,7 @@ def recoveries(groups: Iterable[Seeds]) -> pd.DataFrame:
         The columns of `SERIES`, n_seeds, condition; base, removed, end (F1), recovery, beyond_head
         and epochs_to_95 as in `tables.recovery`; with `_low` and `_high`.
     """
-    return _each(groups, lambda seeds: seeds.recovery)
+    return each(groups, lambda seeds: seeds.recovery)
 
 
 def relearned(run: Run) -> dict[str, float]:
@@ -132,7 +132,7 @@ def dose_table(groups: Iterable[Seeds]) -> pd.DataFrame:
         random_loss (median over the draws of a layer-matched random removal); each with `_low` and
         `_high`.
     """
-    return _each(groups, lambda seeds: _single(seeds, _dose))
+    return each(groups, lambda seeds: _single(seeds, _dose))
 
 
 def collateral(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -144,7 +144,7 @@ def collateral(groups: Iterable[Seeds]) -> pd.DataFrame:
         The columns of `SERIES` but for entity; n_seeds, condition (`concept`, `random`), other
         (entity type), at_removal, at_end (change of F1 from the base); with `_low` and `_high`.
     """
-    table = _each(groups, lambda seeds: seeds.paired(_others, ["condition", "other"]))
+    table = each(groups, lambda seeds: seeds.paired(_others, ["condition", "other"]))
     return table.drop(columns="entity")
 
 
@@ -159,7 +159,7 @@ def shifts(groups: Iterable[Seeds]) -> pd.DataFrame:
         minus what removal alone predicts), rank_shift; the same as a share of the model's depth
         (the number of its blocks) in `<value>_depth`; each with `_low`, `_high`.
     """
-    return _each(groups, lambda seeds: _single(seeds, _shift))
+    return each(groups, lambda seeds: _single(seeds, _shift))
 
 
 def turnovers(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -171,7 +171,7 @@ def turnovers(groups: Iterable[Seeds]) -> pd.DataFrame:
         The columns of `SERIES`, n_seeds, condition, jaccard, jaccard_by_chance, spearman; each with
         `_low` and `_high`.
     """
-    return _each(groups, lambda seeds: seeds.paired(_turnover))
+    return each(groups, lambda seeds: seeds.paired(_turnover))
 
 
 def relied_on(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -189,7 +189,7 @@ def relied_on(groups: Iterable[Seeds]) -> pd.DataFrame:
         rows = rows[rows["entity"] == seeds.config.label].drop(columns="entity")
         return rows.sort_values("condition", kind="stable")
 
-    return _each(groups, own)
+    return each(groups, own)
 
 
 def readable(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -208,7 +208,7 @@ def readable(groups: Iterable[Seeds]) -> pd.DataFrame:
         kept = (rows["entity"] == seeds.config.label) & (rows["condition"] != "head")
         return rows[kept].drop(columns="entity")
 
-    return _each(groups, own)
+    return each(groups, own)
 
 
 def grown_back(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -221,10 +221,24 @@ def grown_back(groups: Iterable[Seeds]) -> pd.DataFrame:
         base's); each with `_low` and `_high` over seeds.
     """
     regrowing = [seeds for seeds in groups if seeds.config.regrow]
-    return _each(regrowing, lambda seeds: seeds.paired(_regrown))
+    return each(regrowing, lambda seeds: seeds.paired(_regrown))
 
 
-def _each(groups: Iterable[Seeds], work_out: Callable[[Seeds], pd.DataFrame]) -> pd.DataFrame:
+def each(groups: Iterable[Seeds], work_out: Callable[[Seeds], pd.DataFrame]) -> pd.DataFrame:
+    """Lay the tables of several series under each other, with what tells them apart before.
+
+    Parameters
+    ----------
+    groups : iterable of Seeds
+        From `grouping.series_of` or `grouping.choose`.
+    work_out : callable
+        Gives the table of one series.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `SERIES`, then those of `work_out`; of no series none but the first.
+    """
     parts = []
     for seeds in groups:
         # A copy: some of these tables are kept by the series itself.

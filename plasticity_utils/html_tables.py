@@ -6,6 +6,7 @@ A word of the corpus is text and never markup: `<b>` is shown as the four charac
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import pandas as pd
@@ -16,10 +17,9 @@ DIGITS = 3
 LARGE = 100
 # Characters of a text that stays in one line: a date, a name.
 SHORT = 16
-# Columns with intervals, each in one line, that fit a page.
-FEW = 3
+QUANTITY = "quantity"
 WORD_COLUMNS = ("words_base", "words_removed", "words_end")
-# Headings; of other columns the name, with spaces.
+# Headings, and the names of quantities in a column of them; of others the name, with spaces.
 NAMES = {
     "f1": "F1",
     "base_f1": "F1, validation",
@@ -52,6 +52,9 @@ NAMES = {
     "at_end": "at the end",
     "jaccard_by_chance": "by chance",
     "n_runs": "runs",
+    "n_concepts": "concepts served",
+    "took_on": "took on a concept",
+    "took_on_concept": "took on the removed concept",
     "n_words": "words",
     "n_names": "names",
     "by_chance": "by chance",
@@ -87,7 +90,7 @@ def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
     ----------
     frame : DataFrame
         A value with columns `<value>_low` and `<value>_high` beside it, as from `over_seeds`, is
-        shown with them in brackets.
+        shown with them in brackets, smaller and in one line.
     columns : sequence of str
         What to show, in this order; by default everything.
 
@@ -96,9 +99,11 @@ def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
     Styler
         Displays as an HTML table, texts to the left and numbers to the right.
     """
-    whole = _with_intervals(frame, columns)
+    whole = _with_intervals(frame)
     names = list(columns or whole)
-    headings = {name: NAMES.get(name, name.replace("_", " ")) for name in names}
+    headings = {name: _heading(name) for name in names}
+    if QUANTITY in whole:
+        whole[QUANTITY] = whole[QUANTITY].map(_heading)
     shown = whole[names].rename(columns=headings)
     texts = [
         headings[name] for name in names if any(isinstance(value, str) for value in frame[name])
@@ -126,6 +131,10 @@ def words_table(frame: pd.DataFrame) -> Styler:
     return number_table(frame).set_properties(subset=names, **{"min-width": "8em"})
 
 
+def _heading(name: str) -> str:
+    return NAMES.get(name, name.replace("_", " "))
+
+
 def _looks(texts: pd.Series) -> list[dict[str, Any]]:
     """Left-aligned, the heading as well; short texts stay in one line."""
     looks = [("text-align", "left")]
@@ -134,26 +143,29 @@ def _looks(texts: pd.Series) -> list[dict[str, Any]]:
     return [{"selector": part, "props": looks} for part in ("td", "th")]
 
 
-def _with_intervals(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
     """Put each interval into one cell with its value."""
     values = [name for name in frame if {f"{name}_low", f"{name}_high"} <= set(frame)]
     shown = frame.drop(columns=[f"{name}_{end}" for name in values for end in ("low", "high")])
-    # An interval stays in one line, under its value, where there is room for that.
-    gap = "\u00a0" if len(set(values) & set(columns or values)) <= FEW else " "
     for name in values:
         rows = zip(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
-        shown[name] = [_interval(*row, gap) for row in rows]
+        shown[name] = [row[0] if pd.isna(row[1]) else _Estimate(*row) for row in rows]
     return shown
 
 
-def _interval(value: float, low: float, high: float, gap: str) -> str | float:
-    if pd.isna(low):
-        return value
-    digits = _digits(value)
-    return f"{_fixed(value, digits)} ({_fixed(low, digits)}{gap}to{gap}{_fixed(high, digits)})"
+@dataclass(frozen=True)
+class _Estimate:
+    value: float
+    low: float
+    high: float
 
 
 def _written(value: object) -> object:
+    """Write a cell as HTML; Styler has escaped texts before."""
+    if isinstance(value, _Estimate):
+        digits = _digits(value.value)
+        mean, low, high = (_fixed(number, digits) for number in astuple(value))
+        return f"{mean} <small>[{low},\u00a0{high}]</small>"
     return _fixed(value, _digits(value)) if isinstance(value, float) else value
 
 

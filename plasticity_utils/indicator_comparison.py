@@ -106,8 +106,7 @@ def _scores(run: Run, indicator: str) -> pd.DataFrame:
         for moment, folder in zip(MOMENTS, folders, strict=True)
     ]
     named = pd.concat(tables).assign(indicator=indicator, n_dimensions=sum(plan.erasers.ranks))
-    first = ["indicator", "n_dimensions", "moment"]
-    return named[first + [name for name in named if name not in first]]
+    return named.set_index(["indicator", "n_dimensions", "moment"]).reset_index()
 
 
 def _rows(run: Run, table: pd.DataFrame) -> list[dict[str, object]]:

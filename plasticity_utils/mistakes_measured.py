@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from plasticity_utils import tables
+from plasticity_utils import across, tables
 from plasticity_utils.findings import finding
 from plasticity_utils.measuring import score
 from plasticity_utils.mistakes import removal_mistakes, shift_of_mistake_3, unequal_averaging
@@ -110,19 +110,14 @@ def changes_over(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, regime, mistake, quantity, n_seeds; right, made and
-        difference, each with `_low` and `_high`.
+        The columns of `across.SERIES`, mistake, quantity, n_seeds; right, made and difference, each
+        with `_low` and `_high`.
     """
-    parts = []
-    for seeds in groups:
-        runs = tuple(run for run in seeds.runs if has_mistakes(run))
-        if runs:
-            table = Seeds(runs).paired(mistake_changes, ["mistake", "quantity"])
-            table.insert(0, "concept", seeds.config.about.title)
-            table.insert(1, "regime", seeds.config.regime)
-            parts.append(table)
-    columns = ["concept", "regime", "mistake", "quantity", *DIFFERENCE]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    measured = [tuple(filter(has_mistakes, seeds.runs)) for seeds in groups]
+    return across.each(
+        [Seeds(runs) for runs in measured if runs],
+        lambda seeds: seeds.paired(mistake_changes, ["mistake", "quantity"]),
+    )
 
 
 def by_concept(changes: pd.DataFrame) -> pd.DataFrame:
@@ -137,8 +132,10 @@ def by_concept(changes: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         mistake, quantity, and a column a concept with the difference that the mistake makes; with
-        `_low` and `_high` where the concept has several seeds.
+        `_low` and `_high` where the concept has several seeds. Without changes, nothing.
     """
+    if changes.empty:
+        return changes
     wide = changes.pivot_table(
         index=["mistake", "quantity"],
         columns="concept",

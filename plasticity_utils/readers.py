@@ -78,9 +78,7 @@ def read_anew(run: Run, n_sentences: int = N_SENTENCES) -> pd.DataFrame:
             reader.fit(states[0], np.concatenate(train.tags))
             scores = entity_scores(scoring.tags, _read(reader, states[1], scoring), ENTITIES)
             tables.append(scores.assign(condition=condition, reader=name, n_fitted=len(train.tags)))
-    table = pd.concat(tables, ignore_index=True)
-    first = ["condition", "reader", "n_fitted"]
-    return table[first + [name for name in table if name not in first]]
+    return pd.concat(tables).set_index(["condition", "reader", "n_fitted"]).reset_index()
 
 
 def label_states(

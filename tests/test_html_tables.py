@@ -40,8 +40,8 @@ def test_numbers_have_the_digits_that_say_something_and_markup_is_text():
     assert [row[3] for row in rows] == ["0.123", "–"]
     # No sign where a number rounds to nothing; an interval has the digits of its value.
     assert [row[4] for row in rows] == [
-        "0.000 (-0.250\u00a0to\u00a00.250)",
-        "179 (82\u00a0to\u00a0277)",
+        "0.000 <small>[-0.250,\u00a00.250]</small>",
+        "179 <small>[82,\u00a0277]</small>",
     ]
 
 
@@ -60,11 +60,17 @@ def test_only_the_columns_asked_for_are_shown_in_their_order():
     assert rows[0] == ["0", "locations"]
 
 
-@pytest.mark.parametrize(("n", "gap"), [(3, "\u00a0"), (4, " ")])
-def test_intervals_stay_in_one_line_where_there_are_few(n, gap):
-    values = {f"{name}{end}": [0.5] for name in "abcd" for end in ("", "_low", "_high")}
-    _, rows, _ = read(number_table(pd.DataFrame(values), list("abcd")[:n]).to_html())
-    assert rows == [[f"0.500 (0.500{gap}to{gap}0.500)"] * n]
+def test_a_value_without_an_interval_stands_beside_those_that_have_one():
+    values = {"gain": [0.5, 0.5], "gain_low": [0.4, np.nan], "gain_high": [0.6, np.nan]}
+    _, rows, _ = read(number_table(pd.DataFrame(values)).to_html())
+    assert rows == [["0.500 <small>[0.400,\u00a00.600]</small>"], ["0.500"]]
+
+
+def test_quantities_are_named_as_headings_are_and_the_frame_stays_as_it_is():
+    frame = pd.DataFrame({"quantity": ["took_on", "F1 of the concept"], "word": ["a_b", "c"]})
+    _, rows, _ = read(number_table(frame).to_html())
+    assert rows == [["took on a concept", "a_b"], ["F1 of the concept", "c"]]
+    assert frame["quantity"].tolist() == ["took_on", "F1 of the concept"]
 
 
 def test_a_table_without_rows_has_its_headings():

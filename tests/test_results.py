@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from plasticity_utils import RunConfig, forced_verdict, released, sentences, verdicts
+from plasticity_utils.across import recoveries, relied_on, shifts
 from plasticity_utils.across import relearning as relearning_table
-from plasticity_utils.across import relied_on, shifts
 from plasticity_utils.config import SURGICAL_DOSES
 from plasticity_utils.corpus import CONCEPTS
 from plasticity_utils.dose import LOST, specificity
@@ -16,6 +16,7 @@ from plasticity_utils.forced_groups import ForcingConfig
 from plasticity_utils.forced_seeds import or_command
 from plasticity_utils.forcing import Forced
 from plasticity_utils.grouping import choose, largest, series_of
+from plasticity_utils.mistakes_measured import setting_changes
 from plasticity_utils.published import published_runs, status
 from plasticity_utils.questions import reading, relearning
 from plasticity_utils.readers import by_reader
@@ -185,10 +186,26 @@ def test_the_papers_page_says_what_the_released_tables_say():
 
 
 def test_the_papers_page_says_what_its_protocol_gave():
-    protocol = choose(series_of(published_runs()), regime="half", rest="layernorm", epochs=8)
+    protocol = full(regime="half", rest="layernorm", epochs=8)
     theirs = choose(protocol, restarts=4, regrow=False)
     assert theirs
     assert relearning.relearning_verdicts({"half": theirs}) in shown_on("paper")
+    assert reading.reading_verdicts({"half": theirs}) in shown_on("paper")
+    assert {seeds.config.concept for seeds in theirs} == {"locations"}
+    f1 = recoveries(theirs).set_index("condition")
+    assert abs(f1.loc["random", "end"] - f1.loc["concept", "end"]) < 0.005
+    assert f1.loc["random", "removed"] < 0.005
+    moved = shifts(theirs).iloc[0]
+    assert -1 < moved["rank_shift"] < 2 * moved["beyond_removal"] < 0 < moved["beyond_none"]
+
+
+def test_in_one_run_neither_setting_of_a_training_moves_f1_far():
+    protocol = choose(series_of(published_runs()), regime="half", rest="layernorm", epochs=8)
+    changes = setting_changes(protocol)
+    assert set(changes["mistake"]) == {5, 8}
+    assert set(changes["scale"]) == {"quick"}
+    assert changes["n_seeds"].eq(1).all()
+    assert (changes["difference"].abs() < 0.05).all()
 
 
 def test_what_is_said_side_by_side_is_what_the_results_say():
