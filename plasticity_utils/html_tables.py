@@ -12,9 +12,8 @@ from typing import Any
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-DIGITS = 3
-# From here on digits after the point say nothing that a reader wants to know.
-LARGE = 100
+# Digits after the point, of numbers below; larger ones have none.
+DIGITS = {10: 3, 100: 1}
 # Characters of a text that stays in one line: a date, a name.
 SHORT = 16
 QUANTITY = "quantity"
@@ -84,7 +83,7 @@ NAMES = {
 
 
 def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
-    """Show a tidy frame: numbers with three decimals, large ones with none, a dash for no value.
+    """Show a tidy frame: numbers with three decimals, larger ones with fewer, a dash for no value.
 
     Parameters
     ----------
@@ -170,7 +169,7 @@ def _written(value: object) -> object:
 
 
 def _digits(value: float) -> int:
-    return 0 if abs(value) >= LARGE else DIGITS
+    return next((digits for below, digits in DIGITS.items() if abs(value) < below), 0)
 
 
 def _fixed(value: float, digits: int) -> str:

@@ -45,6 +45,12 @@ def test_numbers_have_the_digits_that_say_something_and_markup_is_text():
     ]
 
 
+def test_larger_numbers_have_fewer_digits():
+    counts = pd.DataFrame({"count": [-9.5, 72.0, 598.4]})
+    _, rows, _ = read(number_table(counts).to_html())
+    assert rows == [["-9.500"], ["72.0"], ["598"]]
+
+
 @pytest.mark.parametrize("part", ["td", "th"])
 def test_texts_stand_to_the_left_and_short_ones_in_one_line(part):
     *_, looks = read(number_table(FRAME).to_html())
