@@ -16,14 +16,16 @@
 # %% [markdown]
 # # Erased, and written again
 #
-# *Question 1, continued. Does a concept come back that was truly erased? How
-# fast, in which layers, and in which directions?*
+# *Question 1, continued. Does a concept come back that no linear reader finds
+# any more? How fast, in which layers, and in which directions?*
 #
 # Removing neurons leaves the concept readable in the others. The regime
 # *erase* removes none: at every level, from the embeddings up, a fixed linear
 # projection (LEACE, Belrose et al. 2023) takes out what tells words of the
 # concept from words of no entity, and stays in force while the model trains on.
-# *random* is the same projection fitted on shuffled labels.
+# *random* is the same projection fitted on shuffled labels; *none* trains on
+# with nothing erased; *head* trains the last layer alone, so its neurons are
+# those of the erased model.
 
 # %% tags=["remove-cell"]
 import plasticity_utils as pu
@@ -32,6 +34,7 @@ from plasticity_utils import across, charts, grouping, vega
 from plasticity_utils.indicator_comparison import by_indicator
 from plasticity_utils.questions import reading, relearning
 from plasticity_utils.questions.on_page import figure, numbers
+from plasticity_utils.readers import FOUND, mean_by_reader
 
 vega.enable()
 series = grouping.series_of(pu.published_runs())
@@ -41,7 +44,7 @@ erased = grouping.choose(full, variant="indicator=outside")
 # %% [markdown]
 # ## The verdict
 #
-# By the rule of [the page before](relearning.ipynb), beyond the head:
+# By the rule of [is it relearning](relearning.ipynb), beyond the head:
 
 # %% tags=["remove-input"]
 Markdown(relearning.relearning_verdicts({"erase": erased}))
@@ -52,6 +55,14 @@ Markdown(relearning.relearning_verdicts({"erase": erased}))
 
 # %% tags=["remove-input"]
 Markdown(reading.reading_verdicts({"erase": erased}))
+
+# %% [markdown]
+# Means over the seeds that were read: how much was relearned differs more
+# between concepts than between seeds.
+
+# %%
+columns = ["concept", "condition", "n_seeds", *FOUND]
+numbers(erased, mean_by_reader, columns)
 
 # %% [markdown]
 # ## What comes back, how fast, and at what cost
@@ -84,8 +95,9 @@ numbers(
 
 # %% [markdown]
 # At what cost: how F1 of the other entity types changes from the base, just
-# after the erasure (negative: lost) and in the end. Where that is most of what
-# the model can do, what returns is the task as much as the concept.
+# after the erasure (negative: lost) and in the end. With locations or
+# organisations goes most of what the model can do, so what returns is the task
+# as much as the concept; with persons, less.
 
 # %%
 numbers(
@@ -110,20 +122,22 @@ numbers(
 )
 
 # %% [markdown]
-# *concept* and *bio* make the concept's words like all others, entities among
-# them. What that leaves to the head is little, and so is what the other types
-# pay. *outside* and *types* leave it nothing, and take most of what tells any
-# entity from no entity with it. The runs of this page take *outside*: what
-# they bring back cannot be what a linear head might have found.
+# For locations, in one base model: *concept* and *bio* make the concept's words
+# like all others, entities among them. What that leaves to the head is little,
+# and so is what the other types pay. *outside* and *types* leave it nothing, and
+# take most of what tells any entity from no entity with it. The runs of this
+# page take *outside*: what they bring back cannot be what a linear head might
+# have found.
 
 # %% [markdown]
 # ## In which directions
 #
 # Erased once more in the end: with projections fitted anew on the retrained
-# model, and with projections of shuffled labels. (The *same* ones are still in
-# force, so they can only repeat *nothing*: whatever came back lies in other
-# directions by construction.) What the table adds is that one fresh linear
-# projection a level takes all of it away again.
+# model, and with projections of shuffled labels. (Under *concept* the *same*
+# ones are still in force, so that row repeats the one called *nothing*: whatever
+# came back lies in other directions by construction.) What the table adds is
+# that one fresh linear projection a level takes away all that the model's head
+# finds. What a reader that is not linear would still find was not measured.
 
 # %%
 numbers(erased, across.relied_on, ["concept", "condition", "again", "f1"])
@@ -132,8 +146,8 @@ numbers(erased, across.relied_on, ["concept", "condition", "again", "f1"])
 # ## In which layers
 #
 # A linear probe on each layer, fitted anew at each moment. Just after the
-# erasure it still reads a part of the concept, and less from layer to layer:
-# it is fitted on other sentences than the projections, on the mean of a word's
+# erasure it still reads a part of the concept, less in the last layer than in
+# the first: it is fitted on other sentences than the projections, on the mean of a word's
 # tokens, and against all other words, for none of which they promise anything
 # exact. The head, which reads the last layer token by token, finds nothing
 # there. Where the probe reads the concept in the end, the model has written it
@@ -167,7 +181,10 @@ figure(
 # ## In which neurons
 #
 # Overlap (Jaccard) of the neurons most selective for the concept before and
-# after, as many as the surgical dose would remove, and what chance gives.
+# after, as many as the surgical dose would remove, and what chance gives. In the
+# erased model they are almost wholly others (*head*). Training brings the
+# overlap back to about a half, which is less than where nothing was erased
+# (*none*).
 
 # %%
 numbers(

@@ -38,6 +38,7 @@ from plasticity_utils import (
 )
 from plasticity_utils.questions import reading, relearning
 from plasticity_utils.questions.on_page import figure, numbers
+from plasticity_utils.readers import FOUND, by_reader
 
 vega.enable()
 series = grouping.series_of(pu.published_runs())
@@ -158,10 +159,10 @@ charts.number_table(at_half, columns)
 # ## The paper's protocol, with its controls
 #
 # Half of all neurons, those that probeless ranks first, taken out through
-# their LayerNorm gains, then eight epochs in four blocks of two: what the
-# released code sets out to do, run in this project's code, with MiniLM in the
-# place of DistilBERT, on all sentences, with one seed. Beside it stand the
-# controls that the released logs lack.
+# their LayerNorm gains and held there, then eight epochs in the four blocks of
+# two that the released code makes of them (mistake 8): run in this project's
+# code, with MiniLM in the place of DistilBERT, on all sentences, with one seed.
+# Beside it stand the controls that the released logs lack.
 
 # %%
 protocol = grouping.choose(
@@ -189,9 +190,13 @@ Markdown(relearning.relearning_verdicts({"half": theirs}))
 Markdown(reading.reading_verdicts({"half": theirs}))
 
 # %% [markdown]
-# Little of it is about the concept. *random*, another half, takes LOC to nothing
-# as well, and in the end LOC is where it is after its own half was removed: in
-# this one run the two differ by less than 0.005. What comes back is the task.
+# *random*, another half, takes LOC to nothing as well, and in the end LOC is
+# where it is after its own half was removed: in this one run the two differ by
+# less than 0.005. So F1 in the end does not tell the concept from the task. The
+# frozen states do: after a random half every reader finds more of LOC.
+
+# %%
+numbers(theirs, by_reader, ["concept", "condition", *FOUND])
 
 # %% [markdown]
 # The move of the centre of the ranks, as the paper reads it, what is left of it
@@ -210,7 +215,8 @@ numbers(
 # In one run a difference has no interval. What the table does show: the ranks
 # move by almost a layer towards the embedding, as in the paper; most of that is
 # what the removal does by itself; and by selectivity, which is not relative,
-# the neurons that are left move the other way.
+# the centre of the neurons that are left moves the other way. Whether a random
+# half moves it as far the table does not show.
 #
 # Mistakes 5 and 8, each made alone at the `quick` scale: *right* is one schedule
 # of eight epochs in which no gain trains. F1 with the neurons removed again is
@@ -223,5 +229,7 @@ charts.number_table(
 )
 
 # %% [markdown]
-# In one run neither mistake moves F1 far. Gains that may train stay close to
-# zero; where they may, the ranks move less (the table before this one).
+# In one run of 1,800 sentences F1 differs by less than 0.025 either way, and
+# without an interval not even that is sure. Gains that may train stay close to
+# zero; where they may, the ranks move less (`regrow=True` in the table of
+# shifts).

@@ -17,8 +17,7 @@
 # # Does it come back, and is that relearning?
 #
 # *Question 1. Can training go on until the task is relearned? How fast, and
-# how much of it is relearning at all, rather than reading again? Does a
-# concept come back that was truly erased?*
+# how much of it is relearning at all, rather than reading again?*
 
 # %% tags=["remove-cell"]
 import plasticity_utils as pu
@@ -202,9 +201,10 @@ numbers(
 # ## The concept erased from every level
 #
 # Removing neurons leaves the concept readable in the others. An erasure takes
-# it out of every level, and the head alone brings nothing of it back.
-# [Erased, and written again](erasure.ipynb) shows what training the whole model
-# does bring back, how fast, at what cost and in which layers.
+# out of every level what a linear reader could use, and the head alone brings
+# nothing of the concept back. [Erased, and written again](erasure.ipynb) shows
+# what training the whole model does bring back, how fast, at what cost and in
+# which layers.
 
 # %% [markdown]
 # ## In a decoder
@@ -223,7 +223,8 @@ Markdown(relearning.relearning_verdicts({"surgical": decoder}))
 Markdown(relearning.relearning_verdicts({"surgical": on_2000}))
 
 # %% [markdown]
-# The figure and the table show the first of the two.
+# The figure and the table below are of the first of the two: all sentences, one
+# run a concept.
 
 # %%
 figure(
@@ -246,8 +247,8 @@ numbers(
 # - **head**: what the last layer regains by itself was never lost.
 # - **random**: as many neurons of the same layers, or projections of shuffled
 #   labels. They cost little after a surgical removal and an erasure, so there
-#   is little to regain, and the tables leave them out; at half of all neurons
-#   they cost as much as the concept's own.
+#   is little to regain, and the tables of what is regained leave them out; at
+#   half of all neurons they cost as much as the concept's own.
 # - **none**: what further training brings where nothing was removed.
 #
 # ## What would change our mind

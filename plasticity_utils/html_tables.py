@@ -102,7 +102,7 @@ def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
     names = list(columns or whole)
     headings = {name: _heading(name) for name in names}
     if QUANTITY in whole:
-        whole[QUANTITY] = whole[QUANTITY].map(_heading)
+        whole[QUANTITY] = whole[QUANTITY].map(_heading, na_action="ignore")
     shown = whole[names].rename(columns=headings)
     texts = [
         headings[name] for name in names if any(isinstance(value, str) for value in frame[name])

@@ -145,6 +145,18 @@ def test_concepts_that_differ_more_than_their_seeds_are_said_to(monkeypatch):
     assert reading.plain_sentence([]).endswith("speaks of these 2 alone.")
 
 
+def test_what_had_not_left_is_said_of_the_concept_of_which_most_had(monkeypatch):
+    rows = [
+        {**row, "concept": concept}
+        for concept, perceptron in (("locations", 0.63), ("persons", 0.36))
+        for row in by_run(0.0, 0.0, 0.0, perceptron, 0.9)
+    ]
+    monkeypatch.setattr(reading, "by_reader", lambda groups: pd.DataFrame(rows))
+    said = "regains 55 % of what was lost (from 40 % to 70 % by concept)"
+    assert f"{said}: **a part of the concept had not left**" in reading.plain_sentence([])
+    assert said in reading.reading_verdicts({"half": []})
+
+
 def test_readers_are_averaged_over_the_seeds_of_a_concept(monkeypatch):
     rows = [
         {**row, "seed": seed} for seed in (0, 3) for row in by_run(0.0, 0.0, 0.0, 0.2 * seed, 0.8)

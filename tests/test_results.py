@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 
 from plasticity_utils import RunConfig, forced_verdict, released, sentences, verdicts
-from plasticity_utils.across import recoveries, relied_on, shifts
+from plasticity_utils.across import (
+    collateral,
+    readable,
+    recoveries,
+    relied_on,
+    shifts,
+    turnovers,
+)
 from plasticity_utils.across import relearning as relearning_table
 from plasticity_utils.config import SURGICAL_DOSES
 from plasticity_utils.corpus import CONCEPTS
@@ -171,6 +178,23 @@ def test_new_top_neurons_take_what_compare_says():
     assert f"In the decoder they take {least:.2f} to {most:.2f}: in the end" in prose
 
 
+def test_what_the_prose_says_of_an_erasure_holds_for_every_concept():
+    erased = full(variant="indicator=outside")
+    cost = collateral(erased).set_index(["concept", "condition"])["at_removal"]
+    lost = -cost.xs("concept", level="condition").groupby("concept").mean()
+    assert (lost[["locations", "organisations"]] > 0.5).all()
+    assert lost["persons"] < 0.5
+    places = readable(erased).set_index(["concept", "condition", "stage", "layer"])["probe_f1"]
+    removed, end = (places.xs(("concept", at), level=[1, 2]).unstack() for at in ("removed", "end"))
+    assert (removed[6] < removed[0]).all()
+    assert (end[0] - removed[0] < 0.1).all()
+    assert (end[6] - removed[6] > 0.5).all()
+    overlap = turnovers(erased).pivot(index="concept", columns="condition", values="jaccard")
+    assert (overlap["head"] < 0.15).all()
+    assert overlap["concept"].between(0.4, 0.6).all()
+    assert (overlap["none"] > 0.7).all()
+
+
 def test_special_tokens_change_nothing_as_compare_says():
     (at_all,) = full(regime="surgical", variant="positions=all")
     (usual,) = full(regime="surgical", variant="", concept="locations")
@@ -195,6 +219,8 @@ def test_the_papers_page_says_what_its_protocol_gave():
     f1 = recoveries(theirs).set_index("condition")
     assert abs(f1.loc["random", "end"] - f1.loc["concept", "end"]) < 0.005
     assert f1.loc["random", "removed"] < 0.005
+    read = by_reader(theirs).set_index("condition")[["linear", "perceptron"]]
+    assert (read.loc["random"] > read.loc["concept"]).all()
     moved = shifts(theirs).iloc[0]
     assert -1 < moved["rank_shift"] < 2 * moved["beyond_removal"] < 0 < moved["beyond_none"]
 
@@ -205,7 +231,7 @@ def test_in_one_run_neither_setting_of_a_training_moves_f1_far():
     assert set(changes["mistake"]) == {5, 8}
     assert set(changes["scale"]) == {"quick"}
     assert changes["n_seeds"].eq(1).all()
-    assert (changes["difference"].abs() < 0.05).all()
+    assert (changes["difference"].abs() < 0.025).all()
 
 
 def test_what_is_said_side_by_side_is_what_the_results_say():

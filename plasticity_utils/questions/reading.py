@@ -54,8 +54,10 @@ def reading_of(table: pd.DataFrame) -> Relearning:
     Relearning
         `by_head` and `beyond_head` of its values are those of the best reader. Its values also have
         the mean F1 of head, linear, perceptron and end, the least and the greatest of what a run
-        brings beyond its best reader, and n_concepts with the ends of the interval over concepts
-        (concepts_low, concepts_high) where the seeds of each are averaged first.
+        brings beyond its best reader; and where the seeds of each concept are averaged first, the
+        least and the greatest by_head of a concept (by_head_least, by_head_greatest), and
+        n_concepts with the ends of the interval of beyond_head over them (concepts_low,
+        concepts_high).
     """
     rows = table.set_index(["condition", "concept", "seed"])
     concept, none = rows.loc["concept"], rows.loc["none"]
@@ -73,8 +75,10 @@ def reading_of(table: pd.DataFrame) -> Relearning:
     )
     values = over_seeds(found, ["row"], [*AVERAGED, *READERS, "end"]).iloc[0]
     values["least"], values["greatest"] = beyond.min(), beyond.max()
-    by_concept = found.groupby("concept")[["beyond_head"]].mean().assign(row="")
+    by_concept = found.groupby("concept")[["beyond_head", "by_head"]].mean().assign(row="")
     concepts = over_seeds(by_concept, ["row"], ["beyond_head"]).iloc[0]
+    values["by_head_least"] = by_concept["by_head"].min()
+    values["by_head_greatest"] = by_concept["by_head"].max()
     values["n_concepts"] = concepts["n_seeds"]
     values["concepts_low"] = concepts["beyond_head_low"]
     values["concepts_high"] = concepts["beyond_head_high"]
@@ -107,11 +111,12 @@ def plain_sentence(groups: Sequence[Seeds]) -> str:
         return ""
     found = reading_of(table)
     values = found.values
-    left = next(words for share, words in LEFT.items() if values["by_head"] >= share)
+    # What holds of the mean need not hold of each concept.
+    left = next(words for share, words in LEFT.items() if values["by_head_least"] >= share)
     return (
         "But not every reader is linear. One with a hidden layer, fitted on the same frozen "
-        f"network, finds the names at {values['perceptron']:.2f}. The best reader regains "
-        f"{regained(values['by_head'])} of what was lost: {left}. Training everything brings "
+        f"network, finds the names at {values['perceptron']:.2f}. The best reader "
+        f"{_regains(values)}: {left}. Training everything brings "
         f"{signed(values['beyond_head'])} beyond it{_interval(values)}: {PLAIN[found.verdict]}."
         f"{_over_concepts(found)}"
     )
@@ -125,10 +130,15 @@ def _sentence(regime: str, table: pd.DataFrame) -> str:
         f"{REGIMES[regime]} ({names}): {BY_READERS[found.verdict]}. The head is at "
         f"{values['head']:.3f} in the end, a linear reader that has converged at "
         f"{values['linear']:.3f}, a perceptron at {values['perceptron']:.3f}. The best of them "
-        f"regains {regained(values['by_head'])} of what was lost; training the whole model, to "
-        f"{values['end']:.3f}, brings {signed(values['beyond_head'])} beyond it"
-        f"{_interval(values)}.{_over_concepts(found)}"
+        f"{_regains(values)}; training the whole model, to {values['end']:.3f}, brings "
+        f"{signed(values['beyond_head'])} beyond it{_interval(values)}.{_over_concepts(found)}"
     )
+
+
+def _regains(values: pd.Series) -> str:
+    least, greatest = (regained(values[f"by_head_{end}"]) for end in ("least", "greatest"))
+    each = f" (from {least} to {greatest} by concept)" if values["n_concepts"] > 1 else ""
+    return f"regains {regained(values['by_head'])} of what was lost{each}"
 
 
 def _interval(values: pd.Series) -> str:
