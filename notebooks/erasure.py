@@ -147,11 +147,11 @@ numbers(erased, across.relied_on, ["concept", "condition", "again", "f1"])
 #
 # A linear probe on each layer, fitted anew at each moment. Just after the
 # erasure it still reads a part of the concept, less in the last layer than in
-# the first: it is fitted on other sentences than the projections, on the mean of a word's
-# tokens, and against all other words, for none of which they promise anything
-# exact. The head, which reads the last layer token by token, finds nothing
-# there. Where the probe reads the concept in the end, the model has written it
-# there again: the blocks do, the embeddings hardly.
+# the first: it is fitted on other sentences than the projections, on the mean
+# of a word's tokens, and against all other words, for none of which they
+# promise anything exact. The head, which reads the last layer token by token,
+# finds nothing there. Where the probe reads the concept in the end, the model
+# has written it there again: the blocks do, the embeddings hardly.
 
 # %%
 figure(

@@ -80,11 +80,8 @@ def functions_counted(groups: Sequence[Seeds]) -> pd.DataFrame:
     )
     keys, values = ["concept", "condition", "quantity"], ["neurons", "count", "count_none"]
     table = over_seeds(rows, keys, values)[[*keys, *values, "n_seeds"]]
-    return (
-        table.astype(dict.fromkeys(values, float))
-        .round(dict.fromkeys(values, 0))
-        .astype(dict.fromkeys(values, "Int64"))
-    )
+    table[values] = table[values].astype(float).round().astype("Int64")
+    return table
 
 
 def sharing(groups: Sequence[Seeds]) -> pd.DataFrame:
