@@ -154,12 +154,32 @@ def shifts(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of `SERIES`, n_seeds; beyond_none (shift of the centre of |σ| over kept neurons,
-        in layers, minus that under `none`), beyond_removal (shift of the centre of rank saliency
-        minus what removal alone predicts), rank_shift; the same as a share of the model's depth
-        (the number of its blocks) in `<value>_depth`; each with `_low`, `_high`.
+        The columns of `SERIES`, n_seeds; beyond_none and beyond_random (shift of the centre of |σ|
+        over kept neurons, in layers, minus that under `none` and that under `random`); rank_shift
+        (of the centre of rank saliency), rank_shift_random (the same under `random`),
+        rank_beyond_random (their difference), beyond_removal (rank_shift minus what removal alone
+        predicts), beyond_both (that minus the same under `random`); the same as a share of the
+        model's depth (the number of its blocks) in `<value>_depth`; each with `_low`, `_high`.
     """
-    return each(groups, lambda seeds: _single(seeds, _shift))
+    return each(groups, lambda seeds: _single(seeds, shifted))
+
+
+def shifted(run: Run) -> dict[str, float]:
+    """How far one run's concept moves between layers: the values of `shifts`."""
+    table = tables.redistribution(run.layers, run.config.label).set_index("condition")
+    concept, random = table.loc["concept"], table.loc["random"]
+    beyond = table["rank_shift"] - table["rank_shift_removal_only"]
+    n_blocks = run.layers["layer"].max()
+    layers = {
+        "beyond_none": concept["shift"] - table.loc["none", "shift"],
+        "beyond_random": concept["shift"] - random["shift"],
+        "rank_shift": concept["rank_shift"],
+        "rank_shift_random": random["rank_shift"],
+        "rank_beyond_random": concept["rank_shift"] - random["rank_shift"],
+        "beyond_removal": beyond["concept"],
+        "beyond_both": beyond["concept"] - beyond["random"],
+    }
+    return layers | {f"{name}_depth": shift / n_blocks for name, shift in layers.items()}
 
 
 def turnovers(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -301,17 +321,6 @@ def _others(run: Run) -> pd.DataFrame:
         {"at_removal": f1["removed"] - f1["base"], "at_end": f1["end"] - f1["base"]}
     )
     return table.reset_index().rename(columns={"entity": "other"})
-
-
-def _shift(run: Run) -> dict[str, float]:
-    table = tables.redistribution(run.layers, run.config.label).set_index("condition")
-    concept, n_blocks = table.loc["concept"], run.layers["layer"].max()
-    layers = {
-        "beyond_none": concept["shift"] - table.loc["none", "shift"],
-        "rank_shift": concept["rank_shift"],
-        "beyond_removal": concept["rank_shift"] - concept["rank_shift_removal_only"],
-    }
-    return layers | {f"{name}_depth": shift / n_blocks for name, shift in layers.items()}
 
 
 def _turnover(run: Run) -> pd.DataFrame:

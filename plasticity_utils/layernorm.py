@@ -3,7 +3,8 @@
 Lo, Cohen & Barez (2024, "Large Language Models Relearn Removed Concepts") zero the gain of the
 LayerNorm that writes a hidden state, which leaves its bias in place, at every token. On pre-norm
 models (GPT-2, Llama) no such LayerNorm exists: `ln_2` changes only what a block reads and never the
-residual neuron that was ranked. For comparison; `pruning` is the mechanism of this book.
+residual neuron that was ranked; `zero_mlp_gains` does that, to see what it changes. Both are for
+comparison; `pruning` is the mechanism of this book.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,15 +18,21 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models import POST_NORM_ENCODERS, levels, n_levels, width
+from plasticity_utils.models import (
+    POST_NORM_ENCODERS,
+    PRE_NORM_DECODERS,
+    is_decoder,
+    levels,
+    n_levels,
+    width,
+)
 from plasticity_utils.pruning import as_pairs
 
 
 class LayerNormRemoval:
-    """Zeroed LayerNorm gains, until `undo` or the end of a ``with`` block."""
+    """Zeroed gains of a norm for each level, until `undo` or the end of a ``with`` block."""
 
-    def __init__(self, model: PreTrainedModel, neurons: Int[np.ndarray, "removed 2"], regrow: bool):
-        norms = _output_layernorms(model)
+    def __init__(self, norms: list[Any], neurons: Int[np.ndarray, "removed 2"], regrow: bool):
         self._neurons, self._regrow = neurons, regrow
         self._saved: list[tuple[Tensor, np.ndarray, Tensor, Tensor]] = []
         self._hooks = []
@@ -99,7 +106,42 @@ def zero_layernorm_gains(
     InputError
         A pre-norm model, and neurons out of range or given twice.
     """
-    return LayerNormRemoval(model, as_pairs(neurons, n_levels(model), width(model)), regrow)
+    pairs = as_pairs(neurons, n_levels(model), width(model))
+    return LayerNormRemoval(_output_layernorms(model), pairs, regrow)
+
+
+def zero_mlp_gains(model: PreTrainedModel, neurons: Iterable[Any]) -> LayerNormRemoval:
+    """Zero the gain by which the MLP of each neuron's block reads it, and leave the neuron itself.
+
+    That is what the public code of Lo, Cohen & Barez (2024) does on GPT-2, where it takes `ln_2`
+    for the LayerNorm that writes the hidden state. Llama's `post_attention_layernorm` is the same
+    norm.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        A pre-norm decoder.
+    neurons : pairs of int, or int array [n_neurons, 2]
+        (layer, unit) pairs, layers from 1 on: no block writes the embedding layer.
+
+    Returns
+    -------
+    LayerNormRemoval
+        Already in force; a context manager with an `undo`.
+
+    Raises
+    ------
+    InputError
+        An encoder, a neuron of the embedding layer, and neurons out of range or given twice.
+    """
+    pairs = as_pairs(neurons, n_levels(model), width(model))
+    embedded = pairs[pairs[:, 0] == 0]
+    if len(embedded):
+        raise InputError(
+            f"neuron {tuple(embedded[0].tolist())} is of the embedding layer, which no block "
+            f"writes; layers run from 1 to {n_levels(model) - 1}"
+        )
+    return LayerNormRemoval(_mlp_norms(model), pairs, regrow=False)
 
 
 def _without(units: Tensor, gradient: Tensor) -> Tensor:
@@ -123,3 +165,16 @@ def _output_layernorms(model: PreTrainedModel) -> list[nn.LayerNorm]:
     if kind == "distilbert":
         return [embeddings.LayerNorm, *(block.output_layer_norm for block in parts)]
     return [embeddings.LayerNorm, *(block.output.LayerNorm for block in parts)]
+
+
+def _mlp_norms(model: PreTrainedModel) -> list[Any]:
+    kind = model.config.model_type
+    if not is_decoder(model):
+        raise InputError(
+            f"in a model of type {kind!r} no norm feeds the MLP alone; "
+            f"allowed: {', '.join(PRE_NORM_DECODERS)}"
+        )
+    base: Any = model.base_model
+    if kind == "gpt2":
+        return [None, *(block.ln_2 for block in base.h)]
+    return [None, *(block.post_attention_layernorm for block in base.layers)]

@@ -10,7 +10,8 @@ and `epochs=8, restarts=4` makes four schedules out of one (`mistakes_measured.s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,8 @@ import pandas as pd
 from transformers import PreTrainedModel
 
 from plasticity_utils.config import Regime
-from plasticity_utils.models import n_levels, width
+from plasticity_utils.layernorm import zero_mlp_gains
+from plasticity_utils.models import is_decoder, n_levels, width
 from plasticity_utils.plans import RemovalPlan, plan_at, removed
 from plasticity_utils.saliency import layer_unit, removal_only_profile
 
@@ -51,6 +53,20 @@ def shifted_layer(plan: RemovalPlan, n_layers: int) -> RemovalPlan:
     return replace(plan, neurons=np.unique(sent, axis=0))
 
 
+@contextmanager
+def mlp_unread(model: PreTrainedModel, plan: RemovalPlan) -> Iterator[None]:
+    """Mistake 4: only the MLP of its block no longer reads a neuron, which itself stays.
+
+    Neurons of the embedding layer, which no block writes, are removed as they should be.
+    """
+    embedded = plan.neurons[:, 0] == 0
+    with (
+        removed(model, replace(plan, neurons=plan.neurons[embedded])),
+        zero_mlp_gains(model, plan.neurons[~embedded]),
+    ):
+        yield
+
+
 def six_layers(ranking: pd.DataFrame, regime: Regime, dose: float) -> RemovalPlan:
     """Mistake 6: the embedding layer is not counted, so a share is one of fewer neurons."""
     n_layers = int(ranking["layer"].max()) + 1
@@ -66,6 +82,8 @@ def removal_mistakes(
     score: Callable[[], pd.DataFrame],
 ) -> pd.DataFrame:
     """F1 just after a removal that is right, and after one that makes one mistake.
+
+    Mistake 4 is made on decoders, the models that have what it confuses.
 
     Parameters
     ----------
@@ -88,26 +106,30 @@ def removal_mistakes(
     """
     n_layers, d_model = n_levels(model), width(model)
     right = plan_at(ranking, regime, dose)
-    pairs = {
-        1: (right, wrong_end(ranking, regime, dose)),
-        2: (draw, first_ids(draw, d_model)),
-        3: (right, shifted_layer(right, n_layers)),
-        6: (right, six_layers(ranking, regime, dose)),
+    wrong = {
+        1: wrong_end(ranking, regime, dose),
+        2: first_ids(draw, d_model),
+        3: shifted_layer(right, n_layers),
+        6: six_layers(ranking, regime, dose),
     }
+
+    def scored(plan: RemovalPlan, remove: Callable = removed) -> pd.DataFrame:
+        with remove(model, plan):
+            scores = score()
+        share = float((plan.neurons[:, 0] == 0).mean())
+        return scores.assign(n_removed=len(plan.neurons), first_layer_share=share)
+
+    made = {mistake: scored(plan) for mistake, plan in wrong.items()}
+    if is_decoder(model):
+        made[4] = scored(right, mlp_unread)
+    as_meant, as_drawn = scored(right), scored(draw)
     rows = []
-    for mistake, plans in pairs.items():
-        for made, plan in zip((False, True), plans, strict=True):
-            with removed(model, plan):
-                scores = score()
-            share = float((plan.neurons[:, 0] == 0).mean())
-            rows.append(
-                scores.assign(
-                    mistake=mistake,
-                    made=made,
-                    n_removed=len(plan.neurons),
-                    first_layer_share=share,
-                )
-            )
+    for mistake in sorted(made):
+        meant = as_drawn if mistake == 2 else as_meant
+        rows += [
+            meant.assign(mistake=mistake, made=False),
+            made[mistake].assign(mistake=mistake, made=True),
+        ]
     return pd.concat(rows, ignore_index=True)
 
 

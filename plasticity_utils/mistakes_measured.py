@@ -1,9 +1,9 @@
 """What each of the public code's mistakes changes, measured on a run by making it alone.
 
-Mistakes 1, 2, 3 and 6 choose other neurons, so F1 just after the removal is measured again with
-each of them made. Mistakes 3 and 7 change how the tables of a run are read; no model is needed.
-Mistake 4 concerns GPT-2 alone. Mistakes 5 and 8 are settings of a run, so runs are compared that
-differ in that setting alone.
+Mistakes 1, 2, 3 and 6 choose other neurons and mistake 4, made on decoders, removes something else,
+so F1 just after the removal is measured again with each of them made. Mistakes 3 and 7 change how
+the tables of a run are read; no model is needed. Mistakes 5 and 8 are settings of a run, so runs
+are compared that differ in that setting alone.
 """
 
 from __future__ import annotations

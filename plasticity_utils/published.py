@@ -84,7 +84,8 @@ def publish(run: Run, results: Path = PUBLISHED) -> Path:
     for name, frame in frames.items():
         frame.to_parquet(part / f"{name}.parquet", index=False, compression="zstd")
     facts = {**run.facts, "settings": {**run.facts["settings"], "results_dir": ""}}
-    store.write_json(part / "config.json", {**facts, "commits": _commits(run)})
+    facts |= {"commits": _commits(run), "published": _made_now()}
+    store.write_json(part / "config.json", facts)
     _keep_additions(folder, part)
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)
@@ -120,8 +121,7 @@ def add(run: Run, name: str, make: Callable[[], pd.DataFrame], results: Path = P
         raise InputError(f"{run_name(run.config)!r} is not published; `plasticity publish` does it")
     path = folder / f"{name}.parquet"
     make().to_parquet(path, index=False, compression="zstd")
-    facts = {"date": time.strftime("%Y-%m-%d"), "seed": run.config.seed, **provenance()}
-    store.write_json(path.with_suffix(".json"), facts)
+    store.write_json(path.with_suffix(".json"), {"seed": run.config.seed, **_made_now()})
     return path
 
 
@@ -198,6 +198,11 @@ def _keep_additions(old: Path, new: Path) -> None:
     for name in ADDED:
         for file in old.glob(f"{name}.*"):
             shutil.copy2(file, new / file.name)
+
+
+def _made_now() -> dict[str, Any]:
+    """What is measured as a run is published is made with the code of that day."""
+    return {"date": time.strftime("%Y-%m-%d"), **provenance()}
 
 
 def _stages(folder: Path) -> set[str]:

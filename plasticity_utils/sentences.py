@@ -95,42 +95,23 @@ def half_sentence(run: Run) -> str:
 
 
 def place_sentence(seeds: Seeds) -> str:
-    """Say whether the concept moved between layers beyond training and removal (Markdown)."""
+    """Say whether the concept moved between layers beyond its controls (Markdown)."""
     beyond = across.shifts([seeds]).iloc[0]
     table = seeds.redistribution.set_index("condition")
-    concept, none = table.loc["concept"], table.loc["none"]
+    concept, random, none = (table.loc[name] for name in ("concept", "random", "none"))
     return (
         f"Over neurons that were not removed, the centre of |σ| lies at layer "
         f"{concept['centroid_base']:.2f} before and {concept['centroid_end']:.2f} after "
         f"retraining ({concept['shift']:+.2f}); training on with nothing removed moves it by "
-        f"{none['shift']:+.2f}. By rank, the centre moves by {concept['rank_shift']:+.2f}, of "
-        f"which removal alone accounts for {concept['rank_shift_removal_only']:+.2f}. Beyond "
-        f"these controls it moves by {with_interval(beyond, 'beyond_none')} and by "
-        f"{with_interval(beyond, 'beyond_removal')} layers (negative: towards the embedding)."
-    )
-
-
-def movement_sentence(shifts: pd.DataFrame) -> str:
-    """Say how far each concept moves between layers beyond its controls (Markdown).
-
-    Parameters
-    ----------
-    shifts : DataFrame
-        From `across.shifts`.
-    """
-    measures = {"beyond_none": "selectivity", "beyond_removal": "rank"}
-    shifts = tables.named_series(shifts)
-    parts = [
-        f"{row['series']} "
-        + ", ".join(f"by {name} {with_interval(row, value)}" for value, name in measures.items())
-        for _, row in shifts.iterrows()
-    ]
-    later = shifts[(shifts[[f"{value}_low" for value in measures]] > 0).all(axis=1)]["series"]
-    earlier = shifts[(shifts[[f"{value}_high" for value in measures]] < 0).all(axis=1)]["series"]
-    return (
-        f"Beyond the controls the centre moves, in layers: {'; '.join(parts)}. By both measures "
-        f"to later layers: {', '.join(later) or 'none'}; to earlier ones: "
-        f"{', '.join(earlier) or 'none'}."
+        f"{none['shift']:+.2f}, cutting out random neurons of the same layers by "
+        f"{random['shift']:+.2f}. By rank, the centre moves by {concept['rank_shift']:+.2f}, of "
+        f"which removal alone accounts for {concept['rank_shift_removal_only']:+.2f}; after the "
+        f"random cut it moves by {random['rank_shift']:+.2f}. By selectivity the movement is "
+        f"{with_interval(beyond, 'beyond_none')} beyond *none* and "
+        f"{with_interval(beyond, 'beyond_random')} beyond *random*; by rank "
+        f"{with_interval(beyond, 'beyond_removal')} beyond removal alone and "
+        f"{with_interval(beyond, 'beyond_both')} beyond that of *random* too (negative: towards "
+        "the embedding)."
     )
 
 

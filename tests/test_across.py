@@ -33,13 +33,25 @@ def test_relearning_is_paired_by_seed(two_runs, groups):  # noqa: F811
 
 def test_shifts_are_beyond_their_controls(two_runs, groups):  # noqa: F811
     row = across.shifts(groups).iloc[0]
-    expected = []
-    for run in two_runs:
-        table = tables.redistribution(run.layers, "LOC").set_index("condition")["shift"]
-        expected.append(table["concept"] - table["none"])
-    assert row["beyond_none"] == pytest.approx(np.mean(expected))
+    both = [
+        tables.redistribution(run.layers, "LOC")
+        .set_index("condition")
+        .drop(columns="centroid_base")
+        for run in two_runs
+    ]
+    mean = (both[0] + both[1]) / 2
+    beyond = mean.loc["concept"] - mean
+    assert row["beyond_none"] == pytest.approx(beyond.loc["none", "shift"])
+    assert row["beyond_random"] == pytest.approx(beyond.loc["random", "shift"])
+    assert row["rank_shift"] == pytest.approx(mean.loc["concept", "rank_shift"])
+    assert row["rank_shift_random"] == pytest.approx(mean.loc["random", "rank_shift"])
+    assert row["rank_beyond_random"] == pytest.approx(beyond.loc["random", "rank_shift"])
+    alone = mean["rank_shift"] - mean["rank_shift_removal_only"]
+    assert row["beyond_removal"] == pytest.approx(alone["concept"])
+    assert row["beyond_both"] == pytest.approx(alone["concept"] - alone["random"])
+    assert row["beyond_random"] != pytest.approx(row["beyond_none"])
     n_blocks = two_runs[0].layers["layer"].nunique() - 1
-    assert row["beyond_none_depth"] == pytest.approx(np.mean(expected) / n_blocks)
+    assert row["beyond_none_depth"] == pytest.approx(row["beyond_none"] / n_blocks)
 
 
 def test_what_the_dose_takes_stands_beside_what_random_neurons_take(two_runs, groups):  # noqa: F811

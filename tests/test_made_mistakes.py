@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import BLOCKS, WIDTH, make_tiny_model
 from test_tables import LOC, made_up_measured
 
@@ -89,6 +90,26 @@ def test_each_is_scored_beside_the_right_removal_and_undone(ranking):
     assert shares[2, True] == 1
     assert shares[3, True] == 0 < shares[3, False]
     assert any(seen)
+    assert all((value == before[name]).all() for name, value in model.state_dict().items())
+
+
+def test_4_is_made_on_a_decoder_which_keeps_the_neurons_of_its_blocks(ranking):
+    model = make_tiny_model("llama")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    tokens = torch.arange(5, 11)[None]
+
+    def score():
+        states = model(tokens, output_hidden_states=True).hidden_states
+        apart = [state[0].std(0).ne(0).sum().item() for state in states]
+        return pd.DataFrame({"entity": range(BLOCKS + 1), "apart": apart})
+
+    right = plan_at(ranking, REGIME, 0.25)
+    table = mistakes.removal_mistakes(model, ranking, REGIME, 0.25, right, score)
+    assert table["mistake"].unique().tolist() == [1, 2, 3, 4, 6]
+    apart = table.set_index(["mistake", "made", "entity"])["apart"]
+    removed = np.bincount(right.neurons[:, 0], minlength=BLOCKS + 1)
+    assert apart[4, False].tolist() == (WIDTH - removed).tolist()
+    assert apart[4, True].tolist() == [WIDTH - removed[0]] + [WIDTH] * BLOCKS
     assert all((value == before[name]).all() for name, value in model.state_dict().items())
 
 

@@ -75,6 +75,7 @@ def test_published_tables_are_those_of_the_run(two_runs, shelf):
         for name in FINDINGS:
             pd.testing.assert_frame_equal(finding(copy, name), finding(run, name))
         assert copy.facts["commits"]
+        assert copy.facts["published"].keys() >= {"date", "code", "libraries", "machine"}
         assert copy.facts["settings"]["results_dir"] == ""
         size = sum(path.stat().st_size for path in copy.path.iterdir())
         assert size < 400_000

@@ -18,7 +18,7 @@ from test_pruning import (
 )
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.layernorm import zero_layernorm_gains
+from plasticity_utils.layernorm import zero_layernorm_gains, zero_mlp_gains
 from plasticity_utils.models import head, levels
 from plasticity_utils.pruning import layer_matched_draw, remove_neurons
 
@@ -66,20 +66,42 @@ def test_mistake_4_gpt2_ranked_residual_neuron_is_removed(tiny_model, tiny_batch
     model = tiny_model("gpt2")
     words = is_word(tiny_batch)
     for level in range(1, BLOCKS + 1):
-        gain = model.transformer.h[level - 1].ln_2.weight
-        kept = gain[5].item()
-        with torch.no_grad():
-            gain[5] = 0.0
         # What the paper's code does: the neuron still tells words apart.
-        assert run(model, tiny_batch)[level][words][:, 5].std() > 0.1
-        with torch.no_grad():
-            gain[5] = kept
+        with zero_mlp_gains(model, [(level, 5)]):
+            assert run(model, tiny_batch)[level][words][:, 5].std() > 0.1
         with remove_neurons(model, [(level, 5)], resting_values()):
             state = run(model, tiny_batch)[level][words][:, 5]
         assert (state == resting_values()[level, 5]).all()
     for family in ("gpt2", "llama"):
         with pytest.raises(InputError, match=r"ln_2.*do not touch"):
             zero_layernorm_gains(tiny_model(family), [(1, 5)])
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in POST_NORM])
+def test_mistake_4_silences_what_one_mlp_reads_and_is_undone(family, tiny_model, tiny_batch):
+    model = tiny_model(family)
+    before = copy.deepcopy(list(model.state_dict().values()))
+    base = model.base_model
+    blocks = base.h if family == "gpt2" else base.layers
+    read = {}
+    for level, block in enumerate(blocks, 1):
+        norm = block.ln_2 if family == "gpt2" else block.post_attention_layernorm
+        norm.register_forward_hook(lambda *call, level=level: read.update({level: call[-1]}))
+    with zero_mlp_gains(model, [(BLOCKS, 5)]):
+        run(model, tiny_batch)
+        assert len(read[BLOCKS][..., 5].unique()) == 1
+        assert len(read[BLOCKS][..., 6].unique()) > 1
+        assert len(read[1][..., 5].unique()) > 1
+    run(model, tiny_batch)
+    assert len(read[BLOCKS][..., 5].unique()) > 1
+    assert_same(before, model.state_dict().values())
+
+
+def test_mistake_4_is_refused_where_it_cannot_be_made(tiny_model):
+    with pytest.raises(InputError, match=r"\(0, 5\).*embedding.*1 to"):
+        zero_mlp_gains(tiny_model("gpt2"), [(1, 5), (0, 5)])
+    with pytest.raises(InputError, match=r"'bert'.*allowed: gpt2, llama"):
+        zero_mlp_gains(tiny_model("bert"), [(1, 5)])
 
 
 @pytest.mark.parametrize("family", FAMILIES)

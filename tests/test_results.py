@@ -25,7 +25,7 @@ from plasticity_utils.forcing import Forced
 from plasticity_utils.grouping import choose, largest, series_of
 from plasticity_utils.mistakes_measured import setting_changes
 from plasticity_utils.published import published_runs, status
-from plasticity_utils.questions import reading, relearning
+from plasticity_utils.questions import movement, reading, relearning
 from plasticity_utils.readers import by_reader
 from plasticity_utils.run import Run
 from plasticity_utils.seeds import Seeds, seeds_of
@@ -89,7 +89,8 @@ def test_the_front_page_says_what_the_results_say():
     shown = shown_on("intro")
     for said in (
         verdicts.front(groups),
-        sentences.movement_sentence(shifts(groups)),
+        movement.movement_sentence(shifts(groups)),
+        movement.ranks_sentence(full(regime="half", variant="")),
         verdicts.front(decoder),
         relearning.cost_sentence(decoder),
     ):
@@ -209,6 +210,24 @@ def test_the_papers_page_says_what_the_released_tables_say():
     assert released.centres_sentence(profile) in shown_on("paper")
 
 
+def test_any_such_cut_moves_the_ranks_as_far():
+    for regime in ("half", "surgical"):
+        said = movement.ranks_sentence(full(regime=regime, variant=""))
+        assert "any such cut moves the ranks as far" in said
+        assert said in shown_on("paper")
+
+
+def test_at_half_no_measure_finds_a_move_to_earlier_layers_that_is_the_concepts():
+    half = shifts(full(regime="half", variant=""))
+    assert (half["beyond_removal"] < 0).all()
+    assert (half[["beyond_none_low", "beyond_both_low"]] > 0).all(axis=None)
+    assert (half["beyond_random"].abs() < 0.15 * half["beyond_none"]).all()
+    surgical = full(regime="surgical", variant="")
+    assert {run.facts["random_overlap"] for seeds in surgical for run in seeds.runs} == {0}
+    later = [f"{value}_low" for value in movement.BEYOND]
+    assert (shifts(surgical)[later] > 0).all(axis=None)
+
+
 def test_the_papers_page_says_what_its_protocol_gave():
     protocol = full(regime="half", rest="layernorm", epochs=8)
     theirs = choose(protocol, restarts=4, regrow=False)
@@ -240,7 +259,7 @@ def test_what_is_said_side_by_side_is_what_the_results_say():
     shown = shown_on("compare")
     for said in (
         relearning.model_verdicts(surgical),
-        sentences.movement_sentence(shifts(surgical)),
+        movement.movement_sentence(shifts(surgical)),
     ):
         assert said in shown
 
