@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import pandas as pd
 
 from plasticity_utils import tables
@@ -154,32 +155,49 @@ def shifts(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of `SERIES`, n_seeds; beyond_none and beyond_random (shift of the centre of |σ|
-        over kept neurons, in layers, minus that under `none` and that under `random`); rank_shift
-        (of the centre of rank saliency), rank_shift_random (the same under `random`),
-        rank_beyond_random (their difference), beyond_removal (rank_shift minus what removal alone
-        predicts), beyond_both (that minus the same under `random`); the same as a share of the
+        The columns of `SERIES`, n_seeds; the values of `shifted`, and the same as a share of the
         model's depth (the number of its blocks) in `<value>_depth`; each with `_low`, `_high`.
     """
-    return each(groups, lambda seeds: _single(seeds, shifted))
+
+    def with_depth(run: Run) -> dict[str, float]:
+        layers, n_blocks = shifted(run), run.layers["layer"].max()
+        return layers | {f"{name}_depth": shift / n_blocks for name, shift in layers.items()}
+
+    return each(groups, lambda seeds: _single(seeds, with_depth))
 
 
 def shifted(run: Run) -> dict[str, float]:
-    """How far one run's concept moves between layers: the values of `shifts`."""
-    table = tables.redistribution(run.layers, run.config.label).set_index("condition")
-    concept, random = table.loc["concept"], table.loc["random"]
-    beyond = table["rank_shift"] - table["rank_shift_removal_only"]
-    n_blocks = run.layers["layer"].max()
-    layers = {
-        "beyond_none": concept["shift"] - table.loc["none", "shift"],
-        "beyond_random": concept["shift"] - random["shift"],
+    """How far one run's concept moves between layers, by |σ| over kept neurons and by rank.
+
+    Returns
+    -------
+    dict
+        In layers, negative towards the embedding. Of the centre of |σ|: beyond_none (its shift
+        minus that under `none`), others_beyond_none (the mean of the same over the other entity
+        types, on the same neurons), beyond_others (their difference). Of the centre of rank
+        saliency: rank_shift, rank_shift_random (the same under `random`), rank_beyond_random (their
+        difference), beyond_removal (rank_shift minus what removal alone predicts, if the neurons
+        that are left kept their order), beyond_counts (the same if they were in no order).
+    """
+    layers, label = run.layers, run.config.label
+    table = tables.redistribution(layers, label).set_index("condition")
+    concept, random = table.loc["concept"], table.loc["random", "rank_shift"]
+    others = [_beyond_none(layers, name) for name in layers["entity"].unique() if name != label]
+    own, of_others = _beyond_none(layers, label), float(np.mean(others)) if others else np.nan
+    at = layers[(layers["entity"] == label) & (layers["condition"] == "concept")]
+    by_counts = tables.unordered_centroid(at[at["stage"] == "end"]) - tables.centroid(
+        at[at["stage"] == "base"], "saliency"
+    )
+    return {
+        "beyond_none": own,
+        "others_beyond_none": of_others,
+        "beyond_others": own - of_others,
         "rank_shift": concept["rank_shift"],
-        "rank_shift_random": random["rank_shift"],
-        "rank_beyond_random": concept["rank_shift"] - random["rank_shift"],
-        "beyond_removal": beyond["concept"],
-        "beyond_both": beyond["concept"] - beyond["random"],
+        "rank_shift_random": random,
+        "rank_beyond_random": concept["rank_shift"] - random,
+        "beyond_removal": concept["rank_shift"] - concept["rank_shift_removal_only"],
+        "beyond_counts": concept["rank_shift"] - by_counts,
     }
-    return layers | {f"{name}_depth": shift / n_blocks for name, shift in layers.items()}
 
 
 def turnovers(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -321,6 +339,11 @@ def _others(run: Run) -> pd.DataFrame:
         {"at_removal": f1["removed"] - f1["base"], "at_end": f1["end"] - f1["base"]}
     )
     return table.reset_index().rename(columns={"entity": "other"})
+
+
+def _beyond_none(layers: pd.DataFrame, label: str) -> float:
+    shift = tables.redistribution(layers, label).set_index("condition")["shift"]
+    return float(shift["concept"] - shift["none"])
 
 
 def _turnover(run: Run) -> pd.DataFrame:

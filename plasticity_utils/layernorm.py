@@ -111,11 +111,11 @@ def zero_layernorm_gains(
 
 
 def zero_mlp_gains(model: PreTrainedModel, neurons: Iterable[Any]) -> LayerNormRemoval:
-    """Zero the gain by which the MLP of each neuron's block reads it, and leave the neuron itself.
+    """Zero the gain by which the MLP of a neuron's block reads its unit; the neuron stays.
 
-    That is what the public code of Lo, Cohen & Barez (2024) does on GPT-2, where it takes `ln_2`
-    for the LayerNorm that writes the hidden state. Llama's `post_attention_layernorm` is the same
-    norm.
+    The MLP reads that unit of the stream half a block before the neuron is written. That is what
+    the public code of Lo, Cohen & Barez (2024) does on GPT-2, where it takes `ln_2` for the
+    LayerNorm that writes the hidden state. Llama's `post_attention_layernorm` is the same norm.
 
     Parameters
     ----------
@@ -134,14 +134,14 @@ def zero_mlp_gains(model: PreTrainedModel, neurons: Iterable[Any]) -> LayerNormR
     InputError
         An encoder, a neuron of the embedding layer, and neurons out of range or given twice.
     """
-    pairs = as_pairs(neurons, n_levels(model), width(model))
+    norms, pairs = _mlp_norms(model), as_pairs(neurons, n_levels(model), width(model))
     embedded = pairs[pairs[:, 0] == 0]
     if len(embedded):
         raise InputError(
             f"neuron {tuple(embedded[0].tolist())} is of the embedding layer, which no block "
             f"writes; layers run from 1 to {n_levels(model) - 1}"
         )
-    return LayerNormRemoval(_mlp_norms(model), pairs, regrow=False)
+    return LayerNormRemoval(norms, pairs, regrow=False)
 
 
 def _without(units: Tensor, gradient: Tensor) -> Tensor:
@@ -174,6 +174,7 @@ def _mlp_norms(model: PreTrainedModel) -> list[Any]:
             f"in a model of type {kind!r} no norm feeds the MLP alone; "
             f"allowed: {', '.join(PRE_NORM_DECODERS)}"
         )
+    # Any: as above. No block writes level 0, so no norm stands there.
     base: Any = model.base_model
     if kind == "gpt2":
         return [None, *(block.ln_2 for block in base.h)]

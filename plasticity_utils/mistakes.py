@@ -1,8 +1,8 @@
 """The public code's mistakes, made on purpose, to see what each of them changes.
 
 Eight mistakes in the public code of Lo, Cohen & Barez (2024) change conclusions (the paper's
-chapter lists them with their commits). Here is each as a plan that goes wrong in that one way and
-is right otherwise. `mistakes_measured` makes them on a finished run.
+chapter lists them with their commits). Here is each as a plan (mistake 4: as a removal) that goes
+wrong in that one way and is right otherwise. `mistakes_measured` makes them on a finished run.
 
 Mistakes 5 and 8 are settings of a run: `rest="layernorm", regrow=True` lets zeroed gains train on,
 and `epochs=8, restarts=4` makes four schedules out of one (`mistakes_measured.setting_changes`).
@@ -55,7 +55,7 @@ def shifted_layer(plan: RemovalPlan, n_layers: int) -> RemovalPlan:
 
 @contextmanager
 def mlp_unread(model: PreTrainedModel, plan: RemovalPlan) -> Iterator[None]:
-    """Mistake 4: only the MLP of its block no longer reads a neuron, which itself stays.
+    """Mistake 4: the MLP of its block no longer reads a neuron's unit; the neuron stays.
 
     Neurons of the embedding layer, which no block writes, are removed as they should be.
     """
@@ -101,8 +101,9 @@ def removal_mistakes(
     Returns
     -------
     DataFrame
-        mistake (number), made (whether it was made), n_removed, first_layer_share (share of the
-        removed neurons that lie in layer 0), and the columns of `entity_scores`.
+        mistake (number), made (whether it was made), n_removed (planned to be; mistake 4 leaves
+        them), first_layer_share (share of these neurons that lie in layer 0), and the columns of
+        `entity_scores`.
     """
     n_layers, d_model = n_levels(model), width(model)
     right = plan_at(ranking, regime, dose)

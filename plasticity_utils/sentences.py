@@ -97,21 +97,17 @@ def half_sentence(run: Run) -> str:
 def place_sentence(seeds: Seeds) -> str:
     """Say whether the concept moved between layers beyond its controls (Markdown)."""
     beyond = across.shifts([seeds]).iloc[0]
-    table = seeds.redistribution.set_index("condition")
-    concept, random, none = (table.loc[name] for name in ("concept", "random", "none"))
+    concept = seeds.redistribution.set_index("condition").loc["concept"]
     return (
         f"Over neurons that were not removed, the centre of |σ| lies at layer "
         f"{concept['centroid_base']:.2f} before and {concept['centroid_end']:.2f} after "
-        f"retraining ({concept['shift']:+.2f}); training on with nothing removed moves it by "
-        f"{none['shift']:+.2f}, cutting out random neurons of the same layers by "
-        f"{random['shift']:+.2f}. By rank, the centre moves by {concept['rank_shift']:+.2f}, of "
-        f"which removal alone accounts for {concept['rank_shift_removal_only']:+.2f}; after the "
-        f"random cut it moves by {random['rank_shift']:+.2f}. By selectivity the movement is "
-        f"{with_interval(beyond, 'beyond_none')} beyond *none* and "
-        f"{with_interval(beyond, 'beyond_random')} beyond *random*; by rank "
-        f"{with_interval(beyond, 'beyond_removal')} beyond removal alone and "
-        f"{with_interval(beyond, 'beyond_both')} beyond that of *random* too (negative: towards "
-        "the embedding)."
+        f"retraining ({concept['shift']:+.2f}). Beyond what training on does with nothing removed "
+        f"it moves by {with_interval(beyond, 'beyond_none')} layers, and beyond what the other "
+        f"types do in the same neurons by {with_interval(beyond, 'beyond_others')}. By rank, the "
+        f"centre moves by {concept['rank_shift']:+.2f}, under *random* by "
+        f"{beyond['rank_shift_random']:+.2f}; removal alone accounts for "
+        f"{concept['rank_shift_removal_only']:+.2f}, and beyond that it moves by "
+        f"{with_interval(beyond, 'beyond_removal')} (negative: towards the embedding)."
     )
 
 

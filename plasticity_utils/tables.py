@@ -1,7 +1,8 @@
 """What a run's tables say: tidy frames in, tidy frames out.
 
-Every statement that a concept moved or came back is made beside its control: `none` for the drift
-that training alone causes, the removal-only expectation for the shift that removal alone causes.
+Every statement that a concept moved or came back is made beside its controls: `none` for the drift
+that training alone causes, the removal-only expectation for the shift that removal alone causes,
+and the other entity types for what becomes of any type in the neurons that are left.
 """
 
 from __future__ import annotations
@@ -157,6 +158,26 @@ def centroid(group: pd.DataFrame, column: str) -> float:
     """
     total = group[column].sum()
     return float((group["layer"] * group[column]).sum() / total) if total else float("nan")
+
+
+def unordered_centroid(group: pd.DataFrame) -> float:
+    """Centroid of rank saliency if removed neurons rank last and all others in no order.
+
+    Nothing but the numbers removed in each layer decides it.
+
+    Parameters
+    ----------
+    group : DataFrame
+        One row a layer, of `concept` after the removal: layer, n_kept, n_removed.
+    """
+    kept, removed = group["n_kept"].sum(), group["n_removed"].sum()
+    # Mean rank saliency, 1 for the first and 0 for the last, of those that are left and of those
+    # that are not.
+    last = kept + removed - 1
+    left, gone = 1 - (kept - 1) / 2 / last, (removed - 1) / 2 / last
+    totals = left * group["n_kept"] + gone * group["n_removed"]
+    saliency = totals / (group["n_kept"] + group["n_removed"])
+    return centroid(group.assign(saliency=saliency), "saliency")
 
 
 def method_overlap(ranking: pd.DataFrame, share: float) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from test_published import two_runs  # noqa: F401
 from test_run import tiny_run, tiny_run_folder  # noqa: F401
 
 from plasticity_utils import Seeds, across, charts, grouping, tables
+from plasticity_utils.concepts import ENTITIES
 from plasticity_utils.findings import finding
 
 
@@ -33,23 +34,24 @@ def test_relearning_is_paired_by_seed(two_runs, groups):  # noqa: F811
 
 def test_shifts_are_beyond_their_controls(two_runs, groups):  # noqa: F811
     row = across.shifts(groups).iloc[0]
-    both = [
-        tables.redistribution(run.layers, "LOC")
-        .set_index("condition")
-        .drop(columns="centroid_base")
-        for run in two_runs
-    ]
-    mean = (both[0] + both[1]) / 2
-    beyond = mean.loc["concept"] - mean
-    assert row["beyond_none"] == pytest.approx(beyond.loc["none", "shift"])
-    assert row["beyond_random"] == pytest.approx(beyond.loc["random", "shift"])
-    assert row["rank_shift"] == pytest.approx(mean.loc["concept", "rank_shift"])
-    assert row["rank_shift_random"] == pytest.approx(mean.loc["random", "rank_shift"])
-    assert row["rank_beyond_random"] == pytest.approx(beyond.loc["random", "rank_shift"])
-    alone = mean["rank_shift"] - mean["rank_shift_removal_only"]
-    assert row["beyond_removal"] == pytest.approx(alone["concept"])
-    assert row["beyond_both"] == pytest.approx(alone["concept"] - alone["random"])
-    assert row["beyond_random"] != pytest.approx(row["beyond_none"])
+    mean = {
+        name: sum(
+            tables.redistribution(run.layers, name).set_index("condition") for run in two_runs
+        )
+        / len(two_runs)
+        for name in ENTITIES
+    }
+    own = mean["LOC"]
+    beyond = {name: table.loc["concept"] - table.loc["none"] for name, table in mean.items()}
+    others = np.mean([beyond[name]["shift"] for name in ("PER", "ORG", "MISC")])
+    assert row["beyond_none"] == pytest.approx(beyond["LOC"]["shift"])
+    assert row["others_beyond_none"] == pytest.approx(others)
+    assert row["beyond_others"] == pytest.approx(row["beyond_none"] - others)
+    assert row["rank_shift"] == pytest.approx(own.loc["concept", "rank_shift"])
+    assert row["rank_shift_random"] == pytest.approx(own.loc["random", "rank_shift"])
+    assert row["rank_beyond_random"] == pytest.approx(row["rank_shift"] - row["rank_shift_random"])
+    alone = own.loc["concept", "rank_shift_removal_only"]
+    assert row["beyond_removal"] == pytest.approx(row["rank_shift"] - alone)
     n_blocks = two_runs[0].layers["layer"].nunique() - 1
     assert row["beyond_none_depth"] == pytest.approx(row["beyond_none"] / n_blocks)
 

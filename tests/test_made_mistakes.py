@@ -97,19 +97,25 @@ def test_4_is_made_on_a_decoder_which_keeps_the_neurons_of_its_blocks(ranking):
     model = make_tiny_model("llama")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     tokens = torch.arange(5, 11)[None]
+    norms = [layer.post_attention_layernorm for layer in model.base_model.layers]
 
     def score():
         states = model(tokens, output_hidden_states=True).hidden_states
         apart = [state[0].std(0).ne(0).sum().item() for state in states]
-        return pd.DataFrame({"entity": range(BLOCKS + 1), "apart": apart})
+        unread = [0] + [norm.weight.eq(0).sum().item() for norm in norms]
+        return pd.DataFrame({"entity": range(BLOCKS + 1), "apart": apart, "unread": unread})
 
     right = plan_at(ranking, REGIME, 0.25)
     table = mistakes.removal_mistakes(model, ranking, REGIME, 0.25, right, score)
     assert table["mistake"].unique().tolist() == [1, 2, 3, 4, 6]
-    apart = table.set_index(["mistake", "made", "entity"])["apart"]
+    apart, unread = (
+        table.set_index(["mistake", "made", "entity"])[name] for name in ("apart", "unread")
+    )
     removed = np.bincount(right.neurons[:, 0], minlength=BLOCKS + 1)
     assert apart[4, False].tolist() == (WIDTH - removed).tolist()
     assert apart[4, True].tolist() == [WIDTH - removed[0]] + [WIDTH] * BLOCKS
+    assert unread[4, False].sum() == 0
+    assert unread[4, True].tolist() == [0, *removed[1:]]
     assert all((value == before[name]).all() for name, value in model.state_dict().items())
 
 

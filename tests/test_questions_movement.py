@@ -8,8 +8,17 @@ from plasticity_utils.across import shifted
 from plasticity_utils.errors import InputError
 from plasticity_utils.grouping import choose, series_of
 from plasticity_utils.published import published_runs
-from plasticity_utils.questions.movement import BEYOND, judged, movement_sentence, ranks_sentence
-from plasticity_utils.sentences import signed
+from plasticity_utils.questions.movement import (
+    BEYOND,
+    Movement,
+    judged,
+    movement_of,
+    movement_sentence,
+    plain_sentence,
+    ranks_sentence,
+)
+from plasticity_utils.seeds import over_seeds
+from plasticity_utils.sentences import signed, with_interval
 
 
 def full(**wanted):
@@ -18,9 +27,8 @@ def full(**wanted):
 
 def moved(concept, mean, margin, **others):
     """A row of `across.shifts` whose movements are all the same, but for the others."""
-    means = dict.fromkeys(BEYOND, mean) | others
     row = {"concept": concept, "model": "minilm"}
-    for name, value in means.items():
+    for name, value in (dict.fromkeys(BEYOND, mean) | others).items():
         row |= {name: value, f"{name}_low": value - margin, f"{name}_high": value + margin}
     return row
 
@@ -29,49 +37,63 @@ def test_a_concept_moves_only_beyond_every_control():
     rows = [
         moved("locations", 0.3, 0.1),
         moved("persons", -0.3, 0.1),
-        moved("organisations", 0.3, 0.1, beyond_random=0.05),
+        moved("organisations", 0.3, 0.1, beyond_others=0.05),
         moved("cities", 0.3, np.nan),
     ]
     said = movement_sentence(pd.DataFrame(rows))
-    assert "later layers for locations; to earlier ones for persons." in said
+    assert "to later layers: locations; to earlier ones: persons; " in said
+    assert "not resolved: organisations; one seed, and so no interval: cities. " in said
     assert "organisations +0.050 (-0.050 to +0.150)" in said
-    assert "cities +0.300." in said
-    said = movement_sentence(pd.DataFrame(rows[2:]))
-    assert "later layers for no concept; to earlier ones for no concept." in said
+    assert said.endswith("cities +0.300.")
+    said = movement_sentence(pd.DataFrame(rows[2:3]))
+    assert "to later layers: none; to earlier ones: none; not resolved: organisations. " in said
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "shared", "said"),
     [
-        (-0.05, 0.09, "any such cut moves the ranks as far"),
-        (0.01, 0.09, "any such cut moves the ranks as far"),
-        (0.01, 0.30, "otherwise than random ones"),
-        (-0.30, -0.01, "otherwise than random ones"),
-        (-0.01, 0.30, "not resolved"),
-        (np.nan, np.nan, "One run has no interval"),
+        (-0.05, 0.09, 0.0, "does not tell the concept's cut"),
+        (0.01, 0.09, 0.0, "does not tell the concept's cut"),
+        # Half of the neurons are the same ones, so half of a difference can show.
+        (-0.01, 0.09, 0.5, "not resolved"),
+        (-0.04, 0.04, 0.5, "does not tell the concept's cut"),
+        (-0.04, 0.101, 0.0, "not resolved"),
+        (0.01, 0.30, 0.0, "otherwise than random ones"),
+        (-0.30, -0.01, 0.0, "otherwise than random ones"),
+        (np.nan, np.nan, 0.0, "One seed has no interval"),
     ],
 )
-def test_the_random_cut_judges_the_move_of_the_ranks(low, high, said):
+def test_the_random_cut_judges_the_move_of_the_ranks(low, high, shared, said):
     names = ["rank_shift", "rank_beyond_random_low", "rank_beyond_random_high"]
-    assert said in judged(pd.Series([-1.0, low, high], index=names))
+    assert said in judged(Movement(pd.Series([-1.0, low, high], index=names), shared, ""))
 
 
-def test_every_run_counts_once():
+def test_concepts_are_averaged_before_seeds_are_compared():
     half = full(regime="half", variant="")
-    runs = [run for seeds in half for run in seeds.runs]
-    mean = pd.DataFrame([shifted(run) for run in runs]).mean()
+    rows = pd.DataFrame(
+        [{"seed": run.config.seed, **shifted(run)} for seeds in half for run in seeds.runs]
+    )
+    by_seed = rows.groupby("seed")["rank_shift"].mean().to_frame().assign(row="")
+    expected = over_seeds(by_seed, ["row"], ["rank_shift"]).iloc[0]
+    found = movement_of(half)
+    for name in ("rank_shift", "rank_shift_low", "rank_shift_high"):
+        assert found.values[name] == pytest.approx(expected[name])
     said = ranks_sentence(half)
-    for name in ("rank_shift", "rank_shift_random", "rank_beyond_random"):
-        assert signed(mean[name]) in said
-    assert f"{len(runs)} runs: locations, persons, organisations" in said
+    assert with_interval(expected, "rank_shift") in said
+    assert f"{len(by_seed)} seeds: locations, persons, organisations" in said
+    assert 0 < found.shared < 1
+    assert signed(expected["rank_shift"]) in plain_sentence(
+        full(regime="surgical", variant=""), half
+    )
 
 
-def test_an_erasure_has_no_neurons_whose_ranks_could_move():
+def test_runs_that_differ_in_more_than_concept_and_seed_are_refused():
+    half = full(regime="half", variant="")
     with pytest.raises(InputError, match="'erase' removes no neurons"):
         ranks_sentence(full(regime="erase"))
-    mixed = [
-        *full(regime="half", variant=""),
-        *choose(series_of(published_runs()), model="smollm2"),
-    ]
     with pytest.raises(InputError, match="cannot be averaged"):
-        ranks_sentence(mixed)
+        ranks_sentence([*half, *choose(series_of(published_runs()), model="smollm2")])
+    with pytest.raises(InputError, match=r"half.*surgical.*exactly one regime"):
+        ranks_sentence([*half, *full(regime="surgical", variant="")])
+    with pytest.raises(InputError, match="exactly one regime"):
+        ranks_sentence([])

@@ -232,6 +232,15 @@ def test_redistribution():
     assert table.loc["none", "rank_shift_removal_only"] == pytest.approx(0)
 
 
+def test_numbers_removed_in_each_layer_alone_move_the_centre():
+    # Of four neurons, ranked in no order of layer, one of layer 0 is last: 0 instead of 2/3.
+    group = pd.DataFrame({"layer": [0, 1], "n_kept": [1, 2], "n_removed": [1, 0]})
+    first = (2 / 3 + 0) / 2
+    assert tables.unordered_centroid(group) == pytest.approx((2 / 3) / (first + 2 / 3))
+    none = group.assign(n_kept=[2, 2], n_removed=0)
+    assert tables.unordered_centroid(none) == pytest.approx(0.5)
+
+
 def test_nothing_kept_is_no_crash():
     """Half of a layer by concept and the other half at random leave no neuron over."""
     measured, removed = made_up_measured()
