@@ -31,8 +31,8 @@ regime = "surgical"
 # %%
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import across, charts, grouping, sentences, vega
-from plasticity_utils.questions import relearning
+from plasticity_utils import across, charts, grouping, vega
+from plasticity_utils.questions import movement, relearning
 from plasticity_utils.questions.on_page import figure, numbers
 
 vega.enable()
@@ -126,19 +126,22 @@ numbers(
 # ## Does the concept move?
 #
 # First the centre of |σ| over kept neurons, minus its movement where nothing
-# was removed. Then the centre of the ranks, minus what removal alone predicts.
-# The last panel is what one would read off the ranks without that control. All
-# are shares of the model's depth, so that 6 blocks stand beside 30: 0.01 is
-# 0.06 layers of the one and 0.3 of the other. Left of zero is towards the
-# embedding.
+# was removed; then minus the same of the other entity types, in the same
+# neurons. Then the centre of the ranks of |σ|, minus what removal alone
+# predicts. The last panels are what one would read off the ranks without that
+# control, for the concept's neurons and for as many random ones. All are shares
+# of the model's depth, so that 6 blocks stand beside 30: 0.01 is 0.06 layers of
+# the one and 0.3 of the other. Left of zero is towards the embedding.
 
 # %%
 charts.differences(
     across.shifts(surgical),
     {
         "beyond_none_depth": "by selectivity, beyond none",
+        "beyond_others_depth": "by selectivity, beyond the other types",
         "beyond_removal_depth": "by rank, beyond removal alone",
-        "rank_shift_depth": "by rank, as read without the control",
+        "rank_shift_depth": "by rank, as read without controls",
+        "rank_shift_random_depth": "by rank, random neurons cut out",
     },
     "Movement between layers (share of the depth)",
     "Left of zero: towards the embedding.",
@@ -146,7 +149,7 @@ charts.differences(
 )
 
 # %% tags=["remove-input"]
-Markdown(sentences.movement_sentence(across.shifts(surgical)))
+Markdown(movement.movement_sentence(across.shifts(surgical)))
 
 # %% [markdown]
 # ## Which neurons does the model use in the end?

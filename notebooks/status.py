@@ -99,5 +99,6 @@ charts.number_table(forced_status())
 # | what erasing costs, and what comes back | `*-erase-outside-*` | `metrics` | `concept`, `head`; `base`, `removed`, `end` |
 # | its price for other names, and that of random erasers | the same | `metrics` | other entities; `removed` minus `base`; `concept`, `random` |
 # | what a better reader finds, and what training brings beyond it | the same | `readers`, `metrics` | `linear`, `perceptron` of `concept`; `concept`, `head`; `end` |
-# | movement by selectivity | `*-surgical-*` | `layers` | `share`; `end` minus `base`; `concept` minus `none` |
-# | movement by rank | the same | `layers` | `saliency` minus `removal_only`; `end`; `concept` |
+# | movement of the neurons that respond | `*-surgical-*` | `layers` | centre of `share`; `end` minus `base`; `concept` minus `none` |
+# | that of the other kinds of name | the same | the same | the same of the other entities |
+# | movement of the order of all neurons | `*-half-*` | the same | centre of `saliency`; `end` minus `base`; `concept`, `random` |

@@ -23,7 +23,7 @@ from plasticity_utils.forced_groups import ForcingConfig
 from plasticity_utils.forced_seeds import or_command
 from plasticity_utils.forcing import Forced
 from plasticity_utils.grouping import choose, largest, series_of
-from plasticity_utils.mistakes_measured import setting_changes
+from plasticity_utils.mistakes_measured import mistake_changes, setting_changes
 from plasticity_utils.published import published_runs, status
 from plasticity_utils.questions import movement, reading, relearning
 from plasticity_utils.readers import by_reader
@@ -220,6 +220,8 @@ def test_the_papers_page_says_what_the_ranks_and_the_selectivity_do():
     assert (moved[bounds].abs().max(axis=1) < moved["beyond_removal"].abs()).all()
     assert (moved[["beyond_none_low", "beyond_others_low"]] > 0).all(axis=None)
     surgical = shifts(full(regime="surgical", variant=""))
+    # "A little", on the front page.
+    assert surgical["beyond_none"].max() < 0.2
     later = [f"{value}_low" for value in movement.BEYOND]
     assert (surgical[later] > 0).all(axis=None)
     assert (surgical["beyond_others"] < moved["beyond_others"]).all()
@@ -239,19 +241,44 @@ def test_the_papers_page_says_what_its_protocol_gave():
     assert (read.loc["random"] > read.loc["concept"]).all()
     moved = shifts(protocol)
     assert moved["rank_shift"].between(-1, -0.8).all()
-    assert moved["rank_beyond_random"].abs().max() < 0.05
+    assert moved["rank_beyond_random"].abs().max() < 0.1
     assert (moved[["beyond_none", "beyond_others"]] > 0).all(axis=None)
     shared = [run.facts["random_overlap"] / run.facts["n_removed"] for run in theirs[0].runs]
     assert 0.45 < min(shared) <= max(shared) < 0.55
 
 
+def test_mistake_4_leaves_the_concept_in_the_decoder():
+    decoder = choose(
+        series_of(published_runs()), model="smollm2", regime="surgical", scale="medium", variant=""
+    )
+    kept = {}
+    for run in (run for seeds in decoder for run in seeds.runs):
+        changes = mistake_changes(run).set_index(["mistake", "quantity"])
+        f1 = changes.xs("F1 of the concept, just removed", level="quantity")
+        base = recoveries([Seeds((run,))]).set_index("condition").loc["concept", "base"]
+        kept.setdefault(run.config.concept, []).append(
+            f1.loc[4, "difference"] / (base - f1.loc[4, "right"])
+        )
+        assert f1.loc[1, "made"] > 0.9 * base
+        assert f1.loc[3, "difference"] == 0
+        assert abs(f1.loc[6, "difference"]) < 0.01
+    low, high = sorted(kept.pop("locations"))
+    assert 0.4 < low < 0.45 < 0.8 < high < 0.9
+    assert set(kept) == {"persons", "organisations"}
+    assert min(min(shares) for shares in kept.values()) > 0.9
+
+
 def test_in_one_run_neither_setting_of_a_training_moves_f1_far():
-    protocol = choose(series_of(published_runs()), regime="half", rest="layernorm", epochs=8)
+    protocol = full(regime="half", rest="layernorm", epochs=8)
     changes = setting_changes(protocol)
     assert set(changes["mistake"]) == {5, 8}
-    assert set(changes["scale"]) == {"quick"}
     assert changes["n_seeds"].eq(1).all()
-    assert (changes["difference"].abs() < 0.025).all()
+    assert (changes["difference"].abs() < 0.02).all()
+    end = changes["quantity"] == "F1 of the concept at the end"
+    assert (changes.loc[end, "difference"].abs() < 0.01).all()
+    ranks = shifts(protocol).set_index("variant")["rank_shift"]
+    regrown = ranks.index.str.contains("regrow=True")
+    assert ranks[regrown].min() > ranks[~regrown].max()
 
 
 def test_what_is_said_side_by_side_is_what_the_results_say():
