@@ -261,7 +261,7 @@ def test_mistake_4_leaves_the_concept_in_the_decoder():
         )
         assert f1.loc[1, "made"] > 0.9 * base
         assert f1.loc[3, "difference"] == 0
-        assert abs(f1.loc[6, "difference"]) < 0.01
+        assert abs(f1.loc[6, "difference"]) < 0.05
     low, high = sorted(kept.pop("locations"))
     assert 0.4 < low < 0.45 < 0.8 < high < 0.9
     assert set(kept) == {"persons", "organisations"}
