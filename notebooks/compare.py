@@ -129,9 +129,10 @@ numbers(
 # was removed; then minus the same of the other entity types, in the same
 # neurons. Then the centre of the ranks of |σ|, minus what removal alone
 # predicts. The last panels are what one would read off the ranks without that
-# control, for the concept's neurons and for as many random ones. All are shares
-# of the model's depth, so that 6 blocks stand beside 30: 0.01 is 0.06 layers of
-# the one and 0.3 of the other. Left of zero is towards the embedding.
+# control, for the concept's neurons and for as many random ones of each layer.
+# All are shares of the model's depth, so that 6 blocks stand beside 30: 0.01 is
+# 0.06 layers of the one and 0.3 of the other. Left of zero is towards the
+# embedding.
 
 # %%
 charts.differences(

@@ -89,7 +89,7 @@ Markdown(reading.plain_sentence(erased))
 # After the cut the concept sits in neurons that were left. Does it move between
 # the layers, of which MiniLM has six? The
 # [paper](https://arxiv.org/abs/2401.01814) that asked first says: to earlier
-# ones. Here it moves a little, and to later ones.
+# ones. Here, after the small cut above, it moves a little, and to later ones.
 
 # %% tags=["remove-input"]
 Markdown(movement.plain_sentence(series, half))

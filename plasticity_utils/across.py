@@ -173,15 +173,16 @@ def shifted(run: Run) -> dict[str, float]:
     -------
     dict
         In layers, negative towards the embedding. Of the centre of |σ|: beyond_none (its shift
-        minus that under `none`), others_beyond_none (the mean of the same over the other entity
-        types, on the same neurons), beyond_others (their difference). Of the centre of rank
+        minus that under `none`), random_beyond_none (the same of `random`, over the neurons that
+        neither removed), others_beyond_none (the mean of beyond_none over the other entity types,
+        on the same neurons), beyond_others (beyond_none minus that). Of the centre of rank
         saliency: rank_shift, rank_shift_random (the same under `random`), rank_beyond_random (their
         difference), beyond_removal (rank_shift minus what removal alone predicts, if the neurons
         that are left kept their order), beyond_counts (the same if they were in no order).
     """
     layers, label = run.layers, run.config.label
     table = tables.redistribution(layers, label).set_index("condition")
-    concept, random = table.loc["concept"], table.loc["random", "rank_shift"]
+    concept, random, none = (table.loc[name] for name in ("concept", "random", "none"))
     others = [_beyond_none(layers, name) for name in layers["entity"].unique() if name != label]
     own, of_others = _beyond_none(layers, label), float(np.mean(others)) if others else np.nan
     at = layers[(layers["entity"] == label) & (layers["condition"] == "concept")]
@@ -190,11 +191,12 @@ def shifted(run: Run) -> dict[str, float]:
     )
     return {
         "beyond_none": own,
+        "random_beyond_none": random["shift"] - none["shift"],
         "others_beyond_none": of_others,
         "beyond_others": own - of_others,
         "rank_shift": concept["rank_shift"],
-        "rank_shift_random": random,
-        "rank_beyond_random": concept["rank_shift"] - random,
+        "rank_shift_random": random["rank_shift"],
+        "rank_beyond_random": concept["rank_shift"] - random["rank_shift"],
         "beyond_removal": concept["rank_shift"] - concept["rank_shift_removal_only"],
         "beyond_counts": concept["rank_shift"] - by_counts,
     }

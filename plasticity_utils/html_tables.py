@@ -41,6 +41,8 @@ NAMES = {
     "n_same_end": "same sign, end",
     "beyond_random": "beyond random",
     "beyond_others": "beyond the other types",
+    "others_beyond_none": "the other types beyond none",
+    "random_beyond_none": "random beyond none",
     "beyond_counts": "by rank beyond the numbers cut",
     "beyond_all": "beyond all",
     "loss_others": "loss, others",

@@ -46,6 +46,8 @@ def test_shifts_are_beyond_their_controls(two_runs, groups):  # noqa: F811
     others = np.mean([beyond[name]["shift"] for name in ("PER", "ORG", "MISC")])
     assert row["beyond_none"] == pytest.approx(beyond["LOC"]["shift"])
     assert row["others_beyond_none"] == pytest.approx(others)
+    shift = own["shift"]
+    assert row["random_beyond_none"] == pytest.approx(shift["random"] - shift["none"])
     assert row["beyond_others"] == pytest.approx(row["beyond_none"] - others)
     assert row["rank_shift"] == pytest.approx(own.loc["concept", "rank_shift"])
     assert row["rank_shift_random"] == pytest.approx(own.loc["random", "rank_shift"])

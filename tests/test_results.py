@@ -218,13 +218,15 @@ def test_the_papers_page_says_what_the_ranks_and_the_selectivity_do():
     bounds = [f"beyond_counts_{end}" for end in ("low", "high")]
     assert moved["beyond_counts"].abs().max() < 0.1
     assert (moved[bounds].abs().max(axis=1) < moved["beyond_removal"].abs()).all()
-    assert (moved[["beyond_none_low", "beyond_others_low"]] > 0).all(axis=None)
+    assert (moved[["beyond_none_low", "random_beyond_none_low"]] > 0).all(axis=None)
+    assert ((moved["random_beyond_none"] - moved["beyond_none"]).abs() < 0.1).all()
+    assert moved["others_beyond_none"].abs().max() < 0.05
     surgical = shifts(full(regime="surgical", variant=""))
     # "A little", on the front page.
     assert surgical["beyond_none"].max() < 0.2
     later = [f"{value}_low" for value in movement.BEYOND]
     assert (surgical[later] > 0).all(axis=None)
-    assert (surgical["beyond_others"] < moved["beyond_others"]).all()
+    assert surgical["random_beyond_none"].abs().max() < 0.02 < surgical["beyond_none"].min()
 
 
 def test_the_papers_page_says_what_its_protocol_gave():

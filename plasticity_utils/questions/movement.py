@@ -6,7 +6,8 @@ what any type of name looks like in the neurons that are left (the other types, 
 neurons). Ranks are relative, so that removal alone moves them, and with half of all neurons gone
 they are little more than the numbers that were cut in each layer (`random`, which cuts as many).
 
-Of |σ|, `random` is no like for like: its own kept neurons lie in other layers.
+Of |σ|, `random` is counted over the neurons that neither cut took, which with half of all neurons
+gone are far fewer than those of `concept`: it is shown beside, and not subtracted.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def movement_of(groups: Sequence[Seeds]) -> Movement:
 
 
 def movement_sentence(shifts: pd.DataFrame) -> str:
-    """Say which concepts move between layers beyond all controls, and how far (Markdown).
+    """Say which concepts move between layers beyond their controls, and how far (Markdown).
 
     Parameters
     ----------
@@ -109,8 +110,9 @@ def movement_sentence(shifts: pd.DataFrame) -> str:
         f"{row['series']} {with_interval(row, 'beyond_others')}" for _, row in shifts.iterrows()
     ]
     return (
-        f"By |σ| and by its ranks, beyond every control, the centre moves {'; '.join(listed)}. By "
-        f"|σ|, beyond what the other types do in the same neurons, it moves by, in layers: "
+        f"By |σ|, beyond *none* and beyond the other types, and by its ranks, beyond what removal "
+        f"alone predicts, the centre moves {'; '.join(listed)}. By |σ|, beyond what the other "
+        f"types do in the same neurons, it moves by, in layers: "
         f"{'; '.join(by_series)}."
     )
 
@@ -146,13 +148,15 @@ def plain_sentence(groups: Sequence[Seeds], half: Sequence[Seeds]) -> str:
     """
     found, ranks = movement_of(groups), movement_of(half).values
     return (
-        f"The centre of the neurons that respond to it moves by "
+        f"Weigh each neuron that was left by how well it alone tells the concept's words from "
+        f"others: the mean layer, so weighted, moves by "
         f"**{with_interval(found.values, 'beyond_none')}** layers ({found.counted}; above zero is "
-        f"later) beyond what it does without a cut; in the same neurons, that of the other kinds "
-        f"of name by {signed(found.values['others_beyond_none'])}. Read off the order of all "
-        f"neurons after half of them were cut out, as the paper reads it, the centre moves by "
-        f"{signed(ranks['rank_shift'])} layers; but so it does, by "
-        f"{signed(ranks['rank_shift_random'])}, where as many random neurons of each layer were."
+        f"later) beyond what it does without a cut. In the same neurons that of the other kinds of "
+        f"name moves by {with_interval(found.values, 'others_beyond_none')}. The paper sorts all "
+        f"neurons instead, half of them cut out, and reads off how high each layer's stand in that "
+        f"order. So read, the mean layer moves by {signed(ranks['rank_shift'])} layers; if as many "
+        f"neurons of each layer are cut out at random, it moves by "
+        f"{signed(ranks['rank_shift_random'])} too."
     )
 
 
