@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import ROOT
-from plasticity_utils.provenance import provenance
+from plasticity_utils.provenance import made_now
 from plasticity_utils.store import write_json
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -23,11 +22,11 @@ def read(path: Path) -> dict[str, Any]:
 
 def write(path: Path, results: dict[str, Any]) -> None:
     """Write results with the machine and the code that they were made with."""
-    made_with = provenance()
+    made_with = made_now()
     machine, code = made_with["machine"], made_with["code"]
     path.parent.mkdir(parents=True, exist_ok=True)
     facts = {
-        "date": time.strftime("%Y-%m-%d"),
+        "date": made_with["date"],
         "processor": machine["processor"],
         "cores": machine["cores"],
         "threads": machine["threads"],

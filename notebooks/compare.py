@@ -31,7 +31,7 @@ regime = "surgical"
 # %%
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import across, charts, grouping, vega
+from plasticity_utils import across, centres, charts, grouping, vega
 from plasticity_utils.questions import movement, relearning
 from plasticity_utils.questions.on_page import figure, numbers
 
@@ -136,7 +136,7 @@ numbers(
 
 # %%
 charts.differences(
-    across.shifts(surgical),
+    centres.shifts(surgical),
     {
         "beyond_none_depth": "by selectivity, beyond none",
         "beyond_others_depth": "by selectivity, beyond the other types",
@@ -150,7 +150,7 @@ charts.differences(
 )
 
 # %% tags=["remove-input"]
-Markdown(movement.movement_sentence(across.shifts(surgical)))
+Markdown(movement.movement_sentence(centres.shifts(surgical)))
 
 # %% [markdown]
 # ## Which neurons does the model use in the end?

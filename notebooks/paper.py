@@ -31,6 +31,7 @@ import plasticity_utils as pu
 from IPython.display import Markdown
 from plasticity_utils import (
     across,
+    centres,
     charts,
     grouping,
     mistakes_measured,
@@ -117,7 +118,7 @@ Markdown(movement.ranks_sentence(half))
 
 # %%
 columns = ["concept", "rank_shift", "rank_shift_random"]
-numbers(half, across.shifts, [*columns, "beyond_removal", "beyond_counts"])
+numbers(half, centres.shifts, [*columns, "beyond_removal", "beyond_counts"])
 
 # %% [markdown]
 # |σ| of a neuron is not relative. By |σ| the centre of the concept in the
@@ -128,7 +129,7 @@ numbers(half, across.shifts, [*columns, "beyond_removal", "beyond_counts"])
 
 # %%
 columns = ["concept", "beyond_none", "others_beyond_none"]
-numbers(half, across.shifts, [*columns, "random_beyond_none"])
+numbers(half, centres.shifts, [*columns, "random_beyond_none"])
 
 # %% [markdown]
 # So at this dose nothing that is the concept's own moves to earlier layers, and
@@ -137,7 +138,7 @@ numbers(half, across.shifts, [*columns, "random_beyond_none"])
 # concept's own cut moves it to later layers.
 
 # %%
-numbers(surgical, across.shifts, [*columns, "random_beyond_none"])
+numbers(surgical, centres.shifts, [*columns, "random_beyond_none"])
 
 # %% [markdown]
 # ## Eight mistakes that change conclusions
@@ -270,7 +271,7 @@ numbers(theirs, by_reader, ["concept", "condition", *FOUND])
 # %%
 numbers(
     protocol,
-    across.shifts,
+    centres.shifts,
     [
         "variant",
         "rank_shift",

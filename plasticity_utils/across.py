@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-import numpy as np
 import pandas as pd
 
 from plasticity_utils import tables
@@ -77,7 +76,7 @@ def relearning(groups: Iterable[Seeds]) -> pd.DataFrame:
         training brings with nothing removed), beyond_drift (beyond_head less that, which a model
         that had not learned all it could gains in any case); each with `_low` and `_high`.
     """
-    return each(groups, lambda seeds: _single(seeds, relearned))
+    return each(groups, lambda seeds: single(seeds, relearned))
 
 
 def recoveries(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -133,7 +132,7 @@ def dose_table(groups: Iterable[Seeds]) -> pd.DataFrame:
         random_loss (median over the draws of a layer-matched random removal); each with `_low` and
         `_high`.
     """
-    return each(groups, lambda seeds: _single(seeds, _dose))
+    return each(groups, lambda seeds: single(seeds, _dose))
 
 
 def collateral(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -147,59 +146,6 @@ def collateral(groups: Iterable[Seeds]) -> pd.DataFrame:
     """
     table = each(groups, lambda seeds: seeds.paired(_others, ["condition", "other"]))
     return table.drop(columns="entity")
-
-
-def shifts(groups: Iterable[Seeds]) -> pd.DataFrame:
-    """How far the concept moves between layers beyond what its controls do.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `SERIES`, n_seeds; the values of `shifted`, and the same as a share of the
-        model's depth (the number of its blocks) in `<value>_depth`; each with `_low`, `_high`.
-    """
-
-    def with_depth(run: Run) -> dict[str, float]:
-        layers, n_blocks = shifted(run), run.layers["layer"].max()
-        return layers | {f"{name}_depth": shift / n_blocks for name, shift in layers.items()}
-
-    return each(groups, lambda seeds: _single(seeds, with_depth))
-
-
-def shifted(run: Run) -> dict[str, float]:
-    """How far one run's concept moves between layers, by |σ| over kept neurons and by rank.
-
-    Returns
-    -------
-    dict
-        In layers, negative towards the embedding. Of the centre of |σ|: beyond_none (its shift
-        minus that under `none`), random_beyond_none (the same of `random`, over the neurons that
-        neither removed), others_beyond_none (the mean of beyond_none over the other entity types,
-        on the same neurons), beyond_others (beyond_none minus that). Of the centre of rank
-        saliency: rank_shift, rank_shift_random (the same under `random`), rank_beyond_random (their
-        difference), beyond_removal (rank_shift minus what removal alone predicts, if the neurons
-        that are left kept their order), beyond_counts (the same if they were in no order).
-    """
-    layers, label = run.layers, run.config.label
-    table = tables.redistribution(layers, label).set_index("condition")
-    concept, random, none = (table.loc[name] for name in ("concept", "random", "none"))
-    others = [_beyond_none(layers, name) for name in layers["entity"].unique() if name != label]
-    own, of_others = _beyond_none(layers, label), float(np.mean(others)) if others else np.nan
-    at = layers[(layers["entity"] == label) & (layers["condition"] == "concept")]
-    by_counts = tables.unordered_centroid(at[at["stage"] == "end"]) - tables.centroid(
-        at[at["stage"] == "base"], "saliency"
-    )
-    return {
-        "beyond_none": own,
-        "random_beyond_none": random["shift"] - none["shift"],
-        "others_beyond_none": of_others,
-        "beyond_others": own - of_others,
-        "rank_shift": concept["rank_shift"],
-        "rank_shift_random": random["rank_shift"],
-        "rank_beyond_random": concept["rank_shift"] - random["rank_shift"],
-        "beyond_removal": concept["rank_shift"] - concept["rank_shift_removal_only"],
-        "beyond_counts": concept["rank_shift"] - by_counts,
-    }
 
 
 def turnovers(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -291,8 +237,20 @@ def each(groups: Iterable[Seeds], work_out: Callable[[Seeds], pd.DataFrame]) -> 
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=SERIES)
 
 
-def _single(seeds: Seeds, work_out: Callable[[Run], dict[str, float]]) -> pd.DataFrame:
-    """Average one row a run over the seeds."""
+def single(seeds: Seeds, work_out: Callable[[Run], dict[str, float]]) -> pd.DataFrame:
+    """Average the numbers of each run over the seeds of one series, in a single row.
+
+    Parameters
+    ----------
+    seeds : Seeds
+    work_out : callable
+        Gives the numbers of one run, by name.
+
+    Returns
+    -------
+    DataFrame
+        n_seeds, and every number with `_low` and `_high`.
+    """
     rows = seeds.paired(lambda run: pd.DataFrame([{"row": "", **work_out(run)}]), ["row"])
     return rows.drop(columns="row")
 
@@ -341,11 +299,6 @@ def _others(run: Run) -> pd.DataFrame:
         {"at_removal": f1["removed"] - f1["base"], "at_end": f1["end"] - f1["base"]}
     )
     return table.reset_index().rename(columns={"entity": "other"})
-
-
-def _beyond_none(layers: pd.DataFrame, label: str) -> float:
-    shift = tables.redistribution(layers, label).set_index("condition")["shift"]
-    return float(shift["concept"] - shift["none"])
 
 
 def _turnover(run: Run) -> pd.DataFrame:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +25,7 @@ from plasticity_utils.forced_groups import ForcingConfig, choose_targets
 from plasticity_utils.forced_stages import ForcingStages
 from plasticity_utils.forced_tables import carrier_table, f1_table
 from plasticity_utils.plans import RemovalPlan
-from plasticity_utils.provenance import provenance
+from plasticity_utils.provenance import made_now
 from plasticity_utils.published import PUBLISHED
 from plasticity_utils.run import choose_neurons
 from plasticity_utils.stage_files import save_tables
@@ -216,7 +215,6 @@ def _make(config: ForcingConfig, part: Path) -> None:
         "n_removed": len(plan.neurons),
         "n_neurons": len(pd.read_parquet(before / "neurons_base.parquet")),
         "seconds": {folder.name: store.seal_of(folder)["seconds"] for folder in folders},
-        "date": time.strftime("%Y-%m-%d"),
-        **provenance(),
+        **made_now(),
     }
     store.write_json(part / FACTS, facts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,6 +45,11 @@ def provenance() -> dict[str, Any]:
             "system": platform.system(),
         },
     }
+
+
+def made_now() -> dict[str, Any]:
+    """Return the date of today, and with what a result of today is made."""
+    return {"date": time.strftime("%Y-%m-%d"), **provenance()}
 
 
 def code_version() -> dict[str, Any]:

@@ -8,7 +8,6 @@ so that the book is built in seconds and a reader's own settings still run.
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +21,7 @@ from plasticity_utils.config import RunConfig
 from plasticity_utils.errors import InputError
 from plasticity_utils.findings import FINDINGS, finding
 from plasticity_utils.mistakes_measured import measure_mistakes
-from plasticity_utils.provenance import provenance
+from plasticity_utils.provenance import made_now
 from plasticity_utils.questions.answers import answers
 from plasticity_utils.run import Run, is_finished, run_experiment, run_name, variant
 
@@ -84,7 +83,8 @@ def publish(run: Run, results: Path = PUBLISHED) -> Path:
     for name, frame in frames.items():
         frame.to_parquet(part / f"{name}.parquet", index=False, compression="zstd")
     facts = {**run.facts, "settings": {**run.facts["settings"], "results_dir": ""}}
-    facts |= {"commits": _commits(run), "published": _made_now()}
+    # What is measured here can be made by later code than the run.
+    facts |= {"commits": _commits(run), "published": made_now()}
     store.write_json(part / "config.json", facts)
     _keep_additions(folder, part)
     shutil.rmtree(folder, ignore_errors=True)
@@ -121,7 +121,7 @@ def add(run: Run, name: str, make: Callable[[], pd.DataFrame], results: Path = P
         raise InputError(f"{run_name(run.config)!r} is not published; `plasticity publish` does it")
     path = folder / f"{name}.parquet"
     make().to_parquet(path, index=False, compression="zstd")
-    store.write_json(path.with_suffix(".json"), {"seed": run.config.seed, **_made_now()})
+    store.write_json(path.with_suffix(".json"), {"seed": run.config.seed, **made_now()})
     return path
 
 
@@ -198,11 +198,6 @@ def _keep_additions(old: Path, new: Path) -> None:
     for name in ADDED:
         for file in old.glob(f"{name}.*"):
             shutil.copy2(file, new / file.name)
-
-
-def _made_now() -> dict[str, Any]:
-    """What is measured as a run is published is made with the code of that day."""
-    return {"date": time.strftime("%Y-%m-%d"), **provenance()}
 
 
 def _stages(folder: Path) -> set[str]:

@@ -11,7 +11,6 @@ head. What the head alone regains was never lost, only not read: *relearned* mea
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -28,7 +27,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.measuring import OWN_PARTS
 from plasticity_utils.own_probe import check_readable
 from plasticity_utils.plans import ErasurePlan, Plan, plan_at, random_plan
-from plasticity_utils.provenance import provenance
+from plasticity_utils.provenance import made_now
 from plasticity_utils.stage_files import read_tables, save_tables
 from plasticity_utils.stages import Stages
 
@@ -288,8 +287,7 @@ def _facts(
         **_ranks(choice),
         **counts,
         "seconds": {f.name: store.seal_of(f)["seconds"] for f in sorted(folders)},
-        "date": time.strftime("%Y-%m-%d"),
-        **provenance(),
+        **made_now(),
     }
 
 

@@ -104,6 +104,11 @@ def check_poolable(groups: Sequence[Seeds]) -> None:
         raise InputError(f"runs of {', '.join(kinds)} cannot be averaged; `grouping.choose` one")
 
 
+def concept_names(groups: Sequence[Seeds]) -> str:
+    """Name the concepts of series in prose, in their order."""
+    return ", ".join(seeds.config.about.title.lower() for seeds in groups)
+
+
 @dataclass(frozen=True)
 class Seeds:
     """Runs of one configuration under several seeds.

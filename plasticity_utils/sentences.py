@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from plasticity_utils import across, tables
+from plasticity_utils import centres, tables
 from plasticity_utils.config import REGIMES
 from plasticity_utils.dose import LOST, SPECIFIC, specificity
 from plasticity_utils.evaluation import OVERALL
@@ -96,7 +96,7 @@ def half_sentence(run: Run) -> str:
 
 def place_sentence(seeds: Seeds) -> str:
     """Say whether the concept moved between layers beyond its controls (Markdown)."""
-    beyond = across.shifts([seeds]).iloc[0]
+    beyond = centres.shifts([seeds]).iloc[0]
     concept = seeds.redistribution.set_index("condition").loc["concept"]
     return (
         f"Over neurons that were not removed, the centre of |σ| lies at layer "

@@ -13,6 +13,7 @@ from plasticity_utils import (
     InputError,
     RunConfig,
     across,
+    centres,
     grouping,
     run_experiment,
     tables,
@@ -141,7 +142,7 @@ def test_series_stand_beside_each_other(run):
         f1_of(run, "concept", "base") - f1_of(run, "concept", "removed")
     )
     assert row["random_loss"] < row["loss"]
-    for table in (across.relearning, across.turnovers, across.shifts, across.relied_on):
+    for table in (across.relearning, across.turnovers, centres.shifts, across.relied_on):
         assert not table(groups).empty
 
 

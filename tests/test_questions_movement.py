@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from test_results import full
 
-from plasticity_utils.across import shifted
+from plasticity_utils.centres import shifted
 from plasticity_utils.errors import InputError
 from plasticity_utils.grouping import choose, series_of
 from plasticity_utils.published import published_runs
@@ -21,12 +22,8 @@ from plasticity_utils.seeds import over_seeds
 from plasticity_utils.sentences import signed, with_interval
 
 
-def full(**wanted):
-    return choose(series_of(published_runs()), model="minilm", scale="full", **wanted)
-
-
 def moved(concept, mean, margin, **others):
-    """A row of `across.shifts` whose movements are all the same, but for the others."""
+    """A row of `centres.shifts` whose movements are all the same, but for the others."""
     row = {"concept": concept, "model": "minilm"}
     for name, value in (dict.fromkeys(BEYOND, mean) | others).items():
         row |= {name: value, f"{name}_low": value - margin, f"{name}_high": value + margin}

@@ -12,10 +12,10 @@ from plasticity_utils.across import (
     readable,
     recoveries,
     relied_on,
-    shifts,
     turnovers,
 )
 from plasticity_utils.across import relearning as relearning_table
+from plasticity_utils.centres import shifts
 from plasticity_utils.config import SURGICAL_DOSES
 from plasticity_utils.corpus import CONCEPTS
 from plasticity_utils.dose import LOST, specificity

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from plasticity_utils.across import shifted
+from plasticity_utils.centres import shifted
 from plasticity_utils.errors import InputError
 from plasticity_utils.run import variant
-from plasticity_utils.seeds import Seeds, check_poolable, over_seeds
+from plasticity_utils.seeds import Seeds, check_poolable, concept_names, over_seeds
 from plasticity_utils.sentences import percent, signed, with_interval
 from plasticity_utils.tables import named_series
 
@@ -37,7 +37,7 @@ class Movement:
     Attributes
     ----------
     values : Series
-        Means of the values of `across.shifted`, in layers; concepts are averaged within each seed,
+        Means of the values of `centres.shifted`, in layers; concepts are averaged within each seed,
         and `_low` and `_high` are 95 % intervals over seeds (Student's t; NaN for one seed).
     shared : float
         Share of the random neurons that are among the concept's own, in [0, 1].
@@ -74,12 +74,11 @@ def movement_of(groups: Sequence[Seeds]) -> Movement:
         raise InputError(f"the regime {groups[0].config.regime!r} removes no neurons")
     rows = pd.DataFrame([{"seed": run.config.seed, **shifted(run)} for run in runs])
     by_seed = rows.groupby("seed")[AVERAGED].mean().assign(row="")
-    names = ", ".join(seeds.config.about.title.lower() for seeds in groups)
     over = f"95 % over {len(by_seed)} seeds" if len(by_seed) > 1 else "one seed"
     return Movement(
         values=over_seeds(by_seed, ["row"], AVERAGED).iloc[0],
         shared=sum(run.facts["random_overlap"] for run in runs) / n_removed,
-        counted=f"{over}: {names}",
+        counted=f"{over}: {concept_names(groups)}",
     )
 
 
@@ -89,7 +88,7 @@ def movement_sentence(shifts: pd.DataFrame) -> str:
     Parameters
     ----------
     shifts : DataFrame
-        From `across.shifts`.
+        From `centres.shifts`.
     """
     shifts = named_series(shifts)
     later = (shifts[[f"{value}_low" for value in BEYOND]] > 0).all(axis=1)

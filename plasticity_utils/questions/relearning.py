@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from plasticity_utils.across import collateral, relearned, relearning
-from plasticity_utils.seeds import Seeds, check_poolable, over_seeds
+from plasticity_utils.seeds import Seeds, check_poolable, concept_names, over_seeds
 from plasticity_utils.sentences import percent, signed
 from plasticity_utils.verdicts import READ_AGAIN
 
@@ -84,7 +84,7 @@ def relearning_sentence(groups: Sequence[Seeds]) -> str:
     found = relearning_of(groups)
     values = found.values
     return (
-        f"{REGIMES[groups[0].config.regime]} ({_names(groups)}): {WORDS[found.verdict]}. Of "
+        f"{REGIMES[groups[0].config.regime]} ({concept_names(groups)}): {WORDS[found.verdict]}. Of "
         f"{values['lost']:.2f} F1 that were lost the head alone regains "
         f"{regained(values['by_head'])}; training the whole model brings "
         f"{signed(values['beyond_head'])} beyond it{over_runs(values)}, where further training "
@@ -107,7 +107,7 @@ def plain_sentence(groups: Sequence[Seeds]) -> str:
     runs = f"mean over {n} runs" if n > len(groups) else "one run each" if n > 1 else "one run"
     return (
         f"{PLAIN[found.verdict]}. Taking it out cost {values['lost']:.2f} of the score ({runs}: "
-        f"{_names(groups)}). Training only the last layer brought back "
+        f"{concept_names(groups)}). Training only the last layer brought back "
         f"{regained(values['by_head'])} of that, training everything "
         f"{regained(values['recovery'])}; the difference is {signed(values['beyond_head'])} of "
         f"the score{_spread(groups)}. {cost_sentence(groups)}"
@@ -206,10 +206,6 @@ def over_runs(values: pd.Series, spread: str = "") -> str:
 def regained(share: float) -> str:
     """Write a share of the loss; a loss that grew or stayed has no share."""
     return "nothing" if share < NOTHING else percent(share)
-
-
-def _names(groups: Sequence[Seeds]) -> str:
-    return ", ".join(seeds.config.about.title.lower() for seeds in groups)
 
 
 def _above_zero(found: Relearning) -> str:
