@@ -12,8 +12,8 @@ from benchmarks import growth, results
 from benchmarks.measure import in_own_process
 from benchmarks.rows import ROWS, f1, with_f1
 from benchmarks.sizes import SIZES
-from plasticity_utils.provenance import code_version
-from plasticity_utils.speed import growth_table, limit_table, speed_table
+from benchmarks.speed import growth_table, limit_table, speed_table
+from plasticity_utils.experiment.store import code_version
 
 LIMIT, F1 = "limit", "f1"
 # As many as an epoch of the quick scale: what a training does once counts as it does there.

@@ -23,13 +23,17 @@ from scipy import stats
 
 from benchmarks.inputs import ACTIVATIONS, concept_columns, first_words
 from benchmarks.measure import MEASURED, Work, in_own_process
-from plasticity_utils.activations import word_activations
-from plasticity_utils.corpus import Corpus, load_corpus
-from plasticity_utils.models import load_model
-from plasticity_utils.saliency import probeless, selectivity
-from plasticity_utils.streaming import StoredActivations, stream_scores
-from plasticity_utils.streaming_words import passes_needed, stream_top_words
-from plasticity_utils.words import highest_activating_words
+from plasticity_utils.data.corpus import Corpus, load_corpus
+from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.load import load_model
+from plasticity_utils.neurons.scores import probeless, selectivity
+from plasticity_utils.neurons.streaming import (
+    StoredActivations,
+    passes_needed,
+    stream_scores,
+    stream_top_words,
+)
+from plasticity_utils.neurons.words import highest_activating_words
 
 MAX_BYTES = 2**27
 N_CONCEPTS, TOP = 20, 10

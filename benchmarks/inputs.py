@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import Work
-from plasticity_utils.activations import word_activations
-from plasticity_utils.concepts import ENTITIES
-from plasticity_utils.corpus import Corpus, concept_words, load_corpus
-from plasticity_utils.models import load_model
+from plasticity_utils.data.concepts import ENTITIES
+from plasticity_utils.data.corpus import Corpus, concept_words, load_corpus
+from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.load import load_model
 
 ACTIVATIONS = "activations.npy"
 

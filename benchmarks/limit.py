@@ -18,16 +18,16 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.flops import Shape, forward_flops, shape_of, training_flops
 from benchmarks.measure import Work
 from benchmarks.sizes import EXTRACTION_TOKENS
-from plasticity_utils.activations import ActivationStream
-from plasticity_utils.config import RunConfig
-from plasticity_utils.corpus import ENTITY_LABELS
-from plasticity_utils.flops import Shape, forward_flops, shape_of, training_flops
-from plasticity_utils.measuring import load_sentences
-from plasticity_utils.models import load_model
-from plasticity_utils.precision import training_precision
-from plasticity_utils.training import Schedule, TaggedSentences, fine_tune, tag_sentences
+from plasticity_utils.data.corpus import ENTITY_LABELS
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.splits import load_sentences
+from plasticity_utils.hardware import training_precision
+from plasticity_utils.models.activations import ActivationStream
+from plasticity_utils.models.load import load_model
+from plasticity_utils.training.train import Schedule, TaggedSentences, fine_tune, tag_sentences
 
 SECONDS_EACH = 0.5
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -12,13 +12,13 @@ from benchmarks.inputs import ACTIVATIONS, concept_columns, first_sentences, fir
 from benchmarks.measure import Work
 from benchmarks.peers import TOP
 from benchmarks.sizes import EXTRACTION_TOKENS
-from plasticity_utils.activations import word_activations
-from plasticity_utils.config import RunConfig
-from plasticity_utils.discriminant import fit_discriminants
-from plasticity_utils.models import load_model
-from plasticity_utils.run import Run, run_experiment
-from plasticity_utils.saliency import probeless, selectivity
-from plasticity_utils.words import highest_activating_words
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.run import Run, run_experiment
+from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.load import load_model
+from plasticity_utils.neurons.probes import fit_discriminants
+from plasticity_utils.neurons.scores import probeless, selectivity
+from plasticity_utils.neurons.words import highest_activating_words
 
 
 def activations(folder: Path, sentences: int, model: str) -> Work:

@@ -29,8 +29,8 @@ from benchmarks.inputs import (
     sampled_neurons,
 )
 from benchmarks.measure import Work
-from plasticity_utils.corpus import Corpus
-from plasticity_utils.models import load_model
+from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.models.load import load_model
 
 TOP = 10
 

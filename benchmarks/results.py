@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import ROOT
-from plasticity_utils.provenance import made_now
-from plasticity_utils.store import write_json
+from plasticity_utils.experiment.store import made_now
+from plasticity_utils.files import write_json
 
 RESULTS = ROOT / "benchmarks" / "results"
 

@@ -28,8 +28,8 @@ from benchmarks.agreement import (
 from benchmarks.measure import in_own_process
 from benchmarks.sizes import Size
 from benchmarks.whole import AUROC, peer_steps
-from plasticity_utils.concepts import ENTITIES
-from plasticity_utils.models import load_model, width
+from plasticity_utils.data.concepts import ENTITIES
+from plasticity_utils.models.load import load_model, width
 
 MEMORY_SHARE = 0.25
 Facts = dict[str, Any]

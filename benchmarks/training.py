@@ -19,13 +19,14 @@ from transformers import (
 )
 
 from benchmarks.measure import Work
-from plasticity_utils.config import RunConfig
-from plasticity_utils.corpus import ENTITY_LABELS, Corpus
-from plasticity_utils.evaluation import OVERALL
-from plasticity_utils.measuring import load_sentences, score
-from plasticity_utils.models import label_ids, load_model
+from plasticity_utils.data.corpus import ENTITY_LABELS, Corpus
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.measure import score
+from plasticity_utils.experiment.splits import load_sentences
+from plasticity_utils.models.load import label_ids, load_model
 from plasticity_utils.progress import quiet_transformers
-from plasticity_utils.training import (
+from plasticity_utils.training.evaluate import OVERALL
+from plasticity_utils.training.train import (
     IGNORED,
     Schedule,
     TaggedSentences,

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import in_own_process
-from plasticity_utils.concepts import ENTITIES
-from plasticity_utils.config import RunConfig
-from plasticity_utils.step_counts import StepCounts, step_counts
+from benchmarks.step_counts import StepCounts, step_counts
+from plasticity_utils.data.concepts import ENTITIES
+from plasticity_utils.experiment.config import RunConfig
 
 AUROC = "auroc"
 

@@ -31,13 +31,16 @@ regime = "surgical"
 # %%
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import across, centres, charts, grouping, vega
-from plasticity_utils.questions import movement, relearning
-from plasticity_utils.questions.on_page import figure, numbers
+from plasticity_utils import charts
+from plasticity_utils.analysis import movement, relearning
+from plasticity_utils.analysis import movement as centres
+from plasticity_utils.book.on_page import figure, numbers
+from plasticity_utils.charts import theme
+from plasticity_utils.results import across, groups
 
-vega.enable()
-series = grouping.largest(grouping.series_of(pu.published_runs()))
-surgical = grouping.choose(series, regime=regime, variant="")
+theme.enable()
+series = groups.largest(groups.series_of(pu.published_runs()))
+surgical = groups.choose(series, regime=regime, variant="")
 over = "95 % interval over seeds"
 
 # %% [markdown]
@@ -112,7 +115,7 @@ charts.number_table(
 # it takes as much, the loss is the network's and not the concept's.
 
 # %%
-half = grouping.choose(series, regime="half", variant="")
+half = groups.choose(series, regime="half", variant="")
 figure(half, across.outcomes, charts.outcomes, across.OVER)
 
 # %%
@@ -196,8 +199,8 @@ charts.number_table(
 # one is taken instead, and little is lost that could come back.
 
 # %%
-ways = grouping.choose(series, concept="locations", model="minilm")
-ways = grouping.choose(ways, regime=regime)
+ways = groups.choose(series, concept="locations", model="minilm")
+ways = groups.choose(ways, regime=regime)
 numbers(
     ways,
     across.relearning,
@@ -223,7 +226,7 @@ numbers(ways, across.recoveries, ["variant", "condition", "removed", "end"])
 
 # %%
 numbers(
-    grouping.choose(ways, regrow=True),
+    groups.choose(ways, regrow=True),
     across.grown_back,
     ["variant", "condition", "gain", "effect"],
 )
@@ -243,7 +246,7 @@ numbers(surgical, across.recoveries, columns)
 numbers(half, across.recoveries, columns)
 
 # %%
-erased = grouping.choose(series, variant="indicator=outside")
+erased = groups.choose(series, variant="indicator=outside")
 numbers(erased, across.recoveries, columns)
 
 # %% [markdown]

@@ -23,12 +23,14 @@
 # one. The last section is arithmetic on them.
 
 # %%
+from benchmarks import costs, speed
+from benchmarks.step_counts import step_counts
 from IPython.display import Markdown
-from plasticity_utils import charts, costs, speed, vega
-from plasticity_utils.config import RunConfig
-from plasticity_utils.step_counts import step_counts
+from plasticity_utils import charts
+from plasticity_utils.charts import theme
+from plasticity_utils.experiment.config import RunConfig
 
-vega.enable()
+theme.enable()
 found = speed.latest_benchmark()
 
 # %% tags=["remove-input"]

@@ -30,16 +30,19 @@
 # %% tags=["remove-cell"]
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import across, charts, grouping, vega
-from plasticity_utils.indicator_comparison import by_indicator
-from plasticity_utils.questions import reading, relearning
-from plasticity_utils.questions.on_page import figure, numbers
-from plasticity_utils.readers import FOUND, mean_by_reader
+from plasticity_utils import charts
+from plasticity_utils.analysis import relearning
+from plasticity_utils.analysis import relearning as reading
+from plasticity_utils.analysis.indicators import by_indicator
+from plasticity_utils.analysis.readers import FOUND, mean_by_reader
+from plasticity_utils.book.on_page import figure, numbers
+from plasticity_utils.charts import theme
+from plasticity_utils.results import across, groups
 
-vega.enable()
-series = grouping.series_of(pu.published_runs())
-full = grouping.choose(series, model="minilm", scale="full")
-erased = grouping.choose(full, variant="indicator=outside")
+theme.enable()
+series = groups.series_of(pu.published_runs())
+full = groups.choose(series, model="minilm", scale="full")
+erased = groups.choose(full, variant="indicator=outside")
 
 # %% [markdown]
 # ## The verdict
@@ -155,7 +158,7 @@ numbers(erased, across.relied_on, ["concept", "condition", "again", "f1"])
 
 # %%
 figure(
-    grouping.choose(erased, concept="locations"),
+    groups.choose(erased, concept="locations"),
     across.readable,
     charts.probe_by_layer,
     "LOC",
@@ -163,7 +166,7 @@ figure(
 
 # %%
 figure(
-    grouping.choose(erased, concept="persons"),
+    groups.choose(erased, concept="persons"),
     across.readable,
     charts.probe_by_layer,
     "PER",
@@ -171,7 +174,7 @@ figure(
 
 # %%
 figure(
-    grouping.choose(erased, concept="organisations"),
+    groups.choose(erased, concept="organisations"),
     across.readable,
     charts.probe_by_layer,
     "ORG",

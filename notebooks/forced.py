@@ -29,12 +29,13 @@ seed = 0
 
 # %%
 import plasticity_utils as pu
-from plasticity_utils import charts, charts_forced, vega
-from plasticity_utils import forced_verdict as said
-from plasticity_utils.forced_groups import ForcingConfig
-from plasticity_utils.forced_seeds import or_command
+from plasticity_utils import charts
+from plasticity_utils.analysis import forced as said
+from plasticity_utils.analysis.forced import or_command
+from plasticity_utils.charts import forced, theme
+from plasticity_utils.experiment.forcing import ForcingConfig
 
-vega.enable()
+theme.enable()
 run = pu.RunConfig(concept=concept, model=model, scale=scale, seed=seed)
 config = ForcingConfig(run, host)
 
@@ -54,7 +55,7 @@ or_command(config, said.verdict)
 # %%
 or_command(
     config,
-    lambda seeds: charts_forced.dose_curve(
+    lambda seeds: forced.dose_curve(
         seeds.f1, *seeds.entities, seeds.f1_interval
     ),
 )
@@ -71,7 +72,7 @@ or_command(
 # %%
 or_command(
     config,
-    lambda seeds: charts_forced.carriers(
+    lambda seeds: forced.carriers(
         seeds.carriers, seeds.entities[1], seeds.neuron_interval
     ),
 )

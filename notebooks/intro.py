@@ -31,33 +31,31 @@
 # %% tags=["remove-cell"]
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import (
-    across,
-    charts,
-    grouping,
-    vega,
-    verdicts,
-)
-from plasticity_utils.questions import movement, reading, relearning
+from plasticity_utils import charts
+from plasticity_utils.analysis import movement, relearning
+from plasticity_utils.analysis import relearning as reading
+from plasticity_utils.book import banner
+from plasticity_utils.charts import theme
+from plasticity_utils.results import across, groups
 
-vega.enable()
-published = grouping.series_of(pu.published_runs())
-full = grouping.choose(published, model="minilm", scale="full")
-series = grouping.choose(full, regime="surgical", variant="")
-decoder = grouping.choose(
-    grouping.largest(published),
+theme.enable()
+published = groups.series_of(pu.published_runs())
+full = groups.choose(published, model="minilm", scale="full")
+series = groups.choose(full, regime="surgical", variant="")
+decoder = groups.choose(
+    groups.largest(published),
     model="smollm2",
     regime="surgical",
     variant="",
 )
-half = grouping.choose(full, regime="half", variant="")
-erased = grouping.choose(full, variant="indicator=outside")
+half = groups.choose(full, regime="half", variant="")
+erased = groups.choose(full, variant="indicator=outside")
 
 # %% tags=["remove-input"]
 charts.steps(across.steps(series), "95 % intervals over seeds")
 
 # %% tags=["remove-input"]
-Markdown(verdicts.front(series))
+Markdown(banner.front(series))
 
 # %% [markdown]
 # In brackets are 95 % intervals over random seeds (over sentences where there
@@ -103,7 +101,7 @@ Markdown(movement.plain_sentence(series, half))
 # to begin with. The same cut, and the same control:
 
 # %% tags=["remove-input"]
-Markdown(verdicts.front(decoder))
+Markdown(banner.front(decoder))
 
 # %% tags=["remove-input"]
 Markdown(relearning.cost_sentence(decoder))

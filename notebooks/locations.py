@@ -37,31 +37,26 @@ results_dir = ""
 # %%
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import (
-    across,
-    charts,
-    grouping,
-    sentences,
-    tables,
-    vega,
-    verdicts,
-)
-from plasticity_utils.cards import cards_of
-from plasticity_utils.findings import finding
+from plasticity_utils import charts
+from plasticity_utils.book import banner, prose
+from plasticity_utils.charts import theme
+from plasticity_utils.results import across, groups, tables
+from plasticity_utils.results.derived import finding
+from plasticity_utils.results.neurons import cards_of
 
-vega.enable()
+theme.enable()
 config = pu.RunConfig.from_notebook(globals())
 
 # %%
 run = pu.find_run(config)
 seeds = pu.seeds_of(run)
-Markdown(verdicts.settings(seeds, home="locations"))
+Markdown(banner.settings(seeds, home="locations"))
 
 # %% [markdown]
 # ## The answer in short
 
 # %% tags=["remove-input"]
-Markdown(verdicts.summary(seeds))
+Markdown(banner.summary(seeds))
 
 # %% [markdown]
 # What to look for on this page: the removal is specific (persons keep their
@@ -109,10 +104,10 @@ charts.dose_response(
 )
 
 # %% tags=["remove-input"]
-Markdown(sentences.dose_sentence(run))
+Markdown(prose.dose_sentence(run))
 
 # %% tags=["remove-input"]
-Markdown(sentences.half_sentence(run))
+Markdown(prose.half_sentence(run))
 
 # %% [markdown]
 # ## F1 through retraining
@@ -148,7 +143,7 @@ charts.probe_by_layer(
 )
 
 # %% tags=["remove-input"]
-Markdown(sentences.probe_sentence(seeds))
+Markdown(prose.probe_sentence(seeds))
 
 # %% [markdown]
 # ## Where the concept lives, before and after
@@ -162,7 +157,7 @@ Markdown(sentences.probe_sentence(seeds))
 charts.layer_profile(seeds.layers, config.label)
 
 # %% tags=["remove-input"]
-Markdown(sentences.place_sentence(seeds))
+Markdown(prose.place_sentence(seeds))
 
 # %% [markdown]
 # Did the neurons that are left take over? The figure shows by how much |σ|
@@ -173,10 +168,10 @@ Markdown(sentences.place_sentence(seeds))
 charts.kept_gain(seeds.kept_gain, seeds.neuron_interval)
 
 # %% tags=["remove-input"]
-Markdown(sentences.gain_sentence(seeds))
+Markdown(prose.gain_sentence(seeds))
 
 # %% tags=["remove-input"]
-Markdown(sentences.turnover_sentence(seeds))
+Markdown(prose.turnover_sentence(seeds))
 
 # %% [markdown]
 # ## What the retrained model relies on
@@ -246,7 +241,7 @@ charts.number_table(finding(run, "method_overlap"))
 
 # %%
 charts.number_table(
-    across.dose_table(grouping.beside(seeds)),
+    across.dose_table(groups.beside(seeds)),
     [
         "concept",
         "dose",
@@ -264,7 +259,7 @@ charts.number_table(
 
 # %%
 charts.number_table(
-    across.relearning(grouping.beside(seeds)),
+    across.relearning(groups.beside(seeds)),
     ["concept", "lost", "by_head", "recovery", "beyond_head", "drift"],
 )
 
@@ -294,4 +289,4 @@ pu.explore(run)
 #   what is shown of them is measured on the other.
 
 # %% tags=["remove-input"]
-Markdown(sentences.made_with(run))
+Markdown(prose.made_with(run))

@@ -29,24 +29,20 @@
 # %%
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import (
-    across,
-    centres,
-    charts,
-    grouping,
-    mistakes_measured,
-    released,
-    vega,
-)
-from plasticity_utils.questions import movement, reading, relearning
-from plasticity_utils.questions.on_page import figure, numbers
-from plasticity_utils.readers import FOUND, by_reader
+from plasticity_utils import charts
+from plasticity_utils.analysis import mistakes, movement, paper, relearning
+from plasticity_utils.analysis import movement as centres
+from plasticity_utils.analysis import relearning as reading
+from plasticity_utils.analysis.readers import FOUND, by_reader
+from plasticity_utils.book.on_page import figure, numbers
+from plasticity_utils.charts import theme
+from plasticity_utils.results import across, groups
 
-vega.enable()
-series = grouping.series_of(pu.published_runs())
-plain = grouping.choose(series, model="minilm", scale="full", variant="")
-half = grouping.choose(plain, regime="half")
-surgical = grouping.choose(plain, regime="surgical")
+theme.enable()
+series = groups.series_of(pu.published_runs())
+plain = groups.choose(series, model="minilm", scale="full", variant="")
+half = groups.choose(plain, regime="half")
+surgical = groups.choose(plain, regime="surgical")
 
 # %% [markdown]
 # ## F1 comes back
@@ -56,7 +52,7 @@ surgical = grouping.choose(plain, regime="surgical")
 # retraining (two epochs, if the log says no other).
 
 # %%
-charts.number_table(released.f1_trajectories())
+charts.number_table(paper.f1_trajectories())
 
 # %% [markdown]
 # No run here retrains the head alone, removes random neurons of the same
@@ -77,13 +73,13 @@ charts.number_table(released.f1_trajectories())
 # the embedding layer lost none.
 
 # %%
-profile = released.released_profile(
-    released.load_reference("ranks_distilbert_location")
+profile = paper.released_profile(
+    paper.load_reference("ranks_distilbert_location")
 )
-charts.released_profile(released.released_lines(profile))
+charts.released_profile(paper.released_lines(profile))
 
 # %% tags=["remove-input"]
-Markdown(released.centres_sentence(profile))
+Markdown(paper.centres_sentence(profile))
 
 # %%
 charts.number_table(profile)
@@ -164,8 +160,8 @@ numbers(surgical, centres.shifts, [*columns, "random_beyond_none"])
 # interval is over seeds; a concept of which one seed was measured has none.
 
 # %%
-changes = mistakes_measured.changes_over(surgical)
-charts.number_table(mistakes_measured.by_concept(changes))
+changes = mistakes.changes_over(surgical)
+charts.number_table(mistakes.by_concept(changes))
 
 # %% [markdown]
 # Mistake 1 spares the concept. Mistake 2 puts every neuron of the control into
@@ -180,8 +176,8 @@ charts.number_table(mistakes_measured.by_concept(changes))
 # embedding.
 
 # %%
-at_half = mistakes_measured.changes_over(half)
-charts.number_table(mistakes_measured.by_concept(at_half))
+at_half = mistakes.changes_over(half)
+charts.number_table(mistakes.by_concept(at_half))
 
 # %% [markdown]
 # Mistake 1 now spares locations and organisations in part, and persons not at
@@ -203,11 +199,11 @@ charts.number_table(at_half, columns)
 # sentences), the difference that each makes:
 
 # %%
-decoder = grouping.choose(
+decoder = groups.choose(
     series, model="smollm2", regime="surgical", scale="medium", variant=""
 )
-on_decoder = mistakes_measured.changes_over(decoder)
-charts.number_table(mistakes_measured.by_concept(on_decoder))
+on_decoder = mistakes.changes_over(decoder)
+charts.number_table(mistakes.by_concept(on_decoder))
 
 # %% [markdown]
 # Mistake 4 leaves the neurons, and with them most of the concept's F1, but not
@@ -230,15 +226,15 @@ charts.number_table(mistakes_measured.by_concept(on_decoder))
 # logs lack.
 
 # %%
-protocol = grouping.choose(
+protocol = groups.choose(
     series, regime="half", scale="full", rest="layernorm", epochs=8
 )
-theirs = grouping.choose(protocol, restarts=4, regrow=False)
+theirs = groups.choose(protocol, restarts=4, regrow=False)
 figure(theirs, across.outcomes, charts.outcomes, across.OVER)
 
 # %%
 numbers(
-    grouping.choose(protocol, regrow=False),
+    groups.choose(protocol, regrow=False),
     across.recoveries,
     ["variant", "condition", "base", "removed", "end", "recovery"],
 )
@@ -294,7 +290,7 @@ numbers(
 
 # %%
 charts.number_table(
-    mistakes_measured.setting_changes(protocol),
+    mistakes.setting_changes(protocol),
     ["mistake", "quantity", "right", "made", "difference"],
 )
 

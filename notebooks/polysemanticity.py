@@ -28,17 +28,19 @@ model = "minilm"
 # %%
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import charts, grouping, vega
-from plasticity_utils.questions import neuron_tables as tables
-from plasticity_utils.questions import neuron_verdicts as verdicts
-from plasticity_utils.questions import pooling
-from plasticity_utils.questions.answers import answered
-from plasticity_utils.questions.on_page import figure, numbers
+from plasticity_utils import charts
+from plasticity_utils.analysis import pooled as tables
+from plasticity_utils.analysis import pooling
+from plasticity_utils.analysis.registry import answered
+from plasticity_utils.book import prose_neurons as verdicts
+from plasticity_utils.book.on_page import figure, numbers
+from plasticity_utils.charts import theme
+from plasticity_utils.results import groups
 
-vega.enable()
+theme.enable()
 chosen = {"regime": regime, "scale": scale, "model": model, "variant": ""}
-published = grouping.series_of(pu.published_runs())
-series = answered(grouping.choose(published, **chosen))
+published = groups.series_of(pu.published_runs())
+series = answered(groups.choose(published, **chosen))
 over = pooling.interval(series)
 Markdown(verdicts.runs_sentence(series))
 

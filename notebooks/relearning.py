@@ -22,24 +22,31 @@
 # %% tags=["remove-cell"]
 import plasticity_utils as pu
 from IPython.display import Markdown
-from plasticity_utils import across, charts, grouping, vega
-from plasticity_utils.questions import reading, relearning
-from plasticity_utils.questions.on_page import figure, numbers
-from plasticity_utils.readers import FOUND, by_reader, mean_by_reader
+from plasticity_utils import charts
+from plasticity_utils.analysis import relearning
+from plasticity_utils.analysis import relearning as reading
+from plasticity_utils.analysis.readers import (
+    FOUND,
+    by_reader,
+    mean_by_reader,
+)
+from plasticity_utils.book.on_page import figure, numbers
+from plasticity_utils.charts import theme
+from plasticity_utils.results import across, groups
 
-vega.enable()
-series = grouping.series_of(pu.published_runs())
-full = grouping.choose(series, model="minilm", scale="full")
-surgical = grouping.choose(full, regime="surgical", variant="")
-half = grouping.choose(full, regime="half", variant="")
-erased = grouping.choose(full, variant="indicator=outside")
-decoder = grouping.choose(
-    grouping.largest(series),
+theme.enable()
+series = groups.series_of(pu.published_runs())
+full = groups.choose(series, model="minilm", scale="full")
+surgical = groups.choose(full, regime="surgical", variant="")
+half = groups.choose(full, regime="half", variant="")
+erased = groups.choose(full, variant="indicator=outside")
+decoder = groups.choose(
+    groups.largest(series),
     model="smollm2",
     regime="surgical",
     variant="",
 )
-on_2000 = grouping.choose(
+on_2000 = groups.choose(
     series,
     model="smollm2",
     scale="medium",

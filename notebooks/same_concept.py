@@ -28,19 +28,21 @@ model = "minilm"
 
 # %% tags=["remove-input"]
 import plasticity_utils as pu
-from plasticity_utils import grouping, same_views, vega
-from plasticity_utils.questions.answers import answered
+from plasticity_utils.analysis.registry import answered
+from plasticity_utils.book import prose_views
+from plasticity_utils.charts import theme
+from plasticity_utils.results import groups
 
-vega.enable()
-series = grouping.choose(
-    grouping.series_of(pu.published_runs()),
+theme.enable()
+series = groups.choose(
+    groups.series_of(pu.published_runs()),
     regime=regime,
     scale=scale,
     model=model,
     variant="",
 )
 runs = answered(series)
-same_views.same_verdict(runs)
+prose_views.same_verdict(runs)
 
 # %% [markdown]
 # The rule was set before the numbers were seen. What counts is F1 at the last
@@ -64,20 +66,20 @@ same_views.same_verdict(runs)
 # for just as long with nothing removed.
 
 # %%
-same_views.transfer(runs)
+prose_views.transfer(runs)
 
 # %% [markdown]
 # At the last layer, the share of F1 that the probe keeps:
 
 # %%
-same_views.last_layer(runs)
+prose_views.last_layer(runs)
 
 # %% [markdown]
 # Some of what the probe loses it must lose: it read neurons that are gone. A
 # probe that was fitted on the kept neurons alone does not have that excuse.
 
 # %%
-same_views.last_layer_kept_units(runs)
+prose_views.last_layer_kept_units(runs)
 
 # %% [markdown]
 # What the probe of all units loses beyond *none*, paired run by run; these are the numbers of the
@@ -85,7 +87,7 @@ same_views.last_layer_kept_units(runs)
 # is no choice among layers to correct for.
 
 # %%
-same_views.last_layer_beyond_none(runs)
+prose_views.last_layer_beyond_none(runs)
 
 # %% [markdown]
 # ## How alike are the representations?
@@ -96,7 +98,7 @@ same_views.last_layer_beyond_none(runs)
 # *none* and *random* show what training on changes by itself.
 
 # %%
-same_views.cka(runs)
+prose_views.cka(runs)
 
 # %% [markdown]
 # The same just after removal, before any training. Removed neurons are held
@@ -104,7 +106,7 @@ same_views.cka(runs)
 # was taken out and what follows from it, over kept units only what follows.
 
 # %%
-same_views.cka_just_removed(runs)
+prose_views.cka_just_removed(runs)
 
 # %% [markdown]
 # ## On which neurons does it rely?
@@ -115,10 +117,10 @@ same_views.cka_just_removed(runs)
 # *none*, nothing had been removed before.
 
 # %%
-same_views.reliance(runs)
+prose_views.reliance(runs)
 
 # %%
-same_views.reliance_numbers(runs)
+prose_views.reliance_numbers(runs)
 
 # %% [markdown]
 # ## What would change our mind

@@ -25,8 +25,8 @@
 # %%
 import plasticity_utils as pu
 from plasticity_utils import charts
-from plasticity_utils.forcing import forced_status
-from plasticity_utils.published import status
+from plasticity_utils.results.forced import forced_status
+from plasticity_utils.results.published import status
 
 runs = status(pu.published_runs())
 

@@ -27,19 +27,21 @@ model = "minilm"
 
 # %% tags=["remove-input"]
 import plasticity_utils as pu
-from plasticity_utils import grouping, same_views, vega
-from plasticity_utils.questions.answers import answered
+from plasticity_utils.analysis.registry import answered
+from plasticity_utils.book import prose_views
+from plasticity_utils.charts import theme
+from plasticity_utils.results import groups
 
-vega.enable()
-series = grouping.choose(
-    grouping.series_of(pu.published_runs()),
+theme.enable()
+series = groups.choose(
+    groups.series_of(pu.published_runs()),
     regime=regime,
     scale=scale,
     model=model,
     variant="",
 )
 runs = answered(series)
-same_views.taken_over_verdict(runs)
+prose_views.taken_over_verdict(runs)
 
 # %% [markdown]
 # The rule was set before the numbers were seen. Of the neurons that carry a
@@ -56,10 +58,10 @@ same_views.taken_over_verdict(runs)
 # neurons that were not removed are shown.
 
 # %%
-same_views.transitions(runs)
+prose_views.transitions(runs)
 
 # %%
-same_views.carrier_counts(runs)
+prose_views.carrier_counts(runs)
 
 # %% [markdown]
 # ## The numbers
@@ -69,14 +71,14 @@ same_views.carrier_counts(runs)
 # was removed, for each one that was removed.
 
 # %%
-same_views.taken_over(runs)
+prose_views.taken_over(runs)
 
 # %% [markdown]
 # Part by part. *by chance*: how many neurons would carry a part if the parts
 # were shuffled among the names. A part of few names is easily carried.
 
 # %%
-same_views.part_carriers(runs)
+prose_views.part_carriers(runs)
 
 # %% [markdown]
 # ## The parts
@@ -90,7 +92,7 @@ same_views.part_carriers(runs)
 # compared.
 
 # %%
-same_views.parts(runs)
+prose_views.parts(runs)
 
 # %% [markdown]
 # ## Which neurons came to carry a part?
@@ -99,7 +101,7 @@ same_views.parts(runs)
 # on the words on which they are shown, so their σ is a little too large.
 
 # %%
-same_views.new_carriers(runs)
+prose_views.new_carriers(runs)
 
 # %% [markdown]
 # ## What would change our mind

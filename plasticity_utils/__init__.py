@@ -1,79 +1,39 @@
 """Does a language model relearn a concept after the neurons that carry it are cut out?
 
 `run_experiment(RunConfig(concept="locations"))` answers for one model, concept and seed. The
-modules stand in the order of the method; see the book's method page. A name is imported when it is
+packages stand in the order of the method; see the book's method page. A name is imported when it is
 first asked for: the whole package takes seconds, most of them for charts and widgets.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from plasticity_utils.activation_files import load_activations, save_activations
-    from plasticity_utils.activations import word_activations
-    from plasticity_utils.config import RunConfig
-    from plasticity_utils.corpus import concept_words, load_corpus
-    from plasticity_utils.errors import InputError
-    from plasticity_utils.explorer import Explorer, explore
-    from plasticity_utils.models import load_model
-    from plasticity_utils.pruning import remove_neurons
-    from plasticity_utils.published import find_run, publish, published_runs
-    from plasticity_utils.run import Run, load_run, run_experiment
-    from plasticity_utils.saliency import rank_neurons, rank_saliency, removal_only_profile
-    from plasticity_utils.seeds import Seeds, seeds_of
-    from plasticity_utils.words import highest_activating_words
-
-__all__ = [
-    "Explorer",
-    "InputError",
-    "Run",
-    "RunConfig",
-    "Seeds",
-    "concept_words",
-    "explore",
-    "find_run",
-    "highest_activating_words",
-    "load_activations",
-    "load_corpus",
-    "load_model",
-    "load_run",
-    "publish",
-    "published_runs",
-    "rank_neurons",
-    "rank_saliency",
-    "removal_only_profile",
-    "remove_neurons",
-    "run_experiment",
-    "save_activations",
-    "seeds_of",
-    "word_activations",
-]
+from typing import Any
 
 _MODULE_OF = {
-    "Explorer": "explorer",
+    "Explorer": "explorer.app",
     "InputError": "errors",
-    "Run": "run",
-    "RunConfig": "config",
-    "Seeds": "seeds",
-    "concept_words": "corpus",
-    "explore": "explorer",
-    "find_run": "published",
-    "highest_activating_words": "words",
-    "load_activations": "activation_files",
-    "load_corpus": "corpus",
-    "load_model": "models",
-    "load_run": "run",
-    "publish": "published",
-    "published_runs": "published",
-    "rank_neurons": "saliency",
-    "rank_saliency": "saliency",
-    "removal_only_profile": "saliency",
-    "remove_neurons": "pruning",
-    "run_experiment": "run",
-    "save_activations": "activation_files",
-    "seeds_of": "seeds",
-    "word_activations": "activations",
+    "Run": "experiment.run",
+    "RunConfig": "experiment.config",
+    "Seeds": "results.groups",
+    "concept_words": "data.corpus",
+    "explore": "explorer.app",
+    "find_run": "results.published",
+    "highest_activating_words": "neurons.words",
+    "load_activations": "models.neurox_files",
+    "load_corpus": "data.corpus",
+    "load_model": "models.load",
+    "load_run": "experiment.run",
+    "publish": "analysis.published",
+    "published_runs": "results.published",
+    "rank_neurons": "neurons.scores",
+    "rank_saliency": "neurons.scores",
+    "removal_only_profile": "neurons.scores",
+    "remove_neurons": "removal.gate",
+    "run_experiment": "experiment.run",
+    "save_activations": "models.neurox_files",
+    "seeds_of": "results.groups",
+    "word_activations": "models.activations",
 }
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:

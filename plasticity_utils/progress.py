@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
-from plasticity_utils import processes
+from plasticity_utils import hardware
 
 SECONDS_BEFORE_SHOWN = 2
 
@@ -42,7 +42,7 @@ def bar(
 
 
 def _has_viewer() -> bool:
-    return processes.is_main() and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    return hardware.is_main() and (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
 
 def _is_nested() -> bool:

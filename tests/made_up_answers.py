@@ -10,11 +10,11 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from plasticity_utils.config import RunConfig
-from plasticity_utils.questions.moments import MOMENTS
-from plasticity_utils.questions.neuron_answers import FUNCTIONS, SCOPES, SHARING_MOMENTS, SIGNS
-from plasticity_utils.run import Run
-from plasticity_utils.seeds import Seeds
+from plasticity_utils.analysis.polysemanticity import FUNCTIONS, SCOPES, SHARING_MOMENTS, SIGNS
+from plasticity_utils.analysis.snapshots import MOMENTS
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.run import Run
+from plasticity_utils.results.groups import Seeds
 
 LABELS = {"locations": "LOC", "persons": "PER", "organisations": "ORG"}
 COMPARED = ("concept", "random")

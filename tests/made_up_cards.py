@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from plasticity_utils.card_records import KINDS, MOMENTS
+from plasticity_utils.charts.cards import KINDS, MOMENTS
 
 HOSTILE = "<img/src=x/onerror=alert(1)>"
 ENTITIES = ("LOC", "PER", "ORG", "MISC")

@@ -5,9 +5,12 @@ import pytest
 from test_published import two_runs  # noqa: F401
 from test_run import tiny_run, tiny_run_folder  # noqa: F401
 
-from plasticity_utils import Seeds, across, centres, charts, grouping, tables
-from plasticity_utils.concepts import ENTITIES
-from plasticity_utils.findings import finding
+from plasticity_utils import Seeds, charts
+from plasticity_utils.analysis import movement
+from plasticity_utils.data.concepts import ENTITIES
+from plasticity_utils.results import across, tables
+from plasticity_utils.results import groups as grouping
+from plasticity_utils.results.derived import finding
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def test_relearning_is_paired_by_seed(two_runs, groups):  # noqa: F811
 
 
 def test_shifts_are_beyond_their_controls(two_runs, groups):  # noqa: F811
-    row = centres.shifts(groups).iloc[0]
+    row = movement.shifts(groups).iloc[0]
     mean = {
         name: sum(
             tables.redistribution(run.layers, name).set_index("condition") for run in two_runs
@@ -84,7 +87,7 @@ def test_every_table_names_the_series_and_draws(groups):
     assert set(readable["stage"]) >= {"base", "removed", "end"}
     assert "head" not in set(readable["condition"])
     charts.probe_by_layer(readable, "LOC")
-    drawn = charts.differences(centres.shifts(groups), {"beyond_none": "layers"}, "t", "n", "i")
+    drawn = charts.differences(movement.shifts(groups), {"beyond_none": "layers"}, "t", "n", "i")
     assert "layers" in str(drawn.to_dict())
     assert across.grown_back(groups).empty
 

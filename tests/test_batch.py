@@ -7,16 +7,16 @@ import sys
 import fsspec
 import pytest
 
-from plasticity_utils import __main__ as cli
-from plasticity_utils import store
-from plasticity_utils.batch import hours, places
+from plasticity_utils import cli
+from plasticity_utils import files as store
+from plasticity_utils.batch import grid as hours
+from plasticity_utils.batch import places
 from plasticity_utils.batch.cells import Cell, is_done, note_try, page_digest, tries_of
-from plasticity_utils.batch.engine import remote_cluster, run_on
+from plasticity_utils.batch.driver import Board, read_summary
 from plasticity_utils.batch.grid import read_grid
-from plasticity_utils.batch.table import Board, read_summary
-from plasticity_utils.batch.work import Batch, gpu_for
+from plasticity_utils.batch.workers import Batch, gpu_for, remote_cluster, run_on
 from plasticity_utils.errors import InputError
-from plasticity_utils.mirror import VARIABLES, Mirror
+from plasticity_utils.files import VARIABLES, Mirror
 
 
 @pytest.fixture

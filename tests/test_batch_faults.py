@@ -20,9 +20,9 @@ import yaml
 from batch_faults.sitecustomize import CHECKPOINT_STEPS, FAULT_STEP
 from test_resume import add_tiny, assert_same_tables, make_folder
 
-from plasticity_utils import __main__ as cli
-from plasticity_utils import base_stages, load_run
-from plasticity_utils.batch.table import read_summary
+from plasticity_utils import cli, load_run
+from plasticity_utils.batch.driver import read_summary
+from plasticity_utils.experiment import stages
 
 HERE = Path(__file__).parent
 PARAMETERS = """concept = "locations"
@@ -74,7 +74,7 @@ def batch(home):
     """Return batch(work, *arguments, fault=""): a driver in this process; returns its status."""
     patch = pytest.MonkeyPatch()
     add_tiny(home / "tiny", patch.setitem)
-    patch.setattr(base_stages, "training_precision", lambda: "fp32")
+    patch.setattr(stages, "training_precision", lambda: "fp32")
 
     def run(work, *arguments, fault=""):
         with pytest.MonkeyPatch.context() as own:

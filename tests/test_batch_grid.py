@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from plasticity_utils import __main__ as cli
+from plasticity_utils import cli
 from plasticity_utils.batch.cells import base_cells
 from plasticity_utils.batch.grid import ROOT, read_grid
 from plasticity_utils.errors import InputError
@@ -81,7 +81,7 @@ def test_the_page_of_errors_says_what_the_command_says():
 def test_a_bad_option_is_one_line_and_exit_code_2(
     arguments, message, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("plasticity_utils.batch.engine.SECONDS_TO_CONNECT", 1)
+    monkeypatch.setattr("plasticity_utils.batch.workers.SECONDS_TO_CONNECT", 1)
     grid = tmp_path / "grid.yaml"
     grid.write_text("concepts: [locations]\nscale: smoke\n")
     arguments = [str(grid) if each == "GRID" else each for each in arguments]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from plasticity_utils.batches import inference_batches, pad, training_batches
+from plasticity_utils.models.activations import inference_batches, pad, training_batches
 
 BUDGET = 100
 

@@ -12,20 +12,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import agreement, growth, inputs, limit, ours, peers, results, rows, training, whole
+from benchmarks import (
+    agreement,
+    costs,
+    growth,
+    inputs,
+    limit,
+    ours,
+    peers,
+    results,
+    rows,
+    speed,
+    training,
+    whole,
+)
+from benchmarks import step_counts as step_counts_module
 from benchmarks.__main__ import NAMES
 from benchmarks.inputs import concept_columns, first_words, sampled_neurons
 from benchmarks.measure import MB, in_own_process
 from benchmarks.sizes import SIZES
-from plasticity_utils import costs, speed
-from plasticity_utils import step_counts as step_counts_module
-from plasticity_utils.config import LARGE_DOSES, SURGICAL_DOSES, RunConfig
-from plasticity_utils.corpus import ENTITY_LABELS
+from benchmarks.step_counts import step_counts
+from plasticity_utils.data.corpus import ENTITY_LABELS
 from plasticity_utils.errors import InputError
-from plasticity_utils.measuring import load_sentences
-from plasticity_utils.models import load_model
-from plasticity_utils.step_counts import step_counts
-from plasticity_utils.streaming import StoredActivations
+from plasticity_utils.experiment.config import LARGE_DOSES, SURGICAL_DOSES, RunConfig
+from plasticity_utils.experiment.splits import load_sentences
+from plasticity_utils.models.load import load_model
+from plasticity_utils.neurons.streaming import StoredActivations
 
 ROOT = Path(__file__).parent.parent
 N_WORDS = 300

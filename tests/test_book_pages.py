@@ -9,9 +9,9 @@ import papermill
 import pytest
 import yaml
 
-from plasticity_utils.book_pages import COLUMNS, add_page
-from plasticity_utils.config import RunConfig
+from plasticity_utils.book.pages import COLUMNS, add_page
 from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.config import RunConfig
 
 ROOT = Path(__file__).parent.parent
 DAYS = "words:Monday,Tuesday,Wednesday,Thursday,Friday,Saturday,Sunday,Weihnacht,\u00e9t\u00e9"

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from test_run import at, tiny_run, tiny_run_folder  # noqa: F401
 
-from plasticity_utils import InputError, cards
-from plasticity_utils.corpus import Corpus
-from plasticity_utils.measuring import ENTITIES, concept_columns, load_sentences
-from plasticity_utils.replay import activations_at
-from plasticity_utils.saliency import flat_ids
+from plasticity_utils import InputError, names
+from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.experiment.measure import ENTITIES, concept_columns
+from plasticity_utils.experiment.replay import activations_at
+from plasticity_utils.experiment.splits import load_sentences
+from plasticity_utils.neurons.scores import flat_ids
+from plasticity_utils.results import neurons as cards
 
 PLACE = ["layer", "unit"]
 
@@ -25,7 +27,7 @@ def places(frame):
 def test_every_neuron_has_one_card_of_one_kind(made, tiny_run):  # noqa: F811
     neurons = made["card_neurons"]
     assert len(set(places(neurons))) == len(neurons) <= 12
-    assert set(neurons["kind"]) <= set(cards.KINDS)
+    assert set(neurons["kind"]) <= set(names.KINDS)
     gone = set(places(at(tiny_run.neurons, condition="concept", stage="end", removed=True)))
     for kind, group in neurons.groupby("kind"):
         assert list(group["place"]) == list(range(1, len(group) + 1))

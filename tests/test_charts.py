@@ -19,7 +19,8 @@ from made_up_charts import (
     with_interval,
 )
 
-from plasticity_utils import charts, vega
+from plasticity_utils import charts
+from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError
 
 CASES = {

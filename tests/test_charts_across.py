@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 import vl_convert as vlc
 
-from plasticity_utils import charts, vega
+from plasticity_utils import charts
+from plasticity_utils.analysis.paper import released_lines
+from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError
-from plasticity_utils.released import released_lines
 
 CONCEPTS = ("locations", "persons")
 STAGES = {"base": 0.94, "removed": 0.02, "end": 0.93}

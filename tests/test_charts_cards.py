@@ -7,8 +7,9 @@ import pytest
 import vl_convert as vlc
 from made_up_cards import EPOCHS, HOSTILE, made_up_cards
 
-from plasticity_utils import charts, vega
-from plasticity_utils.card_records import NO_WORDS, card_records, map_records, times
+from plasticity_utils import charts
+from plasticity_utils.charts import theme as vega
+from plasticity_utils.charts.cards import NO_WORDS, card_records, map_records, times
 from plasticity_utils.errors import InputError
 
 DRAW = [charts.neuron_card, charts.neuron_map]

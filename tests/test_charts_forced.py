@@ -4,7 +4,8 @@ import pytest
 import vl_convert as vlc
 from test_forced_verdict import made_up
 
-from plasticity_utils import charts_forced, vega
+from plasticity_utils.charts import forced as charts_forced
+from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError
 
 DRAW = {

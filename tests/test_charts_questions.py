@@ -8,9 +8,10 @@ import pytest
 import vl_convert as vlc
 from made_up_answers import made_up_series
 
-from plasticity_utils import charts, vega
+from plasticity_utils import charts
+from plasticity_utils.analysis import pooled as tables
+from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError
-from plasticity_utils.questions import neuron_tables as tables
 
 OVER = "95 % interval over runs"
 

@@ -7,7 +7,8 @@ import pytest
 import vl_convert as vlc
 from test_charts_across import spread
 
-from plasticity_utils import charts, vega
+from plasticity_utils import charts
+from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError
 
 CONCEPTS = ("locations", "persons")

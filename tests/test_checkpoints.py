@@ -10,10 +10,12 @@ import pytest
 import torch
 from test_training import SCHEDULE, data_for, same, tiny, tokenizer, weights  # noqa: F401
 
-from plasticity_utils import checkpoints, store, training
+from plasticity_utils import files as store
 from plasticity_utils.errors import InputError
-from plasticity_utils.pruning import remove_neurons
-from plasticity_utils.training import Schedule, fine_tune
+from plasticity_utils.removal.gate import remove_neurons
+from plasticity_utils.training import checkpoints
+from plasticity_utils.training import train as training
+from plasticity_utils.training.train import Schedule, fine_tune
 
 
 class Planted:

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from plasticity_utils import __main__ as cli
-from plasticity_utils.config import RunConfig
+from plasticity_utils import cli
+from plasticity_utils.experiment.config import RunConfig
 
 
 @pytest.fixture

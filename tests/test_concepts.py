@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plasticity_utils.concepts import file_corpus, kinds, members, parse_concept, with_words
-from plasticity_utils.corpus import CONCEPTS, Corpus, load_corpus
+from plasticity_utils.data.concepts import file_corpus, kinds, members, parse_concept, with_words
+from plasticity_utils.data.corpus import CONCEPTS, Corpus, load_corpus
 from plasticity_utils.errors import InputError
 
 ERRORS_PAGE = Path(__file__).parent.parent / "book" / "errors.md"

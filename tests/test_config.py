@@ -4,8 +4,14 @@ import types
 
 import pytest
 
-from plasticity_utils.config import LARGE_DOSES, REGIMES, SCALES, SURGICAL_DOSES, RunConfig
 from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.config import (
+    LARGE_DOSES,
+    REGIMES,
+    SCALES,
+    SURGICAL_DOSES,
+    RunConfig,
+)
 
 
 def checked(**values):

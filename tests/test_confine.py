@@ -6,13 +6,13 @@ import torch
 from conftest import BLOCKS, WIDTH, make_tiny_model, make_tiny_tokenizer
 from test_training import TAG_OF, data_for, same, tiny, weights
 
-from plasticity_utils.anatomy import ANATOMIES
-from plasticity_utils.confine import confine
 from plasticity_utils.errors import InputError
-from plasticity_utils.evaluation import entity_scores
-from plasticity_utils.models import POST_NORM_ENCODERS, PRE_NORM_DECODERS, head
-from plasticity_utils.pruning import remove_neurons
-from plasticity_utils.training import Schedule, fine_tune, predict_tags
+from plasticity_utils.models.architecture import ANATOMIES
+from plasticity_utils.models.load import POST_NORM_ENCODERS, PRE_NORM_DECODERS, head
+from plasticity_utils.removal.gate import remove_neurons
+from plasticity_utils.training.confine import confine
+from plasticity_utils.training.evaluate import entity_scores
+from plasticity_utils.training.train import Schedule, fine_tune, predict_tags
 
 FAMILIES = sorted(ANATOMIES)
 # The embedding output, a block in the middle, and the last layer.

@@ -3,13 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plasticity_utils.corpus import (
-    CONCEPTS,
-    concept_label,
-    concept_words,
-    halves,
-    load_corpus,
-)
+from plasticity_utils.data.corpus import CONCEPTS, concept_label, concept_words, halves, load_corpus
 from plasticity_utils.errors import InputError
 
 ROWS = "-DOCSTART- -X- -X- O\n\nLondon NNP B-NP B-LOC\ncalls VBZ B-VP O\n\nRain NN B-NP O\n"

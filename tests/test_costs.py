@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig
 
-from plasticity_utils.costs import (
+from benchmarks.costs import (
     H100,
     Card,
     Grid,
@@ -20,9 +20,9 @@ from plasticity_utils.costs import (
     grid_cost,
     training_memory,
 )
+from benchmarks.flops import Shape, forward_flops, shape_of, training_flops
+from benchmarks.step_counts import StepCounts
 from plasticity_utils.errors import InputError
-from plasticity_utils.flops import Shape, forward_flops, shape_of, training_flops
-from plasticity_utils.step_counts import StepCounts
 
 STEPS = StepCounts(100, 10, 20, 30, 400, 3, 3, 1, 500, 600, 9, 3)
 RATES = Rates(0.5, 1e-6, 20.0)

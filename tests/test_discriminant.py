@@ -6,8 +6,8 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
-from plasticity_utils.discriminant import fit_discriminants
 from plasticity_utils.errors import InputError
+from plasticity_utils.neurons.probes import fit_discriminants
 
 SHARES = np.array([0.07, 0.3, 0.02])
 

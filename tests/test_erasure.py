@@ -5,14 +5,11 @@ import pytest
 import torch
 from concept_erasure import LeaceEraser
 
-from plasticity_utils import (
-    InputError,
-)
-from plasticity_utils.activations import inputs
-from plasticity_utils.corpus import Corpus
-from plasticity_utils.erasure import Erasers, erase, fit_erasers
-from plasticity_utils.indicators import indicator_of
-from plasticity_utils.models import encode_words, levels
+from plasticity_utils import InputError
+from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.models.activations import inputs
+from plasticity_utils.models.load import encode_words, levels
+from plasticity_utils.removal.leace import Erasers, erase, fit_erasers, indicator_of
 
 WORDS = [f"w{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
 # B- and I-words of the concept, words of another entity, and the others.

@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 from test_resume import FRAMES, add_tiny, make_folder, tiny_config
 
-from plasticity_utils import (
-    InputError,
-    RunConfig,
-    across,
-    centres,
-    grouping,
-    run_experiment,
-    tables,
-    verdicts,
+from plasticity_utils import InputError, RunConfig, run_experiment
+from plasticity_utils.analysis import movement
+from plasticity_utils.analysis.indicators import (
+    by_indicator,
+    compare_indicators,
+    publish_indicators,
 )
-from plasticity_utils.cards import neuron_cards
+from plasticity_utils.analysis.published import _keep_additions
+from plasticity_utils.analysis.readers import by_reader, publish_readers
+from plasticity_utils.book import banner
+from plasticity_utils.book.prose import dose_sentence, turnover_sentence
 from plasticity_utils.charts import (
     f1_through_retraining,
     kept_gain,
@@ -27,20 +27,16 @@ from plasticity_utils.charts import (
     reliance,
     words_table,
 )
-from plasticity_utils.config import CONDITIONS
-from plasticity_utils.findings import FINDINGS, finding
-from plasticity_utils.indicator_comparison import (
-    by_indicator,
-    compare_indicators,
-    publish_indicators,
-)
-from plasticity_utils.models import levels
-from plasticity_utils.published import _keep_additions, published_runs
-from plasticity_utils.readers import by_reader, publish_readers
-from plasticity_utils.replay import model_at
-from plasticity_utils.run import Run, run_name
-from plasticity_utils.seeds import Seeds
-from plasticity_utils.sentences import dose_sentence, turnover_sentence
+from plasticity_utils.experiment.replay import model_at
+from plasticity_utils.experiment.run import Run, run_name
+from plasticity_utils.models.load import levels
+from plasticity_utils.names import CONDITIONS
+from plasticity_utils.results import across, tables
+from plasticity_utils.results import groups as grouping
+from plasticity_utils.results.derived import FINDINGS, finding
+from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.neurons import neuron_cards
+from plasticity_utils.results.published import published_runs
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +100,8 @@ def test_the_retrained_model_still_has_its_erasers(run):
 def test_pages_speak_of_erasing_and_not_of_removed_neurons(run):
     seeds = Seeds((run,))
     texts = [
-        *verdicts.five_lines(seeds), verdicts.summary(seeds), verdicts.front([seeds]),
-        dose_sentence(run), turnover_sentence(seeds), verdicts.settings(seeds),
+        *banner.five_lines(seeds), banner.summary(seeds), banner.front([seeds]),
+        dose_sentence(run), turnover_sentence(seeds), banner.settings(seeds),
     ]  # fmt: skip
     page = "\n".join(texts)
     assert "linear erasers of 2 of 32 dimensions at every level" in page
@@ -142,7 +138,7 @@ def test_series_stand_beside_each_other(run):
         f1_of(run, "concept", "base") - f1_of(run, "concept", "removed")
     )
     assert row["random_loss"] < row["loss"]
-    for table in (across.relearning, across.turnovers, centres.shifts, across.relied_on):
+    for table in (across.relearning, across.turnovers, movement.shifts, across.relied_on):
         assert not table(groups).empty
 
 

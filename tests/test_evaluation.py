@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 
-from plasticity_utils.corpus import ENTITY_LABELS, load_corpus
+from plasticity_utils.data.corpus import ENTITY_LABELS, load_corpus
 from plasticity_utils.errors import InputError
-from plasticity_utils.evaluation import entity_scores
+from plasticity_utils.training.evaluate import entity_scores
 
 ENTITIES = ("LOC", "PER", "ORG", "MISC")
 COLUMNS = ["entity", "precision", "recall", "f1", "f1_low", "f1_high", "n"]

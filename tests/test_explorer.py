@@ -19,12 +19,12 @@ from plasticity_utils import (
     highest_activating_words,
     word_activations,
 )
-from plasticity_utils.explorer_data import RunData, Selected
-from plasticity_utils.explorer_panels import words_of
-from plasticity_utils.measuring import load_sentences
-from plasticity_utils.neuron_html import number
-from plasticity_utils.replay import activations_at, model_at
-from plasticity_utils.saliency import selectivity
+from plasticity_utils.experiment.replay import activations_at, model_at
+from plasticity_utils.experiment.splits import load_sentences
+from plasticity_utils.explorer.app import words_of
+from plasticity_utils.explorer.data import RunData, Selected
+from plasticity_utils.explorer.draw import number
+from plasticity_utils.neurons.scores import selectivity
 
 
 @pytest.fixture(scope="module")

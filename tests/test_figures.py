@@ -9,10 +9,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from plasticity_utils import __main__ as cli
+from plasticity_utils import cli
+from plasticity_utils.book.figures import export_figures, stored_charts
+from plasticity_utils.charts.theme import chart_title
 from plasticity_utils.errors import InputError
-from plasticity_utils.figures import export_figures, stored_charts
-from plasticity_utils.vega import chart_title
 
 ROOT = Path(__file__).parent.parent
 LOCATIONS = ROOT / "notebooks" / "locations.ipynb"

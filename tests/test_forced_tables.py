@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from test_forced_verdict import made_up
 
-from plasticity_utils.forced_groups import Target
-from plasticity_utils.forced_tables import beyond, carrier_table, f1_table
-from plasticity_utils.stage_files import save_tables
+from plasticity_utils.experiment.forced_tables import beyond, carrier_table, f1_table
+from plasticity_utils.experiment.forcing import Target
+from plasticity_utils.experiment.store import save_tables
 
 
 def neurons_table(sigma_concept, sigma_host):

@@ -5,12 +5,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from plasticity_utils import RunConfig, forced_seeds
+from plasticity_utils import RunConfig
+from plasticity_utils.analysis import forced as forced_seeds
+from plasticity_utils.analysis.forced import (
+    ForcedSeeds,
+    answer,
+    change_of_mind,
+    or_command,
+    price_sentence,
+    verdict,
+)
 from plasticity_utils.errors import InputError
-from plasticity_utils.forced_groups import ForcingConfig
-from plasticity_utils.forced_seeds import ForcedSeeds, or_command
-from plasticity_utils.forced_verdict import answer, change_of_mind, price_sentence, verdict
-from plasticity_utils.forcing import Forced
+from plasticity_utils.experiment.forcing import ForcingConfig
+from plasticity_utils.results.forced import Forced
 
 MARGINS = {"host": 0.03, "random": 0.04, "all": 0.02}
 

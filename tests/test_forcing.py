@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from test_resume import add_tiny, make_folder, tiny_config
 
-from plasticity_utils import InputError, RunConfig, forced_stages
-from plasticity_utils import __main__ as cli
-from plasticity_utils.forced_groups import ForcingConfig, choose_targets
-from plasticity_utils.forcing import find_forced, force, forced_name, publish_forced
-from plasticity_utils.run import choose_neurons
-from plasticity_utils.stages import Stages
+from plasticity_utils import InputError, RunConfig, cli
+from plasticity_utils.experiment import forcing as forced_stages
+from plasticity_utils.experiment.forcing import ForcingConfig, choose_targets
+from plasticity_utils.experiment.run import choose_neurons
+from plasticity_utils.experiment.stages import Stages
+from plasticity_utils.results.forced import find_forced, force, forced_name, publish_forced
 
 DOSES = (0.05, 0.25)
 

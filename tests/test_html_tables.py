@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils.html_tables import number_table
+from plasticity_utils.charts.tables import number_table
 
 FRAME = pd.DataFrame(
     {

@@ -3,10 +3,10 @@
 import pytest
 from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny
 
-from plasticity_utils import __main__ as cli
-from plasticity_utils import processes, training
+from plasticity_utils import cli, hardware
 from plasticity_utils.errors import InputError
-from plasticity_utils.training import Schedule, fine_tune
+from plasticity_utils.training import train
+from plasticity_utils.training.train import Schedule, fine_tune
 
 
 @pytest.mark.parametrize(
@@ -19,26 +19,26 @@ from plasticity_utils.training import Schedule, fine_tune
 )
 def test_what_a_launcher_may_not_do_is_named(variable, value, message):
     with pytest.raises(InputError, match=message):
-        processes.count({"WORLD_SIZE": "2", variable: value})
-    assert processes.count({"WORLD_SIZE": "2", variable: "no"}) == 2
+        hardware.count({"WORLD_SIZE": "2", variable: value})
+    assert hardware.count({"WORLD_SIZE": "2", variable: "no"}) == 2
 
 
 def test_a_launcher_that_starts_one_process_for_several_is_named():
     asked = {"ACCELERATE_USE_CPU": "True", "MASTER_ADDR": "127.0.0.1"}
     with pytest.raises(InputError, match=r"started one process .*allowed on processors: torchrun"):
-        processes.count(asked)
-    assert processes.count({"ACCELERATE_USE_CPU": "True"}) == 1
-    assert processes.count({**asked, "WORLD_SIZE": "2"}) == 2
+        hardware.count(asked)
+    assert hardware.count({"ACCELERATE_USE_CPU": "True"}) == 1
+    assert hardware.count({**asked, "WORLD_SIZE": "2"}) == 2
 
 
 def test_rounds_hold_a_batch_for_each_process(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
-    assert processes.rounds(list("abcdef")) == [list("abc"), list("def")]
-    assert processes.rounds(list("abcd")) == [list("abc"), list("dab")]
+    assert hardware.rounds(list("abcdef")) == [list("abc"), list("def")]
+    assert hardware.rounds(list("abcd")) == [list("abc"), list("dab")]
     with pytest.raises(InputError, match=r"3 processes for 2 batches .*at most 2 processes"):
-        processes.rounds(list("ab"))
+        hardware.rounds(list("ab"))
     monkeypatch.delenv("WORLD_SIZE")
-    assert processes.rounds(list("ab")) == [["a"], ["b"]]
+    assert hardware.rounds(list("ab")) == [["a"], ["b"]]
 
 
 def test_processes_that_do_not_see_the_same_files_are_named(monkeypatch, tmp_path):
@@ -46,8 +46,8 @@ def test_processes_that_do_not_see_the_same_files_are_named(monkeypatch, tmp_pat
     data = data_for(model, make_tiny_tokenizer(list(TAG_OF)))
     schedule = Schedule(epochs=1, learning_rate=1e-2, batch_tokens=60, seed=0)
     elsewhere = tmp_path / "elsewhere"
-    monkeypatch.setattr(training, "training_precision", lambda: "fp32")
-    monkeypatch.setattr(processes, "decided", lambda decide: (None, elsewhere))
+    monkeypatch.setattr(train, "training_precision", lambda: "fp32")
+    monkeypatch.setattr(hardware, "decided", lambda decide: (None, elsewhere))
     with pytest.raises(InputError, match=r"elsewhere' is not seen by process 0; .*one results"):
         fine_tune(model, data, schedule, tmp_path / "own")
 

@@ -97,7 +97,7 @@ def test_colab_is_told_the_same_commands():
 
 
 def test_the_page_of_a_run_has_no_link_to_a_file_that_is_not_there(tmp_path):
-    from plasticity_utils.page import _small_book
+    from plasticity_utils.book.pages import _small_book
 
     (tmp_path / "run.ipynb").write_text("{}")
     folder = _small_book(tmp_path / "run.ipynb", tmp_path, None)

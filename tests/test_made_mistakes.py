@@ -7,11 +7,10 @@ import torch
 from conftest import BLOCKS, WIDTH, make_tiny_model
 from test_tables import LOC, made_up_measured
 
-from plasticity_utils import mistakes
-from plasticity_utils.assembly import neuron_table
-from plasticity_utils.config import Regime
-from plasticity_utils.plans import plan_at, random_plan
-from plasticity_utils.saliency import layer_unit
+from plasticity_utils.analysis import mistakes
+from plasticity_utils.experiment.measure import neuron_table
+from plasticity_utils.neurons.scores import layer_unit
+from plasticity_utils.removal.plans import Regime, plan_at, random_plan
 
 REGIME = Regime("selectivity", "zero", "all", 0.25)
 N_NEURONS = (BLOCKS + 1) * WIDTH

@@ -11,21 +11,23 @@ from test_tables import LOC, made_up_measured
 from test_training import SCHEDULE, data_for, tiny
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from plasticity_utils import assembly, neuron_changes, tables
-from plasticity_utils.activations import word_activations
-from plasticity_utils.config import REGIMES, Regime
-from plasticity_utils.dose import doses
-from plasticity_utils.models import n_levels, width
-from plasticity_utils.plans import plan_at, top_neurons
-from plasticity_utils.saliency import (
+from plasticity_utils.experiment import measure
+from plasticity_utils.experiment.config import REGIMES
+from plasticity_utils.experiment.dose import doses
+from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.load import n_levels, width
+from plasticity_utils.neurons.scores import (
     flat_ids,
     layer_unit,
     rank_neurons,
     rank_saliency,
     removal_only_profile,
 )
-from plasticity_utils.training import Schedule, fine_tune
-from plasticity_utils.words import highest_activating_words
+from plasticity_utils.neurons.words import highest_activating_words
+from plasticity_utils.removal.plans import Regime, plan_at, top_neurons
+from plasticity_utils.results import neurons as neuron_changes
+from plasticity_utils.results import tables
+from plasticity_utils.training.train import Schedule, fine_tune
 
 N_WORDS = 200
 
@@ -96,8 +98,8 @@ def test_mistake_6_layer_count():
 def test_mistake_7_unequal_averaging():
     """Missing values are 0 in the base and dropped later: saliency seems to rise everywhere."""
     measured, removed = made_up_measured()
-    neurons = assembly.neuron_table(measured, removed, LOC, "selectivity")
-    layers = assembly.layer_table(measured, neurons, LOC)
+    neurons = measure.neuron_table(measured, removed, LOC, "selectivity")
+    layers = measure.layer_table(measured, neurons, LOC)
     counts = layers.pivot_table(
         index=["condition", "entity", "layer"], columns="stage", values="n_kept"
     )
@@ -113,9 +115,9 @@ def test_mistake_7_unequal_averaging():
     only_removal = {
         name: {**stages, ("end", 1.0): stages["removed", 0.0]} for name, stages in measured.items()
     }
-    neurons = assembly.neuron_table(only_removal, removed, LOC, "selectivity")
+    neurons = measure.neuron_table(only_removal, removed, LOC, "selectivity")
     assert (neuron_changes.kept_gain(neurons)["gain"] == 0).all()
-    layers = assembly.layer_table(only_removal, neurons, LOC)
+    layers = measure.layer_table(only_removal, neurons, LOC)
     assert (tables.redistribution(layers, LOC)["shift"] == 0).all()
     # Rank saliency is over all neurons, so its mean stays at one half.
     means = neurons.groupby(["condition", "stage"])["saliency"].mean()

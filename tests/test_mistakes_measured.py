@@ -8,8 +8,7 @@ import pytest
 from test_published import published_once, shelf, two_runs  # noqa: F401
 from test_run import tiny_run, tiny_run_folder  # noqa: F401
 
-from plasticity_utils.grouping import series_of
-from plasticity_utils.mistakes_measured import (
+from plasticity_utils.analysis.mistakes import (
     TABLES,
     by_concept,
     changes_over,
@@ -17,8 +16,9 @@ from plasticity_utils.mistakes_measured import (
     mistake_changes,
     setting_changes,
 )
-from plasticity_utils.published import published_runs
-from plasticity_utils.run import Run
+from plasticity_utils.experiment.run import Run
+from plasticity_utils.results.groups import series_of
+from plasticity_utils.results.published import published_runs
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models import (
+from plasticity_utils.hardware import find_device
+from plasticity_utils.models.load import (
     encode_words,
-    find_device,
     head,
     label_position,
     levels,

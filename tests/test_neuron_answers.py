@@ -8,9 +8,7 @@ import pandas as pd
 import pytest
 from test_run import tiny_run, tiny_run_folder  # noqa: F401
 
-from plasticity_utils.questions.answers import ANSWERS, answers
-from plasticity_utils.questions.moments import BASE, Moments
-from plasticity_utils.questions.neuron_answers import (
+from plasticity_utils.analysis.polysemanticity import (
     COMPARED,
     FUNCTIONS,
     concept_similarity,
@@ -18,13 +16,10 @@ from plasticity_utils.questions.neuron_answers import (
     sharing_answer,
     superposition_answer,
 )
-from plasticity_utils.questions.takeover_answers import (
-    ROLES,
-    migration_answer,
-    priming_answer,
-    role_of,
-)
-from plasticity_utils.words import word_similarity
+from plasticity_utils.analysis.registry import ANSWERS, answers
+from plasticity_utils.analysis.snapshots import BASE, Moments
+from plasticity_utils.analysis.takeover import ROLES, migration_answer, priming_answer, role_of
+from plasticity_utils.neurons.words import word_similarity
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils import InputError, charts_neuron, neuron_html, vega
-from plasticity_utils.corpus import Corpus
-from plasticity_utils.neuron_views import activation_histogram, words_in_sentences
+from plasticity_utils import InputError
+from plasticity_utils.charts import theme
+from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.explorer import draw
+from plasticity_utils.explorer.views import activation_histogram, words_in_sentences
 
 EVIL = '<img src=x onerror="alert(1)">'
 SVG = "{http://www.w3.org/2000/svg}"
@@ -36,15 +38,15 @@ def evil_views():
     activations = np.array([2.0, -1.0], dtype=np.float32)
     ends = pd.DataFrame({"end": ["positive"], "word": [EVIL], "score": [2.0], "n": [1]})
     response = pd.DataFrame({"stage": "end", "word": [EVIL], "activation": [1.0], "z": [3.0]})
-    yield neuron_html.sentences(words_in_sentences(activations, corpus))
-    yield neuron_html.word_lists(ends)
-    yield neuron_html.listed_words(EVIL, "")
-    yield neuron_html.responses(response)
-    yield neuron_html.message(EVIL)
+    yield draw.sentences(words_in_sentences(activations, corpus))
+    yield draw.word_lists(ends)
+    yield draw.listed_words(EVIL, "")
+    yield draw.responses(response)
+    yield draw.message(EVIL)
     profile = pd.DataFrame(
         {"concept": [EVIL], "kind": "part of speech", "moment": "base", "selectivity": [0.5]}
     )
-    yield neuron_html.profile_table(profile, pd.DataFrame({"moment": ["base"], "gain": [1.0]}))
+    yield draw.profile_table(profile, pd.DataFrame({"moment": ["base"], "gain": [1.0]}))
 
 
 @pytest.mark.parametrize("html", list(evil_views()))
@@ -55,12 +57,12 @@ def test_words_are_text_and_never_markup(html):
 
 
 def test_shading_follows_the_activation_and_says_the_number():
-    html = neuron_html.shaded(["up", "down", "flat"], np.array([9.0, -1.5, 0.0]), ["LOC", "O", "O"])
+    html = draw.shaded(["up", "down", "flat"], np.array([9.0, -1.5, 0.0]), ["LOC", "O", "O"])
     up, down, flat = re.findall(r"<span.*?</span>", html)
-    assert f"rgba({neuron_html.ABOVE}, 0.50)" in up
+    assert f"rgba({draw.ABOVE}, 0.50)" in up
     assert 'class="pu-LOC"' in up
     assert 'title="LOC, z = +9"' in up
-    assert f"rgba({neuron_html.BELOW}, 0.25)" in down
+    assert f"rgba({draw.BELOW}, 0.25)" in down
     assert ", 0.00)" in flat
 
 
@@ -70,7 +72,7 @@ def test_shading_follows_the_activation_and_says_the_number():
      (1234.5, False, "1,234"), (0.0012, False, "0.001"), (np.nan, True, "–")],
 )  # fmt: skip
 def test_numbers_have_sensible_digits(value, signed, text):
-    assert neuron_html.number(value, signed) == text
+    assert draw.number(value, signed) == text
 
 
 def spread():
@@ -89,17 +91,17 @@ def course(**values):
 
 def test_a_histogram_has_a_shape_a_class_in_the_class_s_colour():
     svg = ElementTree.fromstring(
-        charts_neuron.activation_spread(spread()).replace("<svg", f'<svg xmlns="{SVG[1:-1]}"')
+        draw.activation_spread(spread()).replace("<svg", f'<svg xmlns="{SVG[1:-1]}"')
     )
     colours = [path.get("fill") for path in svg.iter(f"{SVG}path") if path.get("fill") != "none"]
-    assert colours == [vega.ENTITY_COLOURS["LOC"], vega.ENTITY_COLOURS["PER"], vega.MUTED]
+    assert colours == [theme.ENTITY_COLOURS["LOC"], theme.ENTITY_COLOURS["PER"], theme.MUTED]
     texts = [text.text for text in svg.iter(f"{SVG}text")]
     assert "O (2 words)" in texts
     assert "LOC, PER, O" in svg.get("aria-label")
 
 
 def test_the_course_puts_greater_selectivity_higher_and_leaves_gaps():
-    drawn = charts_neuron.selectivity_course(course(LOC=[0.9, 0.0, np.nan], PER=[-0.9, 0.5, 1.0]))
+    drawn = draw.selectivity_course(course(LOC=[0.9, 0.0, np.nan], PER=[-0.9, 0.5, 1.0]))
     svg = ElementTree.fromstring(drawn.replace("<svg", f'<svg xmlns="{SVG[1:-1]}"'))
     loc, per = (line.get("points").split() for line in svg.iter(f"{SVG}polyline"))
     assert (len(loc), len(per)) == (2, 3)
@@ -107,11 +109,11 @@ def test_the_course_puts_greater_selectivity_higher_and_leaves_gaps():
     assert heights[0] < heights[1] < float(per[0].split(",")[1])
     tips = [title.text for title in svg.iter(f"{SVG}title")]
     assert "LOC, base: σ = +0.90" in tips
-    assert all(0 <= float(p.split(",")[0]) <= charts_neuron.WIDTH for p in [*loc, *per])
+    assert all(0 <= float(p.split(",")[0]) <= draw.WIDTH for p in [*loc, *per])
 
 
 def test_a_table_without_its_columns_is_named():
     with pytest.raises(InputError, match="'share'"):
-        charts_neuron.activation_spread(spread().drop(columns="share"))
+        draw.activation_spread(spread().drop(columns="share"))
     with pytest.raises(InputError, match="'XYZ'"):
-        charts_neuron.selectivity_course(course(XYZ=[0, 0, 0]))
+        draw.selectivity_course(course(XYZ=[0, 0, 0]))

@@ -6,11 +6,9 @@ import pytest
 from made_up_answers import KEPT, LABELS, made_up_series
 
 from plasticity_utils import charts
-from plasticity_utils.questions import neuron_tables as tables
-from plasticity_utils.questions import neuron_verdicts as verdicts
-from plasticity_utils.questions import pooling
-from plasticity_utils.questions.on_page import figure, numbers
-from plasticity_utils.questions.verdict_rule import (
+from plasticity_utils.analysis import pooled as tables
+from plasticity_utils.analysis import pooling
+from plasticity_utils.analysis.rules import (
     NO,
     OPEN,
     YES,
@@ -20,6 +18,8 @@ from plasticity_utils.questions.verdict_rule import (
     judged,
     together,
 )
+from plasticity_utils.book import prose_neurons as verdicts
+from plasticity_utils.book.on_page import figure, numbers
 
 JUDGES = {
     "functions": verdicts.functions,

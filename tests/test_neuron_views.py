@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from plasticity_utils import InputError
-from plasticity_utils import neuron_views as views
-from plasticity_utils.corpus import Corpus
+from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.explorer import views
 
 SENTENCES = [["Rome", "fell", "."], ["Ann", "saw", "Rome", "fall"], ["It", "rained"]]
 ENTITY = [["B-LOC", "O", "O"], ["B-PER", "O", "B-LOC", "O"], ["O", "O"]]

@@ -13,12 +13,12 @@ from neurox.data.extraction.transformers_extractor import extract_representation
 from neurox.data.loader import load_activations as neurox_load
 from neurox.interpretation import probeless as neurox_probeless
 
-from plasticity_utils.activation_files import load_activations
-from plasticity_utils.activations import word_activations
-from plasticity_utils.corpus import concept_words, load_corpus
-from plasticity_utils.models import load_model
-from plasticity_utils.saliency import probeless, rank_neurons
-from plasticity_utils.words import highest_activating_words
+from plasticity_utils.data.corpus import concept_words, load_corpus
+from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.load import load_model
+from plasticity_utils.models.neurox_files import load_activations
+from plasticity_utils.neurons.scores import probeless, rank_neurons
+from plasticity_utils.neurons.words import highest_activating_words
 
 pytestmark = pytest.mark.slow
 N_SENTENCES = 60

@@ -6,9 +6,9 @@ from neurox.interpretation import linear_probe
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score
 
-from plasticity_utils import baselines
 from plasticity_utils.errors import InputError
-from plasticity_utils.neurox_rankings import (
+from plasticity_utils.neurons import other_rankings
+from plasticity_utils.neurons.other_rankings import (
     gaussian_scores,
     iou_scores,
     mean_select_scores,
@@ -16,7 +16,7 @@ from plasticity_utils.neurox_rankings import (
     probe_scores,
     train_probe,
 )
-from plasticity_utils.saliency import rank_neurons
+from plasticity_utils.neurons.scores import rank_neurons
 
 PLANTED, CONSTANT = 17, 5
 
@@ -135,7 +135,7 @@ def test_mean_select_by_hand():
 
 
 def test_iou_is_average_precision_with_ties(monkeypatch):
-    monkeypatch.setattr(baselines, "BLOCK", 7)
+    monkeypatch.setattr(other_rankings, "BLOCK", 7)
     X, is_concept = planted_words()
     X[:, :10] = np.round(X[:, :10])
     scores = iou_scores(X, is_concept)

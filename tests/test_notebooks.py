@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from plasticity_utils.config import RunConfig
+from plasticity_utils.experiment.config import RunConfig
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 LOGIC = re.compile(r"^\s*(def |class |for |while |import sys|sys\.path|[!%]\s*pip)", re.MULTILINE)

@@ -11,18 +11,12 @@ import pytest
 from test_resume import tiny_config
 from test_run import tiny_run_folder  # noqa: F401
 
-from plasticity_utils import (
-    InputError,
-    base_stages,
-    load_model,
-    load_run,
-    measuring,
-    run_experiment,
-    stages,
-)
-from plasticity_utils.concepts import kinds, members
-from plasticity_utils.measuring import LEAST_WORDS, OWN_PARTS, load_sentences
-from plasticity_utils.own_probe import OwnProbe, fit_own_probe, last_level, score_own
+from plasticity_utils import InputError, load_model, load_run, run_experiment
+from plasticity_utils.data.concepts import kinds, members
+from plasticity_utils.experiment import measure, stages
+from plasticity_utils.experiment import stages as base_stages
+from plasticity_utils.experiment.splits import LEAST_WORDS, OWN_PARTS, load_sentences
+from plasticity_utils.training.custom_probe import OwnProbe, fit_own_probe, last_level, score_own
 
 DAYS = "words:Monday,Tuesday,Wednesday,Thursday,Friday,Saturday,Sunday"
 OFTEN = "words:of,in"
@@ -31,7 +25,7 @@ ENTITIES = ["LOC", "PER", "ORG", "MISC"]
 
 def write_pair(folder, n_sentences=400, marked="the"):
     """Write a pair of files: sentences of the corpus, with a label at one word."""
-    corpus = measuring.load_corpus("conll2003", "test").first(n_sentences)
+    corpus = measure.load_corpus("conll2003", "test").first(n_sentences)
     tags = [["SEM:article" if w.lower() == marked else "N/A" for w in s] for s in corpus.sentences]
     paths = folder / "words.txt", folder / "labels.txt"
     for path, lines in zip(paths, (corpus.sentences, tags), strict=True):
@@ -46,7 +40,7 @@ _MADE = {}
 def read_once():
     """CoNLL-2003 is read from disk once: most of a small test's time is that."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measuring, "load_corpus", cache(measuring.load_corpus))
+        patch.setattr(measure, "load_corpus", cache(measure.load_corpus))
         yield
 
 

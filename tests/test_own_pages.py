@@ -8,13 +8,17 @@ from made_up_cards import made_up_cards
 from test_own_concepts import ENTITIES, file_concept, own_run, own_runs, read_once  # noqa: F401
 from test_run import tiny_run_folder  # noqa: F401
 
-from plasticity_utils import InputError, across, charts, sentences, tables, vega, verdicts
-from plasticity_utils.cards import neuron_cards
-from plasticity_utils.charts_parts import entities_in
-from plasticity_utils.explorer import explore
-from plasticity_utils.findings import FINDINGS, finding
-from plasticity_utils.published import publish, published_runs, status
-from plasticity_utils.seeds import Seeds
+from plasticity_utils import InputError, charts
+from plasticity_utils.analysis.published import publish
+from plasticity_utils.book import banner, prose
+from plasticity_utils.charts import theme
+from plasticity_utils.charts.parts import entities_in
+from plasticity_utils.explorer.app import explore
+from plasticity_utils.results import across, tables
+from plasticity_utils.results.derived import FINDINGS, finding
+from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.neurons import neuron_cards
+from plasticity_utils.results.published import published_runs, status
 
 _CARDS = {}
 
@@ -62,7 +66,7 @@ def test_every_chart_of_the_page_draws_it(seeds, own_run, cards):
     specs = [chart.to_dict() for chart in drawn]
     scales = [scale for spec in specs for scale in domains(spec, "entity type")]
     assert scales
-    assert all(scale[label] == vega.OWN_COLOUR for scale in scales)
+    assert all(scale[label] == theme.OWN_COLOUR for scale in scales)
     gains = domains(specs[4], "entity type")[0]
     assert list(gains) == ([*ENTITIES, "WORDS"] if label == "WORDS" else [label])
     for name in FINDINGS:
@@ -90,21 +94,21 @@ def test_what_the_head_regains_is_not_told_of_it(seeds, own_run):
 
 
 def test_the_page_says_what_f1_means_and_what_the_head_is_worth(seeds, own_run):
-    said = verdicts.settings(seeds, home="")
+    said = banner.settings(seeds, home="")
     assert "is no entity type, so no tag of the model's names it" in said
     assert "*head*, in which nothing below the head changes, says nothing about it" in said
     assert ("pair of files" in said) == (own_run.config.about.kind == "label")
-    summary, lines = verdicts.summary(seeds), verdicts.five_lines(seeds)
-    for text in (summary, lines[3], verdicts.front([seeds])):
+    summary, lines = banner.summary(seeds), banner.five_lines(seeds)
+    for text in (summary, lines[3], banner.front([seeds])):
         assert "robes fitted anew" in text or "a probe fitted anew" in text
         assert "not read" not in text
     rows = own_run.layers[own_run.layers["entity"] == own_run.config.label]
     last = rows[(rows["layer"] == rows["layer"].max()) & (rows["condition"] == "concept")]
     removed = last[last["stage"] == "removed"]["probe_f1"].iloc[0]
     assert f"{removed:.3f} just after the removal" in summary
-    for say in (sentences.dose_sentence, sentences.half_sentence):
+    for say in (prose.dose_sentence, prose.half_sentence):
         assert own_run.config.label in say(own_run)
-    for say in (sentences.place_sentence, sentences.turnover_sentence, sentences.probe_sentence):
+    for say in (prose.place_sentence, prose.turnover_sentence, prose.probe_sentence):
         assert say(seeds)
 
 
@@ -142,4 +146,4 @@ def test_one_own_concept_at_a_time_has_a_sign():
 def test_made_up_cards_of_an_own_concept_draw():
     cards = made_up_cards(entities=("CITY",))
     scale = domains(charts.neuron_card(cards, "CITY").to_dict(), "entity type")[0]
-    assert scale == {"CITY": vega.OWN_COLOUR}
+    assert scale == {"CITY": theme.OWN_COLOUR}

@@ -1,31 +1,31 @@
 import pytest
 import torch
 
-from plasticity_utils import precision
+from plasticity_utils import hardware
 from plasticity_utils.errors import InputError
 
 
 @pytest.fixture(autouse=True)
 def undecided():
-    precision.training_precision.cache_clear()
+    hardware.training_precision.cache_clear()
     yield
-    precision.training_precision.cache_clear()
+    hardware.training_precision.cache_clear()
 
 
-@pytest.mark.parametrize("asked", precision.ALLOWED)
+@pytest.mark.parametrize("asked", hardware.ALLOWED)
 def test_the_variable_decides_for_every_machine(asked, monkeypatch):
-    other = next(name for name in precision.ALLOWED if name != asked)
-    monkeypatch.setattr(precision, "_measured_precision", lambda: other)
-    assert precision.training_precision() == other
-    precision.training_precision.cache_clear()
-    monkeypatch.setenv(precision.VARIABLE, asked)
-    assert precision.training_precision() == asked
+    other = next(name for name in hardware.ALLOWED if name != asked)
+    monkeypatch.setattr(hardware, "_measured_precision", lambda: other)
+    assert hardware.training_precision() == other
+    hardware.training_precision.cache_clear()
+    monkeypatch.setenv(hardware.VARIABLE, asked)
+    assert hardware.training_precision() == asked
 
 
 def test_another_value_is_named(monkeypatch):
-    monkeypatch.setenv(precision.VARIABLE, "fp16")
+    monkeypatch.setenv(hardware.VARIABLE, "fp16")
     with pytest.raises(InputError, match="'fp16'; allowed: bf16, fp32"):
-        precision.training_precision()
+        hardware.training_precision()
 
 
 def test_both_types_are_timed_by_turns(monkeypatch):
@@ -34,6 +34,6 @@ def test_both_types_are_timed_by_turns(monkeypatch):
     monkeypatch.setattr(
         torch.nn.functional, "linear", lambda x, W: asked.append(x.dtype) or product(x, W)
     )
-    seconds = precision._product_seconds()
-    assert asked == [torch.float32, torch.bfloat16] * precision.TRIALS
+    seconds = hardware._product_seconds()
+    assert asked == [torch.float32, torch.bfloat16] * hardware.TRIALS
     assert all(0 < own < float("inf") for own in seconds.values())

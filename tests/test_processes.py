@@ -19,11 +19,13 @@ from test_resume import make_folder
 from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny, toy, weights
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from plasticity_utils import load_run, precision, stages, store, training
-from plasticity_utils.batches import training_batches
-from plasticity_utils.config import RunConfig
-from plasticity_utils.pruning import remove_neurons
-from plasticity_utils.training import Schedule, fine_tune, tag_sentences
+from plasticity_utils import files, hardware, load_run
+from plasticity_utils.experiment import stages
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.models.activations import training_batches
+from plasticity_utils.removal.gate import remove_neurons
+from plasticity_utils.training import train
+from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences
 
 SCHEDULE = Schedule(epochs=2, learning_rate=1e-2, batch_tokens=60, seed=0)
 SNAPSHOTS = (0.5, 1.0, 2.0)
@@ -91,7 +93,7 @@ def first_gradient(model, data, work, batch_tokens):
             seen.append({n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad})
 
     handle = register_optimizer_step_pre_hook(look)
-    with patch.object(precision, "training_precision", lambda: "fp32"):
+    with patch.object(hardware, "training_precision", lambda: "fp32"):
         fine_tune(model, data, Schedule(1, 1e-3, batch_tokens, 0), work)
     handle.remove()
     return seen[0]
@@ -108,7 +110,7 @@ def regrown(work):
 
 def trained(work, out, killed=False):
     """Train with dropout; `out` gets the weights of this process, and what it counted."""
-    training.CHECKPOINT_STEPS = 3
+    train.CHECKPOINT_STEPS = 3
     rates, epochs = [], []
 
     def count(optimizer, *_):
@@ -134,20 +136,20 @@ def made_once(results, out):
         (part / "inner.txt").write_text(f"by {os.environ['RANK']}")
 
     def make_outer(part):
-        inner = store.cached(results, "inner", {}, make_inner)
+        inner = files.cached(results, "inner", {}, make_inner)
         (part / "outer.txt").write_text(f"by {os.environ['RANK']}, " + read(inner / "inner.txt"))
 
-    outer = store.cached(results, "outer", {}, make_outer)
+    outer = files.cached(results, "outer", {}, make_outer)
     (out / f"stage-{os.environ['RANK']}.txt").write_text(read(outer / "outer.txt"))
 
 
 def agreed_precision():
     """What each process says where each has measured something else."""
     own = "bf16" if os.environ["RANK"] == "0" else "fp32"
-    with patch.object(precision, "_measured_precision", lambda: own):
-        precision.training_precision.cache_clear()
-        agreed = precision.training_precision()
-    precision.training_precision.cache_clear()
+    with patch.object(hardware, "_measured_precision", lambda: own):
+        hardware.training_precision.cache_clear()
+        agreed = hardware.training_precision()
+    hardware.training_precision.cache_clear()
     return agreed
 
 

@@ -6,8 +6,8 @@ import torch
 from conftest import BLOCKS, SPECIAL_IDS, WIDTH
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models import levels
-from plasticity_utils.pruning import layer_matched_draw, patch_levels, remove_neurons
+from plasticity_utils.models.load import levels
+from plasticity_utils.removal.gate import layer_matched_draw, patch_levels, remove_neurons
 
 FAMILIES = ("bert", "distilbert", "roberta", "gpt2", "llama")
 POST_NORM = ("bert", "distilbert", "roberta")
@@ -316,7 +316,7 @@ def test_draw_falls_back_on_the_whole_layer_and_counts_the_overlap():
 
 @pytest.mark.slow
 def test_packaged_model_is_gated_and_restored():
-    from plasticity_utils.models import encode_words, load_model
+    from plasticity_utils.models.load import encode_words, load_model
 
     model, tokenizer = load_model("minilm", labels=("O", "B-LOC"), device="cpu")
     rows = encode_words(tokenizer, [["London", "calls", "Paris", "."]])

@@ -25,7 +25,7 @@ def test_importing_the_package_imports_no_heavy_library():
 
 
 def test_the_command_imports_charts_and_widgets_only_where_it_needs_them():
-    loaded = modules_after("import plasticity_utils.__main__")
+    loaded = modules_after("import plasticity_utils.cli")
     assert "torch" in loaded
     assert not loaded & {"altair", "ipywidgets", "papermill"}
 

@@ -11,12 +11,11 @@ from test_resume import tiny_config
 from test_run import copy_finished, tiny_run, tiny_run_folder  # noqa: F401
 
 from plasticity_utils import InputError, Seeds, find_run, publish, run_experiment, seeds_of
-from plasticity_utils import published as published_module
-from plasticity_utils.findings import FINDINGS, finding
-from plasticity_utils.grouping import largest, series_of
-from plasticity_utils.published import published_runs, status
-from plasticity_utils.run import run_name, variant
-from plasticity_utils.seeds import over_seeds
+from plasticity_utils.experiment.run import run_name, variant
+from plasticity_utils.results import published as published_module
+from plasticity_utils.results.derived import FINDINGS, finding
+from plasticity_utils.results.groups import largest, over_seeds, series_of
+from plasticity_utils.results.published import published_runs, status
 
 LOC = "LOC"
 

@@ -5,11 +5,7 @@ import pandas as pd
 import pytest
 from test_results import full
 
-from plasticity_utils.centres import shifted
-from plasticity_utils.errors import InputError
-from plasticity_utils.grouping import choose, series_of
-from plasticity_utils.published import published_runs
-from plasticity_utils.questions.movement import (
+from plasticity_utils.analysis.movement import (
     BEYOND,
     Movement,
     judged,
@@ -17,9 +13,12 @@ from plasticity_utils.questions.movement import (
     movement_sentence,
     plain_sentence,
     ranks_sentence,
+    shifted,
 )
-from plasticity_utils.seeds import over_seeds
-from plasticity_utils.sentences import signed, with_interval
+from plasticity_utils.errors import InputError
+from plasticity_utils.formats import signed, with_interval
+from plasticity_utils.results.groups import choose, over_seeds, series_of
+from plasticity_utils.results.published import published_runs
 
 
 def moved(concept, mean, margin, **others):

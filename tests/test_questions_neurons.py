@@ -4,16 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils.errors import InputError
-from plasticity_utils.questions.migration import gained, migration_matrix
-from plasticity_utils.questions.polysemanticity import (
-    LEAST_SELECTIVITY,
+from plasticity_utils.analysis.polysemanticity import (
     change_beyond_none,
-    inventory,
-    inventory_selectivity,
     neuron_polysemanticity,
     similarity_of_sharers,
     strongest_concept,
+)
+from plasticity_utils.analysis.takeover import gained, migration_matrix
+from plasticity_utils.errors import InputError
+from plasticity_utils.neurons.inventory import (
+    LEAST_SELECTIVITY,
+    inventory,
+    inventory_selectivity,
     thresholds,
 )
 

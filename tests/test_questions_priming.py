@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from plasticity_utils.analysis.takeover import priming, profile_similarity, words_similarity
 from plasticity_utils.errors import InputError
-from plasticity_utils.questions.priming import priming, profile_similarity, words_similarity
 
 N = 1500
 

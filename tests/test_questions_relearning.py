@@ -6,11 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils.across import collateral, relearned, speeds
-from plasticity_utils.errors import InputError
-from plasticity_utils.grouping import choose, series_of
-from plasticity_utils.published import published_runs
-from plasticity_utils.questions.relearning import (
+from plasticity_utils.analysis.relearning import (
     PLAIN,
     plain_sentence,
     regained,
@@ -19,8 +15,12 @@ from plasticity_utils.questions.relearning import (
     relearning_verdicts,
     verdict_of,
 )
-from plasticity_utils.run import Run
-from plasticity_utils.sentences import signed
+from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.run import Run
+from plasticity_utils.formats import signed
+from plasticity_utils.results.across import collateral, relearned, speeds
+from plasticity_utils.results.groups import choose, series_of
+from plasticity_utils.results.published import published_runs
 
 NAMES = ["by_head", "beyond_head", "beyond_head_low", "beyond_head_high", "beyond_drift_low"]
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import ortho_group
 
+from plasticity_utils.analysis.sameness import cka_by_layer, linear_cka, probe_transfer
 from plasticity_utils.errors import InputError
-from plasticity_utils.questions.representation import cka_by_layer, linear_cka, probe_transfer
 
 N_WORDS, WIDTH = 400, 12
 

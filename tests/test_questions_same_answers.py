@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 from test_run import tiny_run, tiny_run_folder  # noqa: F401
 
-from plasticity_utils.corpus import halves, in_first_half
-from plasticity_utils.questions import subconcept_answers
-from plasticity_utils.questions.answers import answer
-from plasticity_utils.questions.moments import BASE, Moments
-from plasticity_utils.questions.polysemanticity import NOTHING
-from plasticity_utils.questions.representation import linear_cka
-from plasticity_utils.questions.subconcept_answers import (
+from plasticity_utils.analysis import parts_tables
+from plasticity_utils.analysis.parts import carried, carriers
+from plasticity_utils.analysis.parts_tables import (
     Parts,
     cluster_parts,
     subconcept_neurons,
     subconcept_parts,
     subconcepts,
 )
-from plasticity_utils.questions.subconcepts import carried, carriers
+from plasticity_utils.analysis.registry import answer
+from plasticity_utils.analysis.sameness import linear_cka
+from plasticity_utils.analysis.snapshots import BASE, Moments
+from plasticity_utils.data.corpus import halves, in_first_half
+from plasticity_utils.names import NOTHING
 
 FEW = 4
 
@@ -35,7 +35,7 @@ def representation(moments):
 @pytest.fixture
 def few_are_enough(monkeypatch):
     """Forty sentences hold few words of any part."""
-    monkeypatch.setattr(subconcept_answers, "FEWEST_WORDS", FEW)
+    monkeypatch.setattr(parts_tables, "FEWEST_WORDS", FEW)
 
 
 def test_a_sentence_is_fitted_on_or_scored_and_never_both(moments):

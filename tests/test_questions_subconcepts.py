@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from plasticity_utils.errors import InputError
-from plasticity_utils.questions.subconcepts import (
+from plasticity_utils.analysis.parts import (
     carriers,
     cluster_words,
     entity_spans,
     location_kinds,
     transitions,
 )
+from plasticity_utils.errors import InputError
 
 
 @pytest.mark.parametrize(

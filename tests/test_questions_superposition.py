@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from plasticity_utils.errors import InputError
-from plasticity_utils.questions.polysemanticity import inventory
-from plasticity_utils.questions.superposition import (
+from plasticity_utils.analysis.superposition import (
     concept_directions,
     feature_dimensionality,
     interference,
     superposition_by_layer,
 )
+from plasticity_utils.errors import InputError
+from plasticity_utils.neurons.inventory import inventory
 
 WIDTH = 8
 

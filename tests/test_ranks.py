@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.stats import rankdata
 
-from plasticity_utils import ranks
-from plasticity_utils.ranks import average_ranks, rank_sums, rank_sums_on
+from plasticity_utils.neurons import scores
+from plasticity_utils.neurons.scores import average_ranks, rank_sums, rank_sums_on
 
 
 @pytest.fixture
@@ -35,5 +35,5 @@ def test_sums_are_the_same_over_blocks_and_as_an_accelerator_counts_them(tied):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_sums_on_cuda_are_the_very_same(tied, monkeypatch):
     X, members = tied
-    monkeypatch.setattr(ranks, "VALUES_ON_CUDA", 64 * len(X))
+    monkeypatch.setattr(scores, "VALUES_ON_CUDA", 64 * len(X))
     assert np.array_equal(rank_sums(X, members), rankdata(X.T, axis=1) @ members)

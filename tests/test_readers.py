@@ -6,14 +6,19 @@ import pytest
 import torch
 from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny
 
-from plasticity_utils import readers
-from plasticity_utils.activations import inputs
+from plasticity_utils.analysis import readers, relearning
+from plasticity_utils.analysis.readers import (
+    _read,
+    _readers,
+    label_states,
+    mean_by_reader,
+    read_anew,
+)
+from plasticity_utils.analysis.relearning import reading_of
 from plasticity_utils.errors import InputError
-from plasticity_utils.models import head
-from plasticity_utils.published import published_runs
-from plasticity_utils.questions import reading
-from plasticity_utils.questions.reading import reading_of
-from plasticity_utils.readers import _read, _readers, label_states, mean_by_reader, read_anew
+from plasticity_utils.models.activations import inputs
+from plasticity_utils.models.load import head
+from plasticity_utils.results.published import published_runs
 
 
 @pytest.fixture(scope="module")
@@ -110,18 +115,18 @@ def test_the_front_page_says_what_a_better_reader_finds(monkeypatch, perceptron,
         for seed in range(3)
         for row in by_run(0.0, 0.0, 0.0, perceptron, 0.86)
     ]
-    monkeypatch.setattr(reading, "by_reader", lambda groups: pd.DataFrame(rows))
-    said = reading.plain_sentence([])
+    monkeypatch.setattr(relearning, "by_reader", lambda groups: pd.DataFrame(rows))
+    said = relearning.plain_sentence([])
     assert f"finds the names at {perceptron:.2f}." in said
     assert f"of what was lost: {left}. Training everything brings +{0.861 - perceptron:.3f}" in said
     assert f"(from +{0.86 - perceptron:.3f} to " in said
     assert "by run; 95 % over 3 runs: " in said
     assert said.endswith(f": {relearned}.")
-    first, *others = reading.reading_verdicts({"erase": []}).splitlines()
+    first, *others = relearning.reading_verdicts({"erase": []}).splitlines()
     assert not others
     assert first.startswith("- After the concept was erased from every level (locations): **")
-    monkeypatch.setattr(reading, "by_reader", lambda groups: pd.DataFrame())
-    assert reading.plain_sentence([]) == reading.reading_verdicts({"erase": []}) == ""
+    monkeypatch.setattr(relearning, "by_reader", lambda groups: pd.DataFrame())
+    assert relearning.plain_sentence([]) == relearning.reading_verdicts({"erase": []}) == ""
 
 
 def test_concepts_that_differ_more_than_their_seeds_are_said_to(monkeypatch):
@@ -136,13 +141,13 @@ def test_concepts_that_differ_more_than_their_seeds_are_said_to(monkeypatch):
     # Two concepts, 0.4 apart: half of that times Student's t of one degree of freedom.
     assert values["n_concepts"] == 2
     assert values["concepts_high"] - values["concepts_low"] == pytest.approx(0.4 * 12.706, rel=1e-3)
-    monkeypatch.setattr(reading, "by_reader", lambda groups: pd.DataFrame(rows))
-    said = reading.reading_verdicts({"half": []})
+    monkeypatch.setattr(relearning, "by_reader", lambda groups: pd.DataFrame(rows))
+    said = relearning.reading_verdicts({"half": []})
     assert (
         "averaged first, 95 % over 2 concepts: -2.240 to +2.842; so it speaks of these 2 alone."
         in said
     )
-    assert reading.plain_sentence([]).endswith("speaks of these 2 alone.")
+    assert relearning.plain_sentence([]).endswith("speaks of these 2 alone.")
 
 
 def test_what_had_not_left_is_said_of_the_concept_of_which_most_had(monkeypatch):
@@ -151,10 +156,10 @@ def test_what_had_not_left_is_said_of_the_concept_of_which_most_had(monkeypatch)
         for concept, perceptron in (("locations", 0.63), ("persons", 0.36))
         for row in by_run(0.0, 0.0, 0.0, perceptron, 0.9)
     ]
-    monkeypatch.setattr(reading, "by_reader", lambda groups: pd.DataFrame(rows))
+    monkeypatch.setattr(relearning, "by_reader", lambda groups: pd.DataFrame(rows))
     said = "regains 55 % of what was lost (from 40 % to 70 % by concept)"
-    assert f"{said}: **a part of the concept had not left**" in reading.plain_sentence([])
-    assert said in reading.reading_verdicts({"half": []})
+    assert f"{said}: **a part of the concept had not left**" in relearning.plain_sentence([])
+    assert said in relearning.reading_verdicts({"half": []})
 
 
 def test_readers_are_averaged_over_the_seeds_of_a_concept(monkeypatch):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import plasticity_utils as pu
-from plasticity_utils import released
+from plasticity_utils.analysis import paper
 
 NAMES = ["f1_trajectories", "layer_saliency_unfiltered_null", "ranks_distilbert_location"]
 SHARED = Path(__file__).parent.parent.parent / "shared" / "reference"
@@ -15,18 +15,18 @@ SHARED = Path(__file__).parent.parent.parent / "shared" / "reference"
 
 @pytest.fixture(scope="module")
 def ranks():
-    return released.load_reference("ranks_distilbert_location")
+    return paper.load_reference("ranks_distilbert_location")
 
 
 @pytest.fixture(scope="module")
 def published():
-    table = released.load_reference("layer_saliency_unfiltered_null")
+    table = paper.load_reference("layer_saliency_unfiltered_null")
     return table[table["set"] == "DB-loc"].sort_values("layer").reset_index(drop=True)
 
 
 def test_the_removal_only_profile_reproduces_the_published_null(ranks, published):
     order = ranks.sort_values("rank_base")["neuron"].to_numpy()
-    gone = released.removed_as_released(ranks)
+    gone = paper.removed_as_released(ranks)
     profile = pu.removal_only_profile(order, gone.tolist(), 7)
     assert profile == pytest.approx(published["null_move_pruned_to_bottom"].to_numpy(), abs=1e-9)
     assert profile == pytest.approx(
@@ -35,7 +35,7 @@ def test_the_removal_only_profile_reproduces_the_published_null(ranks, published
 
 
 def test_every_log_has_its_commit_and_what_was_cut():
-    table = released.f1_trajectories()
+    table = paper.f1_trajectories()
     assert table.notna().all()[["log", "commit", "cut", "base", "removed"]].all()
     first = table.set_index("log").loc["slurm20-77795"]
     assert first["commit"] == "ee5a020"
@@ -44,7 +44,7 @@ def test_every_log_has_its_commit_and_what_was_cut():
 
 
 def test_who_was_removed_follows_from_the_shifted_layer(ranks):
-    gone = set(released.removed_as_released(ranks).tolist())
+    gone = set(paper.removed_as_released(ranks).tolist())
     assert len(gone) == 2757
     assert min(gone) >= 768
     selected = ranks[ranks["rank_base"] < 3000]
@@ -53,7 +53,7 @@ def test_who_was_removed_follows_from_the_shifted_layer(ranks):
 
 
 def test_profiles_are_those_of_the_derived_tables(ranks, published):
-    profile = released.released_profile(ranks)
+    profile = paper.released_profile(ranks)
     for ours, theirs in {
         "base": "base",
         "after": "rt8",
@@ -65,7 +65,7 @@ def test_profiles_are_those_of_the_derived_tables(ranks, published):
 
 
 def test_the_centre_moves_as_far_as_removal_alone_moves_it(ranks):
-    centres = released.centres(released.released_profile(ranks))
+    centres = paper.centres(paper.released_profile(ranks))
     assert centres["base"] == pytest.approx(3.35, abs=0.01)
     assert centres["after"] == pytest.approx(2.55, abs=0.01)
     assert centres["removal_only"] == pytest.approx(2.55, abs=0.01)
@@ -78,19 +78,17 @@ def test_without_the_shifted_layer_the_profile_is_another(ranks):
     order = ranks.sort_values("rank_base")["neuron"].to_numpy()
     as_meant = ranks.loc[ranks["rank_base"] < 3000, "neuron"].tolist()
     wrong = pu.removal_only_profile(order, as_meant, 7)
-    right = pu.removal_only_profile(order, released.removed_as_released(ranks).tolist(), 7)
+    right = pu.removal_only_profile(order, paper.removed_as_released(ranks).tolist(), 7)
     assert np.abs(wrong - right).max() > 0.1
 
 
 def test_an_unknown_table_is_named_with_what_there_is():
     with pytest.raises(pu.InputError, match=r"'ranks'.*ranks_distilbert_location"):
-        released.load_reference("ranks")
+        paper.load_reference("ranks")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_our_copy_is_the_derived_table(name):
     if not SHARED.is_dir():
         pytest.skip("the folder of reference figures is not beside this checkout")
-    pd.testing.assert_frame_equal(
-        released.load_reference(name), pd.read_csv(SHARED / f"{name}.csv")
-    )
+    pd.testing.assert_frame_equal(paper.load_reference(name), pd.read_csv(SHARED / f"{name}.csv"))

@@ -18,9 +18,9 @@ from test_pruning import (
 )
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.layernorm import zero_layernorm_gains, zero_mlp_gains
-from plasticity_utils.models import head, levels
-from plasticity_utils.pruning import layer_matched_draw, remove_neurons
+from plasticity_utils.models.load import head, levels
+from plasticity_utils.removal.gate import layer_matched_draw, remove_neurons
+from plasticity_utils.removal.layernorm import zero_layernorm_gains, zero_mlp_gains
 
 
 def test_mistake_2_random_is_random():

@@ -7,10 +7,11 @@ import pytest
 from test_run import at, real_run, run, tiny_run, tiny_run_folder  # noqa: F401
 
 from plasticity_utils import InputError, Run, word_activations
-from plasticity_utils.measuring import concept_columns, load_sentences
-from plasticity_utils.replay import activations_at, model_at
-from plasticity_utils.saliency import selectivity
-from plasticity_utils.store import SEAL
+from plasticity_utils.experiment.measure import concept_columns
+from plasticity_utils.experiment.replay import activations_at, model_at
+from plasticity_utils.experiment.splits import load_sentences
+from plasticity_utils.files import SEAL
+from plasticity_utils.neurons.scores import selectivity
 
 
 @pytest.mark.parametrize("condition", ["concept", "random", "none", "head"])

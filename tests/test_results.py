@@ -6,30 +6,26 @@ import nbformat
 import pandas as pd
 import pytest
 
-from plasticity_utils import RunConfig, forced_verdict, released, sentences, verdicts
-from plasticity_utils.across import (
-    collateral,
-    readable,
-    recoveries,
-    relied_on,
-    turnovers,
-)
-from plasticity_utils.across import relearning as relearning_table
-from plasticity_utils.centres import shifts
-from plasticity_utils.config import SURGICAL_DOSES
-from plasticity_utils.corpus import CONCEPTS
-from plasticity_utils.dose import LOST, specificity
-from plasticity_utils.forced_groups import ForcingConfig
-from plasticity_utils.forced_seeds import or_command
-from plasticity_utils.forcing import Forced
-from plasticity_utils.grouping import choose, largest, series_of
-from plasticity_utils.mistakes_measured import mistake_changes, setting_changes
-from plasticity_utils.published import published_runs, status
-from plasticity_utils.questions import movement, reading, relearning
-from plasticity_utils.readers import by_reader
-from plasticity_utils.run import Run
-from plasticity_utils.seeds import Seeds, seeds_of
-from plasticity_utils.verdicts import READ_AGAIN
+from plasticity_utils import RunConfig
+from plasticity_utils.analysis import forced, movement, paper, relearning
+from plasticity_utils.analysis import relearning as reading
+from plasticity_utils.analysis.forced import or_command
+from plasticity_utils.analysis.mistakes import mistake_changes, setting_changes
+from plasticity_utils.analysis.movement import shifts
+from plasticity_utils.analysis.readers import by_reader
+from plasticity_utils.book import banner
+from plasticity_utils.book import prose as sentences
+from plasticity_utils.data.corpus import CONCEPTS
+from plasticity_utils.experiment.config import SURGICAL_DOSES
+from plasticity_utils.experiment.dose import LOST, specificity
+from plasticity_utils.experiment.forcing import ForcingConfig
+from plasticity_utils.experiment.run import Run
+from plasticity_utils.names import READ_AGAIN
+from plasticity_utils.results.across import collateral, readable, recoveries, relied_on, turnovers
+from plasticity_utils.results.across import relearning as relearning_table
+from plasticity_utils.results.forced import Forced
+from plasticity_utils.results.groups import Seeds, choose, largest, seeds_of, series_of
+from plasticity_utils.results.published import published_runs, status
 
 BOOK = Path(__file__).parent.parent / "book"
 NOTEBOOKS = BOOK.parent / "notebooks"
@@ -88,9 +84,9 @@ def test_the_front_page_says_what_the_results_say():
     )
     shown = shown_on("intro")
     for said in (
-        verdicts.front(groups),
+        banner.front(groups),
         movement.plain_sentence(groups, full(regime="half", variant="")),
-        verdicts.front(decoder),
+        banner.front(decoder),
         relearning.cost_sentence(decoder),
     ):
         assert said in shown
@@ -205,8 +201,8 @@ def test_special_tokens_change_nothing_as_compare_says():
 
 
 def test_the_papers_page_says_what_the_released_tables_say():
-    profile = released.released_profile(released.load_reference("ranks_distilbert_location"))
-    assert released.centres_sentence(profile) in shown_on("paper")
+    profile = paper.released_profile(paper.load_reference("ranks_distilbert_location"))
+    assert paper.centres_sentence(profile) in shown_on("paper")
 
 
 def test_the_papers_page_says_what_the_ranks_and_the_selectivity_do():
@@ -305,7 +301,7 @@ def test_a_concepts_page_says_what_the_results_say(concept):
     seeds = seeds_of(Run(BOOK / "results" / name))
     shown = shown_on(concept)
     for said in (
-        verdicts.summary(seeds),
+        banner.summary(seeds),
         sentences.dose_sentence(seeds.runs[0]),
         sentences.half_sentence(seeds.runs[0]),
         sentences.place_sentence(seeds),
@@ -319,7 +315,7 @@ def test_a_concepts_page_says_what_the_results_say(concept):
 def test_the_page_of_forced_neurons_says_what_the_results_say():
     config = ForcingConfig(RunConfig(scale="full"))
     shown = shown_on("forced")
-    for said in (forced_verdict.verdict, forced_verdict.price_sentence):
+    for said in (forced.verdict, forced.price_sentence):
         assert or_command(config, said).data in shown
 
 

@@ -20,10 +20,12 @@ import pytest
 import torch
 from conftest import make_tiny_model, make_tiny_tokenizer
 
-from plasticity_utils import config, load_run, run_experiment, training
-from plasticity_utils.config import RunConfig, Scale
-from plasticity_utils.corpus import load_corpus
-from plasticity_utils.precision import training_precision
+from plasticity_utils import load_run, run_experiment
+from plasticity_utils.data.corpus import load_corpus
+from plasticity_utils.experiment import config
+from plasticity_utils.experiment.config import RunConfig, Scale
+from plasticity_utils.hardware import training_precision
+from plasticity_utils.training import train
 
 TINY = Scale(200, 40, 40, 40, 40, 20, 40, 12, 1, 150, (0.0, 0.5, 1.0), draws=2)
 VOCABULARY = 1500
@@ -107,7 +109,7 @@ def run_to_the_end(folder, results):
 
 
 def main(folder, killed, whole):
-    training.CHECKPOINT_STEPS = 7
+    train.CHECKPOINT_STEPS = 7
     add_tiny(folder)
     # Measured once, and inherited by every attempt.
     training_precision()

@@ -12,16 +12,13 @@ import torch
 from safetensors.torch import load_file
 from test_resume import FRAMES, add_tiny, assert_same_tables, make_folder, tiny_config
 
-from plasticity_utils import (
-    RunConfig,
-    neuron_changes,
-    run_experiment,
-    tables,
-)
-from plasticity_utils.activations import word_activations
-from plasticity_utils.config import CONDITIONS
-from plasticity_utils.pruning import remove_neurons
-from plasticity_utils.saliency import selectivity
+from plasticity_utils import RunConfig, run_experiment
+from plasticity_utils.models.activations import word_activations
+from plasticity_utils.names import CONDITIONS
+from plasticity_utils.neurons.scores import selectivity
+from plasticity_utils.removal.gate import remove_neurons
+from plasticity_utils.results import neurons as neuron_changes
+from plasticity_utils.results import tables
 
 ENTITIES = ["LOC", "PER", "ORG", "MISC"]
 KEYS = ["condition", "stage", "epoch"]

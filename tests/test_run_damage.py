@@ -8,14 +8,10 @@ from test_resume import assert_same_tables, tiny_config
 from test_run import copy_finished, stage_of, tiny_run, tiny_run_folder  # noqa: F401
 from test_store import flip_a_byte
 
-from plasticity_utils import (
-    InputError,
-    base_stages,
-    load_run,
-    run_experiment,
-)
-from plasticity_utils.activations import word_activations
-from plasticity_utils.models import load_model
+from plasticity_utils import InputError, load_run, run_experiment
+from plasticity_utils.experiment import stages
+from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.load import load_model
 
 
 @pytest.fixture
@@ -67,7 +63,7 @@ def test_weights_that_are_not_finite_end_a_run_before_its_training(
     folder = tmp_path / "broken"
     shutil.copytree(tiny_run_folder, folder)
     break_weights(folder)
-    monkeypatch.setattr(base_stages, "fine_tune", lambda *a, **k: pytest.fail("it was trained"))
+    monkeypatch.setattr(stages, "fine_tune", lambda *a, **k: pytest.fail("it was trained"))
     with pytest.raises(InputError, match=r"words are not finite, first those of '.*' in sentence"):
         run_experiment(tiny_config(folder, tmp_path / "runs"))
 

@@ -5,16 +5,14 @@ import pytest
 from test_resume import FRAMES, assert_same_tables, tiny_config
 from test_run import PLACE, at, tiny_run, tiny_run_folder  # noqa: F401
 
-from plasticity_utils import (
-    RunConfig,
-    neuron_changes,
-    run_experiment,
-    stages,
-)
-from plasticity_utils.config import SCALES
-from plasticity_utils.dose import pick_dose
-from plasticity_utils.measuring import concept_columns, load_sentences
-from plasticity_utils.run import choose_neurons
+from plasticity_utils import RunConfig, run_experiment
+from plasticity_utils.experiment import stages
+from plasticity_utils.experiment.config import SCALES
+from plasticity_utils.experiment.dose import pick_dose
+from plasticity_utils.experiment.measure import concept_columns
+from plasticity_utils.experiment.run import choose_neurons
+from plasticity_utils.experiment.splits import load_sentences
+from plasticity_utils.results import neurons as neuron_changes
 
 
 def test_the_same_seed_gives_the_same_tables_and_another_others(

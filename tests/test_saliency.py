@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.saliency import (
+from plasticity_utils.neurons.scores import (
     NEURONS_AT_ONCE,
     RANKING_METHODS,
     effect_sizes,

@@ -8,19 +8,20 @@ import pandas as pd
 import pytest
 from IPython.display import Markdown
 
-from plasticity_utils import same_views, subconcept_tables
-from plasticity_utils.config import RunConfig
-from plasticity_utils.questions.answers import answered
-from plasticity_utils.questions.polysemanticity import NOTHING
-from plasticity_utils.run import Run
-from plasticity_utils.same_tables import SAME, answer_table, averaged, same_by_run
-from plasticity_utils.seeds import Seeds
-from plasticity_utils.subconcept_tables import (
+from plasticity_utils.analysis import parts_tables
+from plasticity_utils.analysis.parts_tables import (
     carrier_counts,
     part_table,
     taken_over_by_run,
     transition_counts,
 )
+from plasticity_utils.analysis.registry import answered
+from plasticity_utils.analysis.sameness import SAME, answer_table, averaged, same_by_run
+from plasticity_utils.book import prose_views
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.run import Run
+from plasticity_utils.names import NOTHING
+from plasticity_utils.results.groups import Seeds
 
 A, B = "country", "city"
 # How many neurons carried the one and carry the other, (base, end, removed) → n.
@@ -178,8 +179,8 @@ def test_parts_that_are_not_compared_have_no_carriers(two_seeds):
 def test_a_concept_without_parts_is_left_out(two_seeds, tmp_path):
     empty = make_run(tmp_path / "empty", 0, subconcepts=subconcept_rows(0).iloc[:0])
     assert len(taken_over_by_run([two_seeds, Seeds((empty,))])) == 2
-    assert same_views.transitions([Seeds((empty,))]) is None
-    assert same_views.taken_over_verdict([Seeds((empty,))]).data.startswith("**Not resolved")
+    assert prose_views.transitions([Seeds((empty,))]) is None
+    assert prose_views.taken_over_verdict([Seeds((empty,))]).data.startswith("**Not resolved")
 
 
 VIEWS = (
@@ -192,21 +193,21 @@ VIEWS = (
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_every_view_is_shown_with_runs_and_none_without(two_seeds, name):
-    view = getattr(same_views, name)
+    view = getattr(prose_views, name)
     assert view([]) is None
     shown = view([two_seeds])
     assert shown.to_dict() if hasattr(shown, "to_dict") else shown.to_html()
 
 
 def test_numbers_of_neurons_are_whole(two_seeds):
-    html = same_views.part_carriers([two_seeds]).to_html()
+    html = prose_views.part_carriers([two_seeds]).to_html()
     assert ">100<" in html
     assert "100.0" not in html
 
 
 @pytest.mark.parametrize("name", ["same_verdict", "taken_over_verdict"])
 def test_a_verdict_without_runs_says_which_command_makes_them(two_seeds, name):
-    view = getattr(same_views, name)
+    view = getattr(prose_views, name)
     assert "`plasticity publish`" in view([]).data
     assert isinstance(view([two_seeds]), Markdown)
     assert "plasticity publish" not in view([two_seeds]).data
@@ -214,12 +215,12 @@ def test_a_verdict_without_runs_says_which_command_makes_them(two_seeds, name):
 
 def test_reliance_is_drawn_for_every_concept(two_seeds, monkeypatch):
     drawn = []
-    monkeypatch.setattr(same_views, "display", drawn.append)
-    same_views.reliance([two_seeds, two_seeds])
+    monkeypatch.setattr(prose_views, "display", drawn.append)
+    prose_views.reliance([two_seeds, two_seeds])
     assert len(drawn) == 2
 
 
 def test_runs_without_answers_are_left_out(tmp_path):
     (tmp_path / "old").mkdir()
     assert answered([Seeds((Run(tmp_path / "old"),))]) == []
-    assert subconcept_tables.with_parts([]) == []
+    assert parts_tables.with_parts([]) == []

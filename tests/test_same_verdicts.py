@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils import same_verdicts as verdicts
-from plasticity_utils.same_tables import ALL, SAME, averaged
-from plasticity_utils.subconcept_tables import TAKEN_OVER
+from plasticity_utils.analysis.parts_tables import TAKEN_OVER
+from plasticity_utils.analysis.sameness import ALL, SAME, averaged
+from plasticity_utils.book import prose_same as verdicts
 
 
 def row(**intervals):

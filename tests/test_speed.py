@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from plasticity_utils import charts, costs, speed
+from benchmarks import costs, speed
+from plasticity_utils import charts
 from plasticity_utils.errors import InputError
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plasticity_utils import base_stages, run, stages, store
-from plasticity_utils.config import RunConfig
-from plasticity_utils.plans import RemovalPlan
+from plasticity_utils import files
+from plasticity_utils.experiment import run, stages
+from plasticity_utils.experiment import stages as base_stages
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.removal.plans import RemovalPlan
 
 PLAN = RemovalPlan(np.array([[1, 3], [0, 2]]), np.arange(8.0).reshape(2, 4), "words")
 SHARED = {
@@ -42,11 +44,11 @@ def names(config, monkeypatch):
     asked = {}
 
     def note(self, stage, settings, make):
-        asked[stage] = store.digest(settings)
+        asked[stage] = files.digest(settings)
         return Path(stage)
 
     monkeypatch.setattr(stages.Stages, "_cached", note)
-    monkeypatch.setattr(store, "seal_of", lambda folder: {"settings": str(folder)})
+    monkeypatch.setattr(files, "seal_of", lambda folder: {"settings": str(folder)})
     made = stages.Stages(config)
     for make in (made.base, made.ranking, made.dose):
         make()
@@ -56,7 +58,7 @@ def names(config, monkeypatch):
     for condition in ("concept", "none", "head"):
         made.retrained(condition, None if condition == "none" else PLAN)
     made.reliance("concept", PLAN, PLAN)
-    asked["run"] = store.digest(run._settings(config))
+    asked["run"] = files.digest(run._settings(config))
     asked["name"] = run.run_name(config)
     return asked
 

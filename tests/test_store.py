@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from plasticity_utils import store
+from plasticity_utils import files
 
 SETTINGS = {"seed": 0, "scale": "tiny"}
 
@@ -36,16 +36,16 @@ def make():
 
 
 def test_a_stage_is_made_once_and_found_again(tmp_path, make):
-    folder = store.cached(tmp_path, "base", SETTINGS, make)
+    folder = files.cached(tmp_path, "base", SETTINGS, make)
     assert folder.name.startswith("base-")
     assert (folder / "deep" / "numbers.txt").read_text() == "1 2 3"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert store.cached(tmp_path, "base", SETTINGS, make) == folder
+        assert files.cached(tmp_path, "base", SETTINGS, make) == folder
         # Neither does the order of the settings matter.
-        assert store.cached(tmp_path, "base", dict(reversed(SETTINGS.items())), make) == folder
+        assert files.cached(tmp_path, "base", dict(reversed(SETTINGS.items())), make) == folder
     assert make.calls == 1
-    facts = store.seal_of(folder)
+    facts = files.seal_of(folder)
     assert facts["settings"] == SETTINGS
     assert facts["seconds"] >= 0
     assert set(facts["files"]) == {"words.txt", "deep/numbers.txt"}
@@ -54,59 +54,59 @@ def test_a_stage_is_made_once_and_found_again(tmp_path, make):
 
 def test_other_settings_names_or_versions_are_other_folders(tmp_path, make, monkeypatch):
     folders = {
-        store.cached(tmp_path, "base", SETTINGS, make),
-        store.cached(tmp_path, "base", {**SETTINGS, "seed": 1}, make),
-        store.cached(tmp_path, "base", {**SETTINGS, "more": None}, make),
-        store.cached(tmp_path, "dose", SETTINGS, make),
+        files.cached(tmp_path, "base", SETTINGS, make),
+        files.cached(tmp_path, "base", {**SETTINGS, "seed": 1}, make),
+        files.cached(tmp_path, "base", {**SETTINGS, "more": None}, make),
+        files.cached(tmp_path, "dose", SETTINGS, make),
     }
-    monkeypatch.setattr(store, "STAGE_VERSION", store.STAGE_VERSION + 1)
-    folders.add(store.cached(tmp_path, "base", SETTINGS, make))
+    monkeypatch.setattr(files, "STAGE_VERSION", files.STAGE_VERSION + 1)
+    folders.add(files.cached(tmp_path, "base", SETTINGS, make))
     assert len(folders) == make.calls == 5
 
 
 @pytest.mark.parametrize("name", ["words.txt", "deep/numbers.txt"])
 def test_a_damaged_file_is_named_and_made_again(name, tmp_path, make):
-    folder = store.cached(tmp_path, "base", SETTINGS, make)
+    folder = files.cached(tmp_path, "base", SETTINGS, make)
     whole = (folder / name).read_bytes()
     flip_a_byte(folder / name)
     with pytest.warns(UserWarning, match="damaged") as caught:
-        assert store.cached(tmp_path, "base", SETTINGS, make) == folder
+        assert files.cached(tmp_path, "base", SETTINGS, make) == folder
     assert [str(w.message) for w in caught] == [f"damaged, made again: {folder / name}"]
     assert (folder / name).read_bytes() == whole
     assert make.calls == 2
-    store.cached(tmp_path, "base", SETTINGS, make)
+    files.cached(tmp_path, "base", SETTINGS, make)
     assert make.calls == 2
 
 
 def test_a_missing_file_is_named_and_made_again(tmp_path, make):
-    folder = store.cached(tmp_path, "base", SETTINGS, make)
+    folder = files.cached(tmp_path, "base", SETTINGS, make)
     (folder / "words.txt").unlink()
     with pytest.warns(UserWarning, match=r"damaged, made again: .*words\.txt"):
-        store.cached(tmp_path, "base", SETTINGS, make)
+        files.cached(tmp_path, "base", SETTINGS, make)
     assert (folder / "words.txt").is_file()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[]", b"null", b"\xff\xfe"])
 def test_a_seal_that_is_no_seal_is_named_and_the_stage_made_again(content, tmp_path, make):
-    folder = store.cached(tmp_path, "base", SETTINGS, make)
-    (folder / store.SEAL).write_bytes(content)
+    folder = files.cached(tmp_path, "base", SETTINGS, make)
+    (folder / files.SEAL).write_bytes(content)
     with pytest.warns(UserWarning, match=r"damaged, made again: .*seal\.json"):
-        store.cached(tmp_path, "base", SETTINGS, make)
+        files.cached(tmp_path, "base", SETTINGS, make)
     assert make.calls == 2
-    assert store.seal_of(folder)["settings"] == SETTINGS
+    assert files.seal_of(folder)["settings"] == SETTINGS
 
 
 def test_every_flipped_byte_of_a_seal_is_seen(tmp_path, make):
-    folder = store.cached(tmp_path, "base", SETTINGS, make)
-    whole = (folder / store.SEAL).read_bytes()
+    folder = files.cached(tmp_path, "base", SETTINGS, make)
+    whole = (folder / files.SEAL).read_bytes()
     unseen = []
     for place in range(len(whole)):
-        flip_a_byte(folder / store.SEAL, place)
+        flip_a_byte(folder / files.SEAL, place)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if store.is_sound(folder) and store.seal_of(folder) != json.loads(whole):
+            if files.is_sound(folder) and files.seal_of(folder) != json.loads(whole):
                 unseen.append(place)
-        (folder / store.SEAL).write_bytes(whole)
+        (folder / files.SEAL).write_bytes(whole)
     assert unseen == []
 
 
@@ -122,17 +122,17 @@ def test_an_interrupted_stage_goes_on_where_it_stopped(tmp_path):
 
     seen, stop = [], True
     with pytest.raises(KeyboardInterrupt):
-        store.cached(tmp_path, "base", SETTINGS, make)
+        files.cached(tmp_path, "base", SETTINGS, make)
     assert [path.name for path in tmp_path.glob("base-*.part")]
     assert not [path for path in tmp_path.glob("base-*") if path.is_dir() and path.suffix == ""]
     stop = False
     with warnings.catch_warnings():
         # Unfinished is not damaged.
         warnings.simplefilter("error")
-        folder = store.cached(tmp_path, "base", SETTINGS, make)
+        folder = files.cached(tmp_path, "base", SETTINGS, make)
     assert seen == [[], ["first"]]
     assert not list(tmp_path.glob("*.json"))
-    assert {path.name for path in folder.iterdir()} == {"first", "second", store.SEAL}
+    assert {path.name for path in folder.iterdir()} == {"first", "second", files.SEAL}
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -142,14 +142,14 @@ def test_killed_between_seal_and_rename_the_stage_is_still_whole(tmp_path, make,
             raise KeyboardInterrupt
         replace(source, target)
 
-    replace = store.os.replace
-    monkeypatch.setattr(store.os, "replace", killed)
+    replace = files.os.replace
+    monkeypatch.setattr(files.os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        store.cached(tmp_path, "base", SETTINGS, make)
+        files.cached(tmp_path, "base", SETTINGS, make)
     monkeypatch.undo()
-    folder = store.cached(tmp_path, "base", SETTINGS, make)
-    assert store.is_sound(folder)
-    assert set(store.seal_of(folder)["files"]) == {"words.txt", "deep/numbers.txt"}
+    folder = files.cached(tmp_path, "base", SETTINGS, make)
+    assert files.is_sound(folder)
+    assert set(files.seal_of(folder)["files"]) == {"words.txt", "deep/numbers.txt"}
 
 
 def _slow_maker(root, log):
@@ -159,7 +159,7 @@ def _slow_maker(root, log):
         time.sleep(0.5)
         (part / "words.txt").write_text("a b c")
 
-    store.cached(root, "base", SETTINGS, make)
+    files.cached(root, "base", SETTINGS, make)
 
 
 def test_two_processes_at_once_make_a_stage_once(tmp_path):
@@ -176,10 +176,10 @@ def test_two_processes_at_once_make_a_stage_once(tmp_path):
 
 def test_json_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "facts.json"
-    store.write_json(path, {"a": "é"})
+    files.write_json(path, {"a": "é"})
     assert json.loads(path.read_text(encoding="utf-8")) == {"a": "é"}
     with pytest.raises(TypeError):
-        store.write_json(path, {"a": object()})
+        files.write_json(path, {"a": object()})
     assert json.loads(path.read_text(encoding="utf-8")) == {"a": "é"}
 
 
@@ -189,7 +189,7 @@ def test_the_digest_of_a_folder_tells_content_and_names(tmp_path):
     (tmp_path / "a" / "x").write_text("1")
     (tmp_path / "b" / "x").write_text("1")
     (tmp_path / "c" / "y").write_text("1")
-    first, second, third = (store.folder_digest(tmp_path / name) for name in "abc")
+    first, second, third = (files.folder_digest(tmp_path / name) for name in "abc")
     assert first == second != third
 
 
@@ -201,8 +201,8 @@ def test_seconds_count_every_sitting_and_the_seal_says_with_what_it_was_made(tmp
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.cached(tmp_path, "base", SETTINGS, interrupted)
-    finished = store.cached(tmp_path, "base", SETTINGS, lambda part: None, {"code": "abc"})
-    seal = store.seal_of(finished)
+        files.cached(tmp_path, "base", SETTINGS, interrupted)
+    finished = files.cached(tmp_path, "base", SETTINGS, lambda part: None, {"code": "abc"})
+    seal = files.seal_of(finished)
     assert 100 <= seal["seconds"] < 160
     assert seal["made_with"] == {"code": "abc"}

@@ -7,12 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils.activations import ActivationStream, word_activations
 from plasticity_utils.errors import InputError
-from plasticity_utils.saliency import deviations, probeless, selectivity
-from plasticity_utils.streaming import LEAST_BINS, StoredActivations, stream_scores
-from plasticity_utils.streaming_words import passes_needed, stream_top_words
-from plasticity_utils.words import highest_activating_words
+from plasticity_utils.models.activations import ActivationStream, word_activations
+from plasticity_utils.neurons.scores import deviations, probeless, selectivity
+from plasticity_utils.neurons.streaming import (
+    LEAST_BINS,
+    StoredActivations,
+    passes_needed,
+    stream_scores,
+    stream_top_words,
+)
+from plasticity_utils.neurons.words import highest_activating_words
 
 WORDS = ["london", "calls", "berlin", "paris", "rain", "in", "the"]
 

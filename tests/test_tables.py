@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils import neuron_changes, tables
-from plasticity_utils.assembly import layer_table, metrics_table, neuron_table
-from plasticity_utils.plans import RemovalPlan
-from plasticity_utils.saliency import removal_only_profile
+from plasticity_utils.experiment.measure import layer_table, metrics_table, neuron_table
+from plasticity_utils.neurons.scores import removal_only_profile
+from plasticity_utils.removal.plans import RemovalPlan
+from plasticity_utils.results import neurons as neuron_changes
+from plasticity_utils.results import tables
 
 LOC = "LOC"
 PLACES = [(layer, unit) for layer in range(2) for unit in range(3)]

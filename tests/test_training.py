@@ -7,14 +7,15 @@ from conftest import make_tiny_model, make_tiny_tokenizer
 from test_store import flip_a_byte
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from plasticity_utils import store, training
-from plasticity_utils.corpus import Corpus
+from plasticity_utils import files
+from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
-from plasticity_utils.evaluation import entity_scores
-from plasticity_utils.models import head
-from plasticity_utils.pruning import remove_neurons
-from plasticity_utils.trainer import GATE_RATE_FACTOR
-from plasticity_utils.training import (
+from plasticity_utils.models.load import head
+from plasticity_utils.removal.gate import remove_neurons
+from plasticity_utils.training import train as training
+from plasticity_utils.training.evaluate import entity_scores
+from plasticity_utils.training.train import (
+    GATE_RATE_FACTOR,
     Schedule,
     fine_tune,
     predict_tags,
@@ -286,7 +287,7 @@ def test_with_all_checkpoints_damaged_the_training_starts_again(trained, interru
 def test_a_checkpoint_that_was_cut_off_is_not_used(trained, interrupted):
     options, work = interrupted
     older, last = newest(work)
-    (last / store.SEAL).unlink()
+    (last / files.SEAL).unlink()
     (last / "optimizer.safetensors").unlink()
     with warnings.catch_warnings():
         # Unfinished is not damaged.

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from plasticity_utils.sentences import signed
-from plasticity_utils.verdicts import _speed, head_verdict
+from plasticity_utils.book.banner import _speed, head_verdict
+from plasticity_utils.formats import signed
 
 
 def recovered(base, removed, end, epochs=0.5):

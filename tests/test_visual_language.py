@@ -14,8 +14,9 @@ from test_charts_across import CASES_ACROSS
 from test_charts_questions import CASES_QUESTIONS
 from test_charts_same import CASES_SAME
 
-from plasticity_utils import charts, vega
-from plasticity_utils.charts_parts import KIND_COLOURS, SERIES_COLOURS
+from plasticity_utils import charts
+from plasticity_utils.charts import theme as vega
+from plasticity_utils.charts.parts import KIND_COLOURS, SERIES_COLOURS
 
 
 def growth_points():

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-from plasticity_utils import words as words_module
 from plasticity_utils.errors import InputError
-from plasticity_utils.words import embed_words, highest_activating_words, word_similarity
+from plasticity_utils.neurons import words as words_module
+from plasticity_utils.neurons.words import embed_words, highest_activating_words, word_similarity
 
 PLANTED, CONSTANT = 3, 5
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 from docutils import nodes
 from myst_nb.core import render
 
-from plasticity_utils.vega import picture, write_bundle
+from plasticity_utils.charts.theme import picture, write_bundle
 
 CHARTS = [f"application/vnd.vegalite.v{v}{sign}json" for v in (5, 6) for sign in "+."]
 WIDGET = "application/vnd.jupyter.widget-view+json"

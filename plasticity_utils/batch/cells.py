@@ -16,13 +16,13 @@ from typing import Any
 
 import nbformat
 
-from plasticity_utils import store
-from plasticity_utils.config import RunConfig
-from plasticity_utils.run import run_name
-from plasticity_utils.stage_files import model_fingerprint
+from plasticity_utils import files
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.run import run_name
+from plasticity_utils.experiment.store import model_fingerprint
 
-BASE_CODE = """from plasticity_utils.config import RunConfig
-from plasticity_utils.stages import Stages
+BASE_CODE = """from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.stages import Stages
 
 Stages(RunConfig.from_parameters(settings)).base()"""
 
@@ -79,7 +79,7 @@ def cell_of(config: RunConfig, parameters: dict[str, Any], notebook: Path) -> Ce
     settings = _settings(config)
     key = {**parameters, **settings, "model": model_fingerprint(config.model)}
     title = re.sub(r"[^\w.-]+", "_", f"{notebook.stem}-{run_name(config)}")[-120:]
-    name = f"{title}-{store.digest({**key, 'notebook': store.file_digest(notebook)})[:8]}"
+    name = f"{title}-{files.digest({**key, 'notebook': files.file_digest(notebook)})[:8]}"
     return Cell(name, settings, parameters, str(notebook), base_cell(config).name)
 
 
@@ -88,7 +88,7 @@ def base_cell(config: RunConfig) -> Cell:
     own: dict[str, Any] = {"model": config.model, "scale": config.scale, "seed": config.seed}
     key = {**own, "model": model_fingerprint(config.model)}
     title = f"base-{Path(config.model).name}-{config.scale}-seed{config.seed}"
-    return Cell(f"{title}-{store.digest(key)[:8]}", _settings(RunConfig(**own)), {})
+    return Cell(f"{title}-{files.digest(key)[:8]}", _settings(RunConfig(**own)), {})
 
 
 def base_cells(cells: list[Cell]) -> list[Cell]:
@@ -127,10 +127,10 @@ def is_done(cell: Cell, results: Path) -> bool:
     if (
         record.get("status") != "done"
         or not page.is_file()
-        or record.get("page") != store.file_digest(page)
+        or record.get("page") != files.file_digest(page)
     ):
         return False
-    return not record.get("run") or store.is_sound(results / record["run"])
+    return not record.get("run") or files.is_sound(results / record["run"])
 
 
 def finished_run(cell: Cell, results: Path) -> str:
@@ -147,7 +147,7 @@ def finished_run(cell: Cell, results: Path) -> str:
 
 def page_digest(folder: Path) -> str:
     """Digest of a cell's executed notebook."""
-    return store.file_digest(folder / "page.ipynb")
+    return files.file_digest(folder / "page.ipynb")
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:

@@ -10,18 +10,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Hashable, Iterator, Mapping
+import statistics
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import papermill
 import yaml
 
-from plasticity_utils.batch.cells import Cell, cell_of
-from plasticity_utils.config import RunConfig
+from plasticity_utils.batch.cells import Cell, cell_of, record_of
 from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.files import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 NOTEBOOK = "notebooks/concept.ipynb"
 # A grid's list, the parameter that its items become, and the list without one in the file.
 LISTS: dict[str, tuple[str, list[Any]]] = {
@@ -169,3 +170,44 @@ def _checked_cell(parameters: dict[str, Any], notebook: Path, file: Path) -> Cel
             return cell_of(config, {**parameters, **settings}, notebook)
     except InputError as error:
         raise InputError(f"{str(file)!r}: {error}") from None
+
+
+# Seconds measured on one core of a server's processor, surgical, seed 0: cell, base model.
+MEASURED = {
+    ("minilm", "quick"): (300.0, 200.0),
+    ("minilm", "full"): (1500.0, 540.0),
+    # The base model is part of it.
+    ("smollm2", "medium"): (4800.0, 0.0),
+}
+
+
+def estimated_seconds(cell: Cell, known: Sequence[Cell], results: Path) -> tuple[float | None, str]:
+    """Estimate what a cell takes.
+
+    Parameters
+    ----------
+    cell : Cell
+        To be executed.
+    known : sequence of Cell
+        All cells of the grid; those that are done tell how long one takes here.
+    results : Path
+        Folder of results.
+
+    Returns
+    -------
+    tuple
+        Seconds, None where nothing is known, and where the number comes from.
+    """
+    alike = [other for other in known if _kind(other) == _kind(cell)]
+    records = [record_of(other.folder(results)) for other in alike]
+    seconds = [float(record["seconds"]) for record in records if record.get("status") == "done"]
+    if seconds:
+        return statistics.median(seconds), "median of the cells that are done here"
+    measured = MEASURED.get((cell.settings["model"], cell.settings["scale"]))
+    if measured is None:
+        return None, "nothing known"
+    return measured[0 if cell.notebook else 1], "measured on one core"
+
+
+def _kind(cell: Cell) -> tuple[bool, str, str]:
+    return bool(cell.notebook), str(cell.settings["model"]), str(cell.settings["scale"])

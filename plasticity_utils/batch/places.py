@@ -8,9 +8,9 @@ import re
 import tempfile
 from pathlib import Path
 
-from plasticity_utils.config import RunConfig
 from plasticity_utils.errors import InputError
-from plasticity_utils.mirror import Mirror
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.files import Mirror
 
 
 def check_results(results: str) -> str:

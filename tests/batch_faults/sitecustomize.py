@@ -106,9 +106,9 @@ FAULTS = {
     "checkpoint": damage_checkpoint, "disk": fill_disk,
 }  # fmt: skip
 PATCHES = {
-    "plasticity_utils.config": patch_config,
-    "plasticity_utils.precision": patch_precision,
-    "plasticity_utils.training": patch_training,
+    "plasticity_utils.experiment.config": patch_config,
+    "plasticity_utils.hardware": patch_precision,
+    "plasticity_utils.training.train": patch_training,
 }
 
 

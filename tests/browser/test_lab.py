@@ -22,8 +22,8 @@ import nbformat
 import pytest
 
 from plasticity_utils import InputError, Run
-from plasticity_utils.explorer_data import RunData
-from plasticity_utils.run import is_finished
+from plasticity_utils.experiment.run import is_finished
+from plasticity_utils.explorer.data import RunData
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(os.environ.get("PLASTICITY_LAB_RESULTS") or ROOT / "runs").resolve()

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from plasticity_utils import vega
+from plasticity_utils.book.pages import render_page
+from plasticity_utils.charts import theme
 from plasticity_utils.errors import InputError
-from plasticity_utils.page import render_page
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -22,9 +22,9 @@ def executed_notebook(tmp_path):
     chart = (
         alt.Chart(frame, title="A trial </script> chart")
         .mark_bar()
-        .encode(x="entity", y="f1", color=alt.Color("entity", scale=vega.entity_scale()))
+        .encode(x="entity", y="f1", color=alt.Color("entity", scale=theme.entity_scale()))
     )
-    vega.enable()
+    theme.enable()
     stored = chart._repr_mimebundle_()
     alt.renderers.enable("default")
     stored["image/png"] = base64.b64encode(stored["image/png"]).decode()
@@ -82,15 +82,15 @@ def test_a_missing_notebook_is_named(tmp_path):
 
 def test_a_chart_is_stored_in_three_forms():
     chart = alt.Chart(pd.DataFrame({"x": [1], "y": [2]}), title="Dose").mark_point()
-    stored = vega._stored_forms(chart.encode(x="x", y="y").to_dict())
-    assert set(stored) == {vega.MIME, "image/png", "text/plain"}
+    stored = theme._stored_forms(chart.encode(x="x", y="y").to_dict())
+    assert set(stored) == {theme.MIME, "image/png", "text/plain"}
     assert stored["image/png"].startswith(b"\x89PNG")
     assert stored["text/plain"] == "[chart: Dose]"
-    json.dumps(stored[vega.MIME])
+    json.dumps(stored[theme.MIME])
 
 
 def test_no_colour_means_two_things():
-    colours = [*vega.CONDITION_COLOURS.values(), *vega.ENTITY_COLOURS.values()]
+    colours = [*theme.CONDITION_COLOURS.values(), *theme.ENTITY_COLOURS.values()]
     assert len(set(colours)) == len(colours)
-    assert list(vega.CONDITION_COLOURS) == list(vega.CONDITION_DASHES)
-    assert list(vega.ENTITY_COLOURS) == list(vega.ENTITY_SHAPES)
+    assert list(theme.CONDITION_COLOURS) == list(theme.CONDITION_DASHES)
+    assert list(theme.ENTITY_COLOURS) == list(theme.ENTITY_SHAPES)

@@ -1,0 +1,1 @@
+"""The book's questions: tables in, tables and one-word verdicts out."""

@@ -1,0 +1,128 @@
+"""What the indicator of an erasure decides: what the head alone regains, and what the others pay.
+
+An erased concept is only gone for the head if no linear reader of the last level can tell its tags.
+Which classes have to be made equal for that is a question of fact: the same base model is erased
+once for each indicator, and the head alone is trained as in the condition `head`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.stages import Stages
+from plasticity_utils.experiment.store import read_tables
+from plasticity_utils.names import INDICATORS
+from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.published import PUBLISHED, add, added
+from plasticity_utils.training.evaluate import OVERALL
+
+NAME = "indicators"
+MOMENTS = ("removed", "head")
+
+
+def compare_indicators(run: Run, indicators: Sequence[str] = INDICATORS) -> pd.DataFrame:
+    """Erase a run's base model with each indicator and train the head alone.
+
+    Parameters
+    ----------
+    run : Run
+        Under `erase`, with its stages still kept; what is done already is not done again.
+    indicators : sequence of str
+        Of `config.INDICATORS`.
+
+    Returns
+    -------
+    DataFrame
+        indicator, n_dimensions (erased, sum over levels), moment (`removed` or `head`, at its
+        end), entity, precision, recall, f1, f1_low, f1_high, n: see `entity_scores`.
+
+    Raises
+    ------
+    InputError
+        For a run of another regime, or an indicator that there is not.
+    """
+    if run.config.regime != "erase":
+        raise InputError(f"regime {run.config.regime!r}; indicators are compared under 'erase'")
+    return pd.concat([_scores(run, indicator) for indicator in indicators], ignore_index=True)
+
+
+def publish_indicators(
+    run: Run, results: Path = PUBLISHED, indicators: Sequence[str] = INDICATORS
+) -> Path:
+    """Compare the indicators and put the table beside the run's published ones.
+
+    Parameters
+    ----------
+    run, indicators
+        As in `compare_indicators`.
+    results : Path
+        Folder of all published runs.
+
+    Raises
+    ------
+    InputError
+        As `compare_indicators`, and if the run is not published.
+    """
+    return add(run, NAME, lambda: compare_indicators(run, indicators), results)
+
+
+def by_indicator(groups: Sequence[Seeds]) -> pd.DataFrame:
+    """What each indicator leaves to the head, of the published runs that were asked.
+
+    Parameters
+    ----------
+    groups : sequence of Seeds
+        Under `erase`, from `grouping.choose`.
+
+    Returns
+    -------
+    DataFrame
+        concept, seed, indicator, dimensions; removed and head (F1 of the concept just after the
+        erasure, and after training the head alone), others (mean F1 that the other entity types
+        lose at the erasure).
+    """
+    rows = [
+        {"concept": run.config.about.title, "seed": run.config.seed, **row}
+        for run, table in added((run for seeds in groups for run in seeds.runs), NAME)
+        for row in _rows(run, table)
+    ]
+    names = ["concept", "seed", "indicator", "dimensions", *MOMENTS, "others"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _scores(run: Run, indicator: str) -> pd.DataFrame:
+    stages = Stages(replace(run.config, indicator=indicator))
+    plan = stages.erasure_plan()
+    last = f"{run.config.snapshots[-1]:g}"
+    folders = (stages.measured(plan), stages.retrained("head", plan) / "snapshots" / last)
+    tables = [
+        read_tables(folder)["metrics"].assign(moment=moment)
+        for moment, folder in zip(MOMENTS, folders, strict=True)
+    ]
+    named = pd.concat(tables).assign(indicator=indicator, n_dimensions=sum(plan.erasers.ranks))
+    return named.set_index(["indicator", "n_dimensions", "moment"]).reset_index()
+
+
+def _rows(run: Run, table: pd.DataFrame) -> list[dict[str, object]]:
+    base = run.metrics[(run.metrics["condition"] == "concept") & (run.metrics["stage"] == "base")]
+    label, whole = run.config.label, base.set_index("entity")["f1"]
+    rows = []
+    for indicator in [name for name in INDICATORS if name in set(table["indicator"])]:
+        own = table[table["indicator"] == indicator]
+        f1 = own.pivot(index="moment", columns="entity", values="f1")
+        others = (whole - f1.loc["removed"]).drop([label, OVERALL])
+        rows.append(
+            {
+                "indicator": indicator,
+                "dimensions": own["n_dimensions"].iloc[0],
+                **{moment: f1.loc[moment, label] for moment in MOMENTS},
+                "others": others.mean(),
+            }
+        )
+    return rows

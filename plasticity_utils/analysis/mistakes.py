@@ -1,0 +1,379 @@
+"""The public code's mistakes, made on purpose, to see what each of them changes.
+
+Eight mistakes in the public code of Lo, Cohen & Barez (2024) change conclusions (the paper's
+chapter lists them with their commits). Here is each as a plan (mistake 4: as a removal) that goes
+wrong in that one way and is right otherwise. `mistakes_measured` makes them on a finished run.
+
+Mistakes 5 and 8 are settings of a run: `rest="layernorm", regrow=True` lets zeroed gains train on,
+and `epochs=8, restarts=4` makes four schedules out of one (`mistakes_measured.setting_changes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from transformers import PreTrainedModel
+
+from plasticity_utils.experiment.measure import score
+from plasticity_utils.experiment.replay import model_at
+from plasticity_utils.experiment.run import Run, choose_neurons, shared_settings
+from plasticity_utils.experiment.stages import Stages
+from plasticity_utils.models.load import is_decoder, n_levels, width
+from plasticity_utils.neurons.scores import layer_unit, removal_only_profile
+from plasticity_utils.removal.layernorm import zero_mlp_gains
+from plasticity_utils.removal.plans import ErasurePlan, Regime, RemovalPlan, plan_at, removed
+from plasticity_utils.results import across, tables
+from plasticity_utils.results.derived import finding
+from plasticity_utils.results.groups import Seeds, over_seeds
+from plasticity_utils.training.train import tag_sentences
+
+
+def wrong_end(ranking: pd.DataFrame, regime: Regime, dose: float) -> RemovalPlan:
+    """Mistake 1: the tail of a decreasing ranking, the least salient neurons.
+
+    Parameters
+    ----------
+    ranking : DataFrame
+        As for `plan_at`.
+    regime : Regime
+    dose : float
+        Share of all neurons, in (0, 1).
+    """
+    column = f"rank_{regime.ranking}"
+    turned = ranking.assign(**{column: len(ranking) - 1 - ranking[column]})
+    return plan_at(turned, regime, dose)
+
+
+def first_ids(plan: RemovalPlan, d_model: int) -> RemovalPlan:
+    """Mistake 2: a "random" removal that is always the ids 0 … n − 1."""
+    return replace(plan, neurons=layer_unit(range(len(plan.neurons)), d_model))
+
+
+def shifted_layer(plan: RemovalPlan, n_layers: int) -> RemovalPlan:
+    """Mistake 3: `layer[layer_id − 1]`, which sends neurons of layer 0 to the last layer."""
+    layers, units = plan.neurons.T
+    sent = np.stack([np.where(layers == 0, n_layers - 1, layers), units], axis=1)
+    return replace(plan, neurons=np.unique(sent, axis=0))
+
+
+@contextmanager
+def mlp_unread(model: PreTrainedModel, plan: RemovalPlan) -> Iterator[None]:
+    """Mistake 4: the MLP of its block no longer reads a neuron's unit; the neuron stays.
+
+    Neurons of the embedding layer, which no block writes, are removed as they should be.
+    """
+    embedded = plan.neurons[:, 0] == 0
+    with (
+        removed(model, replace(plan, neurons=plan.neurons[embedded])),
+        zero_mlp_gains(model, plan.neurons[~embedded]),
+    ):
+        yield
+
+
+def six_layers(ranking: pd.DataFrame, regime: Regime, dose: float) -> RemovalPlan:
+    """Mistake 6: the embedding layer is not counted, so a share is one of fewer neurons."""
+    n_layers = int(ranking["layer"].max()) + 1
+    return plan_at(ranking, regime, dose * (n_layers - 1) / n_layers)
+
+
+def removal_mistakes(
+    model: PreTrainedModel,
+    ranking: pd.DataFrame,
+    regime: Regime,
+    dose: float,
+    draw: RemovalPlan,
+    score: Callable[[], pd.DataFrame],
+) -> pd.DataFrame:
+    """F1 just after a removal that is right, and after one that makes one mistake.
+
+    Mistake 4 is made on decoders, the models that have what it confuses.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        The base model; it is as before afterwards.
+    ranking : DataFrame
+        `run.ranking`.
+    regime : Regime
+    dose : float
+    draw : RemovalPlan
+        The layer-matched random removal that mistake 2 is compared with.
+    score : callable
+        Scores the model as it is at the call: the table of `entity_scores`.
+
+    Returns
+    -------
+    DataFrame
+        mistake (number), made (whether it was made), n_removed (planned to be; mistake 4 leaves
+        them), first_layer_share (share of these neurons that lie in layer 0), and the columns of
+        `entity_scores`.
+    """
+    n_layers, d_model = n_levels(model), width(model)
+    right = plan_at(ranking, regime, dose)
+    wrong = {
+        1: wrong_end(ranking, regime, dose),
+        2: first_ids(draw, d_model),
+        3: shifted_layer(right, n_layers),
+        6: six_layers(ranking, regime, dose),
+    }
+
+    def scored(plan: RemovalPlan, remove: Callable = removed) -> pd.DataFrame:
+        with remove(model, plan):
+            scores = score()
+        share = float((plan.neurons[:, 0] == 0).mean())
+        return scores.assign(n_removed=len(plan.neurons), first_layer_share=share)
+
+    made = {mistake: scored(plan) for mistake, plan in wrong.items()}
+    if is_decoder(model):
+        made[4] = scored(right, mlp_unread)
+    as_meant, as_drawn = scored(right), scored(draw)
+    rows = []
+    for mistake in sorted(made):
+        meant = as_drawn if mistake == 2 else as_meant
+        rows += [
+            meant.assign(mistake=mistake, made=False),
+            made[mistake].assign(mistake=mistake, made=True),
+        ]
+    return pd.concat(rows, ignore_index=True)
+
+
+def unequal_averaging(neurons: pd.DataFrame) -> pd.DataFrame:
+    """Mistake 7: neurons without a value count as 0 in the base and are dropped afterwards.
+
+    A removed neuron says the same of every word, so its words cannot be told (0/0). The public code
+    takes such a neuron for 0 in one mean and leaves it out of the other.
+
+    Parameters
+    ----------
+    neurons : DataFrame
+        `run.neurons`.
+
+    Returns
+    -------
+    DataFrame
+        layer, rise (of mean rank saliency from base to end, over all neurons), rise_unequal (as the
+        public code averages), dropped (share of the layer that it leaves out at the end).
+    """
+    own = neurons[neurons["condition"] == "concept"]
+    base, end = (own[own["stage"] == stage] for stage in ("base", "end"))
+    gone = end.set_index(["layer", "unit"])["removed"]
+    at = base.set_index(["layer", "unit"])["saliency"]
+    after = end.set_index(["layer", "unit"])["saliency"]
+    return pd.DataFrame(
+        {
+            "rise": (after - at).groupby("layer").mean(),
+            "rise_unequal": after[~gone].groupby("layer").mean()
+            - at.where(~gone, 0.0).groupby("layer").mean(),
+            "dropped": gone.groupby("layer").mean(),
+        }
+    ).reset_index()
+
+
+def shift_of_mistake_3(ranking: pd.DataFrame, regime: Regime, dose: float) -> pd.DataFrame:
+    """Layer profiles that removal alone predicts, for the removal that was meant and that was made.
+
+    Returns
+    -------
+    DataFrame
+        layer, meant, made (mean rank saliency, in [0, 1]).
+    """
+    n_layers = int(ranking["layer"].max()) + 1
+    d_model = len(ranking) // n_layers
+    order = np.argsort(ranking[f"rank_{regime.ranking}"].to_numpy(), kind="stable")
+    right = plan_at(ranking, regime, dose)
+    profiles = {
+        name: removal_only_profile(
+            order, plan.neurons[:, 0] * d_model + plan.neurons[:, 1], n_layers
+        )
+        for name, plan in (("meant", right), ("made", shifted_layer(right, n_layers)))
+    }
+    return pd.DataFrame({"layer": range(n_layers), **profiles})
+
+
+DIFFERENCE = ["difference", "difference_low", "difference_high"]
+TABLES = ("mistakes_removal", "mistakes_profile", "mistakes_averaging")
+# The setting, its right value, and that of the public code.
+SETTINGS = {5: ("regrow", False, True), 8: ("restarts", 1, 4)}
+
+
+def measure_mistakes(run: Run) -> dict[str, pd.DataFrame]:
+    """Make the mistakes on the base model of a finished run, and on its tables.
+
+    Parameters
+    ----------
+    run : Run
+        Its stages must still be in `run.config.results`. A run that erases removes no neurons, so
+        none of these mistakes can be made in it; of a concept of one's own no tag has an F1.
+
+    Returns
+    -------
+    dict of DataFrame
+        `mistakes_removal` (see `removal_mistakes`, on the scoring half), `mistakes_profile`
+        (`shift_of_mistake_3`), `mistakes_averaging` (`unequal_averaging`); empty for those two.
+    """
+    stages = Stages(run.config, only_finished=True)
+    draw = choose_neurons(stages).random
+    if isinstance(draw, ErasurePlan) or not run.config.about.is_entity:
+        return {}
+    regime, dose = run.config.removal, run.facts["dose"]
+    with model_at(run, "concept", "base") as (model, tokenizer):
+        data = tag_sentences(model, tokenizer, stages.sentences.scoring)
+        made = removal_mistakes(model, run.ranking, regime, dose, draw, lambda: score(model, data))
+    return {
+        "mistakes_removal": made,
+        "mistakes_profile": shift_of_mistake_3(run.ranking, regime, dose),
+        "mistakes_averaging": unequal_averaging(run.neurons),
+    }
+
+
+def has_mistakes(run: Run) -> bool:
+    """Tell whether a published run has these tables; the first runs were made without."""
+    return run.holds(TABLES)
+
+
+def mistake_changes(run: Run) -> pd.DataFrame:
+    """One row a mistake and quantity: as it should be, and with the mistake made.
+
+    Parameters
+    ----------
+    run : Run
+        With its tables of mistakes (`has_mistakes`).
+
+    Returns
+    -------
+    DataFrame
+        mistake (number), quantity, right, made, difference. Quantities are F1 of the concept just
+        after the removal, neurons removed, the share of removed neurons that lie in the embedding
+        layer, the centre (in layers) of the profile that removal alone predicts, and the mean rise
+        of rank saliency over the layers.
+    """
+    removal, profile, averaging = (pd.read_parquet(run.path / f"{t}.parquet") for t in TABLES)
+    own = removal[removal["entity"] == run.config.label]
+    wide = own.pivot_table(
+        index="mistake", columns="made", values=["f1", "n_removed", "first_layer_share"]
+    )
+    centres = [tables.centroid(profile, way) for way in ("meant", "made")]
+    rows = [(m, "F1 of the concept, just removed", *wide.loc[m, "f1"]) for m in wide.index]
+    rows += [
+        (2, "share in the embedding layer", *wide.loc[2, "first_layer_share"]),
+        (3, "share in the embedding layer", *wide.loc[3, "first_layer_share"]),
+        (3, "predicted centre (layers)", *centres),
+        (6, "neurons removed", *wide.loc[6, "n_removed"]),
+        (7, "mean rise of rank saliency", *averaging[["rise", "rise_unequal"]].mean()),
+    ]
+    table = pd.DataFrame(rows, columns=["mistake", "quantity", "right", "made"])
+    table["difference"] = table["made"] - table["right"]
+    return table.sort_values("mistake", kind="stable", ignore_index=True)
+
+
+def changes_over(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """`mistake_changes` of each concept, averaged over the seeds that have it.
+
+    Parameters
+    ----------
+    groups : iterable of Seeds
+        From `grouping.choose`; series without these tables are left out.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `across.SERIES`, mistake, quantity, n_seeds; right, made and difference, each
+        with `_low` and `_high`.
+    """
+    measured = [tuple(filter(has_mistakes, seeds.runs)) for seeds in groups]
+    return across.each(
+        [Seeds(runs) for runs in measured if runs],
+        lambda seeds: seeds.paired(mistake_changes, ["mistake", "quantity"]),
+    )
+
+
+def by_concept(changes: pd.DataFrame) -> pd.DataFrame:
+    """Lay out what the mistakes change, a row a mistake and quantity, a column a concept.
+
+    Parameters
+    ----------
+    changes : DataFrame
+        From `changes_over`, of one regime.
+
+    Returns
+    -------
+    DataFrame
+        mistake, quantity, and a column a concept with the difference that the mistake makes; with
+        `_low` and `_high` where the concept has several seeds. Without changes, nothing.
+    """
+    if changes.empty:
+        return changes
+    wide = changes.pivot_table(
+        index=["mistake", "quantity"],
+        columns="concept",
+        values=DIFFERENCE,
+        sort=False,
+    )
+    wide.columns = [f"{concept}{name.removeprefix('difference')}" for name, concept in wide]
+    return wide.reset_index()
+
+
+def setting_changes(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """What mistakes 5 and 8 change, each made alone, by runs that differ in that one setting.
+
+    Parameters
+    ----------
+    groups : iterable of Seeds
+        From `grouping.choose`; a series without its counterpart is left out.
+
+    Returns
+    -------
+    DataFrame
+        concept, scale, mistake, quantity, n_seeds; right, made and difference, each with `_low` and
+        `_high`. Quantities are of the condition `concept`: F1 after an epoch and at the end, F1
+        with the removed neurons removed again (on the few sentences of `Run.reliance`), and the
+        median gain of the removed neurons.
+    """
+    series = [(shared_settings(seeds.config), seeds) for seeds in groups]
+    usual = {setting: right for setting, right, _ in SETTINGS.values()}
+    parts = []
+    for mistake, (setting, _, wrong) in SETTINGS.items():
+        for settings, right in series:
+            if settings != settings | usual:
+                continue
+            for others, made in series:
+                if others == settings | {setting: wrong}:
+                    table = _paired_by_seed(right, made).assign(mistake=mistake)
+                    table.insert(0, "concept", right.config.about.title)
+                    table.insert(1, "scale", right.config.scale)
+                    parts.append(table)
+    columns = ["concept", "scale", "mistake", "quantity"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _paired_by_seed(right: Seeds, made: Seeds) -> pd.DataFrame:
+    by_seed = {run.config.seed: _ends(run) for run in right.runs}
+    rows = [
+        (quantity, by_seed[run.config.seed][quantity], value)
+        for run in made.runs
+        if run.config.seed in by_seed
+        for quantity, value in _ends(run).items()
+    ]
+    table = pd.DataFrame(rows, columns=["quantity", "right", "made"])
+    table["difference"] = table["made"] - table["right"]
+    return over_seeds(table, ["quantity"], ["right", "made", "difference"])
+
+
+def _ends(run: Run) -> dict[str, float]:
+    """Where retraining under `concept` leads."""
+    label = run.config.label
+    own = run.metrics[run.metrics["condition"].eq("concept") & run.metrics["entity"].eq(label)]
+    f1 = own.set_index("epoch")["f1"]
+    again = tables.reliance_table(run.reliance).set_index(["condition", "again", "entity"])["f1"]
+    gains = finding(run, "regrowth")
+    gains = gains[gains["condition"] == "concept"].set_index("epoch")["gain"]
+    return {
+        "F1 of the concept after one epoch": f1[1.0],
+        "F1 of the concept at the end": f1[f1.index.max()],
+        "F1 at the end, neurons removed again": again["concept", "same", label],
+        "gain of its neurons at the end": gains[gains.index.max()],
+    }

@@ -1,0 +1,166 @@
+"""What the paper's released tables show, once they are read beside their control.
+
+Lo, Cohen & Barez (2024) published every neuron's rank before removal and after retraining. Rank is
+relative: cutting neurons out sends them to the bottom and everybody else up, so a layer that lost
+few neurons rises by itself. `removal_only_profile` says how far. The tables in `book/reference` are
+derived from the released ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from plasticity_utils.errors import InputError
+from plasticity_utils.files import ROOT
+from plasticity_utils.neurons.scores import rank_saliency, removal_only_profile
+
+REFERENCE = ROOT / "book" / "reference"
+N_SELECTED = 3000
+# How a row of `f1_trajectories` is named.
+LOG = r"(?P<log>\S+) @(?P<commit>\w+) \((?P<cut>[^)]*)\)"
+
+
+def load_reference(name: str) -> pd.DataFrame:
+    """Read a table derived from the released results.
+
+    Parameters
+    ----------
+    name : str
+        `f1_trajectories`, `layer_saliency_unfiltered_null` or `ranks_distilbert_location`; the
+        README beside them says what is in them.
+    """
+    path = REFERENCE / f"{name}.csv"
+    if not path.is_file():
+        allowed = ", ".join(sorted(file.stem for file in REFERENCE.glob("*.csv")))
+        raise InputError(f"unknown reference {name!r}; allowed: {allowed}")
+    return pd.read_csv(path)
+
+
+def f1_trajectories() -> pd.DataFrame:
+    """Overall word-level F1 of DistilBERT in the released logs (locations), a row a log.
+
+    Returns
+    -------
+    DataFrame
+        log, commit, cut (what was removed, as far as the log says), base, removed, and block 1 to
+        block 4 (after each block of retraining; missing where a log has none); F1 in [0, 1].
+    """
+    table = load_reference("f1_trajectories")
+    f1 = table.drop(columns=["log", "model"])
+    f1.columns = ["base", "removed", *(f"block {number}" for number in range(1, 5))]
+    return pd.concat([table["log"].str.extract(LOG), f1], axis=1)
+
+
+def removed_as_released(ranks: pd.DataFrame) -> np.ndarray:
+    """Flat ids that were cut out in the released run (DistilBERT, locations).
+
+    The 3,000 neurons that the base ranks highest were selected. `layer[layer_id − 1]` sends those
+    of the embedding layer to the last block, so there the neuron of the same unit went instead.
+
+    Parameters
+    ----------
+    ranks : DataFrame
+        `ranks_distilbert_location`.
+    """
+    n_units, last = int(ranks["unit"].max()) + 1, int(ranks["layer"].max())
+    selected = ranks[ranks["rank_base"] < N_SELECTED]
+    layer = selected["layer"].where(selected["layer"] > 0, last)
+    return np.unique(layer * n_units + selected["unit"])
+
+
+def released_profile(ranks: pd.DataFrame) -> pd.DataFrame:
+    """Mean rank saliency by layer: as released, as removal alone predicts, and of intact neurons.
+
+    Parameters
+    ----------
+    ranks : DataFrame
+        `ranks_distilbert_location`.
+
+    Returns
+    -------
+    DataFrame
+        layer, n_removed, base, after (8 epochs), removal_only, intact_base, intact_after (the
+        neurons that were not cut out, ranked among themselves); saliencies in [0, 1].
+    """
+    ranks = ranks.sort_values("neuron")
+    n_layers = int(ranks["layer"].max()) + 1
+    gone = removed_as_released(ranks)
+    order = ranks.sort_values("rank_base")["neuron"].to_numpy()
+    table = ranks.assign(
+        base=rank_saliency(order),
+        after=rank_saliency(ranks.sort_values("rank_epoch8")["neuron"].to_numpy()),
+        removed=ranks["neuron"].isin(gone),
+    )
+    whole = table.groupby("layer").agg(
+        n_removed=("removed", "sum"), base=("base", "mean"), after=("after", "mean")
+    )
+    left = table[~table["removed"]]
+    intact = pd.DataFrame(
+        {
+            "layer": left["layer"],
+            "base": left["rank_base"].rank(ascending=False).sub(1) / (len(left) - 1),
+            "after": left["rank_epoch8"].rank(ascending=False).sub(1) / (len(left) - 1),
+        }
+    )
+    intact = intact.groupby("layer").mean()
+    return whole.assign(
+        removal_only=removal_only_profile(order, gone.tolist(), n_layers),
+        intact_base=intact["base"],
+        intact_after=intact["after"],
+    ).reset_index()
+
+
+def released_lines(profile: pd.DataFrame) -> pd.DataFrame:
+    """Lay a profile out for its chart.
+
+    Parameters
+    ----------
+    profile : DataFrame
+        From `released_profile`.
+
+    Returns
+    -------
+    DataFrame
+        neurons (which are averaged), condition (`base`, `concept` for after retraining,
+        `removal alone`), layer, saliency.
+    """
+    every = {"base": "base", "after": "concept", "removal_only": "removal alone"}
+    intact = {"intact_base": "base", "intact_after": "concept"}
+    groups = {"all neurons": every, "neurons left intact, ranked among themselves": intact}
+    return pd.concat(
+        [
+            profile[["layer", column]]
+            .rename(columns={column: "saliency"})
+            .assign(neurons=group, condition=condition)
+            for group, columns in groups.items()
+            for column, condition in columns.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def centres(profile: pd.DataFrame) -> pd.Series:
+    """Mean layer, weighted by each column of a profile.
+
+    Parameters
+    ----------
+    profile : DataFrame
+        From `released_profile`.
+    """
+    columns = ["base", "after", "removal_only", "intact_base", "intact_after"]
+    weights = profile[columns]
+    return weights.mul(profile["layer"], axis=0).sum() / weights.sum()
+
+
+def centres_sentence(profile: pd.DataFrame) -> str:
+    """Say how far the centre of rank saliency moved, and how far removal alone moves it."""
+    at = centres(profile)
+    return (
+        f"The centre of rank saliency lies at layer {at['base']:.2f} before removal and at "
+        f"{at['after']:.2f} after eight epochs. Sending the {int(profile['n_removed'].sum()):,} "
+        f"neurons that were cut out to the bottom of the *base* ranking, without any training, "
+        f"puts it at {at['removal_only']:.2f}. Among the neurons that were left intact, ranked "
+        f"among themselves, it moves the other way: from {at['intact_base']:.2f} to "
+        f"{at['intact_after']:.2f}."
+    )

@@ -1,0 +1,336 @@
+"""How many concepts does a neuron serve, and are those that share one alike?
+
+The *inventory* holds the entity types and the frequent parts of speech. All entity types share the
+direction "entity or not", which makes half of all neurons look polysemantic; so an entity type is
+contrasted within entity words (LOC against the other entities), a part of speech against all words.
+A neuron serves a concept where |σ| > τ, τ being 0.4 or what shuffled labels reach, whichever is
+larger. The count depends on τ; the entropy of the |σ| profile does not, and stands beside it.
+
+Shuffling treats words as independent. Words repeat and keep company, so the shuffled level is a
+lower bound; the 0.4 is there for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Shaped
+from scipy.stats import entropy, permutation_test
+from statsmodels.stats.multitest import multipletests
+
+from plasticity_utils.analysis.snapshots import BASE, MOMENTS, Moment, Moments
+from plasticity_utils.analysis.superposition import superposition_by_layer
+from plasticity_utils.data.concepts import ENTITIES
+from plasticity_utils.errors import InputError
+from plasticity_utils.names import NOTHING
+from plasticity_utils.neurons.scores import layer_unit
+from plasticity_utils.neurons.words import embed_words
+
+QUANTITIES = ("n_concepts", "entropy")
+
+
+def neuron_polysemanticity(
+    sigma: Float[np.ndarray, "neuron concept"], tau: Float[np.ndarray, " concept"], d_model: int
+) -> pd.DataFrame:
+    """How many concepts each neuron serves, and how evenly.
+
+    Parameters
+    ----------
+    sigma : float array, [n_neurons, n_concepts]
+        From `inventory_selectivity`.
+    tau : float array, [n_concepts]
+        From `thresholds` on the base model, and used for every later stage too.
+    d_model : int
+
+    Returns
+    -------
+    DataFrame
+        One row a neuron in flat order: layer, unit, n_concepts, and entropy, that of the |σ|
+        profile over its largest possible value: 0 for one concept only, 1 for all alike, NaN for a
+        neuron that does not vary.
+    """
+    table = pd.DataFrame(layer_unit(range(len(sigma)), d_model), columns=["layer", "unit"])
+    table["n_concepts"] = (np.abs(sigma) > tau).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        table["entropy"] = entropy(np.abs(sigma), axis=1) / np.log(sigma.shape[1])
+    return table
+
+
+def change_beyond_none(
+    base: pd.DataFrame,
+    end: pd.DataFrame,
+    none: pd.DataFrame,
+    kept: Bool[np.ndarray, " neuron"],
+    quantities: Sequence[str] = QUANTITIES,
+) -> pd.DataFrame:
+    """Mean change of polysemanticity from the base, less that of training on with nothing removed.
+
+    Parameters
+    ----------
+    base, end, none : DataFrame
+        From `neuron_polysemanticity`: the base, the end of a condition, the end of `none`.
+    kept : bool array, [n_neurons]
+        Neurons that the condition did not remove (`removed` of the run's neurons, negated).
+    quantities : sequence of str
+        Columns of the three tables.
+
+    Returns
+    -------
+    DataFrame
+        layer, quantity, base (mean there), change, change_none, beyond_none, n (neurons). For
+        intervals give the tables of several seeds to `over_seeds`.
+    """
+    parts = []
+    for quantity in quantities:
+        change = pd.DataFrame(
+            {
+                "layer": base["layer"],
+                "base": base[quantity],
+                "change": end[quantity] - base[quantity],
+                "change_none": none[quantity] - base[quantity],
+            }
+        )
+        grouped = change[kept].dropna().groupby("layer")
+        part = grouped.mean().assign(n=grouped.size()).reset_index()
+        part["beyond_none"] = part["change"] - part["change_none"]
+        parts.append(part.assign(quantity=quantity))
+    order = ["layer", "quantity", "base", "change", "change_none", "beyond_none", "n"]
+    return pd.concat(parts, ignore_index=True)[order]
+
+
+def strongest_concept(
+    sigma: Float[np.ndarray, "neuron concept"],
+    tau: Float[np.ndarray, " concept"],
+    names: Sequence[str],
+) -> Shaped[np.ndarray, " neuron"]:
+    """Name the concept that each neuron serves best, or `nothing`.
+
+    Parameters
+    ----------
+    sigma, tau
+        As for `neuron_polysemanticity`. The best is the one furthest above its own τ (|σ| / τ).
+    names : sequence of str, [n_concepts]
+    """
+    excess = np.abs(sigma) / tau
+    best = np.array(names, dtype=object)[excess.argmax(axis=1)]
+    return np.where(excess.max(axis=1) > 1, best, NOTHING)
+
+
+def similarity_of_sharers(
+    serves: Bool[np.ndarray, "neuron concept"],
+    similarity: Float[np.ndarray, "concept concept"],
+    n_resamples: int = 9999,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Are concepts that share a neuron more alike than others (question 5)?
+
+    The null shuffles which concept is which in the similarities (Mantel 1967), so that a concept
+    with many neurons keeps them. All orders are tried where there are no more than `n_resamples`.
+
+    Parameters
+    ----------
+    serves : bool array, [n_neurons, n_concepts]
+        |σ| > τ. Two types contrasted with each other share neurons by construction: look at parts
+        of speech and types apart too, or at one sign of σ at a time.
+    similarity : float array, [n_concepts, n_concepts]
+        Symmetric; usually the mean cosine of the concepts' words as a sentence-transformer embeds
+        them, which knows nothing of the model.
+    n_resamples, seed : int
+
+    Returns
+    -------
+    dict
+        shared (mean similarity over the pairs that share, each weighted by the neurons it shares),
+        expected (under shuffling), difference, z (difference in standard deviations of the null),
+        p (two-sided), n_pairs (neuron by pair).
+
+    Raises
+    ------
+    InputError
+        If no neuron serves two concepts.
+    """
+    together = serves.astype(np.float64).T @ serves
+    np.fill_diagonal(together, 0)
+    if not together.any():
+        raise InputError("no neuron serves two concepts; there are no pairs to compare")
+
+    def mean_similarity(order: np.ndarray) -> float:
+        index = order.astype(int)
+        return float(np.sum(together * similarity[np.ix_(index, index)]) / together.sum())
+
+    result = permutation_test(
+        (np.arange(len(similarity)),),
+        mean_similarity,
+        permutation_type="pairings",
+        vectorized=False,
+        n_resamples=n_resamples,
+        rng=np.random.default_rng(seed),
+    )
+    null = result.null_distribution
+    difference = result.statistic - null.mean()
+    return {
+        "shared": float(result.statistic),
+        "expected": float(null.mean()),
+        "difference": float(difference),
+        "z": float(difference / null.std()) if null.std() > 0 else float("nan"),
+        "p": float(result.pvalue),
+        "n_pairs": float(together.sum() / 2),
+    }
+
+
+COMPARED = ("concept", "random")
+FUNCTIONS = (*QUANTITIES, "polysemantic", "took_on", "lost", "took_on_concept")
+SCOPES = ("all", "entity types", "parts of speech")
+SIGNS = ("same", "any")
+SHARING_MOMENTS: tuple[Moment, ...] = (BASE, *((name, "end") for name in (*COMPARED, "none")))
+
+
+def polysemanticity_answer(moments: Moments) -> pd.DataFrame:
+    """Change of what kept neurons serve, beyond training on with nothing removed (question 2).
+
+    Parameters
+    ----------
+    moments : Moments
+
+    Returns
+    -------
+    DataFrame
+        condition (`concept`, `random`), layer (missing: the whole model), quantity, base (its mean
+        over kept neurons in the base), change and change_none (base to end), beyond_none, n
+        (neurons). Quantities: `n_concepts` (of the inventory, |σ| > τ), `entropy` (0–1, of the |σ|
+        profile), and shares of neurons: `polysemantic` (at least two concepts), `took_on` (serves
+        one that it did not serve in the base), `lost` (serves one less), `took_on_concept` (the
+        run's own). The last three are 0 in the base by definition.
+    """
+    base, none = _functions(moments, BASE), _functions(moments, ("none", "end"))
+    parts = []
+    for condition in COMPARED:
+        end, kept = _functions(moments, (condition, "end")), moments.kept(condition)
+        by_layer = change_beyond_none(base, end, none, kept, FUNCTIONS)
+        whole = change_beyond_none(base.assign(layer=0), end, none, kept, FUNCTIONS)
+        # One type of column, whether the layer is known or not.
+        whole = whole.assign(layer=pd.array([pd.NA] * len(whole), dtype="Int64"))
+        parts += [part.assign(condition=condition) for part in (by_layer, whole)]
+    table = pd.concat([part.astype({"layer": "Int64"}) for part in parts], ignore_index=True)
+    return table[["condition", *table.columns.drop("condition")]]
+
+
+def sharing_answer(moments: Moments) -> pd.DataFrame:
+    """Are concepts that share a neuron more alike than shuffled pairs (question 5)?
+
+    Parameters
+    ----------
+    moments : Moments
+
+    Returns
+    -------
+    DataFrame
+        condition, stage (base, and the end of `concept`, `random`, `none`), scope (`all` concepts
+        of the inventory, `entity types` or `parts of speech` apart), sign (`same`: only neurons
+        with σ of one sign for both; `any`: two concepts that exclude each other then share neurons
+        by construction), the columns of `similarity_of_sharers`, low and high (difference ± 1.96
+        standard deviations of the shuffled null), p_adjusted (Holm over the table). A scope in
+        which no neuron serves two concepts has no row.
+    """
+    names = moments.concepts.names
+    similarity = concept_similarity(moments.measuring.words, moments.concepts.members)
+    rows = []
+    for condition, stage in SHARING_MOMENTS:
+        kept = moments.kept(condition)
+        sigma = moments.sigma((condition, stage))[kept]
+        for scope in SCOPES:
+            inside = _of_scope(names, scope)
+            for sign in SIGNS:
+                serves = _serving(sigma[:, inside], moments.tau[inside], sign)
+                # Of two concepts there is one pair, which has no other to be compared with.
+                if inside.sum() < 3 or not (serves.sum(axis=1) > 1).any():
+                    continue
+                found = similarity_of_sharers(serves, similarity[np.ix_(inside, inside)])
+                place = {"condition": condition, "stage": stage, "scope": scope, "sign": sign}
+                rows.append({**place, **found})
+    names_of_columns = ["condition", "stage", "scope", "sign", "shared", "expected", "difference"]
+    table = pd.DataFrame(rows, columns=[*names_of_columns, "z", "p", "n_pairs"])
+    margin = 1.96 * (table["difference"] / table["z"]).abs()
+    table = table.assign(low=table["difference"] - margin, high=table["difference"] + margin)
+    adjusted = multipletests(table["p"], method="holm")[1] if len(table) else []
+    return table.assign(p_adjusted=adjusted)
+
+
+def superposition_answer(moments: Moments) -> pd.DataFrame:
+    """Interference and feature dimensionality by layer at every moment (question 6).
+
+    Parameters
+    ----------
+    moments : Moments
+
+    Returns
+    -------
+    DataFrame
+        condition, stage, and the columns of `superposition_by_layer`.
+    """
+    parts = []
+    for condition, stage in MOMENTS:
+        found = superposition_by_layer(
+            moments.activations((condition, stage)),
+            moments.concepts,
+            moments.d_model,
+            moments.run.config.seed,
+        )
+        found.insert(0, "condition", condition)
+        found.insert(1, "stage", stage)
+        parts.append(found)
+    return pd.concat(parts, ignore_index=True)
+
+
+def concept_similarity(
+    words: list[str], members: Bool[np.ndarray, "word concept"]
+) -> Float[np.ndarray, "concept concept"]:
+    """Mean cosine of the word types of each two concepts, as a pre-trained model embeds them.
+
+    Parameters
+    ----------
+    words : list of str, [n_words]
+    members : bool array, [n_words, n_concepts]
+        `Inventory.members`; each concept has at least one word.
+
+    Returns
+    -------
+    float array, [n_concepts, n_concepts], symmetric
+        As `word_similarity`: a word that two concepts have in common counts like any other.
+    """
+    spelled = np.array(words, dtype=object)
+    embed_words(words)  # All at once, in full batches; what follows finds them again.
+    types = [list(dict.fromkeys(spelled[inside])) for inside in members.T]
+    means = np.stack([embed_words(own).mean(axis=0, dtype=np.float64) for own in types])
+    return means @ means.T
+
+
+def _functions(moments: Moments, moment: Moment) -> pd.DataFrame:
+    """What each neuron serves, and what of that it did not serve in the base."""
+    sigma, tau = moments.sigma(moment), moments.tau
+    table = neuron_polysemanticity(sigma, tau, moments.d_model)
+    serves, served = np.abs(sigma) > tau, np.abs(moments.sigma(BASE)) > tau
+    own = moments.concepts.names.index(moments.run.config.label)
+    shares = {
+        "polysemantic": table["n_concepts"] > 1,
+        "took_on": (serves & ~served).any(axis=1),
+        "lost": (served & ~serves).any(axis=1),
+        "took_on_concept": (serves & ~served)[:, own],
+    }
+    return table.assign(**{name: np.asarray(is_so, float) for name, is_so in shares.items()})
+
+
+def _of_scope(names: tuple[str, ...], scope: str) -> np.ndarray:
+    of_entity = np.isin(names, ENTITIES)
+    return {"all": of_entity | True, "entity types": of_entity, "parts of speech": ~of_entity}[
+        scope
+    ]
+
+
+def _serving(sigma: np.ndarray, tau: np.ndarray, sign: str) -> np.ndarray:
+    if sign == "any":
+        return np.abs(sigma) > tau
+    # The two ends of a neuron as if they were two neurons.
+    return np.concatenate([sigma > tau, sigma < -tau])

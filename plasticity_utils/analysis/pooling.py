@@ -1,0 +1,134 @@
+"""Stack the answers of several runs; intervals and tests over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from plasticity_utils.analysis.registry import answer
+from plasticity_utils.results.groups import Seeds, check_poolable, over_seeds
+
+RUN = ["concept", "entity", "seed"]
+
+
+NO_SPREAD = 1e-9
+
+
+def stacked(groups: Sequence[Seeds], name: str) -> pd.DataFrame:
+    """Stack one answer of all runs.
+
+    Parameters
+    ----------
+    groups : sequence of Seeds
+        From `answered`; at least one.
+    name : str
+        One of `ANSWERS`.
+
+    Returns
+    -------
+    DataFrame
+        concept, entity (its type), seed, and the answer's columns.
+
+    Raises
+    ------
+    InputError
+        If the series differ in model or scale.
+    """
+    check_poolable(groups)
+    parts = []
+    for run in (run for seeds in groups for run in seeds.runs):
+        table = answer(run, name)
+        values = (run.config.about.title, run.config.label, run.config.seed)
+        for place, (column, value) in enumerate(zip(RUN, values, strict=True)):
+            table.insert(place, column, value)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def over_runs(table: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) -> pd.DataFrame:
+    """Mean and 95 % interval of each value over runs (concepts × seeds).
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a run for each combination of the keys, usually a part of `stacked`.
+    keys, values : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        As `over_seeds`, with n_runs in place of n_seeds.
+    """
+    return over_seeds(table, keys, values).rename(columns={"n_seeds": "n_runs"})
+
+
+def beyond_control(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:
+    """Subtract the value under `random` from that under `concept`, within each run.
+
+    Parameters
+    ----------
+    table : DataFrame
+        condition, the keys, the columns of `RUN`, and the value.
+    keys : sequence of str
+    value : str
+
+    Returns
+    -------
+    DataFrame
+        The columns of `RUN`, the keys, effect (under `concept`), control (under `random`), and
+        beyond_control, their difference.
+    """
+    wide = table.pivot_table(index=[*RUN, *keys], columns="condition", values=value, sort=False)
+    wide = wide[["concept", "random"]].set_axis(["effect", "control"], axis=1)
+    return wide.assign(beyond_control=wide["effect"] - wide["control"]).reset_index()
+
+
+def tests_over_runs(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:
+    """Test for each combination of the keys if a value differs from 0 over runs (t test).
+
+    Parameters
+    ----------
+    table, keys, value
+        As for `over_runs`.
+
+    Returns
+    -------
+    DataFrame
+        The keys, p, and p_adjusted (Holm over the whole table); NaN for a single run.
+    """
+    found = table.groupby(list(keys), sort=False, dropna=False)[value].agg(_p_of_zero)
+    rows = found.rename("p").reset_index()
+    known = rows["p"].notna()
+    rows["p_adjusted"] = np.nan
+    if known.any():
+        rows.loc[known, "p_adjusted"] = multipletests(rows.loc[known, "p"], method="holm")[1]
+    return rows
+
+
+def interval(groups: Sequence[Seeds]) -> str:
+    """Say what the intervals of `over_runs` are, for a chart's note."""
+    runs = [run for seeds in groups for run in seeds.runs]
+    n_seeds = len({run.config.seed for run in runs})
+    n_concepts = len({run.config.concept for run in runs})
+    if len(runs) < 2:
+        return "no interval, since there are not several runs"
+    return (
+        f"mean and 95 % interval over {len(runs)} runs ({_count(n_concepts, 'concept')}, "
+        f"{_count(n_seeds, 'seed')})"
+    )
+
+
+def _p_of_zero(values: pd.Series) -> float:
+    known = values.dropna()
+    # Without spread, as where a layer cannot change, there is nothing to test.
+    if len(known) < 2 or np.ptp(known) < NO_SPREAD:
+        return float("nan")
+    return float(stats.ttest_1samp(known, 0).pvalue)
+
+
+def _count(n: int, thing: str) -> str:
+    return f"{n} {thing}{'s' if n != 1 else ''}"

@@ -1,0 +1,1 @@
+"""Pages, figures and what stands on them."""

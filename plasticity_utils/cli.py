@@ -1,0 +1,272 @@
+"""The command `plasticity`: run the experiment, render its page, export its figures.
+
+What only one command needs is imported there: charts and notebooks take seconds to import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from plasticity_utils.analysis.published import publish
+from plasticity_utils.data.concepts import FILE, OWN_KINDS, WORDS
+from plasticity_utils.data.corpus import CONCEPTS, concept_words, load_corpus
+from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.config import REGIMES, SCALES, RunConfig
+from plasticity_utils.experiment.forcing import DOSES, RATE_FACTOR, ForcingConfig
+from plasticity_utils.experiment.run import load_run, run_experiment
+from plasticity_utils.experiment.splits import load_sentences, part_counts
+from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
+from plasticity_utils.neurons.scores import RANKING_METHODS
+from plasticity_utils.results.published import find_run
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns 0, 1 for a failed cell, 2 for bad input, 130 when interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options) or 0
+    except InputError as error:
+        # Of processes that train together, one on each machine says it.
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            print(f"plasticity: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("plasticity: interrupted; the same command resumes", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="plasticity", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run the experiment, or what is left of it")
+    defaults = {field.name: field.default for field in dataclasses.fields(RunConfig)}
+    for name, allowed in (
+        ("concept", [*CONCEPTS, OWN_KINDS]),
+        ("model", "minilm, smollm2, a local folder or a Hub name"),
+        ("scale", list(SCALES)),
+        ("regime", list(REGIMES)),
+        ("results_dir", "folder for runs; empty for runs/ beside the package"),
+    ):
+        text = allowed if isinstance(allowed, str) else ", ".join(allowed)
+        option = f"--{name.replace('_', '-')}"
+        run.add_argument(option, default=defaults[name], help=f"{text} (%(default)r)")
+    run.add_argument("--seed", type=int, default=defaults["seed"], help="at least 0 (%(default)s)")
+    _add_overrides(run, defaults)
+    run.set_defaults(command=_run)
+    page = commands.add_parser("page", help="render an executed notebook, print its results")
+    page.add_argument("notebook", type=Path)
+    page.add_argument("out", type=Path, help="folder of the page")
+    page.set_defaults(command=_page)
+    publication = commands.add_parser("publish", help="copy a finished run's tables to the book")
+    publication.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
+    publication.set_defaults(command=_publish)
+    indicators = commands.add_parser(
+        "indicators", help="compare what `erase` can erase, of a published run that did"
+    )
+    indicators.add_argument("run", type=Path, help="folder of the finished run")
+    indicators.set_defaults(command=_indicators)
+    readers = commands.add_parser(
+        "readers", help="what any reader finds after the removal of a published run"
+    )
+    readers.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
+    readers.set_defaults(command=_readers)
+    figures = commands.add_parser("figures", help="write a notebook's charts as SVG and PNG")
+    figures.add_argument("notebooks", type=Path, help="an executed notebook, or a folder of them")
+    figures.add_argument("out", type=Path, help="folder of the figures")
+    figures.set_defaults(command=_figures)
+    concepts = commands.add_parser("concepts", help="list concepts, or check one of your own")
+    concepts.add_argument("concept", nargs="?", help=f"counted by part; {OWN_KINDS}, or a name")
+    concepts.add_argument("--scale", default="quick", help=f"{', '.join(SCALES)} (%(default)r)")
+    concepts.set_defaults(command=_concepts)
+    add_batch(commands)
+    add_force(commands)
+    return parser
+
+
+def _add_overrides(run: argparse.ArgumentParser, defaults: dict[str, object]) -> None:
+    """Add what changes a regime; what is left out is as the regime has it."""
+    group = run.add_argument_group("instead of what the regime and the scale say")
+    for name, kind, text in (
+        ("ranking", str, ", ".join(RANKING_METHODS)),
+        ("rest", str, ", ".join(RESTS)),
+        ("positions", str, ", ".join(POSITIONS)),
+        ("dose", float, "share of all neurons, between 0 and 1"),
+        ("epochs", int, "of retraining"),
+        ("restarts", int, "schedules that make up the retraining"),
+        ("indicator", str, f"what `erase` erases: {', '.join(INDICATORS)}"),
+        ("passes", int, "how often `erase` goes through the levels"),
+    ):
+        group.add_argument(f"--{name}", type=kind, default=defaults[name], help=text)
+    group.add_argument("--regrow", action="store_true", help="removed neurons may grow back")
+
+
+def _run(options: argparse.Namespace) -> None:
+    run_experiment(_config(vars(options)))
+
+
+def _page(options: argparse.Namespace) -> None:
+    from plasticity_utils.book import banner
+    from plasticity_utils.book.pages import render_page
+    from plasticity_utils.results.groups import Seeds
+
+    page = render_page(options.notebook, options.out)
+    config = _executed_config(options.notebook)
+    print(f"page: {page}")
+    if config.scale == "smoke":
+        print("  smoke scale: a test of the machinery, these numbers mean nothing")
+    for line in banner.five_lines(Seeds((find_run(config),))):
+        print(f"  {line}")
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from plasticity_utils.book.pages import add_page
+
+    for folder in options.runs:
+        run = load_run(folder)
+        print(f"published: {publish(run)}")
+        if page := add_page(run.config):
+            print(f"new page: {page}; `make notebooks` executes it")
+
+
+def _indicators(options: argparse.Namespace) -> None:
+    from plasticity_utils.analysis.indicators import publish_indicators
+
+    print(f"published: {publish_indicators(load_run(options.run))}")
+
+
+def _readers(options: argparse.Namespace) -> None:
+    from plasticity_utils.analysis.readers import publish_readers
+
+    for folder in options.runs:
+        print(f"published: {publish_readers(load_run(folder))}")
+
+
+def _figures(options: argparse.Namespace) -> None:
+    from plasticity_utils.book.figures import export_figures
+
+    written = export_figures(options.notebooks, options.out)
+    print(f"figures: {len(written)} files in {options.out}")
+
+
+def _concepts(options: argparse.Namespace) -> None:
+    if options.concept is not None:
+        _count(RunConfig(concept=options.concept, scale=options.scale))
+        return
+    for split in ("train", "validation", "test"):
+        corpus = load_corpus("conll2003", split)
+        for concept, label in CONCEPTS.items():
+            n_words = int(concept_words(corpus, label).sum())
+            print(f"{concept:<15} {label:<5} {split:<11} {n_words:>6} words")
+    print(
+        f"your own: {FILE}WORDS,LABELS#LABEL (two files) or {WORDS}Monday,Tuesday (exact words); "
+        "`plasticity concepts CONCEPT` counts it"
+    )
+
+
+def _count(config: RunConfig) -> None:
+    """Print how many words of a concept each part of a run has."""
+    counts = part_counts(load_sentences(config), config.label)
+    print(f"{config.about.title}: shown as {config.label}, folders named {config.about.name}")
+    for row in counts.itertuples():
+        print(
+            f"{row.part:<12} {row.of_concept:>6} of {row.words:>7} words, {row.sentences:>6} "
+            "sentences"
+        )
+
+
+def _config(values: dict[str, object]) -> RunConfig:
+    names = {field.name for field in dataclasses.fields(RunConfig)}
+    return RunConfig.from_parameters({k: v for k, v in values.items() if k in names})
+
+
+def _executed_config(notebook: Path) -> RunConfig:
+    """Settings with which papermill executed a notebook, over the notebook's own defaults."""
+    import nbformat
+    import papermill
+
+    defaults = papermill.inspect_notebook(str(notebook))
+    values = {name: ast.literal_eval(found["default"]) for name, found in defaults.items()}
+    metadata = nbformat.read(notebook, as_version=4).metadata.get("papermill", {})
+    return RunConfig.from_parameters({**values, **dict(metadata.get("parameters", {}))})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+
+
+def add_force(commands: Any) -> None:
+    """Add the command to those of the parser."""
+    force = commands.add_parser("force", help="force neurons of one concept to carry a second")
+    names = ", ".join(CONCEPTS)
+    force.add_argument("--concept", default="locations", help=f"removed: {names} (%(default)r)")
+    force.add_argument("--host", default="persons", help="its neurons carry both (%(default)r)")
+    force.add_argument("--model", default="minilm", help="as for `run` (%(default)r)")
+    force.add_argument("--scale", default="quick", help=f"{', '.join(SCALES)} (%(default)r)")
+    force.add_argument("--seed", type=int, default=0, help="at least 0 (%(default)s)")
+    force.add_argument(
+        "--doses", type=float, nargs="+", default=DOSES,
+        help="shares of all neurons that may change (%(default)s)",
+    )  # fmt: skip
+    force.add_argument("--share", type=float, default=0.5, help="of an epoch (%(default)s)")
+    force.add_argument(
+        "--rate-factor",
+        type=float,
+        default=RATE_FACTOR,
+        help="times the model's rate (%(default)s)",
+    )
+    force.add_argument("--head", action="store_true", help="free the head's columns there too")
+    force.add_argument("--results-dir", default="", help="of the run; runs/ beside the package")
+    force.add_argument("--publish", action="store_true", help="copy the tables to the book")
+    force.set_defaults(command=_force)
+
+
+def _force(options: argparse.Namespace) -> None:
+    # Here, not above: another command's bad input is told without waiting for IPython.
+    from plasticity_utils.analysis.forced import ForcedSeeds, verdict
+    from plasticity_utils.results.forced import force, publish_forced
+
+    run = RunConfig(
+        concept=options.concept, model=options.model, scale=options.scale, seed=options.seed,
+        results_dir=options.results_dir,
+    )  # fmt: skip
+    doses = tuple(sorted(set(options.doses)))
+    config = ForcingConfig(
+        run, options.host, doses, options.share, options.rate_factor, options.head
+    )
+    forced = force(config)
+    print(f"forced: {forced.path}")
+    print(f"  {verdict(ForcedSeeds((forced,)))}")
+    if options.publish:
+        print(f"published: {publish_forced(forced)}")
+
+
+def add_batch(commands: Any) -> None:
+    """Add the command to those of the parser."""
+    batch = commands.add_parser("batch", help="run a grid of concepts, models, seeds and settings")
+    batch.add_argument("grid", type=Path, help="YAML file, see the book's page on batches")
+    batch.add_argument(
+        "--results", default="", help="folder, or any fsspec URL (runs/ beside the package)"
+    )
+    where = batch.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=int, default=0, help="worker processes on this machine")
+    where.add_argument("--scheduler", default="", help="address of a Dask scheduler, tcp://…")
+    batch.add_argument(
+        "--resume", action=argparse.BooleanOptionalAction, default=True,
+        help="skip cells that are done, after verifying them (the default)",
+    )  # fmt: skip
+    batch.add_argument("--dry-run", action="store_true", help="list cells and estimated hours")
+    batch.set_defaults(command=_batch)
+
+
+def _batch(options: argparse.Namespace) -> int:
+    from plasticity_utils.batch.driver import run_batch
+
+    return run_batch(options)

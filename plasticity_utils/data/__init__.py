@@ -1,0 +1,1 @@
+"""Corpora, tags and their schemes, concepts: words in, labels out."""

@@ -1,0 +1,252 @@
+"""The concepts that a run can be about, and how one's own is named.
+
+Three kinds: an entity type of CoNLL-2003 (`locations`); a label of a pair of files
+(`file:WORDS,LABELS#LABEL`); a list of words (`words:Monday,Tuesday`), taken as they are written.
+Only an entity type is a tag that the model learns to give, so only it has an F1 of its own. The
+other two are measured by a linear probe (see `own_probe`).
+
+A name is checked, and files are read, when a run is configured: what is wrong with them shows
+before any training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from plasticity_utils.data.corpus import CONCEPTS, Corpus, concept_words, load_corpus
+from plasticity_utils.errors import InputError
+from plasticity_utils.files import ROOT
+
+FILE, WORDS = "file:", "words:"
+OWN_KINDS = f"{FILE}WORDS,LABELS#LABEL, {WORDS}Monday,Tuesday"
+ENTITIES = tuple(CONCEPTS.values())
+OWN_COLUMN, OUTSIDE = "concept", "O"
+DIGITS, LONGEST_TAG, LONGEST_SLUG, WORDS_NAMED, SHOWN = 8, 20, 20, 3, 60
+# Tags that mean something else in tables and charts.
+_TAKEN = {*ENTITIES, OUTSIDE, "OTHER"}
+
+
+@dataclass(frozen=True)
+class Concept:
+    """What a run is about.
+
+    Attributes
+    ----------
+    text : str
+        The setting as it was given.
+    kind : {"entity", "label", "words"}
+    label : str
+        Short tag for tables and charts: `LOC`, the last part of a file's label in capitals, or
+        `WORDS`.
+    name : str
+        For names of folders: the setting of an entity type; else the kind, a readable part and
+        eight digits that stand for the files' contents and label, or for the words.
+    """
+
+    text: str
+    kind: str
+    label: str
+    name: str
+
+    @property
+    def is_entity(self) -> bool:
+        """Whether the concept is a tag that the model learns to give."""
+        return self.kind == "entity"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Words of a word list, each once, in the order given; empty for other concepts."""
+        return _word_list(self.text) if self.kind == "words" else ()
+
+    @property
+    def title(self) -> str:
+        """Readable name for prose and tables; no sign in it means anything to Markdown."""
+        if self.is_entity:
+            return self.text
+        named = [self.text.rpartition("#")[2].rpartition(":")[2]]
+        if self.kind == "words":
+            named = list(self.words[:WORDS_NAMED])
+        plain = [re.sub(r"[^\w .'-]|_", " ", name)[:LONGEST_TAG].strip() for name in named]
+        title = ", ".join(filter(None, plain)) or self.label
+        return f"{title}, …" if len(self.words) > WORDS_NAMED else title
+
+
+def parse_concept(text: str) -> Concept:
+    """Read a concept's setting, and the files that it names.
+
+    Parameters
+    ----------
+    text : str
+        `locations`, `persons`, `organisations`, `miscellaneous`; `file:WORDS,LABELS#LABEL`, where
+        the label is what follows the last `#` and paths are taken as they are given, else from the
+        project's folder; or `words:` and words with commas between them.
+
+    Raises
+    ------
+    InputError
+        If it is none of these, a file cannot be read, or the label is at none or all of its words.
+    """
+    if text in CONCEPTS:
+        return Concept(text, "entity", CONCEPTS[text], text)
+    if text.startswith(WORDS):
+        words = _word_list(text)
+        name = "-".join(filter(None, ["words", _slug(words[0]), _digest(*sorted(words))]))
+        return Concept(text, "words", "WORDS", name)
+    if text.startswith(FILE):
+        return _of_files(text)
+    allowed = ", ".join([*CONCEPTS, OWN_KINDS])
+    raise InputError(f"unknown concept {_shown(text)}; allowed: {allowed}")
+
+
+def file_corpus(concept: Concept) -> Corpus:
+    """Read the corpus of a `file:` concept, with the one column `concept` (its label or `O`).
+
+    Parameters
+    ----------
+    concept : Concept
+        From `parse_concept`.
+
+    Raises
+    ------
+    InputError
+        If the files are gone, or are no longer those that the concept's name stands for.
+    """
+    if parse_concept(concept.text).name != concept.name:
+        raise InputError(f"the files of {_shown(concept.text)} have changed since the run was made")
+    paths, label = _file_parts(concept.text)
+    corpus = load_corpus(paths)
+    inside = concept_words(corpus, label, "label").tolist()
+    return Corpus(corpus.name, corpus.sentences, {OWN_COLUMN: _tagged(corpus, inside, concept)})
+
+
+def with_words(corpus: Corpus, concept: Concept) -> Corpus:
+    """Give a corpus the column `concept` of a `words:` concept: exact forms, case and all."""
+    wanted = set(concept.words)
+    inside = [word in wanted for word in corpus.words]
+    column = {OWN_COLUMN: _tagged(corpus, inside, concept)}
+    return Corpus(corpus.name, corpus.sentences, {**corpus.labels, **column})
+
+
+def members(corpus: Corpus, label: str) -> Bool[np.ndarray, " word"]:
+    """Tell for each word whether it belongs to an entity type or to the run's own concept.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        A part of `load_sentences`.
+    label : str
+        Of `kinds`.
+
+    Raises
+    ------
+    InputError
+        If no word does.
+    """
+    return concept_words(corpus, label, "entity" if label in ENTITIES else OWN_COLUMN)
+
+
+def kinds(corpus: Corpus) -> tuple[str, ...]:
+    """Return the labels that a corpus can be measured for: its entity types, and the own concept's.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        A part of `load_sentences`.
+    """
+    own = set(corpus.word_labels(OWN_COLUMN)) if OWN_COLUMN in corpus.labels else set()
+    return (*(ENTITIES if "entity" in corpus.labels else ()), *sorted(own - {OUTSIDE}))
+
+
+def _of_files(text: str) -> Concept:
+    paths, label = _file_parts(text)
+    corpus = load_corpus(paths)
+    if concept_words(corpus, label, "label").all():
+        raise InputError(
+            f"label {_shown(label)} is at all {corpus.n_words} words of {paths[1]}; a concept "
+            "needs words outside it"
+        )
+    try:
+        contents = [path.read_bytes() for path in paths]
+    except OSError as error:
+        raise InputError(f"{text} cannot be read: {error}") from error
+    digest = _digest(*contents, label)
+    name = "-".join(filter(None, ["label", _slug(label.rpartition(":")[2]), digest]))
+    return Concept(text, "label", _tag(label), name)
+
+
+def _file_parts(text: str) -> tuple[tuple[Path, Path], str]:
+    """Paths of the word and the label file, and the label."""
+    names, _, label = text.removeprefix(FILE).rpartition("#")
+    paths = names.split(",")
+    if not label or len(paths) != 2 or not all(paths):
+        raise InputError(
+            f"concept {_shown(text)} is not of the form {FILE}WORDS,LABELS#LABEL: two paths with a "
+            "comma between them, and a label after the last #"
+        )
+    return (_found(paths[0]), _found(paths[1])), label
+
+
+def _found(name: str) -> Path:
+    """The path as given, or else from the project's folder: notebooks run in their own."""
+    given = Path(os.path.expanduser(name))
+    for path in (given, ROOT / given):
+        try:
+            # Nothing that is no plain file: a device or a pipe may never end.
+            if path.is_file():
+                return path
+        except (OSError, ValueError):
+            break
+    raise InputError(
+        f"there is no file {_shown(name)}, neither from the current folder nor from the project's"
+    )
+
+
+def _word_list(text: str) -> tuple[str, ...]:
+    words = [word.strip(" \t") for word in text.removeprefix(WORDS).split(",")]
+    for place, word in enumerate(words, start=1):
+        if not word:
+            raise InputError(
+                f"concept {_shown(text)}: word {place} is empty; allowed: {WORDS}Monday,Tuesday"
+            )
+        if " " in word or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in word):
+            raise InputError(
+                f"concept {_shown(text)}: {_shown(word)} is no single word; allowed: words without "
+                "spaces or control characters"
+            )
+    return tuple(dict.fromkeys(words))
+
+
+def _tagged(corpus: Corpus, inside: list[bool], concept: Concept) -> list[list[str]]:
+    """Write one flag a word as labels in the shape of the sentences."""
+    flags = iter(inside)
+    return [[concept.label if next(flags) else OUTSIDE for _ in s] for s in corpus.sentences]
+
+
+def _tag(label: str) -> str:
+    tag = re.sub(r"[^A-Z0-9_]", "", label.rpartition(":")[2].upper())[:LONGEST_TAG] or "LABEL"
+    return f"OWN_{tag}" if tag in _TAKEN else tag
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:LONGEST_SLUG].strip("-")
+
+
+def _digest(*parts: str | bytes) -> str:
+    whole = hashlib.sha256()
+    for part in parts:
+        data = part.encode(errors="surrogatepass") if isinstance(part, str) else part
+        # Each part's length first: otherwise "ab" + "c" would be "a" + "bc".
+        whole.update(f"{len(data)}:".encode() + data)
+    return whole.hexdigest()[:DIGITS]
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")

@@ -1,0 +1,288 @@
+"""The settings of one run: what a notebook's parameters become.
+
+A `RunConfig` is checked when it is made, so a wrong value ends a run in its first second and not
+after its training. Scales trade certainty for time; regimes say how many neurons are removed and
+how they are chosen (see the method page).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from plasticity_utils.data.concepts import Concept, parse_concept
+from plasticity_utils.errors import InputError
+from plasticity_utils.files import ROOT
+from plasticity_utils.models.load import check_model
+from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
+from plasticity_utils.neurons.scores import RANKING_METHODS
+from plasticity_utils.removal.plans import Regime
+
+SURGICAL_DOSES = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15)
+LARGE_DOSES = (0.2, 0.3, 0.5)
+# Settings of neurons that are removed, of which erasing has none.
+REMOVAL_SETTINGS = ("ranking", "rest", "positions", "dose", "regrow")
+ERASER_SETTINGS = ("indicator", "passes")
+LEARNING_RATES = {"minilm": 2e-4, "smollm2": 5e-5}
+DEFAULT_LEARNING_RATE = 5e-5
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much data and time a run takes; None stands for all sentences.
+
+    Attributes
+    ----------
+    train, ranking, measuring, dose, scoring : int or None
+        Sentences that train the model, rank its neurons, describe them, pick the dose, and give F1
+        through retraining.
+    curve : int or None
+        Sentences of the scoring half on which the dose–response and reliance, with their many
+        random draws, are scored.
+    validation : int or None
+        Sentences of the validation and of the test split on which the base model is scored.
+    base_epochs, retrain_epochs : int
+    batch_tokens : int
+        Sub-words in a training batch.
+    snapshots : tuple of float
+        Epochs of retraining after which the model is measured; 0 is just after removal.
+    draws : int
+        Layer-matched random draws at every dose.
+    """
+
+    train: int | None
+    ranking: int | None
+    measuring: int | None
+    dose: int | None
+    scoring: int | None
+    curve: int | None
+    validation: int | None
+    base_epochs: int
+    retrain_epochs: int
+    batch_tokens: int
+    snapshots: tuple[float, ...]
+    draws: int = 10
+
+
+SCALES = {
+    "smoke": Scale(200, 60, 60, 60, 60, 40, 200, 6, 1, 400, (0.0, 0.5, 1.0), draws=2),
+    "quick": Scale(
+        1800, 300, 300, 350, 500, 120, None, 5, 2, 1000, (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
+    ),
+    # For a decoder without an accelerator: its blocks cost thirty times those of the encoder.
+    "medium": Scale(2000, 400, 400, 400, 600, 80, 1000, 3, 1, 800, (0.0, 0.125, 0.25, 0.5, 1.0)),
+    "full": Scale(None, 1000, 1000, 500, None, 200, None, 3, 1, 1500, (0.0, 0.125, 0.25, 0.5, 1.0)),
+}
+
+
+REGIMES = {
+    "surgical": Regime("selectivity", "mean", "words", None),
+    "half": Regime("probeless", "zero", "all", 0.5),
+    # No neurons are removed: the surgical ones stand beside it on the dose–response.
+    "erase": Regime("selectivity", "mean", "words", None),
+}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Settings of one run, checked on construction.
+
+    Attributes
+    ----------
+    concept : str
+        An entity type (`locations`, `persons`, `organisations`, `miscellaneous`) or a concept of
+        one's own: see `parse_concept`.
+    model : str
+        `minilm`, `smollm2`, a local folder or a name on the Hub.
+    scale : {"smoke", "quick", "medium", "full"}
+    seed : int
+        Of the head's first weights, the data order, dropout and the random draws; at least 0.
+    regime : {"surgical", "half", "erase"}
+    results_dir : str
+        Folder for runs and their stages; empty for `runs` beside the package.
+    ranking, rest, positions : str or None
+        Override the regime: a method of `rank_neurons`; `mean`, `zero`, or `layernorm` (zero the
+        LayerNorm gains, as the paper does); `words` or `all`.
+    dose : float or None
+        Share of all neurons to remove, in (0, 1), instead of the regime's own.
+    regrow : bool
+        Whether removed neurons may grow back while training.
+    epochs : int or None
+        Epochs of retraining instead of the scale's.
+    restarts : int
+        How many schedules of equal length make up the retraining: 1, or 4 for the paper's four
+        blocks of two epochs, each with a warm-up and a decay of its own.
+    indicator : {"concept", "bio", "types", "outside"}
+        What `erase` makes unreadable: see `erasure.indicator_of`.
+    passes : int
+        How often `erase` fits all levels, on disjoint shares of the sentences; at least 1.
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed; the message names it and what is.
+    """
+
+    concept: str = "locations"
+    model: str = "minilm"
+    scale: str = "quick"
+    seed: int = 0
+    regime: str = "surgical"
+    results_dir: str = ""
+    ranking: str | None = None
+    rest: str | None = None
+    positions: str | None = None
+    dose: float | None = None
+    regrow: bool = False
+    epochs: int | None = None
+    restarts: int = 1
+    indicator: str = "concept"
+    passes: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("concept", "model", "scale", "regime", "results_dir"):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f"{name} must be a text, not {getattr(self, name)!r}")
+        _ = self.about
+        _one_of("scale", self.scale, SCALES)
+        _one_of("regime", self.regime, REGIMES)
+        if self.ranking is not None:
+            _one_of("ranking", self.ranking, RANKING_METHODS)
+        if self.rest is not None:
+            _one_of("rest", self.rest, RESTS)
+        if self.positions is not None:
+            _one_of("positions", self.positions, POSITIONS)
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise InputError(f"seed must be a whole number of at least 0, not {self.seed!r}")
+        if self.dose is not None and not (isinstance(self.dose, int | float) and 0 < self.dose < 1):
+            raise InputError(f"dose must be a fraction between 0 and 1, not {self.dose!r}")
+        if not isinstance(self.regrow, bool):
+            raise InputError(f"regrow must be True or False, not {self.regrow!r}")
+        for name in ("epochs", "restarts", "passes"):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            if not whole and not (name == "epochs" and value is None):
+                raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if self.retrain_epochs % self.restarts:
+            raise InputError(
+                f"{self.retrain_epochs} epochs cannot be cut into {self.restarts} schedules of "
+                "whole epochs"
+            )
+        self._check_settings_of_regime()
+        check_model(self.model)
+
+    def _check_settings_of_regime(self) -> None:
+        _one_of("indicator", self.indicator, INDICATORS)
+        erases = self.regime == "erase"
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        for name in REMOVAL_SETTINGS if erases else ERASER_SETTINGS:
+            if getattr(self, name) != usual[name]:
+                what = "removes no neurons" if erases else "erases nothing"
+                raise InputError(
+                    f"regime {self.regime!r} {what}, so {name} cannot be {getattr(self, name)!r}; "
+                    f"allowed: {usual[name]!r}"
+                )
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> RunConfig:
+        """Make a configuration from named values; an unknown name is an InputError."""
+        allowed = [field.name for field in dataclasses.fields(cls)]
+        for name in parameters:
+            if name not in allowed:
+                raise InputError(f"unknown parameter {name!r}; allowed: {', '.join(allowed)}")
+        return cls(**parameters)
+
+    @classmethod
+    def from_notebook(cls, namespace: Mapping[str, Any]) -> RunConfig:
+        """Make a configuration from a notebook's `globals()`, in the cell after its parameters.
+
+        Every plain value that the notebook defines by then is a parameter. papermill only warns of
+        a parameter that the notebook does not know and runs with the defaults; here it is an error.
+        """
+        return cls.from_parameters(
+            {
+                name: value
+                for name, value in namespace.items()
+                if isinstance(value, str | int | float | None) and not name.startswith("_")
+            }
+        )
+
+    @classmethod
+    def recorded(cls, settings: Mapping[str, Any], about: Mapping[str, str]) -> RunConfig:
+        """Settings of a finished run, as its `config.json` has them.
+
+        They were checked when the run was made; its model, and the files that a concept of one's
+        own was about, may lie elsewhere now.
+        """
+        config = object.__new__(cls)
+        for name, value in settings.items():
+            object.__setattr__(config, name, value)
+        config.__dict__["about"] = Concept(**about)
+        return config
+
+    @cached_property
+    def about(self) -> Concept:
+        """The concept, read from its setting once."""
+        return parse_concept(self.concept)
+
+    @property
+    def label(self) -> str:
+        """Tag of the concept in tables and charts: an entity type such as `LOC`, or one's own."""
+        return self.about.label
+
+    @property
+    def sizes(self) -> Scale:
+        """Numbers behind the scale's name."""
+        return SCALES[self.scale]
+
+    @property
+    def removal(self) -> Regime:
+        """The regime with this configuration's overrides."""
+        own = {
+            name: getattr(self, name)
+            for name in ("ranking", "rest", "positions", "dose")
+            if getattr(self, name) is not None
+        }
+        return dataclasses.replace(REGIMES[self.regime], **own)
+
+    @property
+    def curve(self) -> Regime:
+        """Removal whose dose–response is drawn: `half` has one dose, so there the surgical one."""
+        return REGIMES["surgical"] if self.regime == "half" else self.removal
+
+    @property
+    def retrain_epochs(self) -> int:
+        """Epochs of retraining."""
+        return self.epochs or self.sizes.retrain_epochs
+
+    @property
+    def snapshots(self) -> tuple[float, ...]:
+        """Epochs of retraining after which the model is measured."""
+        if self.epochs is None:
+            return self.sizes.snapshots
+        early = [epoch for epoch in self.sizes.snapshots if epoch < min(1, self.epochs)]
+        doubled = [float(2**power) for power in range(self.epochs.bit_length())]
+        blocks = self.epochs // self.restarts
+        ends = [float(blocks * block) for block in range(1, self.restarts + 1)]
+        return tuple(sorted({*early, *(e for e in doubled if e <= self.epochs), *ends}))
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak rate of fine-tuning and retraining."""
+        return LEARNING_RATES.get(self.model, DEFAULT_LEARNING_RATE)
+
+    @property
+    def results(self) -> Path:
+        """Folder in which runs and their stages are kept."""
+        if self.results_dir:
+            return Path(self.results_dir)
+        return ROOT / "runs"
+
+
+def _one_of(name: str, value: object, allowed: Mapping[str, Any] | tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"unknown {name} {value!r}; allowed: {', '.join(allowed)}")

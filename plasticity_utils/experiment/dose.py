@@ -1,0 +1,188 @@
+"""How many neurons must go before a concept is lost, and what else is lost with it.
+
+The dose–response curve removes growing shares of the neurons, without any retraining, and scores
+every entity type. Beside the concept's neurons stand layer-matched random draws: as many neurons of
+each layer, which have nothing to do with the concept. Only what the concept's neurons take beyond
+the random ones says something about the concept.
+
+The dose is picked on one half of the validation split and the curve is drawn on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from transformers import PreTrainedModel
+
+from plasticity_utils import files
+from plasticity_utils.experiment.config import LARGE_DOSES, REGIMES, SURGICAL_DOSES
+from plasticity_utils.models.load import n_levels, width
+from plasticity_utils.progress import bar
+from plasticity_utils.removal.gate import layer_matched_draw
+from plasticity_utils.removal.plans import Regime, RemovalPlan, draw_seed, plan_at, removed
+
+LOST = 0.1
+SPECIFIC = 0.5
+
+
+def dose_response(
+    model: PreTrainedModel,
+    ranking: pd.DataFrame,
+    score_dose: Callable[[], pd.DataFrame],
+    score_curve: Callable[[], pd.DataFrame],
+    regime: Regime,
+    draws: int,
+    seed: int,
+    part: Path,
+) -> pd.DataFrame:
+    """Score a model with growing shares of its neurons removed, without retraining.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        The base model; it is as before afterwards.
+    ranking : DataFrame
+        As for `plan_at`.
+    score_dose, score_curve : callable
+        Score the model, as it is at the call, on the dose half and on the scoring half; each
+        returns the table of `entity_scores`.
+    regime : Regime
+        How the curve's neurons are chosen and held. The `half` point is added as its own regime
+        defines it.
+    draws : int
+        Layer-matched random draws at each dose.
+    seed : int
+        Of the draws.
+    part : Path
+        Folder in which finished doses are kept, so that an interrupted call resumes.
+
+    Returns
+    -------
+    DataFrame
+        regime (`curve` or `half`), dose, n_removed, condition (`base`, `concept`, `random`), draw,
+        half (`dose`, `scoring`), and the columns of `entity_scores`.
+    """
+    scorers = {"dose": score_dose, "scoring": score_curve}
+    cells = [("curve", regime, dose) for dose in doses(regime)]
+    cells.append(("half", REGIMES["half"], 0.5))
+    tables = [_scored(scorers, condition="base", regime="curve", dose=0.0, n_removed=0, draw=0)]
+    for name, how, dose in bar(cells, "dose–response"):
+        cell = part / f"{name}-{dose:g}"
+        if not files.is_sound(cell):
+            cell.mkdir(exist_ok=True)
+            plan = plan_at(ranking, how, dose)
+            rows = _cell(model, plan, scorers, draws, seed)
+            save_table(rows.assign(regime=name, dose=dose), cell / "scores.parquet")
+            files.seal(cell)
+        tables.append(pd.read_parquet(cell / "scores.parquet"))
+    return pd.concat(tables, ignore_index=True)
+
+
+def doses(regime: Regime) -> list[float]:
+    """Doses of the curve, with a fixed dose of the regime among them, ascending."""
+    own = [] if regime.dose is None else [regime.dose]
+    return sorted({*SURGICAL_DOSES, *LARGE_DOSES, *own})
+
+
+def pick_dose(curve: pd.DataFrame, label: str) -> float:
+    """The smallest dose at which the concept's F1 falls under a tenth of its base value.
+
+    Decided on the dose half. If no surgical dose is enough, or the dose that is takes other entity
+    types along (specificity of at most ½), the dose with the best specificity is taken instead, if
+    it is better: `specificity` tells the page.
+
+    Parameters
+    ----------
+    curve : DataFrame
+        From `dose_response`.
+    label : str
+        Entity type of the concept.
+    """
+    table = specificity(curve, label, "dose")
+    table = table[table["dose"].isin(SURGICAL_DOSES)]
+    enough = table[table["f1"] < LOST * table["f1_base"]]
+    best = table.loc[table["specificity"].idxmax()]
+    if len(enough) and enough.iloc[0]["specificity"] > min(SPECIFIC, best["specificity"] - 1e-12):
+        return float(enough.iloc[0]["dose"])
+    return float(best["dose"])
+
+
+def specificity(
+    curve: pd.DataFrame, label: str, half: str = "scoring", regime: str = "curve"
+) -> pd.DataFrame:
+    """What each dose takes from the concept beyond what it takes from the other entity types.
+
+    Parameters
+    ----------
+    curve : DataFrame
+        From `dose_response`.
+    label : str
+        Entity type of the concept.
+    half : {"scoring", "dose"}
+    regime : {"curve", "half"}
+        The growing doses, or the paper's one.
+
+    Returns
+    -------
+    DataFrame
+        dose, f1, f1_base, loss (of the concept), loss_others (mean over the others), specificity
+        (loss − loss_others, in [−1, 1]).
+    """
+    rows = curve[(curve["half"] == half) & (curve["entity"] != "overall")]
+    base = rows[rows["condition"] == "base"].set_index("entity")["f1"]
+    rows = rows[(rows["condition"] == "concept") & (rows["regime"] == regime)]
+    f1 = rows.pivot(index="dose", columns="entity", values="f1")
+    loss = base - f1
+    others = loss.drop(columns=label).mean(axis=1)
+    return pd.DataFrame(
+        {
+            "f1": f1[label],
+            "f1_base": base[label],
+            "loss": loss[label],
+            "loss_others": others,
+            "specificity": loss[label] - others,
+        }
+    ).reset_index()
+
+
+def save_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a Parquet file so that a reader sees the whole of it or nothing."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    table.to_parquet(temporary, index=False)
+    temporary.replace(path)
+
+
+def _cell(
+    model: PreTrainedModel,
+    plan: RemovalPlan,
+    scorers: dict[str, Callable[[], pd.DataFrame]],
+    draws: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Score one dose: the concept's neurons on both halves, random draws on the scoring half."""
+    n_removed = len(plan.neurons)
+    with removed(model, plan):
+        tables = [_scored(scorers, condition="concept", n_removed=n_removed, draw=0)]
+    only_curve = {"scoring": scorers["scoring"]}
+    for draw, neurons in enumerate(_draws(model, plan.neurons, draws, seed)):
+        with removed(model, RemovalPlan(neurons, plan.rest, plan.positions)):
+            tables.append(_scored(only_curve, condition="random", n_removed=n_removed, draw=draw))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _draws(
+    model: PreTrainedModel, neurons: np.ndarray, draws: int, seed: int
+) -> Iterator[np.ndarray]:
+    for draw in range(draws):
+        own_seed = draw_seed(seed, draw)
+        yield layer_matched_draw(neurons, n_levels(model), width(model), own_seed).neurons
+
+
+def _scored(scorers: dict[str, Callable[[], pd.DataFrame]], **columns: object) -> pd.DataFrame:
+    return pd.concat(
+        [scorer().assign(half=half, **columns) for half, scorer in scorers.items()],
+        ignore_index=True,
+    )

@@ -1,0 +1,176 @@
+"""What a forcing brought: F1 of every entity type, and the neurons that carry both concepts.
+
+A neuron *carries both* where |σ| > τ for the concept and for its host, each within entity words
+(`questions.polysemanticity`). Two types that are contrasted with each other share neurons by
+construction: what rises on persons alone falls on locations. So neurons that carry both with the
+same sign, which no contrast can bring about, are counted apart. The *rise* is the share of a group
+that carries both in the end, less the share just after the removal.
+
+σ is free of scale: of removed neurons that grow back, gain and effect tell how much they say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from plasticity_utils.experiment.forcing import Target
+
+# Of a mean over neurons, which stand in for a sample.
+_STANDARD_ERRORS = 1.96
+MOMENTS = ("base", "removed", "end")
+
+
+def f1_table(before: Path, made: Sequence[tuple[Target, Path]]) -> pd.DataFrame:
+    """F1 of every entity type, for every group.
+
+    Parameters
+    ----------
+    before : Path
+        From `ForcingStages.before`.
+    made : sequence of (Target, Path)
+        Groups and what `ForcingStages.forced` made of them.
+
+    Returns
+    -------
+    DataFrame
+        target, dose (share of all neurons; 1 for `all`, 0 for `head`), n_neurons, entity, n (gold
+        entities), f1_base, f1_removed, f1_end (in [0, 1]), f1_end_low, f1_end_high (95 % bootstrap
+        over sentences), regained (share of the loss, NaN where nothing was lost).
+    """
+    base, removed = (_metrics(before / f"metrics_{name}.parquet") for name in MOMENTS[:2])
+    n_neurons = len(pd.read_parquet(before / "neurons_base.parquet"))
+    parts = []
+    for target, folder in made:
+        end = _metrics(folder / "metrics.parquet")
+        lost = base["f1"] - removed["f1"]
+        table = pd.DataFrame(
+            {
+                "target": target.name,
+                "dose": target.dose,
+                "n_neurons": n_neurons if target.name == "all" else len(target.neurons),
+                "entity": end.index,
+                "n": end["n"],
+                "f1_base": base["f1"],
+                "f1_removed": removed["f1"],
+                "f1_end": end["f1"],
+                "f1_end_low": end["f1_low"],
+                "f1_end_high": end["f1_high"],
+                "regained": ((end["f1"] - removed["f1"]) / lost).where(lost > 0),
+            }
+        )
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def carrier_table(
+    before: Path, made: Sequence[tuple[Target, Path]], entities: tuple[str, str]
+) -> pd.DataFrame:
+    """How many neurons of each group carry both concepts, before and after.
+
+    Parameters
+    ----------
+    before, made
+        As for `f1_table`. `all` is described at the neurons of the host, at every dose: what they
+        come to carry where nothing is confined; `head` leaves neurons as they are, and is not here.
+    entities : pair of str
+        Tags of the concept and of its host.
+
+    Returns
+    -------
+    DataFrame
+        target, dose, n_neurons, overlap; n_both_base, n_both_removed, n_both_end and n_same_base,
+        n_same_removed, n_same_end (of the same sign); rise, rise_same (changes of the share since
+        the removal, in [−1, 1]), each with `_low` and `_high` (± 1.96 standard errors over
+        neurons); gain (median), effect_concept and effect_host (median size, in standard deviations
+        of the base).
+    """
+    tau = pd.read_parquet(before / "tau.parquet").set_index("entity")["tau"]
+    limits = tuple(float(tau[entity]) for entity in entities)
+    early = {name: pd.read_parquet(before / f"neurons_{name}.parquet") for name in MOMENTS[:2]}
+    rows = []
+    for target, folder in _with_all_at_the_hosts(made):
+        moments = {**early, "end": pd.read_parquet(folder / "neurons.parquet")}
+        own = {name: _of_group(table, target.neurons) for name, table in moments.items()}
+        rows.append(
+            {
+                "target": target.name,
+                "dose": target.dose,
+                "n_neurons": len(target.neurons),
+                "overlap": target.overlap,
+                **_counts(own, limits),
+                "gain": own["end"]["gain"].median(),
+                "effect_concept": own["end"]["effect_concept"].abs().median(),
+                "effect_host": own["end"]["effect_host"].abs().median(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def beyond(carriers: pd.DataFrame, control: str, value: str = "rise") -> pd.DataFrame:
+    """Rise of the host's neurons less that of a control, at every dose.
+
+    Parameters
+    ----------
+    carriers : DataFrame
+        From `carrier_table`.
+    control : str
+        `random`, or `all` (the same neurons, where nothing is confined).
+    value : {"rise", "rise_same"}
+
+    Returns
+    -------
+    DataFrame
+        dose, n_neurons, beyond_<control>, with `_low` and `_high` (over neurons, taken as
+        independent).
+    """
+    keys = ["dose", "n_neurons"]
+    host, other = (
+        carriers[carriers["target"] == name].set_index(keys) for name in ("host", control)
+    )
+    name, difference = f"beyond_{control}", host[value] - other[value]
+    margin = np.hypot(*(table[f"{value}_high"] - table[value] for table in (host, other)))
+    ends = {f"{name}_low": difference - margin, f"{name}_high": difference + margin}
+    return pd.DataFrame({name: difference, **ends}).dropna().reset_index()
+
+
+def _metrics(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path).set_index("entity")
+
+
+def _with_all_at_the_hosts(
+    made: Sequence[tuple[Target, Path]],
+) -> list[tuple[Target, Path]]:
+    """Give the groups that have neurons, and `all` once for each of the host's."""
+    whole = [folder for target, folder in made if target.name == "all"]
+    hosts = [target for target, _ in made if target.name == "host"]
+    groups = [(target, folder) for target, folder in made if len(target.neurons)]
+    everywhere = [(Target("all", t.dose, t.neurons), folder) for folder in whole for t in hosts]
+    return groups + everywhere
+
+
+def _of_group(neurons: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:
+    return neurons.set_index(["layer", "unit"]).loc[[tuple(pair) for pair in group.tolist()]]
+
+
+def _counts(own: dict[str, pd.DataFrame], limits: tuple[float, ...]) -> dict[str, int | float]:
+    """Neurons that carry both at each moment, and the rise of their share."""
+    counts: dict[str, int | float] = {}
+    for name, value, same_sign in (("both", "rise", False), ("same", "rise_same", True)):
+        carry = {moment: _carry_both(table, limits, same_sign) for moment, table in own.items()}
+        counts |= {f"n_{name}_{moment}": int(found.sum()) for moment, found in carry.items()}
+        change = carry["end"].astype(float) - carry["removed"].astype(float)
+        error = float(change.sem()) if len(change) > 1 else float("nan")
+        margin = _STANDARD_ERRORS * error
+        rise = float(change.mean())
+        counts |= {value: rise, f"{value}_low": rise - margin, f"{value}_high": rise + margin}
+    return counts
+
+
+def _carry_both(table: pd.DataFrame, limits: tuple[float, ...], same_sign: bool) -> pd.Series:
+    concept, host = table["sigma_concept"], table["sigma_host"]
+    both = (concept.abs() > limits[0]) & (host.abs() > limits[1])
+    return both & (np.sign(concept) == np.sign(host)) if same_sign else both

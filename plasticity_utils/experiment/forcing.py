@@ -1,0 +1,317 @@
+"""Which neurons are to be forced: the settings of a forcing, and the groups that it compares.
+
+A group is a set of neurons to which plasticity is confined. The *host*'s are those that serve
+another concept best, among those that were not removed; *random* ones are as many of each layer;
+*removed* are the concept's own, which may then grow back. Beside them stand the whole model (`all`)
+and the classification head alone (`head`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from plasticity_utils.data.concepts import members
+from plasticity_utils.data.corpus import concept_label
+from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.measure import score
+from plasticity_utils.experiment.stages import Stages
+from plasticity_utils.experiment.store import save_tables
+from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.load import load_model, n_levels, width
+from plasticity_utils.neurons.inventory import inventory, inventory_selectivity, thresholds
+from plasticity_utils.neurons.scores import deviations, effect_sizes, layer_unit
+from plasticity_utils.removal.gate import Removal, layer_matched_draw
+from plasticity_utils.removal.layernorm import LayerNormRemoval
+from plasticity_utils.removal.plans import RemovalPlan, draw_seed, plan_settings, removed
+from plasticity_utils.training.confine import confine
+from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences, train_only_head
+
+TARGETS = ("host", "random", "removed", "all", "head")
+DOSES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05)
+# As for the head alone: Adam moves a weight by at most the sum of its rates, and at the whole
+# model's rate a few neurons have not converged when the training ends.
+RATE_FACTOR = 10.0
+REST_ALLOWED = ("mean", "zero")
+
+
+@dataclass(frozen=True)
+class ForcingConfig:
+    """Settings of a forcing, checked on construction.
+
+    Attributes
+    ----------
+    run : RunConfig
+        Of the concept whose neurons are removed: an entity type under the regime `surgical`.
+    host : str
+        Another entity type, whose neurons are to carry both.
+    doses : tuple of float
+        Shares of all neurons that may change, ascending, in (0, 1).
+    share : float
+        Of the training sentences, in (0, 1]: the first of the run's own order, one pass.
+    rate_factor : float
+        Times the model's rate, in groups of neurons; `all` and `head` have the run's own rates.
+    head : bool
+        Whether the head's columns at chosen neurons of the last layer train too.
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed.
+    """
+
+    run: RunConfig
+    host: str = "persons"
+    doses: tuple[float, ...] = DOSES
+    share: float = 0.5
+    rate_factor: float = RATE_FACTOR
+    head: bool = False
+
+    def __post_init__(self) -> None:
+        concept_label(self.host)
+        run, doses = self.run, self.doses
+        if not run.about.is_entity:
+            raise InputError(f"concept {run.concept!r} is no entity type; only those can be forced")
+        if self.host == run.concept:
+            raise InputError(f"host {self.host!r} is the concept itself; allowed: another one")
+        if run.regime != "surgical" or run.removal.rest not in REST_ALLOWED or run.regrow:
+            raise InputError(
+                f"regime {run.regime!r}, rest {run.removal.rest!r}, regrow {run.regrow}; allowed: "
+                f"'surgical', {' or '.join(map(repr, REST_ALLOWED))}, False"
+            )
+        ascending = all(low < high for low, high in itertools.pairwise(doses))
+        if not doses or not ascending or not all(0 < dose < 1 for dose in doses):
+            raise InputError(f"doses {doses}; needed: ascending shares between 0 and 1")
+        if not 0 < self.share <= 1:
+            raise InputError(f"share must be above 0 and at most 1, not {self.share!r}")
+        if not self.rate_factor > 0:
+            raise InputError(f"rate_factor must be above 0, not {self.rate_factor!r}")
+
+    @property
+    def entities(self) -> tuple[str, str]:
+        """Tags of the concept and of its host."""
+        return self.run.label, concept_label(self.host)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A group of neurons to which training is confined.
+
+    Attributes
+    ----------
+    name : str
+        One of `TARGETS`.
+    dose : float
+        Share of all neurons: 1 for `all`, 0 for `head`.
+    neurons : int array, [n_neurons, 2]
+        (layer, unit) pairs; empty for `all` and `head`.
+    overlap : int
+        How many random neurons are also the host's or removed (where a layer has too few others).
+    """
+
+    name: str
+    dose: float
+    neurons: np.ndarray
+    overlap: int = 0
+
+
+def choose_targets(
+    config: ForcingConfig, plan: RemovalPlan, host_ranking: pd.DataFrame
+) -> list[Target]:
+    """Choose the groups of every dose, then `all` and `head`.
+
+    Parameters
+    ----------
+    config : ForcingConfig
+    plan : RemovalPlan
+        The concept's neurons, best first; from `choose_neurons`.
+    host_ranking : DataFrame
+        `ranking.parquet` of the host: one row a neuron in flat order.
+
+    Returns
+    -------
+    list of Target
+        `removed` only at doses that do not exceed what was removed; all of it where none fits.
+
+    Raises
+    ------
+    InputError
+        If fewer neurons are left than the largest dose asks for.
+    """
+    n_neurons = len(host_ranking)
+    n_layers = int(host_ranking["layer"].max()) + 1
+    gone = {tuple(pair) for pair in plan.neurons.tolist()}
+    places = host_ranking[["layer", "unit"]].to_numpy().tolist()
+    kept = host_ranking[[tuple(place) not in gone for place in places]]
+    counts = {dose: max(1, round(dose * n_neurons)) for dose in config.doses}
+    if max(counts.values()) > len(kept):
+        raise InputError(
+            f"dose {max(config.doses)} of {n_neurons} neurons is {max(counts.values())}, but only "
+            f"{len(kept)} were not removed; needed: a smaller dose"
+        )
+    own = {d: k for d, k in counts.items() if k <= len(gone)} or {len(gone) / n_neurons: len(gone)}
+    column = f"rank_{config.run.removal.ranking}"
+    targets = []
+    for dose, k in counts.items():
+        host = kept.nsmallest(k, column)[["layer", "unit"]].to_numpy()
+        seed = draw_seed(config.run.seed, 0)
+        drawn = layer_matched_draw(
+            host, n_layers, n_neurons // n_layers, seed, exclude=plan.neurons
+        )
+        barred = gone | {tuple(pair) for pair in host.tolist()}
+        overlap = len(barred & {tuple(pair) for pair in drawn.neurons.tolist()})
+        targets += [Target("host", dose, host), Target("random", dose, drawn.neurons, overlap)]
+    targets += [Target("removed", dose, plan.neurons[:k]) for dose, k in own.items()]
+    nobody = np.empty((0, 2), dtype=np.int64)
+    return [*targets, Target("all", 1.0, nobody), Target("head", 0.0, nobody)]
+
+
+@dataclass(frozen=True)
+class ForcingStages(Stages):
+    """The stages of a forcing, in the folder of the run's own and on top of them.
+
+    Attributes
+    ----------
+    forcing : ForcingConfig
+        Its `run` is the `config`.
+    """
+
+    forcing: ForcingConfig = field(kw_only=True)
+
+    def before(self, plan: RemovalPlan) -> Path:
+        """Describe base and just removed: `metrics_*`, `neurons_*` and `tau.parquet`."""
+        return self._cached("forced-before", self._shared(plan), partial(self._make_before, plan))
+
+    def forced(self, target: Target, plan: RemovalPlan) -> Path:
+        """Train on with plasticity confined to a target: `metrics` and `neurons`, at the end."""
+        chosen = RemovalPlan(target.neurons, plan.rest, plan.positions)
+        settings = {
+            **self._shared(plan),
+            "target": target.name if target.name in ("all", "head") else plan_settings(chosen),
+            "regrow": target.name == "removed",
+            "head": self.forcing.head and target.name not in ("all", "head"),
+            "share": self.forcing.share,
+            "schedule": asdict(self._forced_schedule(target)),
+        }
+        make = partial(self._make_forced, target, plan)
+        return self._cached(f"forced-{target.name}", settings, make)
+
+    def _shared(self, plan: RemovalPlan) -> dict[str, Any]:
+        sizes = self.config.sizes
+        return {
+            "base": self._base_settings,
+            "removal": plan_settings(plan),
+            "entities": self.forcing.entities,
+            "sentences": [sizes.measuring, sizes.scoring],
+        }
+
+    def _forced_schedule(self, target: Target) -> Schedule:
+        schedule = replace(self._retraining(target.name), epochs=1)
+        factor = 1.0 if target.name in ("all", "head") else self.forcing.rate_factor
+        return replace(schedule, learning_rate=factor * schedule.learning_rate)
+
+    def _make_before(self, plan: RemovalPlan, part: Path) -> None:
+        model, tokenizer = self._load_base()
+        scoring = tag_sentences(model, tokenizer, self.sentences.scoring)
+        measuring = self.sentences.measuring
+        X = word_activations(model, tokenizer, measuring.sentences)
+        types = inventory(measuring.word_labels(), measuring.word_labels(), least_share=1.0)
+        tau = pd.DataFrame({"entity": types.names, "tau": thresholds(X, types, self.config.seed)})
+        deviation = deviations(X)
+        found = {
+            "tau": tau,
+            "metrics_base": score(model, scoring),
+            "neurons_base": self._describe(X, width(model), deviation).assign(deviation=deviation),
+        }
+        with removed(model, plan):
+            X = word_activations(model, tokenizer, measuring.sentences)
+            found["metrics_removed"] = score(model, scoring)
+        found["neurons_removed"] = self._describe(X, width(model), deviation)
+        save_tables(found, part)
+
+    def _make_forced(self, target: Target, plan: RemovalPlan, part: Path) -> None:
+        base = pd.read_parquet(self.before(plan) / "neurons_base.parquet")
+        finished = self._finished(target, plan)
+        if finished is None:
+            model, tokenizer = self._load_base()
+        else:
+            model, tokenizer = load_model(str(finished / "model"))
+        scoring = tag_sentences(model, tokenizer, self.sentences.scoring)
+        with self._plastic(model, target, plan) as removal:
+            if finished is None:
+                self._train(model, tokenizer, target, removal, part)
+            X = word_activations(model, tokenizer, self.sentences.measuring.sentences)
+            metrics = score(model, scoring)
+            gain = np.ones((n_levels(model), width(model)))
+            gain[tuple(plan.neurons.T)] = 0
+            if removal is not None:
+                gain[tuple(target.neurons.T)] = removal.gains()
+        neurons = self._describe(X, width(model), base["deviation"].to_numpy())
+        neurons["gain"] = gain.ravel()
+        save_tables({"metrics": metrics, "neurons": neurons}, part)
+        shutil.rmtree(part / "checkpoints", ignore_errors=True)
+
+    def _finished(self, target: Target, plan: RemovalPlan) -> Path | None:
+        """The run's own training of the whole model or of the head, where it is the same one."""
+        whole = {"all": "concept", "head": "head"}
+        same = self.forcing.share == 1 and self.config.retrain_epochs == 1
+        if target.name not in whole or not same:
+            return None
+        return self.retrained(whole[target.name], plan)
+
+    @contextmanager
+    def _plastic(
+        self, model: PreTrainedModel, target: Target, plan: RemovalPlan
+    ) -> Iterator[Removal | LayerNormRemoval | None]:
+        """Remove the concept's neurons and confine training; gives gains that may grow."""
+        own = {tuple(pair) for pair in target.neurons.tolist()}
+        regrown = target.name == "removed"
+        gone = [pair for pair in plan.neurons.tolist() if not (regrown and tuple(pair) in own)]
+        with ExitStack() as stack:
+            if target.name == "head":
+                train_only_head(model)
+            elif target.name != "all":
+                stack.enter_context(confine(model, target.neurons, self.forcing.head))
+            stay = replace(plan, neurons=np.array(gone, dtype=np.int64).reshape(-1, 2))
+            stack.enter_context(removed(model, stay))
+            grow = replace(plan, neurons=target.neurons)
+            yield stack.enter_context(removed(model, grow, regrow=True)) if regrown else None
+
+    def _train(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        target: Target,
+        removal: Removal | LayerNormRemoval | None,
+        part: Path,
+    ) -> None:
+        train = self.sentences.train
+        train = train.first(max(1, round(self.forcing.share * len(train))))
+        # A snapshot at the end, which nobody looks at, keeps what an interruption would lose.
+        fine_tune(
+            model, tag_sentences(model, tokenizer, train), self._forced_schedule(target),
+            part / "checkpoints", snapshot_epochs=(1.0,),
+            gates=removal.parameters() if removal else (),
+        )  # fmt: skip
+
+    def _describe(self, X: np.ndarray, d_model: int, deviation: np.ndarray) -> pd.DataFrame:
+        """Selectivity within entity words, and effect, of every neuron for both concepts."""
+        measuring = self.sentences.measuring
+        types = inventory(measuring.word_labels(), measuring.word_labels(), least_share=1.0)
+        sigma = inventory_selectivity(X, types)
+        table = pd.DataFrame(layer_unit(range(X.shape[1]), d_model), columns=["layer", "unit"])
+        for role, entity in zip(("concept", "host"), self.forcing.entities, strict=True):
+            table[f"sigma_{role}"] = sigma[:, types.names.index(entity)]
+            table[f"effect_{role}"] = effect_sizes(X, members(measuring, entity), deviation)
+        return table

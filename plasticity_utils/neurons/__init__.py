@@ -1,0 +1,1 @@
+"""Score, rank and describe neurons: what does each respond to?"""

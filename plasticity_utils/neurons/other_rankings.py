@@ -1,0 +1,409 @@
+"""The field's single-neuron baselines: mean-select, IoU and the Gaussian probe.
+
+Would a simpler score have found the same neurons? These three look at each neuron by itself. They
+are not in NeuroX 1.0.9, so they stand here, after later versions of NeuroX and the papers named in
+each docstring; Fan et al. (2023, "Evaluating Neuron Interpretation Methods of NLP Models") compare
+such methods and find that they share over 60 % of their top neurons.
+
+Caveat: none of them knows what other neurons carry, so a hundred copies of one signal take the
+first hundred places. A neuron that does not vary tells nothing and gets the lowest score.
+"""
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from neurox.interpretation import linear_probe, metrics
+from neurox.interpretation import utils as neurox_utils
+from neurox.interpretation.linear_probe import LinearProbe
+
+from plasticity_utils.errors import InputError
+from plasticity_utils.progress import bar
+
+BLOCK = 256  # neurons at a time, which bounds the memory
+
+
+def check_words(X: np.ndarray, is_concept: np.ndarray) -> None:
+    """Raise InputError as ``saliency.check_binary`` does."""
+    # Here and not at the top: saliency lists these scores among its methods.
+    from plasticity_utils.neurons.scores import check_binary
+
+    check_binary(X, is_concept)
+
+
+def is_constant(X: np.ndarray) -> np.ndarray:
+    """Tell which neurons do not vary, ``[n_neurons]``."""
+    # Not by the standard deviation: the mean of equal numbers may differ from them by rounding.
+    return X.max(axis=0) == X.min(axis=0)
+
+
+def mean_select_scores(
+    X: Float[np.ndarray, "word neuron"], is_concept: Bool[np.ndarray, " word"]
+) -> Float[np.ndarray, " neuron"]:
+    """Score each neuron by the difference of its class means as a share of its range.
+
+    |mean_c − mean_r| / (max − min): the mean-based score of later NeuroX, not in 1.0.9
+    (``selectivity_probe``, which refers to Na et al. 2019, "Discovery of Natural Language Concepts
+    in Individual Units of CNNs"). Unlike the AUROC that this project calls selectivity it hangs on
+    the two most extreme words: one outlier stretches the range.
+
+    Parameters
+    ----------
+    X : np.ndarray
+        Activations, ``[n_words, n_neurons]``.
+    is_concept : np.ndarray
+        True for the concept's words, ``[n_words]``.
+
+    Returns
+    -------
+    np.ndarray
+        Scores in [0, 1], ``[n_neurons]``; 0 for a neuron that does not vary.
+
+    Raises
+    ------
+    InputError
+        Words of one class only, shapes that differ, or values that are not finite.
+    """
+    check_words(X, is_concept)
+    difference = np.abs(
+        X[is_concept].mean(axis=0, dtype=np.float64) - X[~is_concept].mean(axis=0, dtype=np.float64)
+    )
+    width = X.max(axis=0).astype(np.float64) - X.min(axis=0)
+    return np.divide(difference, width, out=np.zeros_like(difference), where=width > 0)
+
+
+def iou_scores(
+    X: Float[np.ndarray, "word neuron"], is_concept: Bool[np.ndarray, " word"]
+) -> Float[np.ndarray, " neuron"]:
+    """Score each neuron by the average precision with which high activation finds the concept.
+
+    Mu & Andreas (2020, "Compositional Explanations of Neurons") threshold a neuron and take the
+    intersection over union with the concept's words. Later NeuroX (``iou_probe``; not in 1.0.9)
+    replaces the threshold by average precision over all thresholds, and so do we. It is one-sided:
+    a neuron that falls silent on the concept scores low, however well it tells it apart.
+
+    Parameters
+    ----------
+    X : np.ndarray
+        Activations, ``[n_words, n_neurons]``.
+    is_concept : np.ndarray
+        True for the concept's words, ``[n_words]``.
+
+    Returns
+    -------
+    np.ndarray
+        Average precision in (0, 1], ``[n_neurons]``; 0 for a neuron that does not vary.
+
+    Raises
+    ------
+    InputError
+        Words of one class only, shapes that differ, or values that are not finite.
+    """
+    check_words(X, is_concept)
+    return _without_constant(
+        X, _by_blocks(lambda block: _average_precision(block, is_concept), X), lowest=0.0
+    )
+
+
+def gaussian_scores(
+    X: Float[np.ndarray, "word neuron"], is_concept: Bool[np.ndarray, " word"]
+) -> Float[np.ndarray, " neuron"]:
+    """Score each neuron by what a Gaussian for each class tells about the class.
+
+    Torroba Hennigen et al. (2020, "Intrinsic Probing through Dimension Selection"): fit one
+    Gaussian per class and measure the information about the class. They add neurons one by one to
+    a multivariate Gaussian; this is the first step, each neuron by itself, on the words that it was
+    fitted to. Each class's variance is shrunk by one pseudo-word of the neuron's overall variance,
+    so that a class of one word has a width. A neuron of a skewed class can fall below 0: its
+    Gaussians are worse than knowing only how frequent the concept is.
+
+    Parameters
+    ----------
+    X : np.ndarray
+        Activations, ``[n_words, n_neurons]``.
+    is_concept : np.ndarray
+        True for the concept's words, ``[n_words]``.
+
+    Returns
+    -------
+    np.ndarray
+        Mean gain in log-likelihood of a word's class over the prior, in nats, ``[n_neurons]``, at
+        most the entropy of the classes; just below the lowest for a neuron that does not vary.
+
+    Raises
+    ------
+    InputError
+        Words of one class only, shapes that differ, or values that are not finite.
+    """
+    check_words(X, is_concept)
+    gains = _by_blocks(lambda block: _gaussian_gain(block, is_concept), X)
+    lowest = min(0.0, float(gains[~is_constant(X)].min(initial=0.0)))
+    return _without_constant(X, gains, lowest=float(np.nextafter(lowest, -np.inf)))
+
+
+def _average_precision(X: np.ndarray, is_concept: np.ndarray) -> np.ndarray:
+    """Average precision of each column; words of equal activation are taken in together."""
+    n_words = len(X)
+    order = np.argsort(-X, axis=0, kind="stable")
+    values = np.take_along_axis(X, order, axis=0)
+    found = is_concept[order]
+    precision = found.cumsum(axis=0) / np.arange(1, n_words + 1)[:, None]
+    position = np.arange(n_words)[:, None]
+    is_last = np.ones(X.shape, dtype=bool)
+    is_last[:-1] = values[:-1] != values[1:]
+    last_of_tie = np.minimum.accumulate(np.where(is_last, position, n_words)[::-1], axis=0)[::-1]
+    at_tie = np.take_along_axis(precision, last_of_tie, axis=0)
+    return (at_tie * found).sum(axis=0) / is_concept.sum()
+
+
+def _gaussian_gain(X: np.ndarray, is_concept: np.ndarray) -> np.ndarray:
+    X = (X - X.mean(axis=0)) / np.where(X.std(axis=0) > 0, X.std(axis=0), 1.0)
+    joint = []
+    for members in (~is_concept, is_concept):
+        mean = X[members].mean(axis=0)
+        # After standardising, the overall variance (the pseudo-word's) is 1.
+        variance = (((X[members] - mean) ** 2).sum(axis=0) + 1.0) / (members.sum() + 1)
+        density = -0.5 * ((X - mean) ** 2 / variance + np.log(2 * np.pi * variance))
+        joint.append(density + np.log(members.mean()))
+    of_own_class = np.where(is_concept[:, None], joint[1], joint[0]) - np.logaddexp(*joint)
+    share = is_concept.mean()
+    prior = share * np.log(share) + (1 - share) * np.log(1 - share)
+    return of_own_class.mean(axis=0) - prior
+
+
+def _by_blocks(score: Callable[[np.ndarray], np.ndarray], X: np.ndarray) -> np.ndarray:
+    starts = range(0, X.shape[1], BLOCK)
+    return np.concatenate([score(X[:, s : s + BLOCK].astype(np.float64)) for s in starts])
+
+
+def _without_constant(X: np.ndarray, scores: np.ndarray, lowest: float) -> np.ndarray:
+    return np.where(is_constant(X), lowest, scores)
+
+
+__all__ = [
+    "gaussian_scores",
+    "iou_scores",
+    "mean_select_scores",
+    "probe_metrics",
+    "probe_scores",
+    "train_probe",
+]
+
+CONCEPT = 1  # the concept's class index; 0 is the rest
+BATCH_WORDS = 32  # NeuroX's own default
+NEUROX_EPOCHS = 10
+LEAST_STEPS = 2000  # NeuroX's Adam moves a weight by at most about 0.001 a step
+
+
+def train_probe(
+    X: Float[np.ndarray, "word neuron"],
+    is_concept: Bool[np.ndarray, " word"],
+    l1: float = 0.001,
+    l2: float = 0.001,
+    epochs: int | None = None,
+    seed: int = 0,
+) -> LinearProbe:
+    """Train NeuroX's logistic regression to tell the concept's words from the rest.
+
+    NeuroX takes batches in the order of the corpus and initialises from torch's global generator.
+    Here the words are shuffled first and the initialisation is drawn under ``seed``; the global
+    generators are left as they were.
+
+    Parameters
+    ----------
+    X : np.ndarray
+        Activations, ``[n_words, n_neurons]``, usually standardised: the regularisers compare
+        weights, and a weight is only comparable between neurons of the same spread.
+    is_concept : np.ndarray
+        True for the concept's words, ``[n_words]``.
+    l1, l2 : float
+        Weights of the L1 and the L2 penalty, at least 0; one of them 0 leaves lasso or ridge.
+        NeuroX's L2 is the norm, not its square.
+    epochs : int, optional
+        Passes over the words, at least 1. Without it NeuroX's 10, or more where the words are so
+        few that 10 would leave the probe near its random initial weights: 2,000 steps at least.
+    seed : int
+        Decides the order of the words and the initial weights.
+
+    Returns
+    -------
+    LinearProbe
+        NeuroX's probe; class 1 is the concept, class 0 the rest.
+
+    Raises
+    ------
+    InputError
+        Words of one class only, shapes that differ, values that are not finite, a negative or
+        infinite penalty, fewer than one epoch, or a negative seed.
+
+    References
+    ----------
+    Dalvi et al. 2019, "What Is One Grain of Sand in the Desert?", AAAI.
+    """
+    check_words(X, is_concept)
+    batches = -(-len(X) // BATCH_WORDS)
+    if epochs is None:
+        epochs = max(NEUROX_EPOCHS, -(-LEAST_STEPS // batches))
+    _check_settings(l1, l2, epochs, seed)
+    order = np.random.default_rng(seed).permutation(len(X))
+    inputs = X[order].astype(np.float32, copy=False)
+    labels = is_concept[order].astype(np.int64)
+    with (
+        _neurox_bar("training NeuroX's probe", epochs * batches),
+        torch.random.fork_rng(devices=[]),
+    ):
+        # torch.manual_seed would also reseed the accelerators, which fork_rng does not guard here.
+        torch.default_generator.manual_seed(seed)
+        return linear_probe.train_logistic_regression_probe(
+            inputs,
+            labels,
+            lambda_l1=l1,
+            lambda_l2=l2,
+            num_epochs=epochs,
+            batch_size=BATCH_WORDS,
+        )
+
+
+def probe_scores(
+    X: Float[np.ndarray, "word neuron"],
+    is_concept: Bool[np.ndarray, " word"],
+    l1: float = 0.001,
+    l2: float = 0.001,
+    epochs: int | None = None,
+    seed: int = 0,
+) -> Float[np.ndarray, " neuron"]:
+    """Score each neuron by its weight for the concept in NeuroX's linear probe.
+
+    The score is the absolute weight of the concept's class on standardised activations: on raw ones
+    wide neurons would get small weights. Decreasing score is the order of NeuroX's
+    ``get_top_neurons`` for the concept; its ``get_neuron_ordering`` leaves the order within each
+    hundredth of the weight mass arbitrary, and agrees between those cut-offs.
+
+    Parameters
+    ----------
+    X : np.ndarray
+        Activations, ``[n_words, n_neurons]``, usually the output of
+        ``activations.word_activations``.
+    is_concept : np.ndarray
+        True for the concept's words, ``[n_words]``.
+    l1, l2, epochs, seed
+        As in ``train_probe``.
+
+    Returns
+    -------
+    np.ndarray
+        Scores, ``[n_neurons]``, at least 0; 0 for a neuron that does not vary.
+
+    Raises
+    ------
+    InputError
+        As ``train_probe``.
+    """
+    check_words(X, is_concept)
+    probe = train_probe(_standardise(X, X), is_concept, l1, l2, epochs, seed)
+    weights = np.abs(probe.linear.weight.detach().cpu().numpy()[CONCEPT]).astype(np.float64)
+    weights[is_constant(X)] = 0.0  # its input is always 0: what is left is the initial weight
+    return weights
+
+
+def probe_metrics(
+    X: Float[np.ndarray, "word neuron"],
+    is_concept: Bool[np.ndarray, " word"],
+    X_held_out: Float[np.ndarray, "held_out neuron"],
+    is_concept_held_out: Bool[np.ndarray, " held_out"],
+    l1: float = 0.001,
+    l2: float = 0.001,
+    epochs: int | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Train NeuroX's probe on one set of words and report its metrics on another.
+
+    Parameters
+    ----------
+    X, is_concept : np.ndarray
+        Words to train on, ``[n_words, n_neurons]`` and ``[n_words]``.
+    X_held_out, is_concept_held_out : np.ndarray
+        Words to report on, of the same neurons; standardised by the *training* words.
+    l1, l2, epochs, seed
+        As in ``train_probe``.
+
+    Returns
+    -------
+    dict of str to float
+        ``accuracy`` and ``f1`` of the concept (NeuroX's metrics), and ``majority``, the accuracy
+        of always giving the commoner class: most words are no locations, so accuracy means little
+        without it. All in [0, 1].
+
+    Raises
+    ------
+    InputError
+        As ``train_probe``, for either set, and where the sets differ in their neurons.
+    """
+    check_words(X, is_concept)
+    check_words(X_held_out, is_concept_held_out)
+    if X.shape[1] != X_held_out.shape[1]:
+        raise InputError(
+            f"the held-out words have {X_held_out.shape[1]} neurons, "
+            f"the training words {X.shape[1]}; they must be the same neurons"
+        )
+    probe = train_probe(_standardise(X, X), is_concept, l1, l2, epochs, seed)
+    labels = is_concept_held_out.astype(np.int64)
+    with _neurox_bar("evaluating NeuroX's probe", -(-len(labels) // BATCH_WORDS)):
+        overall, predicted = linear_probe.evaluate_probe(
+            probe,
+            _standardise(X_held_out, X),
+            labels,
+            return_predictions=True,
+            batch_size=BATCH_WORDS,
+            metric="accuracy",
+        )
+    classes = np.array([label for _, label, _ in predicted])
+    commoner = np.full_like(labels, round(float(labels.mean())))
+    return {
+        "accuracy": float(overall["__OVERALL__"]),
+        "f1": float(metrics.f1(classes, labels)),
+        "majority": float(metrics.accuracy(commoner, labels)),
+    }
+
+
+def _standardise(X: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Z-score by the reference words; a neuron constant there becomes 0."""
+    mean = reference.mean(axis=0, dtype=np.float64)
+    spread = np.where(is_constant(reference), np.inf, reference.std(axis=0, dtype=np.float64))
+    return ((X - mean) / spread).astype(np.float32)
+
+
+def _check_settings(l1: float, l2: float, epochs: int, seed: int) -> None:
+    for name, value in (("l1", l1), ("l2", l2)):
+        if not 0 <= value < float("inf"):
+            raise InputError(f"{name} = {value}: a penalty is a finite number, at least 0")
+    if epochs < 1:
+        raise InputError(f"epochs = {epochs}: at least 1")
+    if seed < 0:
+        raise InputError(f"seed = {seed}: at least 0")
+
+
+@contextmanager
+def _neurox_bar(desc: str, total: int) -> Iterator[None]:
+    """Put our progress bar in the place of NeuroX's and drop its prints.
+
+    In a notebook NeuroX draws a widget for every epoch, which is dead on the rendered page.
+    """
+    steps = bar(desc=desc, total=total)
+
+    def counted(batches: Iterable[Any], desc: str = "") -> Iterator[Any]:
+        for batch in batches:
+            yield batch
+            steps.update()
+
+    with (
+        steps,
+        patch.object(neurox_utils, "get_progress_bar", lambda: counted),
+        redirect_stdout(io.StringIO()),
+    ):
+        yield

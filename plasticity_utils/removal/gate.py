@@ -1,0 +1,240 @@
+"""Remove neurons from a model, and put them back.
+
+What does a model lose without the neurons that carry a concept? Each hidden state passes a gate,
+h' = g ⊙ h + (1 − g) ⊙ μ, with gain g = 1 and resting value μ. Removing a neuron sets its g to 0, so
+that whatever it answered, it now says μ, the same for every word. The gate stands at the module
+whose output `transformers` returns as that hidden state: what is recorded is what flows on.
+
+The paper (Lo, Cohen & Barez 2024, "Large Language Models Relearn Removed Concepts") zeroes
+LayerNorm gains instead: see `layernorm`. Special tokens are left alone by default: their values lie
+far from any word's mean, and gating them breaks a model whatever the concept.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from plasticity_utils.errors import InputError
+from plasticity_utils.models.load import n_levels, width
+from plasticity_utils.removal.patch import Patch
+from plasticity_utils.removal.patch import patch_levels as patch_levels
+
+
+class _Gate:
+    """h' = g ⊙ h + (1 − g) ⊙ μ at one level, g being 1 for units that were not removed."""
+
+    def __init__(
+        self,
+        units: Int[Tensor, "removed"],
+        rest: Float[Tensor, "unit"],
+        gains: nn.Parameter | None,
+        places: Int[Tensor, "removed"],
+    ):
+        self.units, self.rest, self.places = units, rest, places
+        self.gains = gains
+
+    def __call__(self, state: Tensor) -> Tensor:
+        units, rest = self.units.to(state.device), self.rest.to(state.device)
+        is_removed = torch.zeros_like(rest, dtype=torch.bool).index_fill(0, units, True)
+        if self.gains is None:
+            # Chosen and not multiplied: 0 × inf is not a number, and no gradient may pass.
+            return torch.where(is_removed, rest.to(state.dtype), state)
+        gains = self.gains.to(state.device)[self.places.to(state.device)]
+        gain = gains.new_zeros(rest.shape).index_put((units,), gains)
+        gated = (gain * state + (1 - gain) * rest).to(state.dtype)
+        return torch.where(is_removed, gated, state)
+
+
+class Removal(Patch):
+    """Removed neurons, in force until `undo`; made by `remove_neurons`.
+
+    Attributes
+    ----------
+    neurons : int array [n_removed, 2]
+        The (layer, unit) pairs, in the order given (a set is sorted).
+    parameter_name : str or None
+        The name of the gains among the model's parameters, where the neurons may grow back.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        neurons: Int[np.ndarray, "removed 2"],
+        rest: Float[Tensor, "level unit"],
+        positions: str,
+        regrow: bool,
+    ):
+        self.neurons = neurons
+        self._gains = (
+            nn.Parameter(torch.zeros(len(neurons), device=rest.device)) if regrow else None
+        )
+        gates = {}
+        for level in np.unique(neurons[:, 0]).tolist():
+            places = torch.from_numpy(np.flatnonzero(neurons[:, 0] == level)).to(rest.device)
+            units = torch.from_numpy(neurons[:, 1]).to(rest.device)[places]
+            gates[level] = _Gate(units, rest[level], self._gains, places)
+        super().__init__(model, gates, positions)
+        self._model = model
+        self.parameter_name = _free_name(model) if regrow else None
+        if self.parameter_name is not None:
+            model.register_parameter(self.parameter_name, self._gains)
+
+    def undo(self) -> None:
+        """Put the neurons back, and take their gains off the model. May be called twice."""
+        super().undo()
+        if self.parameter_name is not None and self.parameter_name in self._model._parameters:
+            del self._model._parameters[self.parameter_name]
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the gains that train: one vector [n_removed] with ``regrow``, else nothing."""
+        if self._gains is not None:
+            yield self._gains
+
+    def gains(self) -> Float[np.ndarray, "removed"]:
+        """Return the gains g of the removed neurons, in the order of `neurons`; 0 is removed."""
+        if self._gains is None:
+            return np.zeros(len(self.neurons), dtype=np.float32)
+        return self._gains.detach().cpu().numpy().copy()
+
+    def set_gains(self, values: Float[np.ndarray, "removed"]) -> None:
+        """Give neurons that grew back the gains of `gains`; the others have none to set."""
+        if self._gains is not None:
+            with torch.no_grad():
+                self._gains.copy_(torch.from_numpy(values))
+
+
+def remove_neurons(
+    model: PreTrainedModel,
+    neurons: Iterable[Any],
+    rest: str | np.ndarray = "zero",
+    positions: str = "words",
+    regrow: bool = False,
+) -> Removal:
+    """Set neurons to their resting values (method, section 3).
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        Usually from `load_model`.
+    neurons : pairs of int, or int array [n_removed, 2]
+        (layer, unit) pairs, layer 0 being the embedding output.
+    rest : "zero" or float array [n_layers, d_model]
+        Resting values μ; usually the mean activation of each neuron over all words of the ranking
+        set.
+    positions : str
+        ``"words"`` gates the tokens of words, ``"all"`` special tokens too.
+    regrow : bool
+        If true the gains are one parameter of the model, starting at 0, that training can raise;
+        else removed neurons are gone for good and pass no gradient.
+
+    Returns
+    -------
+    Removal
+        Already in force; a context manager with an `undo`, after which the model is bit for bit as
+        before. Removals may be stacked.
+
+    Raises
+    ------
+    InputError
+        Neurons out of range or given twice, resting values of another shape or not finite,
+        unknown positions, an architecture that is not supported.
+    """
+    pairs = as_pairs(neurons, n_levels(model), width(model))
+    values = _as_rest(rest, n_levels(model), width(model))
+    weights = next(model.parameters())
+    resting = torch.as_tensor(values, dtype=weights.dtype, device=weights.device)
+    return Removal(model, pairs, resting, positions, regrow)
+
+
+class LayerMatchedDraw(NamedTuple):
+    """Neurons drawn at random, and how many of them are in the set they are compared with."""
+
+    neurons: Int[np.ndarray, "drawn 2"]
+    overlap: int
+
+
+def layer_matched_draw(
+    neurons: Iterable[Any], n_layers: int, d_model: int, seed: int, exclude: Iterable[Any] = ()
+) -> LayerMatchedDraw:
+    """Draw as many neurons in each layer as a set has there: the control for its removal.
+
+    Parameters
+    ----------
+    neurons : pairs of int, or int array [n_neurons, 2]
+        (layer, unit) pairs; usually a concept's top neurons.
+    n_layers : int
+        Number of levels, the embedding output included.
+    d_model : int
+        Neurons in a layer.
+    seed : int
+        The same seed gives the same draw.
+    exclude : pairs of int
+        Neurons that are not drawn either, for instance those that are gone already.
+
+    Returns
+    -------
+    LayerMatchedDraw
+        Sorted pairs [n_neurons, 2], drawn from the neurons outside the set where the layer has
+        enough of them and else from all of the layer; and the overlap with the set.
+    """
+    pairs, barred = (as_pairs(some, n_layers, d_model) for some in (neurons, exclude))
+    generator = np.random.default_rng(seed)
+    drawn: list[tuple[int, int]] = []
+    overlap = 0
+    for layer, count in zip(*np.unique(pairs[:, 0], return_counts=True), strict=True):
+        taken = pairs[pairs[:, 0] == layer, 1]
+        others = np.union1d(taken, barred[barred[:, 0] == layer, 1])
+        outside = np.setdiff1d(np.arange(d_model), others)
+        pool = outside if len(outside) >= count else np.arange(d_model)
+        units = np.sort(generator.choice(pool, size=count, replace=False))
+        overlap += int(np.isin(units, taken).sum())
+        drawn += [(int(layer), int(unit)) for unit in units]
+    return LayerMatchedDraw(np.array(drawn, dtype=np.int64).reshape(-1, 2), overlap)
+
+
+def as_pairs(neurons: Iterable[Any], n_layers: int, d_model: int) -> Int[np.ndarray, "neuron 2"]:
+    """Check (layer, unit) pairs and make an array of them; a set is sorted."""
+    ordered = sorted(neurons) if isinstance(neurons, set | frozenset) else neurons
+    pairs = np.asarray(ordered if isinstance(ordered, np.ndarray) else list(ordered))
+    if pairs.size == 0:
+        return np.empty((0, 2), dtype=np.int64)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
+        raise InputError(
+            f"neurons must be (layer, unit) pairs of integers, not {pairs.dtype} of shape "
+            f"{pairs.shape}"
+        )
+    bad = (pairs < 0).any(axis=1) | (pairs >= (n_layers, d_model)).any(axis=1)
+    if bad.any():
+        raise InputError(
+            f"neuron {tuple(pairs[bad][0].tolist())} does not exist; layers run from 0 to "
+            f"{n_layers - 1}, units from 0 to {d_model - 1}"
+        )
+    unique, counts = np.unique(pairs, axis=0, return_counts=True)
+    if len(unique) < len(pairs):
+        raise InputError(f"neuron {tuple(unique[counts > 1][0].tolist())} is given more than once")
+    return pairs.astype(np.int64)
+
+
+def _as_rest(rest: str | np.ndarray, n_layers: int, d_model: int) -> np.ndarray:
+    if isinstance(rest, str):
+        if rest != "zero":
+            raise InputError(f"rest {rest!r}; allowed: 'zero', or an array of resting values")
+        return np.zeros((n_layers, d_model))
+    if rest.shape != (n_layers, d_model):
+        raise InputError(f"rest has shape {rest.shape}; it must be {(n_layers, d_model)}")
+    if not np.isfinite(rest).all():
+        where = tuple(np.argwhere(~np.isfinite(rest))[0].tolist())
+        raise InputError(f"the resting value of neuron {where} is {rest[where]}, not finite")
+    return rest
+
+
+def _free_name(model: nn.Module) -> str:
+    number = 0
+    while f"removed_gains_{number}" in model._parameters:
+        number += 1
+    return f"removed_gains_{number}"

@@ -1,0 +1,364 @@
+"""Erase a concept from every hidden state, so that no linear reader finds it.
+
+Removing neurons takes away places; what a linear head read there it may read elsewhere. LEACE
+(Belrose et al. 2023, "LEACE: Perfect linear concept erasure in closed form"; package
+`concept-erasure`) takes away directions: h' = h − A B (h − m), the least change after which the
+classes of an *indicator* have equal means, so that no linear model of h' tells them better than by
+guessing. Erasers are fitted level by level, each with those below in place, since a block can
+rebuild what the level below it lost. Then they stay, a fixed projection, while the model trains.
+
+Only tokens of words are changed. Every token of a word counts in the fit and has the word's
+indicator, since all of them are projected. The token that carries a word's label, which the head
+reads, and its other tokens are two populations: means are made equal within each. Equal means of
+all tokens together would leave the concept readable among the labelled ones.
+
+Caveat: the guarantee holds for the words of the fit, and for a linear model that has to tell the
+indicator's classes and no others. A head of many classes can do more: see `indicators`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from concept_erasure import LeaceFitter
+from jaxtyping import Bool, Float
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from plasticity_utils.data.corpus import Corpus, concept_words
+from plasticity_utils.errors import InputError
+from plasticity_utils.models.activations import inference_batches, inputs, pad
+from plasticity_utils.models.load import (
+    Encoded,
+    encode_words,
+    label_position,
+    max_positions,
+    n_levels,
+    width,
+)
+from plasticity_utils.names import INDICATORS
+from plasticity_utils.progress import bar
+from plasticity_utils.removal.patch import Patch, patch_levels
+
+BATCH_TOKENS = 2048
+# Of singular values that are correlations: below it is rounding, and so nothing to erase.
+TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Erasers:
+    """Fitted erasers of all levels: h' = h − left · right · (h − mean), one pass after another.
+
+    Attributes
+    ----------
+    left : float32 array, [n_passes, n_layers, d_model, n_columns]
+    right : float32 array, [n_passes, n_layers, n_columns, d_model]
+    mean : float32 array, [n_passes, n_layers, d_model]
+    """
+
+    left: Float[np.ndarray, "pass level unit column"]
+    right: Float[np.ndarray, "pass level column unit"]
+    mean: Float[np.ndarray, "pass level unit"]
+
+    @property
+    def ranks(self) -> list[int]:
+        """Dimensions that are erased at each level, all passes together."""
+        return self.left.any(axis=2).sum(axis=(0, 2)).tolist()
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file."""
+        save_file({name: getattr(self, name) for name in ("left", "right", "mean")}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Erasers:
+        """Read the file of `save`."""
+        return cls(**load_file(path))
+
+
+class _Projection:
+    """h' = h − left · right · (h − mean) at one level, pass after pass; nothing in it trains."""
+
+    def __init__(self, erasers: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]):
+        self.erasers = [tuple(torch.from_numpy(part) for part in eraser) for eraser in erasers]
+
+    def __call__(self, state: Tensor) -> Tensor:
+        # In float32 whatever the precision of training: a rounded projection lets the concept by.
+        with torch.autocast(state.device.type, enabled=False):
+            erased = state.float()
+            for left, right, mean in self.erasers:
+                left, right, mean = (part.to(state.device) for part in (left, right, mean))
+                erased = erased - (erased - mean) @ right.T @ left.T
+        return erased
+
+
+class Erasure(Patch):
+    """Erasers in force until `undo`; made by `erase`. They hold no parameters."""
+
+    def __init__(self, model: PreTrainedModel, erasers: Erasers):
+        parts = zip(*(erasers.left, erasers.right, erasers.mean), strict=True)
+        by_level = zip(*(zip(*one_pass, strict=True) for one_pass in parts), strict=True)
+        functions = {level: _Projection(passes) for level, passes in enumerate(by_level)}
+        super().__init__(model, functions, "words")
+
+
+def fit_erasers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sentences: Sequence[Sequence[str]],
+    indicator: Indicator,
+    passes: int = 1,
+) -> Erasers:
+    """Fit an eraser at every level, each with those below in place.
+
+    Parameters
+    ----------
+    model, tokenizer
+        From `load_model`; what is removed from the model stays removed.
+    sentences : sequence of sequence of str
+        Training sentences. They run once through the model for every level.
+    indicator : Indicator
+        Of their words, from `indicator_of`.
+    passes : int
+        How often all levels are fitted, on disjoint shares of the sentences: on the same ones a
+        second pass finds nothing.
+
+    Returns
+    -------
+    Erasers
+        Not yet in force.
+
+    Raises
+    ------
+    InputError
+        If the indicator is of another number of words, there are fewer sentences than passes, or a
+        sentence is empty or too long.
+    """
+    n_words = sum(len(sentence) for sentence in sentences)
+    if len(indicator.classes) != n_words:
+        raise InputError(f"the indicator has {len(indicator.classes)} words, sentences {n_words}")
+    if not 1 <= passes <= len(sentences):
+        raise InputError(f"passes must be 1 to {len(sentences)} (the sentences), not {passes}")
+    encoded = encode_words(tokenizer, sentences, max_positions(model))
+    first_word = np.cumsum([0, *(len(sentence) for sentence in sentences)])
+    words = [
+        np.where(np.array(sentence.word_of_token) < 0, -1, first + np.array(sentence.word_of_token))
+        for sentence, first in zip(encoded, first_word, strict=False)
+    ]
+    last = label_position(model) == "last"
+    shares = [
+        _targets(encoded[share::passes], words[share::passes], indicator, last)
+        for share in range(passes)
+    ]
+    # A class has a column for each of the two populations of tokens.
+    n_columns = 2 * indicator.classes.shape[1]
+    shape = (passes, n_levels(model), width(model))
+    erasers = Erasers(
+        np.zeros((*shape, n_columns), np.float32),
+        np.zeros((*shape[:2], n_columns, shape[2]), np.float32),
+        np.zeros(shape, np.float32),
+    )
+    was_training = model.training
+    model.eval()
+    try:
+        for number, level in bar(list(np.ndindex(*shape[:2])), "erasers"):
+            fitter = _fitted(model, shares[number], erasers, level)
+            found = fitter.eraser
+            erasers.left[number, level] = found.proj_left.cpu().numpy()
+            erasers.right[number, level] = found.proj_right.cpu().numpy()
+            erasers.mean[number, level] = fitter.mean_x.cpu().numpy()
+    finally:
+        model.train(was_training)
+    return erasers
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """With what erasers are fitted, whatever the model.
+
+    Attributes
+    ----------
+    corpus : Corpus
+        Training sentences.
+    label : str
+        Entity type of the concept.
+    indicator : str
+        As for `indicator_of`.
+    passes : int
+        As for `fit_erasers`.
+    """
+
+    corpus: Corpus
+    label: str
+    indicator: str
+    passes: int
+
+    def fit(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        shuffled: int | None = None,
+    ) -> Erasers:
+        """Fit erasers on a model as it is; on shuffled labels where a seed is given."""
+        indicator = indicator_of(self.corpus, self.label, self.indicator)
+        if shuffled is not None:
+            indicator = indicator.shuffled(shuffled)
+        return fit_erasers(model, tokenizer, self.corpus.sentences, indicator, self.passes)
+
+
+def erase(model: PreTrainedModel, erasers: Erasers) -> Erasure:
+    """Put erasers in force, at the tokens of words.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        Usually the one on which the erasers were fitted, or what further training made of it.
+    erasers : Erasers
+        From `fit_erasers`.
+
+    Returns
+    -------
+    Erasure
+        A context manager with an `undo`, after which the model is bit for bit as before. Gradients
+        flow through the projection; the erasers stay as they are.
+
+    Raises
+    ------
+    InputError
+        If the erasers are of a model of another shape.
+    """
+    expected, found = (n_levels(model), width(model)), erasers.mean.shape[1:]
+    if found != expected:
+        raise InputError(f"erasers of shape {found} (layers, units); the model has {expected}")
+    return Erasure(model, erasers)
+
+
+class _Reached(Exception):  # noqa: N818 - no error: a forward pass that has gone far enough
+    """The level that is being fitted: what lies above need not run."""
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """Sentences of one pass; for each its tokens that count, [n_tokens], and their classes."""
+
+    encoded: list[Encoded]
+    counts: list[Tensor]
+    classes: list[Tensor]
+
+
+def _targets(
+    encoded: list[Encoded], words: list[np.ndarray], indicator: Indicator, last: bool
+) -> _Targets:
+    """Carry the indicator of words over to their tokens.
+
+    `words` has the id of each token's word, −1 where it belongs to none. Each population's mean is
+    taken off its own columns, so that what is erased is no difference between the two.
+    """
+    flat = np.concatenate(words)
+    counts = (flat >= 0) & indicator.counts[flat]
+    # Special tokens open and close a sentence, so no word is neighbour to itself in another one.
+    is_labelled = np.diff(flat, append=-2) != 0 if last else np.diff(flat, prepend=-2) != 0
+    columns = []
+    for population in (counts & is_labelled, counts & ~is_labelled):
+        own = indicator.classes[flat] * population[:, None]
+        share = own.sum(axis=0) / max(population.sum(), 1)
+        columns.append(own - share * population[:, None])
+    table = np.concatenate(columns, axis=1)
+    # Classes of like scale, rare ones too, so that one tolerance does for all.
+    spread = table[counts].std(axis=0)
+    table /= np.where(spread > 0, spread, 1)
+    cuts = np.cumsum([len(row) for row in words])[:-1]
+    return _Targets(
+        encoded,
+        [torch.from_numpy(part) for part in np.split(counts, cuts)],
+        [torch.from_numpy(part) for part in np.split(table, cuts)],
+    )
+
+
+@torch.no_grad()
+def _fitted(model: PreTrainedModel, targets: _Targets, erasers: Erasers, level: int) -> LeaceFitter:
+    """Gather one level's statistics, with the erasers so far in force."""
+    # Its bound on the trace mixes in a projection under which class means are no longer equal.
+    fitter = LeaceFitter(
+        width(model), erasers.left.shape[-1], dtype=torch.float64, device=model.device,
+        constrain_cov_trace=False, svd_tol=TOLERANCE,
+    )  # fmt: skip
+    reached: list[Tensor] = []
+
+    def stop(state: Tensor) -> Tensor:
+        reached.append(state)
+        raise _Reached
+
+    lengths = [len(sentence.ids) for sentence in targets.encoded]
+    with erase(model, erasers), patch_levels(model, {level: stop}, "all"):
+        for batch in inference_batches(lengths, BATCH_TOKENS):
+            with suppress(_Reached):
+                model(**inputs(model, [targets.encoded[i] for i in batch]))
+            counts = pad([targets.counts[i].tolist() for i in batch], False)
+            x = reached.pop()[counts.to(model.device)].double()
+            z = torch.cat([targets.classes[i][targets.counts[i]] for i in batch])
+            fitter.update(x, z.to(model.device))
+    return fitter
+
+
+OUTSIDE = "O"
+
+
+@dataclass(frozen=True)
+class Indicator:
+    """What erasers must make unreadable, word by word.
+
+    Attributes
+    ----------
+    classes : float array, [n_words, n_columns]
+        A column is 1 for the words of a class and 0 for others.
+    counts : bool array, [n_words]
+        Which words take part in the fit.
+    """
+
+    classes: Float[np.ndarray, "word column"]
+    counts: Bool[np.ndarray, " word"]
+
+    def shuffled(self, seed: int) -> Indicator:
+        """Deal the classes out anew among the words that count: the control for an erasure."""
+        classes = self.classes.copy()
+        order = np.random.default_rng(seed).permutation(int(self.counts.sum()))
+        classes[self.counts] = self.classes[self.counts][order]
+        return Indicator(classes, self.counts)
+
+
+def indicator_of(corpus: Corpus, label: str, indicator: str) -> Indicator:
+    """Say which classes erasers shall make unreadable.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        Training sentences; its `entity` column holds the tags.
+    label : str
+        Entity type of the concept.
+    indicator : {"concept", "bio", "types", "outside"}
+        `concept`: words of the concept against all others. `bio`: its B- and its I-tag, each
+        against the rest. `types`: every tag a class, which erases the other entity types too.
+        `outside`: its B- and its I-tag, each against words of no entity; words of other entities do
+        not count.
+
+    Raises
+    ------
+    InputError
+        For another indicator, or if no word is of the concept.
+    """
+    if indicator not in INDICATORS:
+        raise InputError(f"unknown indicator {indicator!r}; allowed: {', '.join(INDICATORS)}")
+    inside = concept_words(corpus, label)
+    tags = np.array(corpus.word_labels())
+    counts = inside | (tags == OUTSIDE) if indicator == "outside" else np.ones_like(inside)
+    if indicator == "concept":
+        return Indicator(inside[:, None].astype(np.float64), counts)
+    own = tags != OUTSIDE if indicator == "types" else inside
+    columns = [tags == tag for tag in np.unique(tags[own])]
+    return Indicator(np.stack(columns, axis=1).astype(np.float64), counts)

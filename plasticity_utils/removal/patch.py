@@ -1,0 +1,176 @@
+"""Change hidden states where they arise, and take the change back.
+
+How can an intervention be certain to act on what was measured? Every change here is a function put
+at the module whose output `transformers` returns as ``hidden_states[l]``, in front of the hooks
+that record it: the state recorded is the state that flows on. Removal (`pruning`) and concept
+erasure are such functions.
+
+Caveat: a change at special tokens ([CLS], [SEP], a decoder's first token) can break a model
+whatever the function means, since these hold values far from any word's and serve as attention
+sinks (Xiao et al. 2024, "Efficient Streaming Language Models with Attention Sinks"). So by default
+only the tokens of words are changed, told apart by their ids. An intervention as an object that can
+be undone follows Meng et al. (2022, ROME).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from plasticity_utils.errors import InputError
+from plasticity_utils.models.load import levels
+
+StateFunction = Callable[[Tensor], Tensor]
+# beartype, under jaxtyping, cannot check typing.Self.
+_SomePatch = TypeVar("_SomePatch", bound="Patch")
+_SPECIAL_ROLES = ("bos", "eos", "pad", "cls", "sep")
+
+
+class LevelPatch:
+    """A forward hook that changes what one level returns, by one function after another.
+
+    It stands before the hooks with which `transformers` records hidden states, whether these came
+    earlier or later. (Replacing ``module.forward`` instead would tie copies of a model to the
+    original.) A level has at most one such hook, so that functions apply in the order of arrival.
+    """
+
+    def __init__(self, module: nn.Module):
+        self.functions: list[StateFunction] = []
+        self._handle = module.register_forward_hook(self, prepend=True)
+
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
+        """Return the module's output with its first tensor changed."""
+        state = output[0] if isinstance(output, tuple) else output
+        for function in self.functions:
+            state = function(state)
+        return (state, *output[1:]) if isinstance(output, tuple) else state
+
+    @classmethod
+    def on(cls, module: nn.Module) -> "LevelPatch":
+        """Return the module's patch, made now where there is none yet."""
+        hooks = module._forward_hooks.values()
+        return next((hook for hook in hooks if isinstance(hook, cls)), None) or cls(module)
+
+    def drop(self, function: StateFunction) -> None:
+        """Take one function out, and the hook itself with the last one."""
+        self.functions = [kept for kept in self.functions if kept is not function]
+        if not self.functions:
+            self._handle.remove()
+
+
+class _WordTokens:
+    """Which tokens of the running forward pass are words: a pre-forward hook of the base model."""
+
+    def __init__(self, special_ids: list[int]):
+        self.special_ids = special_ids
+        # By device, so that a model run on several devices at once keeps the batches apart.
+        self.masks: dict[torch.device, Bool[Tensor, "sentence token 1"]] = {}
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        ids = kwargs.get("input_ids", args[0] if args else None)
+        if ids is None:
+            raise InputError(
+                "a model with removed neurons needs input_ids, not inputs_embeds alone"
+            )
+        special = torch.tensor(self.special_ids, device=ids.device, dtype=ids.dtype)
+        self.masks[ids.device] = ~torch.isin(ids, special)[..., None]
+
+    def of(self, state: Tensor) -> Tensor:
+        return self.masks[state.device]
+
+
+class _AtWords:
+    """A function of hidden states that leaves special tokens as they are."""
+
+    def __init__(self, function: StateFunction, words: _WordTokens):
+        self.function = function
+        self.words = words
+
+    def __call__(self, state: Tensor) -> Tensor:
+        changed = self.function(state).to(state.dtype)
+        return torch.where(self.words.of(state), changed, state)
+
+
+class Patch:
+    """Functions in force at some levels of a model, until `undo` or the end of a ``with`` block.
+
+    Usually made by `patch_levels` or `remove_neurons`. Patches of one model apply in the order in
+    which they were made and can be undone in any order.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, functions: Mapping[int, StateFunction], positions: str
+    ):
+        if positions not in ("words", "all"):
+            raise InputError(f"positions {positions!r}; allowed: 'words', 'all'")
+        modules = levels(model)
+        for level in functions:
+            if not 0 <= level < len(modules):
+                raise InputError(f"layer {level}; allowed: 0 to {len(modules) - 1}")
+        words = _WordTokens(_special_ids(model.config) if positions == "words" else [])
+        if positions == "words":
+            functions = {level: _AtWords(f, words) for level, f in functions.items()}
+        # At the base model, so that it holds with and without the classification head.
+        self._pre_hook = model.base_model.register_forward_pre_hook(words, with_kwargs=True)
+        self._in_force = [(modules[level], f) for level, f in functions.items()]
+        for module, function in self._in_force:
+            LevelPatch.on(module).functions.append(function)
+
+    def undo(self) -> None:
+        """Take the patch off; the model is as if it had never been there. May be called twice."""
+        for module, function in self._in_force:
+            LevelPatch.on(module).drop(function)
+        self._in_force = []
+        self._pre_hook.remove()
+
+    def __enter__(self: _SomePatch) -> _SomePatch:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.undo()
+
+
+def patch_levels(
+    model: PreTrainedModel, functions: Mapping[int, StateFunction], positions: str = "words"
+) -> Patch:
+    """Let a function change each of the given hidden states, for good or until undone.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        Usually from `load_model`.
+    functions : mapping from int to callable
+        For a layer (0 to L) a function from [n_sentences, n_tokens, d_model] to the same shape.
+    positions : str
+        ``"words"`` changes the tokens of words, ``"all"`` special tokens too.
+
+    Returns
+    -------
+    Patch
+        Already in force; a context manager with an `undo`.
+
+    Raises
+    ------
+    InputError
+        A layer out of range, unknown positions, or an architecture that is not supported.
+    """
+    return Patch(model, functions, positions)
+
+
+def _special_ids(config: PreTrainedConfig) -> list[int]:
+    named = getattr(config, "special_token_ids", None)
+    if named is None:
+        named = []
+        for role in _SPECIAL_ROLES:
+            value = getattr(config, f"{role}_token_id", None)
+            named += value if isinstance(value, list) else [value]
+    special = sorted({token for token in named if token is not None})
+    if not special:
+        raise InputError(
+            "positions 'words' needs the model's special tokens, but its config has no "
+            "special_token_ids; load it with load_model, or use positions 'all'"
+        )
+    return special

@@ -1,0 +1,1 @@
+"""Open published runs, group seeds, means and intervals."""

@@ -1,0 +1,311 @@
+"""Runs side by side: concepts, models, regimes, each over its seeds.
+
+One row a series (runs that differ in the seed alone), so that a chart can lay concepts beside each
+other. A difference is taken within each seed before it is averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+
+from plasticity_utils.experiment.dose import specificity
+from plasticity_utils.experiment.run import Run, variant
+from plasticity_utils.results import tables
+from plasticity_utils.results.derived import finding
+from plasticity_utils.results.groups import Seeds
+from plasticity_utils.training.evaluate import OVERALL
+
+STEPS = {
+    "before": ("concept", "base"),
+    "random neurons cut out": ("random", "removed"),
+    "its neurons cut out": ("concept", "removed"),
+    "only the last layer trained on": ("head", "end"),
+    "the whole model trained on": ("concept", "end"),
+}
+SERIES = ["concept", "entity", "model", "scale", "regime", "variant"]
+# What the intervals of F1 are, for a chart's note.
+OVER = "95 % interval: over seeds, or over sentences where there is one seed"
+
+
+def outcomes(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """F1 of the concept at base, just after removal and at the end, under every condition.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `SERIES`, n_seeds, condition, stage (`base`, `removed`, `end`), f1, f1_low,
+        f1_high.
+    """
+    return each(groups, _outcome)
+
+
+def steps(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """F1 of each concept at the steps of the experiment, in words that need no terms.
+
+    Parameters
+    ----------
+    groups : iterable of Seeds
+        From `grouping.series_of`.
+
+    Returns
+    -------
+    DataFrame
+        concept, model, step, f1, f1_low, f1_high.
+    """
+    table = outcomes(groups)
+    named = pd.MultiIndex.from_frame(table[["condition", "stage"]]).map(
+        {place: step for step, place in STEPS.items()}
+    )
+    table = table.assign(step=named).dropna(subset="step")
+    order = {step: place for place, step in enumerate(STEPS)}
+    table = table.sort_values("step", key=lambda names: names.map(order), kind="stable")
+    names = ["concept", "model", "step", "f1", "f1_low", "f1_high"]
+    return table[names].reset_index(drop=True)
+
+
+def relearning(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """What of the recovery the head alone brings, and what training brings beyond it.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `SERIES`, n_seeds; lost (F1), by_head (share of the loss that the head alone
+        regains), recovery (share that the whole model regains), beyond_head (F1), drift (F1 that
+        training brings with nothing removed), beyond_drift (beyond_head less that, which a model
+        that had not learned all it could gains in any case); each with `_low` and `_high`.
+    """
+    return each(groups, lambda seeds: single(seeds, relearned))
+
+
+def recoveries(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """F1 of the concept before, just after removal and at the end, a row a condition.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `SERIES`, n_seeds, condition; base, removed, end (F1), recovery, beyond_head
+        and epochs_to_95 as in `tables.recovery`; with `_low` and `_high`.
+    """
+    return each(groups, lambda seeds: seeds.recovery)
+
+
+def relearned(run: Run) -> dict[str, float]:
+    """One run's lost, by_head, recovery, beyond_head, drift, beyond_drift: see `relearning`."""
+    table = tables.recovery(run.metrics, run.config.label).set_index("condition")
+    lost = table.loc["concept", "base"] - table.loc["concept", "removed"]
+    beyond = table.loc["concept", "beyond_head"]
+    drift = table.loc["none", "end"] - table.loc["none", "base"]
+    return {
+        "lost": lost,
+        "by_head": table.loc["head", "recovery"],
+        "recovery": table.loc["concept", "recovery"],
+        "beyond_head": beyond,
+        "drift": drift,
+        "beyond_drift": beyond - drift,
+    }
+
+
+def speeds(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """How soon 95 % of the loss is regained, under the conditions that lost enough to say.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `SERIES`, n_seeds, condition, recovery (share of the loss that is regained in
+        the end), epochs_to_95 (mean over seeds, of the epochs measured; NaN where it is not
+        regained).
+    """
+    table = recoveries(groups).dropna(subset="recovery")
+    return table[[*SERIES, "n_seeds", "condition", "recovery", "epochs_to_95"]]
+
+
+def dose_table(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """Dose, and what it takes from the concept and from the others, without retraining.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `SERIES`, n_seeds; dose (share of all neurons; NaN where the concept was
+        erased), loss (F1 of the concept), loss_others (mean over the other types), specificity,
+        random_loss (median over the draws of a layer-matched random removal); each with `_low` and
+        `_high`.
+    """
+    return each(groups, lambda seeds: single(seeds, _dose))
+
+
+def collateral(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """What removal takes from the other entity types, and what is missing of them in the end.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `SERIES` but for entity; n_seeds, condition (`concept`, `random`), other
+        (entity type), at_removal, at_end (change of F1 from the base); with `_low` and `_high`.
+    """
+    table = each(groups, lambda seeds: seeds.paired(_others, ["condition", "other"]))
+    return table.drop(columns="entity")
+
+
+def turnovers(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """Overlap of the top kept neurons before and after, for `concept`, `random` and `none`.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `SERIES`, n_seeds, condition, jaccard, jaccard_by_chance, spearman; each with
+        `_low` and `_high`.
+    """
+    return each(groups, lambda seeds: seeds.paired(_turnover))
+
+
+def relied_on(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """F1 of the concept when neurons are removed once more, at the end.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `SERIES`, condition, again (`nothing`, `same`, `new top` or `refitted`,
+        `random`), f1, f1_low, f1_high.
+    """
+
+    def own(seeds: Seeds) -> pd.DataFrame:
+        rows = seeds.reliance
+        rows = rows[rows["entity"] == seeds.config.label].drop(columns="entity")
+        return rows.sort_values("condition", kind="stable")
+
+    return each(groups, own)
+
+
+def readable(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """How well a linear probe on each layer reads the concept, for `charts.probe_by_layer`.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `SERIES`, condition (without `head`, whose layers are those just after the
+        removal), stage, layer, probe_f1 (of words); with `_low` and `_high` where there are several
+        seeds.
+    """
+
+    def own(seeds: Seeds) -> pd.DataFrame:
+        rows = seeds.layers
+        kept = (rows["entity"] == seeds.config.label) & (rows["condition"] != "head")
+        return rows[kept].drop(columns="entity")
+
+    return each(groups, own)
+
+
+def grown_back(groups: Iterable[Seeds]) -> pd.DataFrame:
+    """Gains of removed neurons at the end, where they may grow back.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `SERIES`, n_seeds, condition, gain (median), effect (median, share of the
+        base's); each with `_low` and `_high` over seeds.
+    """
+    regrowing = [seeds for seeds in groups if seeds.config.regrow]
+    return each(regrowing, lambda seeds: seeds.paired(_regrown))
+
+
+def each(groups: Iterable[Seeds], work_out: Callable[[Seeds], pd.DataFrame]) -> pd.DataFrame:
+    """Lay the tables of several series under each other, with what tells them apart before.
+
+    Parameters
+    ----------
+    groups : iterable of Seeds
+        From `grouping.series_of` or `grouping.choose`.
+    work_out : callable
+        Gives the table of one series.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `SERIES`, then those of `work_out`; of no series none but the first.
+    """
+    parts = []
+    for seeds in groups:
+        # A copy: some of these tables are kept by the series itself.
+        config, table = seeds.config, work_out(seeds).copy()
+        names = (config.about.title, config.label, config.model, config.scale, config.regime)
+        values = [*names, variant(config)]
+        for place, (name, value) in enumerate(zip(SERIES, values, strict=True)):
+            table.insert(place, name, value)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=SERIES)
+
+
+def single(seeds: Seeds, work_out: Callable[[Run], dict[str, float]]) -> pd.DataFrame:
+    """Average the numbers of each run over the seeds of one series, in a single row.
+
+    Parameters
+    ----------
+    seeds : Seeds
+    work_out : callable
+        Gives the numbers of one run, by name.
+
+    Returns
+    -------
+    DataFrame
+        n_seeds, and every number with `_low` and `_high`.
+    """
+    rows = seeds.paired(lambda run: pd.DataFrame([{"row": "", **work_out(run)}]), ["row"])
+    return rows.drop(columns="row")
+
+
+def _outcome(seeds: Seeds) -> pd.DataFrame:
+    rows = seeds.metrics
+    shown = rows["stage"].isin(["base", "removed", "end"]) & (rows["entity"] == seeds.config.label)
+    table = rows.loc[shown, ["condition", "stage", "f1", "f1_low", "f1_high"]]
+    return table.reset_index(drop=True).assign(n_seeds=len(seeds.runs))
+
+
+def _dose(run: Run) -> dict[str, float]:
+    if run.config.regime == "erase":
+        return _erased(run)
+    label, dose = run.config.label, run.facts["dose"]
+    # The paper's half is a point of its own beside the growing doses.
+    regime = "half" if run.config.regime == "half" else "curve"
+    found = specificity(run.dose, label, regime=regime).set_index("dose").loc[dose]
+    curve = tables.dose_curve(run.dose)
+    drawn = (curve["regime"] == regime) & (curve["dose"] == dose) & (curve["entity"] == label)
+    random = curve.loc[drawn & (curve["condition"] == "random"), "f1"].iloc[0]
+    own = found[["loss", "loss_others", "specificity"]].to_dict()
+    return {"dose": dose, **own, "random_loss": found["f1_base"] - random}
+
+
+def _erased(run: Run) -> dict[str, float]:
+    """What erasing takes, on the scoring half; it has no dose."""
+    label = run.config.label
+    f1 = run.metrics.pivot_table(index="entity", columns=["condition", "stage"], values="f1")
+    lost = {name: f1[name, "base"] - f1[name, "removed"] for name in ("concept", "random")}
+    own, others = lost["concept"][label], lost["concept"].drop([label, OVERALL]).mean()
+    return {
+        "dose": float("nan"),
+        "loss": own,
+        "loss_others": others,
+        "specificity": own - others,
+        "random_loss": lost["random"][label],
+    }
+
+
+def _others(run: Run) -> pd.DataFrame:
+    rows = run.metrics[run.metrics["condition"].isin(["concept", "random"])]
+    rows = rows[~rows["entity"].isin([run.config.label, OVERALL])]
+    f1 = rows.pivot_table(index=["condition", "entity"], columns="stage", values="f1", sort=False)
+    table = pd.DataFrame(
+        {"at_removal": f1["removed"] - f1["base"], "at_end": f1["end"] - f1["base"]}
+    )
+    return table.reset_index().rename(columns={"entity": "other"})
+
+
+def _turnover(run: Run) -> pd.DataFrame:
+    table = finding(run, "turnover")
+    return table[["condition", "jaccard", "jaccard_by_chance", "spearman"]]
+
+
+def _regrown(run: Run) -> pd.DataFrame:
+    table = finding(run, "regrowth")
+    return table.loc[table["epoch"] == table["epoch"].max(), ["condition", "gain", "effect"]]

@@ -1,0 +1,1 @@
+"""Fine-tune, resume, predict, score; relearning protocols; readers of a frozen network."""

@@ -1,0 +1,450 @@
+"""Fine-tuning for named entity recognition, and reading the tags back.
+
+The same code trains the base model and, after a removal, trains on: one linear schedule with
+warm-up and no restarts (the public code of Lo et al. 2024 calls four runs of two epochs "8
+epochs"). It runs on `transformers`' Trainer, which brings the loop and resuming, in one process or
+in several that train one model together; what is ours is the order of the data (batches of like
+length, the same in every condition) and the snapshots, at which a caller measures the model in the
+middle of its training.
+
+The label of a word sits on its first sub-word in an encoder and on its last in a decoder, which
+has read the whole word only then.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from plasticity_utils import files, hardware
+from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.errors import InputError
+from plasticity_utils.hardware import autocast, find_device, training_precision
+from plasticity_utils.models.activations import inference_batches, inputs, pad, training_batches
+from plasticity_utils.models.load import (
+    Encoded,
+    encode_words,
+    head,
+    label_ids,
+    label_position,
+    max_positions,
+)
+from plasticity_utils.progress import bar, quiet_transformers
+from plasticity_utils.training import checkpoints
+
+IGNORED = -100
+EVALUATION_TOKENS = 4096
+# Seconds of a small model, minutes of a larger one on a processor.
+CHECKPOINT_STEPS = 50
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One training: linear decay to zero after a warm-up, no restarts.
+
+    Attributes
+    ----------
+    epochs : int
+    learning_rate : float
+        Peak rate of AdamW.
+    batch_tokens : int
+        Sub-words in a batch, padding included.
+    seed : int
+        Of the data order and of dropout.
+    warmup : float
+        Share of the steps in which the rate rises.
+    """
+
+    epochs: int
+    learning_rate: float
+    batch_tokens: int
+    seed: int
+    warmup: float = 0.1
+
+
+@dataclass(frozen=True)
+class TaggedSentences:
+    """Sentences ready for a model: token ids, the token that stands for each word, gold tags."""
+
+    encoded: list[Encoded]
+    positions: list[list[int]]
+    tags: list[list[str]]
+
+
+def tag_sentences(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
+) -> TaggedSentences:
+    """Encode a corpus for training and prediction.
+
+    Parameters
+    ----------
+    model, tokenizer
+        From `load_model`.
+    corpus : Corpus
+        From `load_corpus`; its `entity` column holds the tags.
+
+    Raises
+    ------
+    InputError
+        If a tag is not among the model's labels, or a sentence is empty or too long.
+    """
+    unknown = set(corpus.word_labels()) - set(label_ids(model))
+    if unknown:
+        raise InputError(
+            f"tags {sorted(unknown)} of {corpus.name} are no labels of the model; "
+            f"allowed: {', '.join(label_ids(model))}"
+        )
+    encoded = encode_words(tokenizer, corpus.sentences, max_positions(model))
+    last = label_position(model) == "last"
+    positions = [_label_tokens(sentence.word_of_token, last) for sentence in encoded]
+    return TaggedSentences(encoded, positions, corpus.labels["entity"])
+
+
+def fine_tune(
+    model: PreTrainedModel,
+    data: TaggedSentences,
+    schedule: Schedule,
+    work: Path,
+    snapshot_epochs: Sequence[float] = (),
+    on_snapshot: Callable[[float], None] | None = None,
+    gates: Iterable[torch.nn.Parameter] = (),
+    restarts: int = 1,
+) -> None:
+    """Train a model in place, resuming from the newest sound checkpoint in `work`.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        From `load_model`; only parameters that require gradients are trained.
+    data : TaggedSentences
+        From `tag_sentences`.
+    schedule : Schedule
+    work : Path
+        Folder for checkpoints. An interrupted call that is repeated with the same folder ends
+        with the same weights as an undisturbed one.
+    snapshot_epochs : sequence of float
+        Epochs, fractions included, after which `on_snapshot` is called with the epoch; 0 is before
+        the first step. A resumed call may repeat the newest snapshot.
+    on_snapshot : callable
+        Measures the model, in the main process alone; must not draw random numbers.
+    gates : iterable of Parameter
+        Gains that may grow back, trained at ten times the rate.
+    restarts : int
+        Equal parts of the training, each with a warm-up, a decay, an optimizer and the data order
+        of the first, as when a training script is called several times over. 1 for anything but a
+        comparison with the paper.
+
+    Raises
+    ------
+    InputError
+        If there is a pickle among the checkpoints in `work`, an epoch has fewer batches than there
+        are processes, or the processes do not see the same files.
+    """
+    lengths = [len(sentence.ids) for sentence in data.encoded]
+    epochs = schedule.epochs // restarts
+    per_epoch = training_batches(lengths, schedule.batch_tokens, epochs, schedule.seed) * restarts
+    rounds = [hardware.rounds(epoch) for epoch in per_epoch]
+    steps = {_steps_until(epoch, rounds): epoch for epoch in snapshot_epochs}
+    newest, work = _meet(work)
+    rows = _Rows(data, label_ids(model))
+    trainer = SnapshotTrainer(
+        model=model,
+        args=_arguments(schedule, sum(map(len, rounds)), work),
+        train_dataset=rows,
+        data_collator=_Collator(model),
+        callbacks=[Snapshots(steps, on_snapshot or (lambda epoch: None))],
+    )
+    trainer.rows, trainer.gates, trainer.restarts = rows, list(gates), restarts
+    trainer.batches = [batch for epoch in rounds for together in epoch for batch in together]
+    with quiet_transformers():
+        trainer.train(resume_from_checkpoint=newest)
+    # A caller may drop the checkpoints now: no process is still reading them.
+    hardware.wait()
+
+
+def predict_tags(model: PreTrainedModel, data: TaggedSentences) -> list[list[str]]:
+    """Return the model's most likely tag for each word, in the shape of `data.tags`."""
+    tags: list[list[str]] = [[] for _ in data.encoded]
+    names = {i: label for label, i in label_ids(model).items()}
+    batches = inference_batches([len(e.ids) for e in data.encoded], EVALUATION_TOKENS)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), autocast(model.device):
+            for batch in bar(batches, "tags"):
+                logits = model(**inputs(model, [data.encoded[i] for i in batch])).logits
+                for i, row in zip(batch, logits.argmax(dim=-1).tolist(), strict=True):
+                    tags[i] = [names[row[p]] for p in data.positions[i]]
+    finally:
+        model.train(was_training)
+    return tags
+
+
+def train_only_head(model: PreTrainedModel) -> None:
+    """Freeze everything but the linear classification head, the control named `head`."""
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    for parameter in head(model).parameters():
+        parameter.requires_grad_(True)
+
+
+def _label_tokens(word_of_token: Sequence[int], last: bool) -> list[int]:
+    numbered = list(enumerate(word_of_token))
+    # A dict keeps the last value of a key: read backwards, that is the word's first token.
+    chosen = {word: token for token, word in (numbered if last else reversed(numbered))}
+    chosen.pop(-1, None)
+    return [chosen[word] for word in sorted(chosen)]
+
+
+def _steps_until(epoch: float, per_epoch: Sequence[Sequence[Any]]) -> int:
+    """Count the optimizer steps up to an epoch, rounded to whole steps."""
+    whole = int(epoch)
+    rest = round((epoch - whole) * len(per_epoch[whole])) if whole < len(per_epoch) else 0
+    return sum(map(len, per_epoch[:whole])) + rest
+
+
+def _arguments(schedule: Schedule, n_steps: int, work: Path) -> TrainingArguments:
+    device = find_device()
+    return TrainingArguments(
+        output_dir=str(work),
+        max_steps=n_steps,
+        learning_rate=schedule.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=round(schedule.warmup * n_steps),
+        weight_decay=0.01,
+        optim="adamw_torch_fused",
+        use_cpu=device.type == "cpu",
+        seed=schedule.seed,
+        save_steps=CHECKPOINT_STEPS,
+        save_total_limit=2,
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        # Batches of like length have no fixed size; `rounds` evens them out over processes.
+        accelerator_config={"even_batches": False},
+        # A step's gradient is the mean over processes of the mean over each one's words.
+        average_tokens_across_devices=False,
+        ddp_timeout=int(hardware.TIMEOUT.total_seconds()),
+        dataloader_pin_memory=device.type == "cuda",
+    )
+
+
+def _meet(work: Path) -> tuple[str | None, Path]:
+    """Return the checkpoint to go on from and its folder: the main process's, for all of them."""
+    # Measured before the main process is alone with a snapshot and the others do not answer.
+    training_precision()
+    work.mkdir(parents=True, exist_ok=True)
+    newest, shared = hardware.decided(lambda: (_newest_sound_checkpoint(work), work.resolve()))
+    if not shared.is_dir():
+        raise InputError(
+            f"{str(shared)!r} is not seen by process {hardware.rank()}; "
+            "processes that train together need one results folder"
+        )
+    return newest, shared
+
+
+def _newest_sound_checkpoint(work: Path) -> str | None:
+    """Drop checkpoints that were cut off or damaged; return the newest that is left."""
+    checkpoints.refuse_pickles(work)
+    for folder in work.glob("checkpoint-*"):
+        if not files.is_sound(folder):
+            shutil.rmtree(folder)
+    return get_last_checkpoint(str(work))
+
+
+class _Rows(torch.utils.data.Dataset):
+    """Token ids and labels of each sentence."""
+
+    def __init__(self, data: TaggedSentences, label2id: dict[str, int]) -> None:
+        self.data, self.label2id = data, label2id
+
+    def __len__(self) -> int:
+        return len(self.data.encoded)
+
+    def __getitem__(self, i: int) -> tuple[Encoded, list[int]]:
+        encoded = self.data.encoded[i]
+        labels = [IGNORED] * len(encoded.ids)
+        for position, tag in zip(self.data.positions[i], self.data.tags[i], strict=True):
+            labels[position] = self.label2id[tag]
+        return encoded, labels
+
+
+class _Collator:
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.pad_id = model.config.pad_token_id or 0
+
+    def __call__(self, rows: Sequence[tuple[Encoded, list[int]]]) -> dict[str, torch.Tensor]:
+        return {
+            "input_ids": pad([encoded.ids for encoded, _ in rows], self.pad_id),
+            "attention_mask": pad([[1] * len(encoded.ids) for encoded, _ in rows], 0),
+            "labels": pad([labels for _, labels in rows], IGNORED),
+        }
+
+
+GATE_RATE_FACTOR = 10
+
+
+class SnapshotTrainer(Trainer):
+    """The Trainer with our order of batches, our checkpoints, and a rate of their own for gates.
+
+    Attributes
+    ----------
+    rows : Dataset
+        What `data_collator` makes batches of.
+    batches : list of list of int
+        Rows of every batch of all epochs, in order; several processes take them in turn.
+    gates : list of Parameter
+        Gains that may grow back, trained at `GATE_RATE_FACTOR` times the rate.
+    restarts : int
+        How often the schedule begins, see `fine_tune`.
+    """
+
+    rows: torch.utils.data.Dataset
+    batches: list[list[int]]
+    gates: list[torch.nn.Parameter]
+    restarts: int
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Make the schedule, which begins `restarts` times."""
+        if self.restarts == 1:
+            return super().create_scheduler(num_training_steps, optimizer)
+        steps = num_training_steps // self.restarts
+        warmup = int(self.args.warmup_steps) // self.restarts
+        rate = partial(_restarted_rate, steps=steps, warmup=warmup)
+        assert self.optimizer is not None
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate)
+        self.add_callback(_NewOptimizer(steps))
+        return self.lr_scheduler
+
+    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
+        """Give every process its batches, in the order that was set."""
+        # All epochs are one pass, so that a resumed training only has to skip batches.
+        return self.accelerator.prepare(
+            torch.utils.data.DataLoader(
+                self.rows,
+                batch_sampler=self.batches,
+                collate_fn=self.data_collator,
+                pin_memory=self.args.dataloader_pin_memory,
+            )
+        )
+
+    def compute_loss(self, model, *args, **kwargs):  # type: ignore[no-untyped-def]
+        """Compute the loss in the precision of the device."""
+        # The Trainer's own bf16 would wrap the model, and a snapshot's activations with it.
+        with autocast(self.args.device):
+            return super().compute_loss(model, *args, **kwargs)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        # The Trainer's own writes its arguments too, as a pickle.
+        assert isinstance(self.model, PreTrainedModel)
+        assert output_dir is not None
+        self.model.save_pretrained(output_dir, state_dict=state_dict)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if hardware.is_main():
+            assert self.optimizer is not None
+            assert self.lr_scheduler is not None
+            checkpoints.save_optimizer(self.optimizer, Path(output_dir))
+            checkpoints.save_scheduler(self.lr_scheduler, Path(output_dir))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            assert self.optimizer is not None
+            assert self.lr_scheduler is not None
+            checkpoints.load_optimizer(self.optimizer, Path(checkpoint))
+            checkpoints.load_scheduler(self.lr_scheduler, Path(checkpoint))
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        # The other processes may be here before the main one has made the folder.
+        Path(output_dir).mkdir(exist_ok=True)
+        checkpoints.save_random_states(Path(output_dir), self.args.process_index)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            checkpoints.load_random_states(Path(checkpoint), self.args.process_index)
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """Make the optimizer, with a group of its own for gates."""
+        optimizer = super().create_optimizer(model)
+        if self.gates:
+            fast = {id(gate) for gate in self.gates}
+            for group in optimizer.param_groups:
+                group["params"] = [p for p in group["params"] if id(p) not in fast]
+            rate = GATE_RATE_FACTOR * self.args.learning_rate
+            optimizer.add_param_group({"params": self.gates, "lr": rate, "weight_decay": 0.0})
+        return optimizer
+
+
+def _restarted_rate(step: int, steps: int, warmup: int) -> float:
+    """Share of the peak rate at a step, where every `steps` steps the schedule begins anew."""
+    own = step % steps
+    return own / warmup if own < warmup else (steps - own) / max(1, steps - warmup)
+
+
+class _NewOptimizer(TrainerCallback):
+    """Forgets the optimizer's moments wherever a schedule begins anew."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_step_begin(self, args, state, control, optimizer=None, **kwargs):  # type: ignore[no-untyped-def]
+        if state.global_step % self.steps == 0:
+            optimizer.state.clear()
+
+
+class Snapshots(TrainerCallback):
+    """Saves a checkpoint at every snapshot, seals it, and only then measures.
+
+    Parameters
+    ----------
+    steps : dict of int to float
+        The epoch that ends with a step, where a snapshot is taken.
+    take : callable
+        Called with the epoch, in the main process.
+    """
+
+    def __init__(self, steps: dict[int, float], take: Callable[[float], None]) -> None:
+        self.steps, self.take = steps, take
+
+    def on_train_begin(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        """Take the snapshot from which the training goes on."""
+        self.bar = bar(desc="training", total=state.max_steps)
+        self.bar.update(state.global_step)
+        self._measure(state.global_step)
+
+    def on_step_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        """Ask for a checkpoint where a snapshot is due."""
+        self.bar.update()
+        control.should_save |= state.global_step in self.steps
+
+    def on_save(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        """Seal the checkpoint, then measure."""
+        # Every process puts its random states there.
+        hardware.wait()
+        if hardware.is_main():
+            files.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        self._measure(state.global_step)
+
+    def on_train_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        """Close the bar."""
+        self.bar.close()
+
+    def _measure(self, step: int) -> None:
+        if step in self.steps and hardware.is_main():
+            self.take(self.steps[step])

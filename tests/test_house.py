@@ -1,0 +1,58 @@
+"""The house: which package may import which, and one place for each name."""
+
+import ast
+import collections
+from pathlib import Path
+
+import pytest
+
+import plasticity_utils as pu
+
+ROOT = Path(pu.__file__).parent
+# A package imports only from those before it, and from the root.
+ORDER = (
+    "data", "models", "neurons", "removal", "training", "experiment",
+    "results", "analysis", "charts", "explorer", "book", "batch",
+)  # fmt: skip
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def package_of(path):
+    parts = path.relative_to(ROOT).parts
+    return parts[0] if len(parts) > 1 else None
+
+
+def imported(path):
+    """Every module of this package that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("plasticity_utils"):
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}".removeprefix("plasticity_utils").strip(".")
+        elif isinstance(node, ast.Import):
+            yield from (
+                alias.name.removeprefix("plasticity_utils.")
+                for alias in node.names
+                if alias.name.startswith("plasticity_utils.")
+            )
+
+
+def test_every_package_is_in_the_order_and_has_a_charter():
+    packages = {package_of(path) for path in FILES} - {None}
+    assert packages == set(ORDER)
+    for name in packages:
+        text = (ROOT / name / "__init__.py").read_text(encoding="utf-8")
+        assert ast.get_docstring(ast.parse(text)), name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path):
+    package = package_of(path)
+    if package is None:
+        return
+    for name in imported(path):
+        other = name.split(".")[0]
+        if other not in ORDER:
+            continue
+        assert ORDER.index(other) <= ORDER.index(package), name
+        if package == "charts":
+            assert other == "charts", name
