@@ -1,7 +1,6 @@
 """The house: which package may import which, and one place for each name."""
 
 import ast
-import collections
 from pathlib import Path
 
 import pytest

@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from plasticity_utils.analysis.registry import answer
 from plasticity_utils.analysis.snapshots import BASE, Moment, Moments
-from plasticity_utils.book.prose_wording import wording
+from plasticity_utils.analysis.wording import wording
 from plasticity_utils.data.corpus import in_first_half
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run

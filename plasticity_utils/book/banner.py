@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from plasticity_utils.book.prose_wording import eraser_share, wording
+from plasticity_utils.analysis.wording import eraser_share, wording
 from plasticity_utils.formats import percent, signed
 from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.results import tables

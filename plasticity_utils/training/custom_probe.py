@@ -1,4 +1,4 @@
-"""F1 of a concept that is no tag: a linear probe on the last layer reads it off the frozen base model."""
+"""F1 of a concept that is no tag: a linear probe on the last layer of the base model reads it."""
 
 from __future__ import annotations
 
