@@ -23,6 +23,7 @@ from plasticity_utils.experiment.run import load_run, run_experiment
 from plasticity_utils.experiment.splits import load_sentences, part_counts
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.neurons.scores import RANKING_METHODS
+from plasticity_utils.optional import check_extra
 from plasticity_utils.results.published import find_run
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         ("model", "minilm, smollm2, a local folder or a Hub name"),
         ("scale", list(SCALES)),
         ("regime", list(REGIMES)),
-        ("results_dir", "folder for runs; empty for runs/ beside the package"),
+        ("results_dir", "folder for runs; empty for runs/ in the project or the current folder"),
     ):
         text = allowed if isinstance(allowed, str) else ", ".join(allowed)
         option = f"--{name.replace('_', '-')}"
@@ -113,6 +114,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _page(options: argparse.Namespace) -> None:
+    check_extra("book", "a page")
     from plasticity_utils.book import banner
     from plasticity_utils.book.pages import render_page
     from plasticity_utils.results.groups import Seeds
@@ -223,7 +225,7 @@ def add_force(commands: Any) -> None:
         help="times the model's rate (%(default)s)",
     )
     force.add_argument("--head", action="store_true", help="free the head's columns there too")
-    force.add_argument("--results-dir", default="", help="of the run; runs/ beside the package")
+    force.add_argument("--results-dir", default="", help="of the run, as for `run`")
     force.add_argument("--publish", action="store_true", help="copy the tables to the book")
     force.set_defaults(command=_force)
 
@@ -253,7 +255,9 @@ def add_batch(commands: Any) -> None:
     batch = commands.add_parser("batch", help="run a grid of concepts, models, seeds and settings")
     batch.add_argument("grid", type=Path, help="YAML file, see the book's page on batches")
     batch.add_argument(
-        "--results", default="", help="folder, or any fsspec URL (runs/ beside the package)"
+        "--results",
+        default="",
+        help="folder, or any fsspec URL (as for `run`)",
     )
     where = batch.add_mutually_exclusive_group()
     where.add_argument("--workers", type=int, default=0, help="worker processes on this machine")

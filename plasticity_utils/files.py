@@ -25,11 +25,18 @@ from filelock import FileLock
 
 from plasticity_utils import hardware
 
-# The checkout that the package lies in.
-ROOT = Path(__file__).resolve().parent.parent
+# The project's own files: its checkout, or what of it travels with an installed package.
+_CHECKOUT = Path(__file__).resolve().parent.parent
+IN_CHECKOUT = (_CHECKOUT / "_config.yml").is_file()
+ROOT = _CHECKOUT if IN_CHECKOUT else Path(__file__).resolve().parent / "project"
 SEAL = "seal.json"
 # Raise it when a change of the code changes results: stages made before are then made anew.
 STAGE_VERSION = 2
+
+
+def results_root() -> Path:
+    """Folder for runs where none is named: `runs` in the checkout, else in the current folder."""
+    return (ROOT if IN_CHECKOUT else Path.cwd()) / "runs"
 
 
 def digest(settings: Mapping[str, Any]) -> str:

@@ -39,21 +39,21 @@ def test_every_public_name_is_found_and_listed():
     assert set(pu.__all__) <= set(dir(pu))
 
 
-def test_type_checkers_are_told_the_same_names_from_the_same_modules():
-    tree = ast.parse(Path(pu.__file__).read_text(encoding="utf-8"))
-    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+def test_the_stub_says_the_names_to_python_and_to_type_checkers_alike():
+    tree = ast.parse(Path(pu.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
     told = {
-        alias.name: node.module.removeprefix("plasticity_utils.")
-        for node in block.body
-        for alias in node.names
+        alias.name: f"plasticity_utils.{node.module}" for node in tree.body for alias in node.names
     }
-    assert told == pu._MODULE_OF
+    assert all(alias.asname == alias.name for node in tree.body for alias in node.names)
     assert sorted(told) == sorted(pu.__all__)
+    for name, module in told.items():
+        assert getattr(pu, name).__module__ == module, name
+    assert Path(pu.__file__).with_name("py.typed").is_file()
 
 
 def test_modules_are_imported_from_the_package_and_unknown_names_are_an_error():
     from plasticity_utils import errors
 
     assert errors.InputError is pu.InputError
-    with pytest.raises(AttributeError, match="has no attribute 'no_such_name'"):
+    with pytest.raises(AttributeError, match="no_such_name"):
         _ = pu.no_such_name

@@ -5,3 +5,7 @@ the process that is to do it, `engine` hands cells to this process or to Dask, `
 Locks, checkpoints and seals are those of `store` and `training`: a batch adds none of its own to a
 run.
 """
+
+from plasticity_utils.optional import check_extra
+
+check_extra("batch", "a batch")

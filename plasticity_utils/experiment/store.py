@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files
 from plasticity_utils.experiment.dose import save_table
-from plasticity_utils.files import ROOT
+from plasticity_utils.files import IN_CHECKOUT, ROOT
 from plasticity_utils.hardware import find_device, training_precision
 from plasticity_utils.progress import quiet_transformers
 
@@ -87,6 +87,9 @@ def code_version() -> dict[str, Any]:
     """Return the package's version and, in a checkout, its commit and whether it was changed."""
     facts: dict[str, Any] = {"version": _version("plasticity-utils")}
     try:
+        # An installed package may lie in some other repository's folder.
+        if not IN_CHECKOUT:
+            raise FileNotFoundError("no checkout")
         facts["commit"] = _git("rev-parse", "HEAD")
         facts["changed"] = bool(_git("status", "--porcelain", "--", "plasticity_utils"))
     except (OSError, subprocess.CalledProcessError):
@@ -95,8 +98,7 @@ def code_version() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
-    folder = ROOT
-    command = ["git", "-C", str(folder), *arguments]
+    command = ["git", "-C", str(ROOT), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -11,7 +11,6 @@ a word's first sub-word (Devlin et al. 2019, BERT); a decoder has read a word on
 is labelled on the last.
 """
 
-import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +33,7 @@ from plasticity_utils.hardware import find_device
 from plasticity_utils.models.tokens import Encoded as Encoded
 from plasticity_utils.models.tokens import encode_words as encode_words
 from plasticity_utils.models.tokens import special_token_ids
+from plasticity_utils.optional import package_folder
 from plasticity_utils.progress import quiet_transformers
 
 # Only families whose levels are tested against the hidden states that transformers returns.
@@ -178,14 +178,7 @@ def _locate(name: str) -> tuple[str, str | None]:
     """Return the folder (or Hub name) of a model, and its GGUF file where it has one."""
     if name in _PACKAGED:
         package, folder, gguf = _PACKAGED[name]
-        # The packages' own code is not imported: only the files that they carry are wanted.
-        spec = importlib.util.find_spec(package)
-        if spec is None or not spec.submodule_search_locations:
-            raise InputError(
-                f"model {name!r} needs the package {package.replace('_', '-')}, which is not "
-                "installed (see requirements-nodeps.txt)"
-            )
-        return str(Path(spec.submodule_search_locations[0]) / folder), gguf
+        return str(package_folder(package, f"model {name!r}") / folder), gguf
     path = Path(name).expanduser()
     if name and path.is_dir():
         _check_weight_files(path)

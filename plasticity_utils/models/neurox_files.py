@@ -23,13 +23,11 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 from jaxtyping import Float, Float32
-from neurox.data import loader
-from neurox.data.writer import ActivationsWriter
 
 from plasticity_utils.errors import InputError
+from plasticity_utils.optional import needed
 from plasticity_utils.progress import bar
 
 SUFFIXES = (".json", ".hdf5")
@@ -89,7 +87,7 @@ def save_activations(
     # the suffix: hence a hidden folder beside it instead of a temporary suffix.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".activations-") as folder:
         unfinished = Path(folder) / path.name
-        writer = ActivationsWriter.get_writer(str(unfinished))
+        writer = _needed("neurox.data.writer").ActivationsWriter.get_writer(str(unfinished))
         start = 0
         for number, words in enumerate(bar(sentences, desc=f"writing {path.name}")):
             of_sentence = by_word[start : start + len(words)]
@@ -127,7 +125,7 @@ def load_activations(path: str | Path) -> ActivationFile:
     if not sentences:
         raise InputError(f"{path}: no sentence in the file")
     with _quiet_loader():
-        by_sentence, n_layers = loader.load_activations(str(path))
+        by_sentence, n_layers = _needed("neurox.data.loader").load_activations(str(path))
     with np.errstate(over="ignore"):  # what float32 cannot hold is found as not finite below
         by_sentence = [values.astype(np.float32) for values in by_sentence]
     for number, values in enumerate(by_sentence):
@@ -138,6 +136,10 @@ def load_activations(path: str | Path) -> ActivationFile:
                 "an activation is not finite"
             )
     return ActivationFile(np.concatenate(by_sentence), sentences, n_layers)
+
+
+def _needed(module: str) -> Any:
+    return needed(module, "an activation file of NeuroX")
 
 
 def _check_suffix(path: Path) -> None:
@@ -198,7 +200,7 @@ def _words_in_json(path: Path) -> Iterator[list[str]]:
 def _words_in_hdf5(path: Path) -> list[list[str]]:
     """Take the words from the sentence map, in the map's order, which is the loader's order."""
     try:
-        with h5py.File(path, "r") as file:
+        with _needed("h5py").File(path, "r") as file:
             index = json.loads(file["sentence_to_index"][0])
             shapes = [_hdf5_shape(file, key, path) for key in index.values()]
     except (OSError, KeyError, ValueError, TypeError) as error:

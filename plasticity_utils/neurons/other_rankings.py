@@ -18,11 +18,9 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from neurox.interpretation import linear_probe, metrics
-from neurox.interpretation import utils as neurox_utils
-from neurox.interpretation.linear_probe import LinearProbe
 
 from plasticity_utils.errors import InputError
+from plasticity_utils.optional import needed
 from plasticity_utils.progress import bar
 
 BLOCK = 256  # neurons at a time, which bounds the memory
@@ -185,15 +183,6 @@ def _without_constant(X: np.ndarray, scores: np.ndarray, lowest: float) -> np.nd
     return np.where(is_constant(X), lowest, scores)
 
 
-__all__ = [
-    "gaussian_scores",
-    "iou_scores",
-    "mean_select_scores",
-    "probe_metrics",
-    "probe_scores",
-    "train_probe",
-]
-
 CONCEPT = 1  # the concept's class index; 0 is the rest
 BATCH_WORDS = 32  # NeuroX's own default
 NEUROX_EPOCHS = 10
@@ -207,7 +196,7 @@ def train_probe(
     l2: float = 0.001,
     epochs: int | None = None,
     seed: int = 0,
-) -> LinearProbe:
+) -> Any:
     """Train NeuroX's logistic regression to tell the concept's words from the rest.
 
     NeuroX takes batches in the order of the corpus and initialises from torch's global generator.
@@ -232,7 +221,7 @@ def train_probe(
 
     Returns
     -------
-    LinearProbe
+    neurox.interpretation.linear_probe.LinearProbe
         NeuroX's probe; class 1 is the concept, class 0 the rest.
 
     Raises
@@ -259,7 +248,7 @@ def train_probe(
     ):
         # torch.manual_seed would also reseed the accelerators, which fork_rng does not guard here.
         torch.default_generator.manual_seed(seed)
-        return linear_probe.train_logistic_regression_probe(
+        return _neurox("linear_probe").train_logistic_regression_probe(
             inputs,
             labels,
             lambda_l1=l1,
@@ -305,76 +294,20 @@ def probe_scores(
         As ``train_probe``.
     """
     check_words(X, is_concept)
-    probe = train_probe(_standardise(X, X), is_concept, l1, l2, epochs, seed)
+    probe = train_probe(_standardise(X), is_concept, l1, l2, epochs, seed)
     weights = np.abs(probe.linear.weight.detach().cpu().numpy()[CONCEPT]).astype(np.float64)
     weights[is_constant(X)] = 0.0  # its input is always 0: what is left is the initial weight
     return weights
 
 
-def probe_metrics(
-    X: Float[np.ndarray, "word neuron"],
-    is_concept: Bool[np.ndarray, " word"],
-    X_held_out: Float[np.ndarray, "held_out neuron"],
-    is_concept_held_out: Bool[np.ndarray, " held_out"],
-    l1: float = 0.001,
-    l2: float = 0.001,
-    epochs: int | None = None,
-    seed: int = 0,
-) -> dict[str, float]:
-    """Train NeuroX's probe on one set of words and report its metrics on another.
-
-    Parameters
-    ----------
-    X, is_concept : np.ndarray
-        Words to train on, ``[n_words, n_neurons]`` and ``[n_words]``.
-    X_held_out, is_concept_held_out : np.ndarray
-        Words to report on, of the same neurons; standardised by the *training* words.
-    l1, l2, epochs, seed
-        As in ``train_probe``.
-
-    Returns
-    -------
-    dict of str to float
-        ``accuracy`` and ``f1`` of the concept (NeuroX's metrics), and ``majority``, the accuracy
-        of always giving the commoner class: most words are no locations, so accuracy means little
-        without it. All in [0, 1].
-
-    Raises
-    ------
-    InputError
-        As ``train_probe``, for either set, and where the sets differ in their neurons.
-    """
-    check_words(X, is_concept)
-    check_words(X_held_out, is_concept_held_out)
-    if X.shape[1] != X_held_out.shape[1]:
-        raise InputError(
-            f"the held-out words have {X_held_out.shape[1]} neurons, "
-            f"the training words {X.shape[1]}; they must be the same neurons"
-        )
-    probe = train_probe(_standardise(X, X), is_concept, l1, l2, epochs, seed)
-    labels = is_concept_held_out.astype(np.int64)
-    with _neurox_bar("evaluating NeuroX's probe", -(-len(labels) // BATCH_WORDS)):
-        overall, predicted = linear_probe.evaluate_probe(
-            probe,
-            _standardise(X_held_out, X),
-            labels,
-            return_predictions=True,
-            batch_size=BATCH_WORDS,
-            metric="accuracy",
-        )
-    classes = np.array([label for _, label, _ in predicted])
-    commoner = np.full_like(labels, round(float(labels.mean())))
-    return {
-        "accuracy": float(overall["__OVERALL__"]),
-        "f1": float(metrics.f1(classes, labels)),
-        "majority": float(metrics.accuracy(commoner, labels)),
-    }
+def _neurox(module: str) -> Any:
+    return needed(f"neurox.interpretation.{module}", "the ranking 'probe'")
 
 
-def _standardise(X: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Z-score by the reference words; a neuron constant there becomes 0."""
-    mean = reference.mean(axis=0, dtype=np.float64)
-    spread = np.where(is_constant(reference), np.inf, reference.std(axis=0, dtype=np.float64))
+def _standardise(X: np.ndarray) -> np.ndarray:
+    """Z-score over the words; a neuron that does not vary becomes 0."""
+    mean = X.mean(axis=0, dtype=np.float64)
+    spread = np.where(is_constant(X), np.inf, X.std(axis=0, dtype=np.float64))
     return ((X - mean) / spread).astype(np.float32)
 
 
@@ -403,7 +336,7 @@ def _neurox_bar(desc: str, total: int) -> Iterator[None]:
 
     with (
         steps,
-        patch.object(neurox_utils, "get_progress_bar", lambda: counted),
+        patch.object(_neurox("utils"), "get_progress_bar", lambda: counted),
         redirect_stdout(io.StringIO()),
     ):
         yield

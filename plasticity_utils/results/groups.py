@@ -24,7 +24,7 @@ from plasticity_utils.experiment.run import Run, series_name, shared_settings, v
 from plasticity_utils.names import OVER_NEURONS, OVER_SENTENCES
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import finding
-from plasticity_utils.results.published import published_runs
+from plasticity_utils.results.published import PUBLISHED, published_runs
 
 CONFIDENCE = 0.95
 
@@ -287,7 +287,7 @@ def beside(seeds: Seeds) -> list[Seeds]:
     own = shared_settings(seeds.config)
     others = [
         other
-        for other in series_of(published_runs())
+        for other in series_of(published_runs() if PUBLISHED.is_dir() else [])
         if shared_settings(other.config) | {"concept": own["concept"]} == own
         and other.config.concept != seeds.config.concept
     ]

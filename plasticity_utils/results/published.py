@@ -87,7 +87,19 @@ def added(runs: Iterable[Run], name: str) -> list[tuple[Run, pd.DataFrame]]:
 
 
 def published_runs(results: Path = PUBLISHED) -> list[Run]:
-    """All published runs, by name."""
+    """All published runs, by name.
+
+    Raises
+    ------
+    InputError
+        If the folder is not there: published runs are in the project's checkout, and do not travel
+        with an installed package.
+    """
+    if not results.is_dir():
+        raise InputError(
+            f"no published runs at {str(results)!r}: they are in the project's checkout, not in an "
+            "installed package; name their folder, `book/results` of the checkout"
+        )
     return [Run(path.parent) for path in sorted(results.glob("*/config.json"))]
 
 
