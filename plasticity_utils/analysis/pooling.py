@@ -10,7 +10,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from plasticity_utils.analysis.registry import answer
-from plasticity_utils.results.groups import Seeds, check_poolable, over_seeds
+from plasticity_utils.analysis.rules import LEAST_RUNS, OPEN, Estimate, decide
+from plasticity_utils.results.groups import Seeds, check_poolable, over_concepts, over_seeds
 
 RUN = ["concept", "entity", "seed"]
 
@@ -85,6 +86,42 @@ def beyond_control(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.D
     wide = table.pivot_table(index=[*RUN, *keys], columns="condition", values=value, sort=False)
     wide = wide[["concept", "random"]].set_axis(["effect", "control"], axis=1)
     return wide.assign(beyond_control=wide["effect"] - wide["control"]).reset_index()
+
+
+def estimate(rows: pd.DataFrame, value: str) -> Estimate:
+    """Mean over the concepts of a table, a row a run, with the spread of seeds within each."""
+    found = over_concepts(rows if "concept" in rows else rows.assign(concept=""), [value]).iloc[0]
+    return Estimate(found[value], found[f"{value}_low"], found[f"{value}_high"])
+
+
+def judged(claim: str, values: pd.DataFrame, least: float, side: int = 1) -> dict[str, object]:
+    """Judge one claim on one row a run.
+
+    Parameters
+    ----------
+    claim : str
+    values : DataFrame
+        From `beyond_control`: concept, effect, control, beyond_control.
+    least : float
+    side : {1, −1}
+        The predicted sign.
+
+    Returns
+    -------
+    dict
+        claim; effect, control, beyond_control, each with `_low` and `_high` in their own sign;
+        least, verdict.
+    """
+    names = ("effect", "control", "beyond_control")
+    found = {name: estimate(values, name) for name in names}
+    row: dict[str, object] = {"claim": claim}
+    for name, one in found.items():
+        row |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+    verdict = OPEN
+    if len(values) >= LEAST_RUNS:
+        effect, beyond = (found[name].times(side) for name in ("effect", "beyond_control"))
+        verdict = decide(effect, beyond, least)
+    return {**row, "least": side * least, "verdict": verdict}
 
 
 def tests_over_runs(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:

@@ -1,115 +1,339 @@
-"""When is a question answered? One rule for all that have an effect, a control and runs.
+"""What a number means: every rule of the book, numbers in, one of a few words out.
 
-*Yes*: the effect's 95 % interval over runs lies wholly on the predicted side of 0, and so does that
-of effect minus control (within each run), and the effect is at least as large as the smallest that
-would matter. That one interval excludes 0 and the other does not would show no difference.
-*No*: one of the two intervals lies wholly below the smallest effect that would matter; then an
-effect of that size is excluded, or the control does as much. *Not resolved*: neither, and fewer
-than three runs always: two that happen to agree have a narrow interval.
+A page prints the rule that it uses (`rules.came_back` as the last line of a cell shows it) and the
+word that follows from its numbers. Nothing else in the package decides what a page claims.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import update_wrapper
+from math import isnan
+from typing import Generic, ParamSpec
 
-import numpy as np
-import pandas as pd
+from plasticity_utils.names import READ_AGAIN
 
-from plasticity_utils.analysis.pooling import over_runs
-
-YES, NO, OPEN = "yes", "no", "not resolved"
-LEAST_RUNS = 3
-RULE = (
-    "*Yes*: the 95 % interval over runs lies wholly on the predicted side of zero, that of effect "
-    "minus control too, and the effect is at least as large as the smallest that would matter. "
-    "*No*: one of the two intervals lies wholly below that smallest effect. *Not resolved*: "
-    f"neither, or fewer than {LEAST_RUNS} runs."
-)
+P = ParamSpec("P")
+OPEN = "not resolved"
+BEFORE = "Written before the numbers were seen."
+AFTER = "Written after numbers were seen, so of them it is a description."
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % interval, positive on the predicted side.
+    """A mean with its 95 % interval; the ends are NaN where there is none."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+
+    def times(self, side: int) -> Estimate:
+        """The same seen from the predicted side: −1 turns it around."""
+        low, high = sorted([side * self.low, side * self.high])
+        return Estimate(side * self.value, low, high)
+
+
+class Rule(Generic[P]):
+    """A rule that is called with numbers, and shows its text where a page ends a cell with it.
 
     Attributes
     ----------
-    value, low, high : float
-        The ends are NaN where there is no interval.
+    words : tuple of str
+        What it can say.
+    says : str
+        The rule in English, for the page (Markdown).
+    written : str
+        Whether it was written before the numbers that it judges were seen.
     """
 
-    value: float
-    low: float
-    high: float
+    def __init__(
+        self, decide: Callable[P, str], words: Sequence[str], says: str, written: str
+    ) -> None:
+        self.decide, self.words, self.says, self.written = decide, tuple(words), says, written
+        update_wrapper(self, decide)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Apply the rule."""
+        return self.decide(*args, **kwargs)
+
+    def _repr_markdown_(self) -> str:
+        return f"> **The rule.** {self.says} *{self.written}*"
 
 
-def estimate(values: Sequence[float] | np.ndarray) -> Estimate:
-    """Mean of one value a run, with its interval over runs (Student's t).
-
-    Parameters
-    ----------
-    values : sequence of float, [n_runs]
-    """
-    table = pd.DataFrame({"all": "", "value": np.asarray(values, dtype=float)})
-    row = over_runs(table, ["all"], ["value"]).iloc[0]
-    return Estimate(row["value"], row["value_low"], row["value_high"])
+RULES: dict[str, Rule[...]] = {}
 
 
+def rule(words: Sequence[str], says: str, written: str) -> Callable[[Callable[P, str]], Rule[P]]:
+    """Make a rule of a function from numbers to one of these words."""
+
+    def made(decide: Callable[P, str]) -> Rule[P]:
+        found = Rule(decide, words, says, written)
+        RULES[decide.__name__] = found
+        return found
+
+    return made
+
+
+# Any question with an effect, a control and runs
+
+YES, NO = "yes", "no"
+LEAST_RUNS = 3
+
+
+@rule(
+    (YES, NO, OPEN),
+    "*Yes*: the 95 % interval of the effect lies on the predicted side of zero, that of the effect "
+    "less its control too, and the effect less its control is at least the smallest that would "
+    "matter. *No*: one of the two intervals lies below that smallest effect. *Not resolved*: "
+    f"neither, or fewer than {LEAST_RUNS} runs.",
+    "The smallest effects were chosen before full-size runs were seen; that the size is judged "
+    "less the control was added afterwards.",
+)
 def decide(effect: Estimate, beyond_control: Estimate, least: float) -> str:
-    """Apply the rule of this module.
-
-    Parameters
-    ----------
-    effect, beyond_control : Estimate
-        The effect, and the effect minus that of the control.
-    least : float
-        The smallest effect that would matter, above 0.
-
-    Returns
-    -------
-    {"yes", "no", "not resolved"}
-    """
+    """Is there an effect beyond its control? All positive on the predicted side."""
     if effect.high < least or beyond_control.high < least:
         return NO
-    if effect.low > 0 and beyond_control.low > 0 and effect.value >= least:
+    if effect.low > 0 and beyond_control.low > 0 and beyond_control.value >= least:
         return YES
     return OPEN
 
 
+@rule(
+    (YES, NO, OPEN),
+    "Several measures of one question answer it only if all say the same.",
+    BEFORE,
+)
 def together(verdicts: Sequence[str]) -> str:
-    """Verdict of a question that is answered yes only if each of its measures says so.
-
-    *No* likewise needs all of them; measures that disagree leave it open.
-    """
+    """Join the verdicts of several measures."""
     distinct = set(verdicts)
     return distinct.pop() if len(distinct) == 1 else OPEN
 
 
-def judged(claim: str, values: pd.DataFrame, least: float, side: int = 1) -> dict[str, object]:
-    """Judge one claim on one row a run.
+# Question 1: what was cut, what a reader still finds, what came back
 
-    Parameters
-    ----------
-    claim : str
-    values : DataFrame
-        From `pooling.beyond_control`: effect, control, beyond_control.
-    least : float
-    side : {1, −1}
-        The predicted sign.
+LITTLE, SPECIFIC = 0.05, 0.5
+CONCEPT, TASK, LITTLE_LOST = "the concept", "the task", "little was lost"
 
-    Returns
-    -------
-    dict
-        claim; effect, control, beyond_control, each with `_low` and `_high` in their own sign;
-        least, verdict.
+
+@rule(
+    (CONCEPT, TASK, LITTLE_LOST),
+    f"A cut is about *the concept* if it takes at least {SPECIFIC:g} more of the F1 of the concept "
+    "than it takes of the other types on average. Else it is about *the task*. If it takes "
+    f"{LITTLE:g} or less, little was lost.",
+    BEFORE,
+)
+def cut(lost: float, lost_others: float) -> str:
+    """What did a cut take, in F1 of the concept and mean F1 of the other types?"""
+    if lost <= LITTLE:
+        return LITTLE_LOST
+    return CONCEPT if lost - lost_others >= SPECIFIC else TASK
+
+
+ANY_CUT, CHOICE = "any cut does it", "the choice matters"
+
+
+@rule(
+    (ANY_CUT, CHOICE),
+    "If a random cut of the same size leaves less than half of every type's F1, then *any cut does "
+    "it*, and the loss says nothing of the concept.",
+    AFTER,
+)
+def random_cut(left: float) -> str:
+    """Does the choice of neurons matter? `left`: the most that a random cut leaves of a type."""
+    return ANY_CUT if left < 0.5 else CHOICE
+
+
+FOUND, IN_PART, NOT_FOUND = "still there to be read", "there in part", "not found"
+
+
+@rule(
+    (FOUND, IN_PART, NOT_FOUND, LITTLE_LOST),
+    f"A reader finds the concept *still there to be read* if it regains at least {READ_AGAIN:g} of "
+    f"the loss, *in part* from {1 - READ_AGAIN:.1f} on, and else *not*. Of a loss of {LITTLE:g} or "
+    "less nothing is said.",
+    AFTER,
+)
+def reader_finds(lost: float, regained: float) -> str:
+    """What does a reader of the frozen network find of what was lost (both in F1)?"""
+    if lost <= LITTLE:
+        return LITTLE_LOST
+    if regained >= READ_AGAIN * lost:
+        return FOUND
+    return NOT_FOUND if regained < (1 - READ_AGAIN) * lost else IN_PART
+
+
+LEAST_F1 = 0.05
+READ, BEYOND = "read again", "more than was read"
+
+
+@rule(
+    (READ, BEYOND, OPEN),
+    f"*Read again*: the best reader regains at least {READ_AGAIN:g} of the loss, and the interval "
+    f"of what training the whole model adds ends below {LEAST_F1:g} F1. *More than was read*: what "
+    "it adds lies above zero, what it adds less the same after the control (a random cut, or no "
+    f"cut) lies above zero too, and that difference is at least {LEAST_F1:g}. Else *not resolved*. "
+    "Whether what lies beyond the readers was relearned or learned for the first time takes a "
+    "model that never knew the concept; it is not measured yet.",
+    "Written when the first runs of the small cut were known, and no others. That a random cut is "
+    "subtracted was added after all were known.",
+)
+def came_back(found: float, beyond: Estimate, beyond_control: Estimate) -> str:
+    """Was what came back only read again?
+
+    `found` is the share of the loss that the best reader regains; `beyond` the F1 that training
+    the whole model adds to it.
     """
-    names = ("effect", "control", "beyond_control")
-    found = {name: estimate(side * values[name].to_numpy()) for name in names}
-    row: dict[str, object] = {"claim": claim}
-    for name, one in found.items():
-        ends = sorted([side * one.low, side * one.high])
-        row |= {name: side * one.value, f"{name}_low": ends[0], f"{name}_high": ends[1]}
-    verdict = OPEN
-    if len(values) >= LEAST_RUNS:
-        verdict = decide(found["effect"], found["beyond_control"], least)
-    return {**row, "least": side * least, "verdict": verdict}
+    if found >= READ_AGAIN and beyond.high < LEAST_F1:
+        return READ
+    if beyond.low > 0 and beyond_control.low > 0 and beyond_control.value >= LEAST_F1:
+        return BEYOND
+    return OPEN
+
+
+# Movement between layers
+
+SAME = 0.1
+AS_RANDOM, FURTHER, OTHERWISE = "as a random cut", "further than a random cut", "otherwise"
+
+
+@rule(
+    (AS_RANDOM, FURTHER, OTHERWISE, OPEN),
+    "A centre moves *as a random cut* moves it if the whole interval of the difference is within a "
+    "tenth of the move, less what the two sets of neurons share. It moves *further* if move and "
+    "difference lie on the same side of zero, and *otherwise* if on opposite sides. Else, and with "
+    "one seed, *not resolved*.",
+    AFTER,
+)
+def moves(move: Estimate, beyond_random: Estimate, shared: float = 0.0) -> str:
+    """Does the centre of the concept move as a random cut moves it? `shared`: of the neurons."""
+    low, high = beyond_random.low, beyond_random.high
+    if isnan(low):
+        return OPEN
+    if max(abs(low), abs(high)) < SAME * abs(move.value) * (1 - shared):
+        return AS_RANDOM
+    if (low > 0 and move.low > 0) or (high < 0 and move.high < 0):
+        return FURTHER
+    return OTHERWISE if low > 0 or high < 0 else OPEN
+
+
+WRITTEN, NOT_MORE = "written into neurons that were left", "not clearly more than without a cut"
+
+
+@rule(
+    (WRITTEN, NOT_MORE),
+    "Training *writes the concept into neurons that were left* if their |σ| rises more than where "
+    "nothing was cut out, the whole interval of the difference.",
+    AFTER,
+)
+def written(beyond_none: Estimate) -> str:
+    """Did neurons that were left gain more than without a cut?"""
+    return WRITTEN if beyond_none.low > 0 else NOT_MORE
+
+
+# Questions 3 and 4: the parts of the concept, and its directions
+
+MARGIN, LEAST_NEW = 0.1, 0.05
+
+
+@rule(
+    (YES, NO, OPEN),
+    "*Yes*: of the kept neurons that carry a part in the end, the share that is new to the part, "
+    f"less that where nothing was cut out and less that after a random cut, is at least "
+    f"{LEAST_NEW:g}, and both intervals lie above zero. *No*: one of them lies below {MARGIN:g}. "
+    "Else *not resolved*.",
+    "The bounds were written before the numbers were seen; that a random cut counts was added "
+    "afterwards.",
+)
+def parts_move(beyond_none: Estimate, beyond_random: Estimate) -> str:
+    """Do other neurons carry the parts of the concept than before?"""
+    both = (beyond_none, beyond_random)
+    if all(one.low > 0 and one.value >= LEAST_NEW for one in both):
+        return YES
+    return NO if any(one.high < MARGIN for one in both) else OPEN
+
+
+SAME_DIRECTIONS, KEPT = "the same directions", "the same directions in the kept units"
+TURNED, OTHER = "the same geometry, turned", "another representation"
+NOT_AS_IS = "not the same directions"
+
+
+def _side(one: Estimate) -> str:
+    if one.high < MARGIN:
+        return "less"
+    return "more" if one.low > MARGIN else ""
+
+
+@rule(
+    (SAME_DIRECTIONS, KEPT, TURNED, OTHER, NOT_AS_IS, OPEN),
+    "A probe of the base reads the last layer in the end. If it loses less than a tenth of its F1 "
+    "beyond what it loses with nothing cut out: *the same directions*. If it loses more, but a "
+    "probe of the kept units alone loses less than a tenth: *the same directions in the kept "
+    "units*. If only an orthogonal alignment brings it back, a tenth more than one to shuffled "
+    "words does: *the same geometry, turned*. If not even that: *another representation*. An "
+    "interval that holds the tenth resolves nothing.",
+    "The case of the kept units was added once the first run was known; the others were written "
+    "before.",
+)
+def representation(
+    lost_as_is: Estimate, lost_kept: Estimate, lost_aligned: Estimate, aligned_beyond: Estimate
+) -> str:
+    """Is it the same concept in the end? Shares of a probe's F1."""
+    as_is, aligned = _side(lost_as_is), _side(lost_aligned)
+    if as_is == "more":
+        if _side(lost_kept) == "less":
+            return KEPT
+        if aligned == "less" and _side(aligned_beyond) == "more":
+            return TURNED
+        return OTHER if aligned == "more" else NOT_AS_IS
+    return SAME_DIRECTIONS if as_is == "less" else OPEN
+
+
+# Question 8: forced to carry two
+
+REGAINED, KEPT_F1, FEW, WAS_LOST = 0.9, 0.02, 0.05, 0.5
+
+
+@rule(
+    (YES, NO, OPEN),
+    "At the smallest number of the host's neurons with which the concept comes back to "
+    f"{REGAINED:g} of its loss. *Yes*: the share of them that carries both rises, its whole "
+    f"interval, more than that of random neurons, and the host's F1 falls by {KEPT_F1:g} at most. "
+    f"*No*: the concept does not come back, the host pays more, or the rise is surely below "
+    f"{FEW:g}. *Not resolved*: else, or if the cut took less than half of the concept's F1.",
+    "Written before the runs were seen; that random neurons count was added afterwards.",
+)
+def forced(lost: float, back: bool, price: float, rise: Estimate, beyond_random: Estimate) -> str:
+    """Can neurons be forced to carry two?
+
+    `lost` is the share of the concept's F1 that the cut took, `back` whether any dose brings it
+    back, `price` the F1 that the host loses there.
+    """
+    if lost <= WAS_LOST:
+        return OPEN
+    if not back or price > KEPT_F1 or rise.high < FEW or beyond_random.high < FEW:
+        return NO
+    return YES if rise.low > 0 and beyond_random.low > 0 else OPEN
+
+
+# How sure an answer is
+
+STRONG, SOME, WEAK, NONE = "●●●", "●●", "●", "–"
+
+
+@rule(
+    (STRONG, SOME, WEAK, NONE),
+    "●●●: three seeds of each concept, a control subtracted, and a second model that agrees. ●●: "
+    "three seeds and a control, in one model. ●: fewer seeds, no control, or a rule that was set "
+    "after the numbers were seen. –: no answer.",
+    AFTER,
+)
+def strength(
+    answered: bool, n_seeds: int, controlled: bool, models_agree: bool, post_hoc: bool
+) -> str:
+    """How sure is an answer?"""
+    if not answered:
+        return NONE
+    if n_seeds < LEAST_RUNS or not controlled or post_hoc:
+        return WEAK
+    return STRONG if models_agree else SOME

@@ -13,17 +13,8 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from plasticity_utils.analysis import pooled as tables
-from plasticity_utils.analysis.pooling import beyond_control, interval
-from plasticity_utils.analysis.rules import (
-    LEAST_RUNS,
-    OPEN,
-    RULE,
-    Estimate,
-    decide,
-    estimate,
-    judged,
-    together,
-)
+from plasticity_utils.analysis.pooling import beyond_control, estimate, interval, judged
+from plasticity_utils.analysis.rules import LEAST_RUNS, OPEN, Estimate, decide, together
 from plasticity_utils.results.groups import Seeds
 
 LEAST_SHARE, LEAST_OVERLAP, LEAST_COSINE = 0.05, 0.01, 0.02
@@ -70,7 +61,7 @@ def sharing(groups: Sequence[Seeds]) -> pd.DataFrame:
     found = Estimate(*rows[["difference", "low", "high"]].mean())
     verdict = OPEN
     if len(rows) >= LEAST_RUNS:
-        found = estimate(rows["difference"].to_numpy())
+        found = estimate(rows, "difference")
         verdict = decide(found, found, LEAST_COSINE)
     claim = "parts of speech that share an end of a neuron: likeness above shuffled pairs (cosine)"
     return pd.DataFrame(
@@ -146,7 +137,7 @@ def runs_sentence(groups: Sequence[Seeds]) -> str:
         for seeds in groups
     )
     shared = "Runs of one seed share their base model, so few seeds say little of other seeds."
-    return f"**Runs:** {models}, {runs}. Intervals: {interval(groups)}. {shared}\n\n{RULE}"
+    return f"**Runs:** {models}, {runs}. Intervals: {interval(groups)}. {shared}\n\n{decide.says}"
 
 
 def functions_sentence(groups: Sequence[Seeds]) -> str:

@@ -84,6 +84,64 @@ def over_seeds(table: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) 
     return pd.concat(parts, axis=1).reset_index()
 
 
+def over_concepts(
+    table: pd.DataFrame, values: Sequence[str], keys: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Mean of each value over concepts, with the spread that seeds have within a concept.
+
+    It speaks of these concepts alone: how much concepts differ is not in the interval. Concepts
+    weigh the same; the variance within them is pooled (one seed each: no interval).
+
+    Parameters
+    ----------
+    table : DataFrame
+        concept, the keys and the values; one row a run for each combination of the keys.
+    values, keys : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        The keys, n_concepts, n_runs, and for each value `<value>`, `<value>_low`, `<value>_high`.
+    """
+    whole = table.groupby(list(keys), sort=False) if keys else [((), table)]
+    rows = []
+    for key, own in whole:
+        row = dict(zip(keys, key, strict=True))
+        row |= {"n_concepts": own["concept"].nunique(), "n_runs": len(own)}
+        for value in values:
+            by_concept = own.groupby("concept")[value].agg(["mean", "var", "count"])
+            by_concept = by_concept[by_concept["count"] > 0]
+            freedom = by_concept["count"] - 1
+            mean, margin = by_concept["mean"].mean(), float("nan")
+            if freedom.sum():
+                pooled = (freedom * by_concept["var"]).sum() / freedom.sum()
+                error = np.sqrt(pooled * (1 / by_concept["count"]).sum()) / len(by_concept)
+                margin = error * stats.t.ppf((1 + CONFIDENCE) / 2, freedom.sum())
+            row |= {value: mean, f"{value}_low": mean - margin, f"{value}_high": mean + margin}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def seed_columns(table: pd.DataFrame, value: str, keys: Sequence[str]) -> pd.DataFrame:
+    """Lay the few values of a number out, a column a seed, and their mean: no interval is needed.
+
+    Parameters
+    ----------
+    table : DataFrame
+        seed, the keys and the value; one row a run for each combination of the keys.
+    value : str
+    keys : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        The keys, `seed 0`, …, and mean.
+    """
+    wide = table.pivot_table(index=list(keys), columns="seed", values=value, sort=False)
+    wide = wide[sorted(wide)].rename(columns="seed {}".format)
+    return wide.assign(mean=wide.mean(axis=1)).rename_axis(columns=None).reset_index()
+
+
 def within_unit(table: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
     """Cut intervals of shares at 0 and 1, of which Student's t does not know.
 

@@ -1,0 +1,149 @@
+"""Each rule of the book on numbers whose word is known, each side of each bound."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from plasticity_utils.analysis import rules
+from plasticity_utils.analysis.rules import OPEN, RULES, Estimate
+from plasticity_utils.results.groups import over_concepts, over_seeds, seed_columns
+
+NONE = Estimate(0.0)
+LITTLE, MUCH, EITHER = Estimate(0.03, -0.02, 0.09), Estimate(0.3, 0.11, 0.5), Estimate(0.1, 0.0, 0.3)
+
+
+def around(value, margin=0.01):
+    return Estimate(value, value - margin, value + margin)
+
+
+CASES = {
+    "decide": [
+        ((around(0.2), around(0.2), 0.05), "yes"),
+        # The control has nearly as much of it, so what is left is too small to matter.
+        ((around(0.2), Estimate(0.04, 0.01, 0.07), 0.05), OPEN),
+        ((around(0.2), around(0.0), 0.05), "no"),
+        ((around(0.0), around(0.0), 0.05), "no"),
+        ((NONE, NONE, 0.05), OPEN),
+    ],
+    "together": [((["yes", "yes"],), "yes"), ((["no"],), "no"), ((["yes", "no"],), OPEN)],
+    "cut": [
+        ((0.93, 0.18), "the concept"),
+        ((0.93, 0.68), "the task"),
+        ((0.04, 0.0), "little was lost"),
+    ],
+    "random_cut": [((0.3,), "any cut does it"), ((0.6,), "the choice matters")],
+    "reader_finds": [
+        ((0.9, 0.85), "still there to be read"),
+        ((0.9, 0.4), "there in part"),
+        ((0.9, 0.05), "not found"),
+        ((0.02, 0.02), "little was lost"),
+    ],
+    "came_back": [
+        ((0.4, around(0.5), around(0.4)), "more than was read"),
+        # The control gains as much, so it is not the concept that does.
+        ((0.4, around(0.5), around(-0.1)), OPEN),
+        ((0.4, around(0.5), around(0.03)), OPEN),
+        ((0.99, around(0.01), around(0.01)), "read again"),
+        ((0.97, Estimate(0.02, -0.02, 0.06), NONE), OPEN),
+        ((0.8, around(0.01), around(0.01)), OPEN),
+        ((0.99, NONE, NONE), OPEN),
+    ],
+    "moves": [
+        ((around(-1.0), Estimate(0.02, -0.05, 0.09)), "as a random cut"),
+        # Half of the neurons are the same ones, so half of a difference can show.
+        ((around(-1.0), Estimate(0.04, -0.01, 0.09), 0.5), OPEN),
+        ((around(0.11), around(0.1)), "further than a random cut"),
+        ((around(-1.0), around(-0.3)), "further than a random cut"),
+        ((around(-1.0), around(0.3)), "otherwise"),
+        ((around(-1.0), Estimate(0.03, -0.04, 0.101)), OPEN),
+        ((Estimate(-1.0), Estimate(0.01)), OPEN),
+    ],
+    "written": [
+        ((around(0.1),), "written into neurons that were left"),
+        ((around(0.0),), "not clearly more than without a cut"),
+        ((NONE,), "not clearly more than without a cut"),
+    ],
+    "parts_move": [
+        ((around(0.06), around(0.06)), "yes"),
+        ((around(0.06), around(0.02)), "no"),
+        ((MUCH, EITHER), OPEN),
+    ],
+    "representation": [
+        ((LITTLE, LITTLE, LITTLE, LITTLE), "the same directions"),
+        ((MUCH, LITTLE, MUCH, MUCH), "the same directions in the kept units"),
+        ((MUCH, EITHER, LITTLE, MUCH), "the same geometry, turned"),
+        ((MUCH, EITHER, LITTLE, EITHER), "not the same directions"),
+        ((MUCH, EITHER, MUCH, MUCH), "another representation"),
+        ((MUCH, EITHER, EITHER, MUCH), "not the same directions"),
+        ((EITHER, LITTLE, LITTLE, LITTLE), OPEN),
+        ((NONE, NONE, NONE, NONE), OPEN),
+    ],
+    "forced": [
+        ((0.9, True, 0.01, around(0.3), around(0.2)), "yes"),
+        ((0.9, False, 0.01, around(0.3), around(0.2)), "no"),
+        ((0.9, True, 0.10, around(0.3), around(0.2)), "no"),
+        ((0.9, True, 0.01, around(0.01), around(0.2)), "no"),
+        # Random neurons come to carry both as well.
+        ((0.9, True, 0.01, around(0.3), around(-0.1)), "no"),
+        ((0.9, True, 0.01, around(0.1), Estimate(0.1, -0.1, 0.3)), OPEN),
+        ((0.4, True, 0.01, around(0.3), around(0.2)), OPEN),
+    ],
+    "strength": [
+        ((True, 3, True, True, False), "●●●"),
+        ((True, 3, True, False, False), "●●"),
+        ((True, 3, True, True, True), "●"),
+        ((True, 2, True, True, False), "●"),
+        ((True, 3, False, True, False), "●"),
+        ((False, 3, True, True, False), "–"),
+    ],
+}
+
+
+def test_every_rule_is_tested_with_every_word_that_it_says():
+    assert set(CASES) == set(RULES)
+    for name, cases in CASES.items():
+        assert {word for _, word in cases} == set(RULES[name].words), name
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "word"), [(name, *case) for name, cases in CASES.items() for case in cases]
+)
+def test_the_word_follows_from_the_numbers(name, values, word):
+    assert RULES[name](*values) == word
+
+
+def test_a_page_prints_the_rule_and_when_it_was_written():
+    for one in RULES.values():
+        shown = one._repr_markdown_()
+        assert one.says in shown
+        assert one.written in shown
+
+
+def test_an_estimate_is_turned_to_the_predicted_side():
+    assert Estimate(-0.2, -0.3, -0.1).times(-1) == Estimate(0.2, 0.1, 0.3)
+    assert np.isnan(NONE.times(-1).low)
+    assert rules.decide(around(-0.2).times(-1), around(-0.2).times(-1), 0.05) == "yes"
+
+
+def test_concepts_that_differ_do_not_widen_what_is_said_of_them():
+    rows = pd.DataFrame({"concept": ["a"] * 3 + ["b"] * 3, "x": [0.1, 0.11, 0.12, 0.5, 0.51, 0.52]})
+    found = over_concepts(rows, ["x"]).iloc[0]
+    assert found["x"] == pytest.approx(0.31)
+    # Pooled standard deviation 0.01; two means of three; t of four degrees of freedom.
+    margin = 2.776 * 0.01 * np.sqrt(2 / 3) / 2
+    assert found["x_high"] - found["x"] == pytest.approx(margin, abs=1e-4)
+    assert (found["n_concepts"], found["n_runs"]) == (2, 6)
+    one = over_concepts(rows[:3], ["x"]).iloc[0]
+    alone = over_seeds(rows[:3], ["concept"], ["x"]).iloc[0]
+    assert one["x_low"] == pytest.approx(alone["x_low"])
+    assert np.isnan(over_concepts(rows.iloc[[0, 3]], ["x"]).iloc[0]["x_low"])
+    by_key = over_concepts(rows.assign(k=["u", "v", "u"] * 2), ["x"], ["k"])
+    assert by_key["k"].tolist() == ["u", "v"]
+
+
+def test_few_values_are_laid_out_by_seed():
+    rows = pd.DataFrame({"concept": ["a", "a", "b"], "seed": [1, 0, 0], "x": [0.2, 0.4, 0.6]})
+    table = seed_columns(rows, "x", ["concept"])
+    assert table.columns.tolist() == ["concept", "seed 0", "seed 1", "mean"]
+    assert table["seed 0"].tolist() == [0.4, 0.6]
+    assert table["mean"].tolist() == pytest.approx([0.3, 0.6])
