@@ -32,7 +32,7 @@ import plasticity_utils as pu
 from plasticity_utils import charts
 from plasticity_utils.analysis import forced as said
 from plasticity_utils.analysis.forced import or_command
-from plasticity_utils.charts import forced, theme
+from plasticity_utils.charts import theme
 from plasticity_utils.experiment.forcing import ForcingConfig
 
 theme.enable()
@@ -55,7 +55,7 @@ or_command(config, said.verdict)
 # %%
 or_command(
     config,
-    lambda seeds: forced.dose_curve(
+    lambda seeds: charts.forced_f1(
         seeds.f1, *seeds.entities, seeds.f1_interval
     ),
 )
@@ -72,7 +72,7 @@ or_command(
 # %%
 or_command(
     config,
-    lambda seeds: forced.carriers(
+    lambda seeds: charts.forced_carriers(
         seeds.carriers, seeds.entities[1], seeds.neuron_interval
     ),
 )

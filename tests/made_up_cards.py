@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from plasticity_utils.charts.cards import KINDS, MOMENTS
+from plasticity_utils.names import KINDS
+from plasticity_utils.names import STAGES as MOMENTS
 
 HOSTILE = "<img/src=x/onerror=alert(1)>"
 ENTITIES = ("LOC", "PER", "ORG", "MISC")

@@ -120,19 +120,3 @@ def reliance_rows():
         for i, entity in enumerate(ENTITIES)
     ]  # fmt: skip
     return with_interval(rows)
-
-
-def neuron_rows(n_neurons=2688):
-    rng = np.random.default_rng(0)
-    base = rng.normal(0, 0.2, n_neurons).clip(-0.8, 0.8)
-    kind = np.where(np.abs(base) > 0.4, "removed", "kept").astype(object)
-    kind[:40] = "newly salient"
-    end = np.where(kind == "removed", 0, base + rng.normal(0, 0.05, n_neurons))
-    end[:40] = rng.uniform(0.4, 0.6, 40)
-    return pd.DataFrame(
-        {
-            "layer": np.arange(n_neurons) // 384, "unit": np.arange(n_neurons) % 384,
-            "selectivity_base": base, "selectivity_end": end, "kind": kind,
-            "words": "London, Paris, Berlin, Rome, Madrid",
-        }
-    )  # fmt: skip

@@ -1,7 +1,5 @@
 """Charts draw what their tables hold. The numbers here are made up: only the drawing is tested."""
 
-import json
-
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -12,7 +10,6 @@ from made_up_charts import (
     curve_rows,
     gain_rows,
     metrics_rows,
-    neuron_rows,
     probe_rows,
     profile_rows,
     reliance_rows,
@@ -35,7 +32,6 @@ CASES = {
     "probe_by_layer": (probe_rows, lambda frame: charts.probe_by_layer(frame, "LOC")),
     "kept_gain": (gain_rows, charts.kept_gain),
     "reliance": (reliance_rows, lambda frame: charts.reliance(frame, "LOC")),
-    "neuron_scatter": (neuron_rows, lambda frame: charts.neuron_scatter(frame, "LOC")),
 }
 
 # Points that each chart must draw: one for every row that is not the base model's rule.
@@ -46,7 +42,6 @@ POINTS = {
     "probe_by_layer": 2 * (1 + 3) * 7,
     "kept_gain": 3 * 4 * 7,
     "reliance": 3 * 4 * 4,
-    "neuron_scatter": 2688,
 }
 AXES = {
     "dose_response": {"neurons removed (% of all, log scale)", "F1"},
@@ -55,7 +50,6 @@ AXES = {
     "probe_by_layer": {"layer (0 = embedding)", "F1 of the probe"},
     "kept_gain": {"layer (0 = embedding)", "mean rise of |σ|"},
     "reliance": {"removed again", "F1"},
-    "neuron_scatter": {"σ in the base model", "σ after retraining"},
 }
 COLUMNS = {
     "dose_response": "regime dose n_removed condition entity f1 f1_low f1_high n_draws",
@@ -64,7 +58,6 @@ COLUMNS = {
     "probe_by_layer": "condition stage layer probe_f1",
     "kept_gain": "condition entity layer gain",
     "reliance": "condition again entity f1 f1_low f1_high",
-    "neuron_scatter": "layer unit selectivity_base selectivity_end kind words",
 }
 
 
@@ -263,23 +256,42 @@ def test_what_removal_alone_predicts_is_that_of_the_concept():
     assert alone == [0.7] * 7
 
 
-def test_neurons_are_rounded_and_few_enough_for_a_page():
-    spec = spec_of("neuron_scatter")
-    assert len(json.dumps(spec)) < 500_000
-    row = next(row for row in drawn_rows(spec) if "words" in row)
-    assert row["selectivity_base"] == round(row["selectivity_base"], 3)
-    with pytest.raises(InputError, match="6000 neurons are too many"):
-        charts.neuron_scatter(neuron_rows(6000), "LOC")
+@pytest.mark.parametrize("name", ["f1_through_retraining", "kept_gain", "probe_by_layer"])
+def test_a_condition_that_others_bring_has_a_sign_of_its_own(name):
+    def with_another(frame):
+        return pd.concat([frame, frame[frame["condition"] == "none"].assign(condition="bias")])
+
+    spec = spec_of(name, with_another)
+    known = {*vega.CONDITION_COLOURS.values(), vega.INK, vega.MUTED}
+    scales = [e["color"]["scale"] for e in encodings(spec) if "color" in e]
+    of = [dict(zip(s["domain"], s["range"], strict=True)) for s in scales]
+    signs = {found["bias"] for found in of if "bias" in found}
+    assert signs.isdisjoint(known)
+    assert signs or name == "kept_gain"
+    svg = vlc.vegalite_to_svg(spec, vl_version=vega.VEGALITE_VERSION)
+    assert ">bias<" in svg
 
 
-def test_kept_neurons_are_drawn_behind_the_others():
-    kinds = [row["kind"] for row in drawn_rows(spec_of("neuron_scatter")) if "kind" in row]
-    assert kinds == sorted(kinds, key=["kept", "removed", "newly salient"].index)
+@pytest.mark.parametrize(
+    ("name", "value"), [("layer_profile", "selectivity"), ("probe_by_layer", "probe_f1")]
+)
+def test_panels_that_are_compared_have_one_scale(name, value):
+    axes = [e["y"] for e in encodings(spec_of(name)) if e.get("y", {}).get("field") == value]
+    domains = {tuple(axis["scale"]["domain"]) for axis in axes}
+    assert len(axes) > 2
+    assert len(domains) == 1
+
+
+def test_no_band_leaves_the_axis():
+    for part in parts(spec_of("f1_through_retraining")):
+        mark = part.get("mark")
+        if isinstance(mark, dict) and mark["type"] == "area":
+            assert mark["clip"]
 
 
 @pytest.mark.parametrize(
     ("name", "column"),
-    [("reliance", "again"), ("neuron_scatter", "kind"), ("f1_through_retraining", "condition")],
+    [("reliance", "again"), ("dose_response", "regime"), ("kept_gain", "entity")],
 )
 def test_a_value_without_a_sign_is_an_error(name, column):
     with pytest.raises(InputError, match=f"unknown {column} 'cheese'"):

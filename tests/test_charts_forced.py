@@ -4,17 +4,17 @@ import pytest
 import vl_convert as vlc
 from test_forced_verdict import made_up
 
-from plasticity_utils.charts import forced as charts_forced
+from plasticity_utils import charts
 from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError
 
-DRAW = {
-    "dose_curve": lambda f: charts_forced.dose_curve(f.f1, "LOC", "PER", "over sentences"),
-    "carriers": lambda f: charts_forced.carriers(f.carriers, "PER", "over neurons"),
+CASES_FORCED = {
+    "forced_f1": lambda f: charts.forced_f1(f.f1, "LOC", "PER", "over sentences"),
+    "forced_carriers": lambda f: charts.forced_carriers(f.carriers, "PER", "over neurons"),
 }
 # Two panels of host and random at two doses; one of three groups, open and full, and two more.
-POINTS = {"dose_curve": 8, "carriers": 24}
-TABLES = {"dose_curve": ("f1", "f1_end"), "carriers": ("carriers", "rise")}
+POINTS = {"forced_f1": 8, "forced_carriers": 24}
+TABLES = {"forced_f1": ("f1", "f1_end"), "forced_carriers": ("carriers", "rise")}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -29,16 +29,16 @@ def svg(chart):
     return vlc.vegalite_to_svg(chart.to_dict(), vl_version=vega.VEGALITE_VERSION)
 
 
-@pytest.mark.parametrize("name", DRAW)
+@pytest.mark.parametrize("name", CASES_FORCED)
 def test_every_group_and_dose_becomes_a_point(name):
-    drawn = svg(DRAW[name](made_up()))
+    drawn = svg(CASES_FORCED[name](made_up()))
     assert drawn.count('aria-roledescription="point"') == POINTS[name]
     assert "host" in drawn
     assert "random" in drawn
 
 
 def test_what_has_no_number_of_neurons_is_a_line_across():
-    spec = DRAW["dose_curve"](made_up()).to_dict()
+    spec = CASES_FORCED["forced_f1"](made_up()).to_dict()
     rules = [
         layer
         for panel in spec["vconcat"]
@@ -49,7 +49,7 @@ def test_what_has_no_number_of_neurons_is_a_line_across():
     assert shown == ["f1_end", "f1_end", "f1_base", "f1_removed"] * 2
 
 
-@pytest.mark.parametrize("name", DRAW)
+@pytest.mark.parametrize("name", CASES_FORCED)
 def test_a_missing_column_an_empty_table_and_an_unknown_group_are_named(name):
     table, column = TABLES[name]
     forced = made_up()
@@ -61,4 +61,4 @@ def test_a_missing_column_an_empty_table_and_an_unknown_group_are_named(name):
     ):
         vars(forced)[table] = changed
         with pytest.raises(InputError, match=message):
-            DRAW[name](forced)
+            CASES_FORCED[name](forced)

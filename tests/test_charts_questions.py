@@ -21,21 +21,26 @@ def series():
     return tuple(made_up_series(Path(mkdtemp()), effect=0.1))
 
 
+@cache
+def table(name):
+    return getattr(tables, name)(series())
+
+
 CASES_QUESTIONS = {
     "functions_by_layer": (
-        lambda: tables.functions_by_layer(series()),
+        lambda: table("functions_by_layer"),
         lambda frame: charts.functions_by_layer(frame, OVER),
     ),
     "superposition": (
-        lambda: tables.superposition_by_layer(series()),
+        lambda: table("superposition_by_layer"),
         lambda frame: charts.superposition(frame, OVER),
     ),
     "sharing": (
-        lambda: tables.sharing(series()),
+        lambda: table("sharing"),
         lambda frame: charts.sharing(frame, OVER),
     ),
-    "migration": (lambda: tables.migration(series()), charts.migration),
-    "priming": (lambda: tables.priming(series()), charts.priming),
+    "migration": (lambda: table("migration"), charts.migration),
+    "priming": (lambda: table("priming"), charts.priming),
 }
 VALUES = {
     "functions_by_layer": "beyond_none",
@@ -85,7 +90,7 @@ def test_a_missing_column_and_an_empty_table_are_named(name):
 
 
 def test_more_than_expected_is_full_and_what_chance_gives_is_pale():
-    frame = tables.migration(series())
+    frame = table("migration")
     one = frame[(frame["condition"] == "concept") & (frame["concept"] == "locations")]
     one = one.head(2).assign(difference=[0.2, -0.1], p_adjusted=[0.01, 0.5])
     svg = drawn(charts.migration(one))

@@ -104,10 +104,10 @@ def test_a_missing_column_and_an_empty_table_are_named(name):
 
 
 @pytest.mark.parametrize("name", CASES_SAME)
-def test_an_unknown_condition_is_named(name):
+def test_a_condition_that_others_bring_is_drawn(name):
     make, draw = CASES_SAME[name]
-    with pytest.raises(InputError, match="unknown condition 'cheese'"):
-        draw(make().assign(condition="cheese"))
+    spec = draw(make().replace({"condition": {"none": "bias"}})).to_dict()
+    assert "bias" in str(spec["vconcat"])
 
 
 def test_a_single_seed_is_drawn_without_intervals():

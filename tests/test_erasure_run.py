@@ -23,7 +23,6 @@ from plasticity_utils.book.prose import dose_sentence, turnover_sentence
 from plasticity_utils.charts import (
     f1_through_retraining,
     kept_gain,
-    neuron_scatter,
     reliance,
     words_table,
 )
@@ -122,7 +121,6 @@ def test_what_pages_show_of_neurons_can_do_without_removed_ones(run):
     assert "removed" not in set(cards["card_neurons"]["kind"])
     seeds = Seeds((run,))
     words_table(found["removed_neurons"]).to_html()
-    neuron_scatter(found["neuron_changes"], "LOC").to_dict()
     kept_gain(seeds.kept_gain, seeds.neuron_interval).to_dict()
     reliance(seeds.reliance, "LOC", seeds.interval).to_dict()
     f1_through_retraining(

@@ -59,7 +59,6 @@ def test_every_chart_of_the_page_draws_it(seeds, own_run, cards):
         charts.layer_profile(seeds.layers, label),
         charts.kept_gain(seeds.kept_gain),
         charts.reliance(seeds.reliance, label),
-        charts.neuron_scatter(finding(own_run, "neuron_changes"), label),
         charts.neuron_card(cards, label),
         charts.neuron_map(cards, label),
     ]

@@ -7,8 +7,11 @@ has chosen in a list or with a slider is not known here: a file shows the chart 
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +26,10 @@ _WORDS_IN_NAME = 8
 
 
 def export_figures(notebooks: Path, out: Path) -> list[Path]:
-    """Write every chart of executed notebooks as SVG and PNG.
+    """Write every chart of an executed notebook, or of a folder of them, as SVG and PNG.
 
-    Parameters
-    ----------
-    notebooks : Path
-        An executed notebook, or a folder of them. In a folder, a notebook without charts is passed
-        over.
-    out : Path
-        Folder of the figures; files of the same names are replaced.
-
-    Returns
-    -------
-    list of Path
-        ``<notebook>-<number>-<title>.svg`` and ``.png``, in the order of the charts.
-
-    Raises
-    ------
-    InputError
-        If there is no such notebook, a file is none, or none of them holds a chart.
+    The files are `<notebook>-<number>-<title>.svg` and `.png`, in the order of the charts. In a
+    folder, a notebook without charts is passed over; InputError if there is none that has any.
     """
     notebooks, out = Path(notebooks), Path(out)
     found = sorted(notebooks.glob("*.ipynb")) if notebooks.is_dir() else [notebooks]
@@ -61,6 +49,29 @@ def stored_charts(notebook: Path) -> Iterator[dict[str, Any]]:
         for output in cell.get("outputs", []):
             if MIME in output.get("data", {}):
                 yield output["data"][MIME]
+
+
+def write_bundle(path: Path) -> Path:
+    """Write the one script with which the book draws its charts; its folder must exist.
+
+    Vega, Vega-Lite and vega-embed are taken from vl-convert, so that the book draws with the
+    versions that drew the pictures. A script of the same versions that is already there is kept.
+    """
+    mark = f"/* Vega-Lite {VEGALITE_VERSION}, vl-convert {version('vl-convert-python')} */\n"
+    if path.exists():
+        with path.open(encoding="utf-8") as existing:
+            if existing.readline() == mark:
+                return path
+    bundle = vlc.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGALITE_VERSION)
+    # The bundle's names are bare constants: without a function around them they leak into the page.
+    script = f"{mark}(function(){{{bundle}\n}})();\n"
+    # Two builds may run at once: each writes a file of its own, and the last move wins.
+    handle, written = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(script)
+    Path(written).chmod(0o644)
+    Path(written).replace(path)
+    return path
 
 
 def _export(notebook: Path, out: Path) -> list[Path]:

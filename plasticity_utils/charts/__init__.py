@@ -1,45 +1,50 @@
-"""The charts of a concept's page: tidy table in, Altair chart out.
+"""Charts: a tidy table in, an Altair chart or a table for the reader out.
 
-Which question does each answer? How many neurons must go before the concept is lost, and what goes
-with it (:func:`dose_response`)? What comes back, how fast, and how much of that does the head alone
-regain (:func:`f1_through_retraining`)? In which layers does the concept live before and after
-(:func:`layer_profile`), and where can it be read although F1 is gone (:func:`probe_by_layer`)?
-Which concepts do the kept neurons come to serve (:func:`kept_gain`, :func:`neuron_scatter`)? On
-which neurons does the retrained model rely (:func:`reliance`)? Is the concept represented as it was
-(:func:`cka_by_layer`, :func:`transfer_by_layer`), and which neurons carry its parts
-(:func:`carrier_counts`, :func:`part_transitions`)? What do neurons take on, and who took over
-(:func:`functions_by_layer`, :func:`sharing`, :func:`superposition`, :func:`migration`,
-:func:`priming`)? What has become of a single neuron (:func:`neuron_card`,
-:func:`neuron_map`)? And what does it all cost (:func:`growth`)?
+How many neurons must go, and what goes with them (:func:`dose_response`)? What comes back, and by
+what (:func:`f1_through_retraining`, :func:`outcomes`, :func:`steps`, :func:`differences`)? Where
+does the concept live, and where can it be read (:func:`layer_profile`, :func:`probe_by_layer`)?
+What do kept neurons come to serve (:func:`kept_gain`, :func:`functions_by_layer`, :func:`sharing`,
+:func:`superposition`, :func:`migration`, :func:`priming`)? Is it the same concept
+(:func:`cka_by_layer`, :func:`transfer_by_layer`, :func:`reliance`), and who carries its parts
+(:func:`carrier_counts`, :func:`part_transitions`)? Can neurons be forced to carry two
+(:func:`forced_f1`, :func:`forced_carriers`)? What became of one neuron (:func:`neuron_card`,
+:func:`neuron_map`)? What does the paper's own file show (:func:`released_profile`), and what does
+it all cost (:func:`growth`)?
 
-Nothing is computed here: what a chart shows stands in its table, which the tables module made, so
-every number can be exported and tested without a browser. A chart says what is there, not what it
-means; titles name the subject, and the verdict stands in the text.
+Nothing is computed here: what a chart shows stands in its table, so every number can be exported
+and tested without a browser. The columns of tables are described in the data dictionary. A chart
+raises InputError where a column is missing, the table is empty, or a value has no sign; a condition
+that it does not know has a colour all the same.
 """
 
-from plasticity_utils.charts.across import differences, outcomes, steps
 from plasticity_utils.charts.cards import neuron_card, neuron_map
-from plasticity_utils.charts.f1 import dose_response, f1_through_retraining, reliance
+from plasticity_utils.charts.f1 import (
+    differences,
+    dose_response,
+    f1_through_retraining,
+    forced_carriers,
+    forced_f1,
+    outcomes,
+    reliance,
+    steps,
+)
 from plasticity_utils.charts.growth_curves import growth
 from plasticity_utils.charts.layers import (
+    cka_by_layer,
+    functions_by_layer,
     kept_gain,
     layer_profile,
-    neuron_scatter,
     probe_by_layer,
     released_profile,
+    superposition,
+    transfer_by_layer,
 )
 from plasticity_utils.charts.questions import (
-    functions_by_layer,
+    carrier_counts,
     migration,
+    part_transitions,
     priming,
     sharing,
-    superposition,
-)
-from plasticity_utils.charts.same import (
-    carrier_counts,
-    cka_by_layer,
-    part_transitions,
-    transfer_by_layer,
 )
 from plasticity_utils.charts.tables import number_table, words_table
 
@@ -49,6 +54,8 @@ __all__ = [
     "differences",
     "dose_response",
     "f1_through_retraining",
+    "forced_carriers",
+    "forced_f1",
     "functions_by_layer",
     "growth",
     "kept_gain",
@@ -56,7 +63,6 @@ __all__ = [
     "migration",
     "neuron_card",
     "neuron_map",
-    "neuron_scatter",
     "number_table",
     "outcomes",
     "part_transitions",

@@ -26,11 +26,11 @@ from plasticity_utils.charts.parts import (
     need,
     panel,
     stack,
+    zero_line,
 )
 from plasticity_utils.errors import InputError
-from plasticity_utils.names import KINDS, OTHER, STAGES
+from plasticity_utils.names import EPOCH_TITLES, KINDS, OTHER, STAGE_TITLES, STAGES
 
-_MOMENT_TITLES = ["base model", "just after removal", "after retraining"]
 _STAGE_AXIS = "base, just removed, then epochs of retraining"
 _ROOM = 0.86  # of a class's row, so that its fullest bin does not touch the row above
 _ROW_HEIGHT, _WORD_HEIGHT, _WORDS_SHOWN = 32, 17, 5
@@ -41,22 +41,8 @@ _BOTH = "Solid: the concept's neurons removed. Dotted: nothing removed."
 def neuron_card(cards: Mapping[str, pd.DataFrame], label: str) -> alt.VConcatChart:
     """Draw one neuron's life, with a list to choose the neuron and a slider for the moment.
 
-    Parameters
-    ----------
-    cards : mapping of str to DataFrame
-        From `cards.neuron_cards`.
-    label : str
-        The concept's entity type.
-
-    Returns
-    -------
-    alt.VConcatChart
-        About 200 KB for a hundred neurons.
-
-    Raises
-    ------
-    InputError
-        If a table or a column is missing, a kind is unknown, or `label` is no entity type.
+    `cards` are the four tables of `results.neurons.neuron_cards`; a hundred neurons make about
+    200 KB.
     """
     records, classes = card_records(cards, label), classes_of(cards)
     tall = _ROW_HEIGHT * len(classes)
@@ -88,36 +74,18 @@ def neuron_card(cards: Mapping[str, pd.DataFrame], label: str) -> alt.VConcatCha
 
 
 def neuron_map(cards: Mapping[str, pd.DataFrame], label: str) -> alt.VConcatChart:
-    """Draw the neurons that have a card by layer and change of |σ|; brushed layers are followed.
-
-    Parameters
-    ----------
-    cards : mapping of str to DataFrame
-        As for `neuron_card`.
-    label : str
-        The concept's entity type.
-
-    Returns
-    -------
-    alt.VConcatChart
-        The map, and below it the mean |σ| of the brushed layers' neurons through the stages.
-
-    Raises
-    ------
-    InputError
-        As `neuron_card`.
-    """
+    """Draw the neurons that have a card by layer and change of |σ|; brushed layers are followed."""
     records = map_records(cards, label)
     kinds = alt.binding_select(options=["all", *KINDS], name="neurons")
     brush = alt.selection_interval(name="layers", encodings=["x"])
     shown = alt.Chart(alt.Data(values=records)).transform_filter(
         "kind === 'all' || datum.kind === kind"
     )
-    zero = alt.Chart(pd.DataFrame({"change": [0]})).mark_rule().encode(y="change:Q")
+    places = _places(shown).add_params(brush)
     follower = _sigma_lines(shown.transform_filter(brush), cards, "mean |σ|", mean=True)
     chart = stack(
         [
-            panel([zero, _places(shown).add_params(brush)], "Each neuron that has a card", 200),
+            panel([zero_line("change", "y"), places], "Each neuron that has a card", 200),
             panel(follower, "Mean |σ| of the neurons of the brushed layers", 150),
         ],
         f"The neurons that matter most for {label}, by layer",
@@ -139,7 +107,8 @@ def _own_legends(chart: alt.VConcatChart) -> alt.VConcatChart:
 def _heading(shown: alt.Chart) -> alt.Chart:
     """Say which neuron is shown, and when."""
     neuron = "datum.kind + ' ' + datum.place + ': layer ' + datum.layer + ', unit ' + datum.unit"
-    now = f"{json.dumps(_MOMENT_TITLES)}[moment] + ': gain ' + format(datum.gain[moment], '.2~f')"
+    moment = f"{json.dumps(list(STAGE_TITLES.values()))}[moment]"
+    now = f"{moment} + ': gain ' + format(datum.gain[moment], '.2~f')"
     served = (
         "'serves ' + datum.types + ' entity type' + (datum.types == 1 ? '' : 's') + ' at the end'"
     )
@@ -243,15 +212,15 @@ def _words(shown: alt.Chart, end: int) -> alt.Chart:
     )
     axis = alt.Axis(
         orient="top",
-        values=list(range(len(MOMENTS))),
-        labelExpr=f"{json.dumps(MOMENTS)}[datum.value]",
+        values=list(range(len(STAGES))),
+        labelExpr=f"{json.dumps(STAGES)}[datum.value]",
         labelAlign="left",
         labelPadding=4,
         labelColor=theme.MUTED,
         domain=False,
         ticks=False,
     )
-    columns = alt.Scale(domain=[0, len(MOMENTS)], nice=False)
+    columns = alt.Scale(domain=[0, len(STAGES)], nice=False)
     ranks = alt.Scale(domain=list(range(_WORDS_SHOWN)))
     return rows.mark_text(align="left", limit=_WORD_WIDTH).encode(
         x=alt.X("column:Q", title=None, axis=axis, scale=columns),
@@ -291,12 +260,10 @@ def _places(shown: alt.Chart) -> alt.Chart:
     )
 
 
-MOMENTS = STAGES
 THOUSAND = 1000
 NO_WORDS = "–"  # of a neuron that says the same of every word
 _SIGMA = "selectivity_"
 _PLACE = ["layer", "unit"]
-_FRACTIONS = {0.125: "⅛", 0.25: "¼", 0.5: "½", -1: "base", 0: "removed"}
 _NEEDED = {
     "card_neurons": [*_PLACE, "kind", "place", "n_types", "low", "high"],
     "card_stages": ["condition", "stage", "epoch", *_PLACE, "gain"],
@@ -306,13 +273,7 @@ _NEEDED = {
 
 
 def check(cards: Mapping[str, pd.DataFrame], label: str) -> None:
-    """Check that the tables are those of `cards.neuron_cards`.
-
-    Raises
-    ------
-    InputError
-        If a table or a column is missing, a kind is unknown, or `label` is no entity type.
-    """
+    """Raise InputError unless these are the tables of cards, and `label` is among their types."""
     for name, columns in _NEEDED.items():
         if name not in cards:
             raise InputError(f"no table {name!r} among the cards; needed: {', '.join(_NEEDED)}")
@@ -342,29 +303,19 @@ def sigma_rows(cards: Mapping[str, pd.DataFrame]) -> list[tuple[str, str]]:
 def times(cards: Mapping[str, pd.DataFrame]) -> list[str]:
     """Name the stages over which σ is drawn: base, removed, then epochs of retraining."""
     epochs = sorted(cards["card_stages"]["epoch"].unique())
-    return [_FRACTIONS.get(epoch, f"{epoch:g}") for epoch in epochs]
+    return [EPOCH_TITLES.get(epoch, f"{epoch:g}") for epoch in epochs]
 
 
 def card_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str, Any]]:
     """Nest the tables into what one neuron's card shows.
 
-    Parameters
-    ----------
-    cards : mapping of str to DataFrame
-        From `cards.neuron_cards`.
-    label : str
-        The concept's entity type.
-
-    Returns
-    -------
-    list of dict
-        As `map_records`, and: low, high; gain (one number for each of `MOMENTS`); words (for each
-        of `MOMENTS` the highest and the lowest, each a list); shares (for each of `MOMENTS` and
-        `classes_of`, thousandths of the class's words in each bin).
+    As `map_records`, and: low, high; gain (one number for each of `STAGES`); words (for each of
+    `STAGES` the highest and the lowest, each a list); shares (for each of `STAGES` and
+    `classes_of`, thousandths of the class's words in each bin).
     """
     mapped, classes = map_records(cards, label), classes_of(cards)
     stages = cards["card_stages"]
-    own = stages[(stages["condition"] == "concept") & stages["stage"].isin(MOMENTS)]
+    own = stages[(stages["condition"] == "concept") & stages["stage"].isin(STAGES)]
     gains = _nested(own.round({"gain": 3}), ["stage"], "gain")
     words = {end: _nested(cards["card_words"], ["stage"], end) for end in ("words", "words_low")}
     histograms = cards["card_histograms"]
@@ -376,17 +327,17 @@ def card_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str
         place = (record["layer"], record["unit"])
         lists = [
             (words[end][place][stage] or NO_WORDS).split(" · ")
-            for stage in MOMENTS
+            for stage in STAGES
             for end in ("words", "words_low")
         ]
         records.append(
             {
                 **record,
                 **{name: float(f"{value:.4g}") for name, value in range_ends.items()},
-                "gain": [gains[place][stage] for stage in MOMENTS],
+                "gain": [gains[place][stage] for stage in STAGES],
                 "words": lists,
                 "shares": [
-                    [shares[place][stage, entity] for entity in classes] for stage in MOMENTS
+                    [shares[place][stage, entity] for entity in classes] for stage in STAGES
                 ],
             }
         )
@@ -396,12 +347,9 @@ def card_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str
 def map_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str, Any]]:
     """Nest the tables into what the map of neurons shows.
 
-    Returns
-    -------
-    list of dict
-        id, layer, unit, kind, place, types (served at the end), spread (the layer, a little to the
-        left or right by unit), change and change_none (of |σ| for the concept, from base to end),
-        sigma (a list over `times` for each of `sigma_rows`).
+    id, layer, unit, kind, place, types (served at the end), spread (the layer, a little to the left
+    or right by unit), change and change_none (of |σ| for the concept, from base to end), sigma (a
+    list over `times` for each of `sigma_rows`).
     """
     check(cards, label)
     stages = cards["card_stages"].sort_values("epoch")

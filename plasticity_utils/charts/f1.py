@@ -1,13 +1,14 @@
-"""Charts of F1: what removal takes, what training brings back, what a second removal takes again.
+"""Charts of F1: what removal takes, what training brings back, of one run or of many side by side.
 
-F1 is entity level, on the scoring half. The concept's own panel is the large one; those of the
-other entity types stand below it on the same axis, because a loss says something about the concept
-only where the others keep theirs.
+F1 is entity level, on the scoring half. On a concept's page the concept's own panel is the large
+one; those of the other types stand below it on the same axis, because a loss says something about
+the concept only where the others keep theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -15,30 +16,55 @@ import pandas as pd
 
 from plasticity_utils.charts import theme
 from plasticity_utils.charts.parts import (
-    CONDITION_TITLES,
-    CONDITIONS,
     ENTITIES,
     LABEL_GAP,
+    ROW,
+    SERIES_COLOURS,
+    SERIES_DASHES,
+    UNIT,
     condition_signs,
+    condition_title,
+    conditions_in,
+    distinct,
+    dots,
     entities_from,
     entity_signs,
     in_order,
+    interval_columns,
     lines,
     need,
     panel,
+    rows,
+    same_axis,
     stack,
+    stack_of_rows,
     value_tooltips,
+    zero_line,
 )
 from plasticity_utils.errors import InputError
-from plasticity_utils.names import OVER_SENTENCES
+from plasticity_utils.formats import named_series
+from plasticity_utils.names import EPOCH_TITLES, OVER_SENTENCES
 
 AGAIN = ("nothing", "same", "new top", "refitted", "random")
-_BIG, _SMALL = 190, 85
+_BIG, _SMALL, _FORCED = 190, 85, 170
 _DOSE_TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
 _EPOCH_TICKS = [0, 0.125, 0.25, 0.5, 1, 2, 4, 8]
-_EPOCH_LABELS = "{'0.125': '⅛', '0.25': '¼', '0.5': '½'}[datum.value] || datum.label"
+# What happens, happens early: each step between snapshots is drawn about as wide as the next.
+_EARLY = 0.05
 _INTERVAL = ("f1", "f1_low", "f1_high")
 _REGIMES = {"curve": "growing dose", "half": "half"}
+_GROUPS = ("host", "random", "removed", "all", "head")
+_LEVELS = {"all": "f1_end", "head": "f1_end", "base": "f1_base", "just removed": "f1_removed"}
+_GROUP_SHAPES = {"host": "square", "random": "circle", "removed": "cross", "all": "diamond"}
+_GROUP_DASHES = {
+    "host": [1, 0],
+    "random": SERIES_DASHES["random"],
+    "removed": [4, 2],
+    "all": [10, 2, 2, 2],
+    "head": SERIES_DASHES["head"],
+    "base": SERIES_DASHES["base"],
+    "just removed": [2, 5],
+}
 
 
 def dose_response(
@@ -46,40 +72,18 @@ def dose_response(
 ) -> alt.VConcatChart:
     """Draw what every entity type loses as more neurons are removed, without retraining.
 
-    Parameters
-    ----------
-    curve : DataFrame
-        regime ("curve", "half"), dose (share of all neurons, 0–1), n_removed, condition ("base",
-        "concept", "random"), entity, f1, f1_low, f1_high (for "random": median, lowest and highest
-        of the draws), n_draws.
-    chosen_dose : float
-        The share of neurons that the run removes, marked by a vertical line.
-    label : str
-        The concept's entity type, for example "LOC"; its panel comes first and is larger.
-    interval : str
-        What `f1_low` and `f1_high` are for the concept.
-
-    Returns
-    -------
-    alt.VConcatChart
-
-    Raises
-    ------
-    InputError
-        If a column is missing or `label` is not among the entity types.
+    Of `random`, the interval is the range of the draws. `chosen_dose`, the share that the run
+    removes, is a vertical line; the panel of the concept `label` comes first.
     """
     need(curve, ["regime", "dose", "n_removed", "condition", "entity", *_INTERVAL, "n_draws"])
     entities = entities_from(curve, label)
     in_order(curve, "regime", tuple(_REGIMES))
-    rows = curve.assign(
-        percent=100 * curve["dose"],
-        regime=curve["regime"].map(_REGIMES),
-    )
+    shown = curve.assign(percent=100 * curve["dose"], regime=curve["regime"].map(_REGIMES))
     draws = int(curve["n_draws"].max())
     return stack(
         [
-            _dose_panel(rows[rows["entity"] == entity], chosen_dose, label, entity == entities[-1])
-            for entity in entities
+            _dose_panel(shown[shown["entity"] == name], chosen_dose, label, name == entities[-1])
+            for name in entities
         ],
         f"What is lost as the neurons of {label} are removed",
         [
@@ -98,45 +102,25 @@ def f1_through_retraining(
     base_f1: Mapping[str, float] | pd.Series,
     interval: str = OVER_SENTENCES,
 ) -> alt.VConcatChart:
-    """Draw F1 from just after removal to the end of retraining, one line a condition.
+    """Draw F1 from just after removal (epoch 0) to the end of retraining, one line a condition.
 
-    Parameters
-    ----------
-    metrics : DataFrame
-        condition, epoch (0 = just removed), entity, f1, f1_low, f1_high. Rows before the removal
-        (epoch < 0) and those of "overall" are left out.
-    label : str
-        The concept's entity type; its panel comes first and is larger. That of a concept which is
-        no entity type is drawn without `head`.
-    base_f1 : mapping or Series
-        F1 of the base model by entity type.
-    interval : str
-        What `f1_low` and `f1_high` are.
-
-    Returns
-    -------
-    alt.VConcatChart
-
-    Raises
-    ------
-    InputError
-        If a column or a base F1 is missing, or `label` is not among the entity types.
+    `base_f1` holds the base model's by entity. A concept that is no entity type is drawn without
+    `head`, which gives no tag for it.
     """
     need(metrics, ["condition", "epoch", "entity", *_INTERVAL])
     metrics = metrics[(metrics["epoch"] >= 0) & (metrics["entity"] != "overall")]
     entities = entities_from(metrics, label)
     if missing := [entity for entity in entities if entity not in base_f1]:
         raise InputError(f"base_f1 has no value for {', '.join(missing)}; it needs every entity")
-    conditions = ["base", *in_order(metrics, "condition", CONDITIONS)]
+    conditions = ["base", *conditions_in(metrics)]
     last = metrics["epoch"].max()
-    scale = alt.Scale(type="sqrt", domain=[0, float(last)], nice=False)
-    ticks = alt.Axis(values=[t for t in _EPOCH_TICKS if t <= last], labelExpr=_EPOCH_LABELS)
+    scale = alt.Scale(type="symlog", constant=_EARLY, domain=[0, float(last)], nice=False)
+    ticks = alt.Axis(values=[t for t in _EPOCH_TICKS if t <= last], labelExpr=_epoch_labels())
     panels = []
     for entity in entities:
-        rows = metrics[metrics["entity"] == entity]
+        own = metrics[metrics["entity"] == entity]
         if entity not in ENTITIES:
-            # The head gives no tag for it, so training the head alone says nothing of it.
-            rows = rows[rows["condition"] != "head"]
+            own = own[own["condition"] != "head"]
         base = pd.DataFrame({"condition": ["base"], "f1": [float(base_f1[entity])]})
         title = "epochs of retraining (0 = just removed)" if entity == entities[-1] else None
         x = alt.X("epoch:Q", title=title, scale=scale, axis=ticks)
@@ -144,17 +128,14 @@ def f1_through_retraining(
         tooltips = [
             alt.Tooltip("condition:N"),
             alt.Tooltip("epoch:Q", title="epochs", format=".3~f"),
-            *value_tooltips(rows, "f1", "F1"),
+            *value_tooltips(own, "f1", "F1"),
         ]
-        layers = [
-            _base_rule(base, signs),
-            *lines(rows, x, y, "f1", signs, tooltips),
-        ]
+        layers = [_base_rule(base, signs), *lines(own, x, y, "f1", signs, tooltips)]
         panels.append(_entity_panel(layers, entity, label))
     return stack(
         panels,
         f"F1 of {label} after removal and through retraining",
-        [f"Bands: {interval}.", "Square-root axis: the first quarter epoch is drawn wide."],
+        [f"Bands: {interval}.", "The axis is drawn wide where things happen early."],
         f"Line chart, a panel for each of {', '.join(entities)}: F1 against epochs of retraining "
         f"after the removal of {label}, one line for each of the conditions "
         f"{', '.join(conditions[1:])}, beside the base model's F1.",
@@ -162,56 +143,25 @@ def f1_through_retraining(
 
 
 def reliance(table: pd.DataFrame, label: str, interval: str = OVER_SENTENCES) -> alt.VConcatChart:
-    """Draw what is lost when neurons are removed again after retraining.
-
-    Parameters
-    ----------
-    table : DataFrame
-        condition, again ("nothing", "same", "new top" or, of erasers, "refitted", "random"),
-        entity, f1, f1_low, f1_high.
-        Rows of "overall" are left out.
-    label : str
-        The concept's entity type.
-    interval : str
-        What `f1_low` and `f1_high` are.
-
-    Returns
-    -------
-    alt.VConcatChart
-        A panel a condition.
-
-    Raises
-    ------
-    InputError
-        If a column is missing, `again` has another value, or `label` is not among the entities.
-    """
+    """Draw F1 when neurons are removed again after retraining, a panel a condition."""
     need(table, ["condition", "again", "entity", *_INTERVAL])
     table = table[table["entity"] != "overall"]
-    again = in_order(table, "again", AGAIN)
-    entities = entities_from(table, label)
-    conditions = in_order(table, "condition", CONDITIONS)
-    gaps = alt.Scale(paddingInner=0.3, paddingOuter=0.15)
+    again, entities = in_order(table, "again", AGAIN), entities_from(table, label)
+    conditions = conditions_in(table)
+    y = alt.Y("again:N", title="removed again", sort=again,
+              scale=alt.Scale(paddingInner=0.3, paddingOuter=0.15))  # fmt: skip
+    tooltips = [
+        alt.Tooltip("again:N", title="removed again"),
+        alt.Tooltip("entity:N", title="entity type"),
+        *value_tooltips(table, "f1", "F1"),
+    ]
+    signs = entity_signs(entities) | {"yOffset": alt.YOffset("entity:N", sort=entities)}
     panels = []
     for condition in conditions:
-        base = alt.Chart(table[table["condition"] == condition]).encode(
-            y=alt.Y("again:N", title="removed again", sort=again, scale=gaps),
-            yOffset=alt.YOffset("entity:N", sort=entities),
-            color=entity_signs(entities)["color"],
-        )
         title = "F1" if condition == conditions[-1] else None
-        grid = alt.Axis(grid=True)
-        x = alt.X("f1_low:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=grid)
-        tooltips = [
-            alt.Tooltip("again:N", title="removed again"),
-            alt.Tooltip("entity:N", title="entity type"),
-            *value_tooltips(table, "f1", "F1"),
-        ]
-        ranges = base.mark_rule(strokeWidth=2).encode(x=x, x2="f1_high:Q", tooltip=tooltips)
-        points = base.mark_point(opacity=1).encode(
-            x=alt.X("f1:Q", title=title), shape=entity_signs(entities)["shape"], tooltip=tooltips
-        )
-        height = 40 * len(again)
-        panels.append(panel([ranges, points], CONDITION_TITLES[condition], height))
+        own = table[table["condition"] == condition]
+        drawn = dots(own, _score(title), y, "f1", tooltips, **signs)
+        panels.append(panel(drawn, condition_title(condition), 40 * len(again)))
     return stack(
         panels,
         f"What the retrained model relies on for {label}: removed again",
@@ -221,22 +171,162 @@ def reliance(table: pd.DataFrame, label: str, interval: str = OVER_SENTENCES) ->
     )
 
 
-def _dose_panel(rows: pd.DataFrame, chosen: float, label: str, last: bool) -> alt.LayerChart:
-    entity = rows["entity"].iloc[0]
+def outcomes(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
+    """Draw F1 of each concept and model after removal (open) and at the end, by condition."""
+    need(table, ["concept", "model", "condition", "stage", *_INTERVAL])
+    conditions = conditions_in(table)
+    table = named_series(table)
+    series = distinct(table, "series")
+    # The axis names the conditions: a legend would say it twice.
+    color = condition_signs(conditions)["color"].copy()
+    color.legend = None
+    panels = []
+    for name in series:
+        own = table[table["series"] == name]
+        base = alt.Chart(own[own["stage"] == "base"].head(1))
+        layers = [base.mark_rule(strokeDash=[14, 3], color=theme.INK).encode(x="f1:Q")]
+        x, y = _score("F1" if name == series[-1] else None), rows("condition", conditions)
+        tooltips = [*map(alt.Tooltip, ("condition:N", "stage:N", "model:N")),
+                    *value_tooltips(own, "f1", "F1")]  # fmt: skip
+        for stage in ("removed", "end"):
+            at = own[own["stage"] == stage]
+            layers += dots(at, x, y, "f1", tooltips, stage == "end", color=color)
+        panels.append(panel(layers, name, 4 * 2 * ROW))
+    return stack(
+        panels,
+        "What removal takes, and what comes back",
+        ["Open points: just after removal. Full: at the end. Broken line: base.",
+         f"Lines: {interval}."],
+        f"Dot chart, a panel for each of {'; '.join(series)}: F1 just after removal and after "
+        f"retraining under the conditions {', '.join(conditions)}.",
+    )  # fmt: skip
+
+
+def steps(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
+    """Draw the experiment in one figure: F1 at each of its steps, a panel a concept and model."""
+    need(table, ["concept", "model", "step", *_INTERVAL])
+    table = named_series(table)
+    series, order = distinct(table, "series"), distinct(table, "step")
+    panels = []
+    for name in series:
+        own = table[table["series"] == name]
+        x = _score("score (F1, 1 is perfect)" if name == series[-1] else None)
+        y = rows("step", order)
+        tooltips = [alt.Tooltip("step:N"), *value_tooltips(own, "f1", "F1")]
+        # A light bar back to 0 shows the size of a loss at a glance.
+        bar = alt.Chart(own).mark_rule(strokeWidth=7, opacity=0.25)
+        length = bar.encode(x=x, x2=alt.datum(0), y=y)
+        drawn = [length, *dots(own, x, y, "f1", tooltips)]
+        panels.append(panel(drawn, name, 22 * len(order)))
+    return stack_of_rows(
+        panels,
+        "How well the model finds the names",
+        [f"Lines: {interval}."],
+        f"Dot chart, a panel for each of {'; '.join(series)}: F1 at the steps {', '.join(order)}.",
+    )
+
+
+def differences(
+    table: pd.DataFrame, values: dict[str, str], title: str, note: str, interval: str
+) -> alt.VConcatChart:
+    """Draw differences with their intervals, one row a concept and model, beside a line at zero.
+
+    `values` names the columns to draw and the titles of their panels, which have one scale.
+    """
+    need(table, ["concept", "model", *values])
+    named = named_series(table)
+    order = distinct(named, "series")
+    panels = []
+    for value, heading in values.items():
+        tooltips = [alt.Tooltip("series:N", title="run"), *value_tooltips(named, value, heading)]
+        x = alt.X(f"{value}:Q", title=None, axis=alt.Axis(grid=True))
+        drawn = dots(named, x, rows("series", order), value, tooltips)
+        panels.append(panel([zero_line(value, "x"), *drawn], heading, 2 * ROW * len(order)))
+    shown, names = ", ".join(values.values()), "; ".join(order)
+    description = f"Dot chart with intervals: {shown} for {names}. {note}"
+    return stack_of_rows(panels, title, [note, f"Lines: {interval}."], description)
+
+
+def forced_f1(f1: pd.DataFrame, concept: str, host: str, interval: str) -> alt.VConcatChart:
+    """Draw F1 of the concept and of its host against the number of neurons that may change.
+
+    `concept` lost its neurons, and the neurons of `host` are to carry both.
+    """
+    columns = ["f1_base", "f1_removed", "f1_end", "f1_end_low", "f1_end_high"]
+    need(f1, ["target", "dose", "n_neurons", "entity", *columns])
+    in_order(f1, "target", _GROUPS)
+    signs = _group_signs(host, tuple(_GROUP_DASHES))
+    titles = {concept: f"{concept}, whose neurons were removed", host: f"{host}, the host"}
+    panels = []
+    for entity, title in titles.items():
+        own = f1[f1["entity"] == entity]
+        y = alt.Y("f1_end:Q", title="F1", axis=alt.Axis(grid=True), scale=UNIT)
+        layers = [*_levels(own, signs), *_groups(own, "f1_end", y, signs, entity == host)]
+        panels.append(panel(layers, title, _FORCED))
+    return stack(
+        panels,
+        "F1 when only some neurons may change",
+        [f"Lines across: what has no number of neurons. Bars: {interval}."],
+        f"Line chart, a panel for {concept} and one for {host}: F1 after training confined to a "
+        "group of neurons, against their number, for the host's neurons, random ones of the same "
+        "layers and the removed ones; beside it the base, just removed, the whole model and the "
+        "head alone.",
+    )
+
+
+def forced_carriers(table: pd.DataFrame, host: str, interval: str) -> alt.VConcatChart:
+    """Draw how many neurons of each group carry both concepts, and the rise of their share."""
+    rises = {"rise": "rise of their share", "rise_same": "rise, same sign"}
+    bounds = [f"{name}_{end}" for name in rises for end in ("low", "high")]
+    need(table, ["target", "n_neurons", "n_both_removed", "n_both_end", *rises, *bounds])
+    signs = _group_signs(host, in_order(table, "target", _GROUPS))
+    count = alt.Y("n_both_end:Q", title="neurons that carry both", axis=alt.Axis(grid=True))
+    early = alt.Chart(table).mark_point(filled=False, size=45, opacity=1).encode(
+        x=_number(False),
+        y=alt.Y("n_both_removed:Q", title="neurons that carry both"),
+        color=signs["color"],
+        shape=signs["shape"],
+        tooltip=["target:N", alt.Tooltip("n_both_removed:Q", title="just removed", format=",")],
+    )  # fmt: skip
+    # A count has no interval of one seed's; over seeds it stands in the table.
+    counts = table[["target", "dose", "n_neurons", "n_both_end"]]
+    panels = [
+        panel([early, *_groups(counts, "n_both_end", count, signs, False)], "how many", _FORCED)
+    ]
+    for value, title in rises.items():
+        y = alt.Y(f"{value}:Q", title="share of the group", axis=alt.Axis(grid=True, format="+.1f"))
+        own = _groups(table, value, y, signs, value == "rise_same")
+        panels.append(panel([zero_line(value, "y"), *own], title, 110))
+    return stack(
+        panels,
+        "Neurons that carry both concepts",
+        [
+            "Open points: just after the removal. Full: in the end. all: the host's neurons,",
+            f"nothing confined. Bars: {interval}.",
+        ],
+        "Line chart, three panels: the number of neurons that carry both concepts against the "
+        "number that may change, for the host's neurons, random ones, the removed ones and the "
+        "host's where nothing is confined; then the rise of their share, with any sign and with "
+        "the same sign.",
+    )
+
+
+def _dose_panel(own: pd.DataFrame, chosen: float, label: str, last: bool) -> alt.LayerChart:
+    entity = own["entity"].iloc[0]
     scale = alt.Scale(type="log", domain=[0.08, 60], nice=False)
     ticks = alt.Axis(values=_DOSE_TICKS, format="~g")
     title = "neurons removed (% of all, log scale)" if last else None
     x = alt.X("percent:Q", title=title, scale=scale, axis=ticks)
-    y, signs = _f1_axis(entity == label), condition_signs(["base", "concept", "random"])
+    y, signs = _f1_axis(entity == label), condition_signs(conditions_in(own))
     tooltips = [
         alt.Tooltip("condition:N", title="removed"),
         alt.Tooltip("regime:N"),
         alt.Tooltip("percent:Q", title="neurons removed, %", format=".3~g"),
         alt.Tooltip("n_removed:Q", title="neurons removed", format=","),
-        *value_tooltips(rows, "f1", "F1"),
+        *value_tooltips(own, "f1", "F1"),
     ]
-    base = rows[rows["condition"] == "base"].drop_duplicates("condition")
-    removed = rows[rows["condition"] != "base"]
+    base = own[own["condition"] == "base"].drop_duplicates("condition")
+    removed = own[own["condition"] != "base"]
     growing = removed[removed["regime"] == _REGIMES["curve"]]
     halved = removed[removed["regime"] == _REGIMES["half"]]
     half = alt.Chart(halved).encode(x=x, color=signs["color"])
@@ -265,13 +355,87 @@ def _base_rule(base: pd.DataFrame, signs: dict[str, Any]) -> alt.Chart:
 
 
 def _f1_axis(big: bool) -> alt.Y:
-    scale, axis = (
-        alt.Scale(domain=[0, 1]),
-        alt.Axis(tickCount=5 if big else 2, labelPadding=LABEL_GAP),
-    )
-    return alt.Y("f1:Q", title="F1", scale=scale, axis=axis)
+    axis = alt.Axis(tickCount=5 if big else 2, labelPadding=LABEL_GAP)
+    return alt.Y("f1:Q", title="F1", scale=UNIT, axis=axis)
+
+
+def _score(title: str | None) -> alt.X:
+    return alt.X("f1:Q", title=title, scale=UNIT, axis=alt.Axis(grid=True, format=".1f"))
+
+
+def _epoch_labels() -> str:
+    """Write the epochs of the axis as their snapshots are named."""
+    named = {f"{epoch:g}": title for epoch, title in EPOCH_TITLES.items() if epoch > 0}
+    return f"{json.dumps(named, ensure_ascii=False)}[datum.value] || datum.label"
 
 
 def _entity_panel(layers: list[alt.Chart], entity: str, label: str) -> alt.LayerChart:
     big = entity == label
     return panel(layers, f"{entity} (the concept)" if big else entity, _BIG if big else _SMALL)
+
+
+def _group_signs(host: str, shown: Sequence[str]) -> dict[str, Any]:
+    """Signs of who may change: those of a condition where it is the same thing."""
+    colours = {
+        **SERIES_COLOURS,
+        "host": theme.entity_colour(host),
+        "removed": theme.CONDITION_COLOURS["concept"],
+        "all": theme.CONDITION_COLOURS["none"],
+        "just removed": theme.MUTED,
+    }
+    domain = [name for name in _GROUP_DASHES if name in shown]
+    legend = alt.Legend(symbolType="stroke", symbolSize=400, symbolOpacity=1, columns=4)
+    colour = alt.Scale(domain=domain, range=[colours[name] for name in domain])
+    dash = alt.Scale(domain=domain, range=[_GROUP_DASHES[name] for name in domain])
+    shape = alt.Scale(domain=list(_GROUP_SHAPES), range=list(_GROUP_SHAPES.values()))
+    return {
+        "color": alt.Color("target:N", title="who may change", scale=colour, legend=legend),
+        "strokeDash": alt.StrokeDash("target:N", title="who may change", scale=dash, legend=legend),
+        "shape": alt.Shape("target:N", scale=shape, legend=None),
+    }
+
+
+def _number(last: bool) -> alt.X:
+    title = "number of neurons that may change" if last else None
+    scale = alt.Scale(type="log", nice=False, padding=16)
+    return alt.X("n_neurons:Q", title=title, axis=alt.Axis(format=",d"), scale=scale)
+
+
+def _groups(
+    table: pd.DataFrame, value: str, y: alt.Y, signs: dict[str, Any], last: bool
+) -> list[alt.Chart]:
+    """Lines, points and intervals of the groups that have a number of neurons."""
+    own = table[table["dose"].between(0, 1, inclusive="neither")]
+    tooltips = [
+        alt.Tooltip("target:N", title="who may change"),
+        alt.Tooltip("n_neurons:Q", title="neurons", format=","),
+        alt.Tooltip("dose:Q", title="share of all", format=".2~%"),
+        *value_tooltips(own, value, value.replace("_", " ")),
+    ]
+    # Bars, not bands: a group may have a single number of neurons.
+    ends = interval_columns(own, value)
+    layers = lines(own.drop(columns=ends), _number(last), y, value, signs, tooltips)
+    if ends:
+        bars = alt.Chart(own).mark_rule(strokeWidth=2, clip=True).encode(x=_number(last))
+        y = same_axis(y, ends[0])
+        layers.insert(0, bars.encode(y=y, y2=f"{ends[1]}:Q", color=signs["color"]))
+    return layers
+
+
+def _levels(own: pd.DataFrame, signs: dict[str, Any]) -> list[alt.Chart]:
+    """Lines across: the base, just removed, and trainings that have no number of neurons."""
+    layers = []
+    for name, column in _LEVELS.items():
+        row = own[own["target"] == name] if name in _GROUPS else own
+        if row.empty:
+            continue
+        f1 = alt.Tooltip(f"{column}:Q", title="F1", format=".3f")
+        rule = alt.Chart(row.head(1).assign(target=name)).mark_rule(strokeWidth=1.5)
+        drawn = rule.encode(
+            y=alt.Y(f"{column}:Q", title="F1"),
+            color=signs["color"],
+            strokeDash=signs["strokeDash"],
+            tooltip=[alt.Tooltip("target:N", title="line"), f1],
+        )
+        layers.append(drawn)
+    return layers

@@ -14,24 +14,7 @@ TITLES = {"seconds": "seconds", "rise_mb": "memory, MB"}
 
 
 def growth(table: pd.DataFrame) -> alt.VConcatChart:
-    """Draw the measured curves, a panel for each.
-
-    A straight line is a power of n; its slope is the exponent.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `speed.growth_points`.
-
-    Returns
-    -------
-    alt.VConcatChart
-
-    Raises
-    ------
-    InputError
-        If a column is missing.
-    """
+    """Draw the measured curves, a panel for each; the slope of a straight line is the exponent."""
     need(table, ["curve", "n", *TITLES])
     curves = list(dict.fromkeys(table["curve"]))
     panels = [_panel(table[table["curve"] == curve], curve) for curve in curves]

@@ -1,24 +1,25 @@
-"""Charts by layer and by neuron: where the concept lives, and which neurons come to serve it.
+"""Charts by layer and by neuron: where the concept lives, can be read, and is represented alike.
 
-A layer profile by rank is relative: its mean over the model is always ½, so a rise in one layer is
-a fall in another, and removal alone already moves it. So selectivity, which is absolute, stands
-above it, and beside it what removal alone predicts and what training without removal does.
+Panels that are compared have one scale. A layer profile by rank is relative: its mean over the
+model is always ½, so a rise in one layer is a fall in another, and removal alone already moves it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import altair as alt
 import pandas as pd
 
-from plasticity_utils.charts import theme
 from plasticity_utils.charts.parts import (
-    CONDITION_TITLES,
-    CONDITIONS,
-    KIND_COLOURS,
-    KIND_SHAPES,
     LABEL_GAP,
+    NOT_FROM_ZERO,
     REMOVAL_ALONE,
+    UNIT,
     condition_signs,
+    condition_title,
+    conditions_in,
+    distinct,
     entities_in,
     entity_signs,
     in_order,
@@ -27,38 +28,29 @@ from plasticity_utils.charts.parts import (
     panel,
     stack,
     value_tooltips,
+    zero_line,
 )
 from plasticity_utils.errors import InputError
-from plasticity_utils.names import OVER_NEURONS
+from plasticity_utils.names import OVER_NEURONS, STAGE_TITLES
 
-KINDS = ("kept", "removed", "newly salient")
-MOST_NEURONS = 5000
-_MOMENTS = {"removed": "Just after removal", "end": "After retraining"}
+ALIGNED = {"none": "as it is", "procrustes": "aligned", "shuffled": "aligned to shuffled words"}
+FUNCTIONS = {
+    "took_on": "Share that serves a concept it did not serve before",
+    "polysemantic": "Share that serves two concepts or more",
+    "n_concepts": "Concepts that a neuron serves",
+}
+_LATER = ("removed", "end")
+_MEASURES = {
+    "interference": ("Interference", "mean |cos|"),
+    "dimensionality": ("Feature dimensionality", "share of a dimension"),
+}
 
 
 def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
     """Draw in which layers the concept lives, before and after, by selectivity and by rank.
 
-    Parameters
-    ----------
-    profile : DataFrame
-        condition (at least "concept" and "none"), stage ("base", "removed", "end"), layer (0 =
-        embedding), selectivity (mean |σ| of the condition's kept neurons, 0–1), saliency (mean
-        rank saliency, 0–1), removal_only (the saliency that removal alone predicts; read from the
-        rows of "concept"). Each condition has base rows of its own, for its own kept neurons. With
-        several seeds also `*_low` and `*_high` of selectivity and saliency. Where there is a
-        column entity, only the rows of `label` are drawn; stages in between are left out.
-    label : str
-        The concept's entity type.
-
-    Returns
-    -------
-    alt.VConcatChart
-
-    Raises
-    ------
-    InputError
-        If a column, or one of the two conditions, is missing.
+    Each condition has base rows of its own, for its own kept neurons; `removal_only` is read from
+    the rows of `concept`. Where the table has a column entity, only the rows of `label` are drawn.
     """
     need(profile, ["condition", "stage", "layer", "selectivity", "saliency", "removal_only"])
     profile = _of_concept(profile, label)
@@ -71,23 +63,25 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
     bases = {
         name: rows[rows["stage"] == "base"].assign(condition="base") for name, rows in of.items()
     }
+    both = {name: pd.concat([bases[name], ends[name]]) for name in of}
+    scale = alt.Scale(domain=[0, float(pd.concat(both.values())["selectivity"].max())])
     panels = [
         layer_panel(
-            pd.concat([bases[name], ends[name]]),
+            both[name],
             "selectivity",
             "mean |σ|",
             f"Mean |σ| of kept neurons, base and after retraining ({name})",
             shown,
-            alt.Scale(),
+            scale,
         )
         for name in of
     ]
     alone = ends["concept"][["layer", "removal_only"]].rename(columns={"removal_only": "saliency"})
     by_rank = pd.concat([bases["none"], *ends.values(), alone.assign(condition=REMOVAL_ALONE)])
     heading = "Mean rank saliency, all neurons, base and after retraining"
-    # Ranks hardly leave ½ on average, so this axis does not start at 0.
-    scale = alt.Scale(zero=False)
-    panels.append(layer_panel(by_rank, "saliency", "rank saliency", heading, shown, scale, True))
+    panels.append(
+        layer_panel(by_rank, "saliency", "rank saliency", heading, shown, NOT_FROM_ZERO, True)
+    )
     return stack(
         panels,
         f"In which layers {label} is found, before removal and after retraining",
@@ -99,43 +93,23 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
 
 
 def probe_by_layer(layers: pd.DataFrame, label: str) -> alt.VConcatChart:
-    """Draw how well a linear probe reads the concept off each layer.
-
-    Parameters
-    ----------
-    layers : DataFrame
-        condition, stage ("base", "removed", "end"), layer (0 = embedding), probe_f1 (of the words
-        of the concept). The base rows of one condition are enough. With several seeds also
-        probe_f1_low and probe_f1_high. Where there is a column entity, only the rows of `label` are
-        drawn; stages in between are left out.
-    label : str
-        The concept's entity type.
-
-    Returns
-    -------
-    alt.VConcatChart
-
-    Raises
-    ------
-    InputError
-        If a column is missing.
-    """
+    """Draw how well a linear probe reads the concept off each layer; as `layer_profile`."""
     need(layers, ["condition", "stage", "layer", "probe_f1"])
     layers = _of_concept(layers, label)
     base = layers[layers["stage"] == "base"].drop_duplicates("layer").assign(condition="base")
-    later = layers[layers["stage"].isin(_MOMENTS)]
-    conditions = ["base", *in_order(later, "condition", CONDITIONS)]
+    later = layers[layers["stage"].isin(_LATER)]
+    conditions = ["base", *conditions_in(later)]
     panels = [
         layer_panel(
             pd.concat([base, later[later["stage"] == stage]]),
             "probe_f1",
             "F1 of the probe",
-            title,
+            STAGE_TITLES[stage].capitalize(),
             conditions,
-            alt.Scale(domain=[0, 1]),
+            UNIT,
             last=stage == "end",
         )
-        for stage, title in _MOMENTS.items()
+        for stage in _LATER
     ]
     return stack(
         panels,
@@ -147,42 +121,24 @@ def probe_by_layer(layers: pd.DataFrame, label: str) -> alt.VConcatChart:
 
 
 def kept_gain(gains: pd.DataFrame, interval: str = OVER_NEURONS) -> alt.VConcatChart:
-    """Draw how much selectivity the kept neurons gained for each entity type, by layer.
+    """Draw how much |σ| of kept neurons rose for each entity type, by layer, a panel a condition.
 
-    Parameters
-    ----------
-    gains : DataFrame
-        condition, entity, layer (0 = embedding), gain (mean rise of |σ| over neurons that were not
-        removed, from the base to the end), gain_low, gain_high.
-    interval : str
-        What `gain_low` and `gain_high` are.
-
-    Returns
-    -------
-    alt.VConcatChart
-        A panel a condition, on one scale.
-
-    Raises
-    ------
-    InputError
-        If a column is missing.
+    `interval` says what `gain_low` and `gain_high` are.
     """
     need(gains, ["condition", "entity", "layer", "gain"])
-    entities = entities_in(gains)
-    conditions = in_order(gains, "condition", CONDITIONS)
-    zero = alt.Chart(pd.DataFrame({"gain": [0.0]})).mark_rule().encode(y="gain:Q")
+    entities, conditions = entities_in(gains), conditions_in(gains)
+    y = alt.Y("gain:Q", title="mean rise of |σ|", axis=_value_axis())
     panels = []
     for condition in conditions:
         rows = gains[gains["condition"] == condition]
-        x = _layer_axis(condition == conditions[-1])
-        y = alt.Y("gain:Q", title="mean rise of |σ|", axis=_value_axis())
         tooltips = [
             alt.Tooltip("entity:N", title="entity type"),
             alt.Tooltip("layer:Q", format="d"),
-            *value_tooltips(rows, "gain", "rise of |σ|"),
+            *value_tooltips(rows, "gain", "mean rise of |σ|"),
         ]
-        layers = [zero, *lines(rows, x, y, "gain", entity_signs(entities), tooltips)]
-        panels.append(panel(layers, CONDITION_TITLES[condition], 110))
+        x = _layer_axis(condition == conditions[-1])
+        drawn = lines(rows, x, y, "gain", entity_signs(entities), tooltips)
+        panels.append(panel([zero_line("gain", "y"), *drawn], condition_title(condition), 110))
     chart = stack(
         panels,
         "What the kept neurons gain for each entity type, by layer",
@@ -197,73 +153,129 @@ def kept_gain(gains: pd.DataFrame, interval: str = OVER_NEURONS) -> alt.VConcatC
     return chart.resolve_scale(y="shared")
 
 
-def neuron_scatter(neurons: pd.DataFrame, label: str) -> alt.LayerChart:
-    """Draw each neuron's selectivity for the concept, before and after.
-
-    Parameters
-    ----------
-    neurons : DataFrame
-        One row a neuron: layer, unit, selectivity_base, selectivity_end (σ, −1 to 1), kind ("kept",
-        "removed", "newly salient"), words (its highest-activating words, one string). At most
-        5,000 rows, for the size of the page.
-    label : str
-        The concept's entity type.
-
-    Returns
-    -------
-    alt.LayerChart
-
-    Raises
-    ------
-    InputError
-        If a column is missing, `kind` has another value, or there are too many rows.
-    """
-    sides = ["selectivity_base", "selectivity_end"]
-    need(neurons, ["layer", "unit", *sides, "kind", "words"])
-    kinds = in_order(neurons, "kind", KINDS)
-    if len(neurons) > MOST_NEURONS:
-        raise InputError(f"{len(neurons)} neurons are too many for a page; at most {MOST_NEURONS}")
-    # Kept neurons are many: drawn first, they do not hide the others.
-    rows = neurons[["layer", "unit", *sides, "kind", "words"]].round(dict.fromkeys(sides, 3))
-    rows = rows.sort_values("kind", key=lambda kind: kind.map(KINDS.index), kind="stable")
-    reach = max(0.1, float(rows[sides].abs().max().max()))
-    scale, axis = alt.Scale(domain=[-reach, reach], nice=True), alt.Axis(tickCount=6)
-    points = (
-        alt.Chart(rows)
-        .mark_point(size=30)
-        .encode(
-            x=alt.X("selectivity_base:Q", title="σ in the base model", scale=scale, axis=axis),
-            y=alt.Y("selectivity_end:Q", title="σ after retraining", scale=scale, axis=axis),
-            color=alt.Color("kind:N", title="neurons").scale(
-                domain=list(KINDS), range=[KIND_COLOURS[kind] for kind in KINDS]
-            ),
-            shape=alt.Shape("kind:N", title="neurons").scale(
-                domain=list(KINDS), range=[KIND_SHAPES[kind] for kind in KINDS]
-            ),
-            opacity=alt.condition("datum.kind === 'kept'", alt.value(0.3), alt.value(0.9)),
-            tooltip=[
-                alt.Tooltip("layer:Q", format="d"),
-                alt.Tooltip("unit:Q", format="d"),
-                alt.Tooltip("kind:N"),
-                alt.Tooltip("selectivity_base:Q", title="σ, base", format=".3f"),
-                alt.Tooltip("selectivity_end:Q", title="σ, end", format=".3f"),
-                alt.Tooltip("words:N", title="top words"),
-            ],
+def released_profile(table: pd.DataFrame) -> alt.VConcatChart:
+    """Draw the released ranks by layer, of all neurons and of those that were left intact."""
+    need(table, ["neurons", "condition", "layer", "saliency"])
+    groups = distinct(table, "neurons")
+    panels = [
+        layer_panel(
+            table[table["neurons"] == group],
+            "saliency",
+            "rank saliency",
+            group,
+            ["base", "concept", REMOVAL_ALONE],
+            UNIT,
+            group == groups[-1],
         )
+        for group in groups
+    ]
+    return stack(
+        panels,
+        "Released ranks of DistilBERT, locations",
+        ["base: before removal. concept: after 8 epochs of retraining."],
+        f"Line charts by layer, a panel for each of {', '.join(groups)}: mean rank saliency before "
+        "removal and after retraining, and what removal alone predicts.",
     )
-    ends = pd.DataFrame({side: [-reach, reach] for side in sides})
-    diagonal = alt.Chart(ends).mark_line(color=theme.MUTED, strokeWidth=1, strokeDash=[4, 4])
-    diagonal = diagonal.encode(x=f"{sides[0]}:Q", y=f"{sides[1]}:Q")
-    heading = alt.TitleParams(
-        f"Each neuron's selectivity for {label}, before and after",
-        subtitle=["Dashed: unchanged. A neuron that is held at its resting value has σ = 0."],
+
+
+def cka_by_layer(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
+    """Draw how alike the concept's words are represented before and after, a panel a concept."""
+    need(table, ["concept", "condition", "layer", "cka_debiased"])
+    conditions, concepts = conditions_in(table), distinct(table, "concept")
+    # A fall of some hundredths must be seen, so this axis does not start at 0.
+    least = _ends(table.filter(like="cka_debiased"))[0]
+    scale = alt.Scale(domain=[min(least, 0.99), 1])
+    panels = [
+        layer_panel(
+            table[table["concept"] == concept],
+            "cka_debiased",
+            "CKA",
+            concept,
+            conditions,
+            scale,
+            concept == concepts[-1],
+        )
+        for concept in concepts
+    ]
+    return stack(
+        panels,
+        "How alike the concept's words are: base and after retraining",
+        ["Linear CKA, debiased: 1 is the same geometry up to rotation and scale.",
+         f"Bands: {interval}."],
+        f"Line chart by layer, a panel for each of {', '.join(concepts)}: linear CKA of the base "
+        f"and the retrained model, one line for each of {', '.join(conditions)}.",
+    )  # fmt: skip
+
+
+def transfer_by_layer(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
+    """Draw how well a probe of the base reads the retrained model, a panel a concept and alignment.
+
+    Rows of the alignment `base` are the probe on its own model.
+    """
+    need(table, ["concept", "condition", "layer", "alignment", "f1"])
+    drawn = [name for name in in_order(table, "alignment", ("base", *ALIGNED)) if name != "base"]
+    conditions, concepts = conditions_in(table), distinct(table, "concept")
+    panels = []
+    for concept in concepts:
+        own = table[table["concept"] == concept]
+        ceiling = own[own["alignment"] == "base"].drop_duplicates("layer").assign(condition="base")
+        for alignment in drawn:
+            rows = pd.concat([ceiling, own[own["alignment"] == alignment]])
+            last = concept == concepts[-1] and alignment == drawn[-1]
+            title = f"{concept}, {ALIGNED[alignment]}"
+            panels.append(layer_panel(rows, "f1", "F1", title, ["base", *conditions], UNIT, last))
+    return stack(
+        panels,
+        "A probe of the base model on the retrained one",
+        ["base: the probe on its own model. F1 over words that it was not fitted on.",
+         f"Bands: {interval}."],
+        f"Line charts by layer for {', '.join(concepts)}: F1 of the base's probe "
+        f"{', '.join(ALIGNED[name] for name in drawn)}, for {', '.join(conditions)}.",
+    )  # fmt: skip
+
+
+def functions_by_layer(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
+    """Draw by layer what kept neurons come to serve beyond training on with nothing removed."""
+    need(table, ["condition", "quantity", "layer", "beyond_none"])
+    conditions = conditions_in(table)
+    shares = table[table["quantity"] != "n_concepts"].filter(like="beyond_none")
+    panels = []
+    for quantity, title in FUNCTIONS.items():
+        rows, last = table[table["quantity"] == quantity], quantity == list(FUNCTIONS)[-1]
+        scale = alt.Scale() if quantity == "n_concepts" else _reach(shares)
+        drawn = layer_panel(rows, "beyond_none", "beyond none", title, conditions, scale, last)
+        drawn.layer = [zero_line("beyond_none", "y"), *drawn.layer]
+        panels.append(drawn)
+    return stack(
+        panels,
+        "What kept neurons take on, beyond training on with nothing removed",
+        ["Base to end, minus the same under none.", f"Bands: {interval}."],
+        "Line charts by layer, one line for each of the conditions "
+        f"{', '.join(conditions)}: change of polysemanticity of kept neurons minus the change "
+        "where nothing was removed.",
     )
-    return alt.LayerChart(
-        layer=[diagonal, points],
-        title=heading,
-        height=400,
-        description=f"Scatter plot of {len(rows)} neurons ({', '.join(kinds)}): selectivity for "
-        f"{label} in the base model against selectivity after retraining.",
+
+
+def superposition(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
+    """Draw interference and feature dimensionality by layer, just after removal and at the end."""
+    need(table, ["condition", "stage", "layer", *_MEASURES])
+    base = table[table["stage"] == "base"].drop_duplicates("layer").assign(condition="base")
+    conditions = ["base", *conditions_in(table)]
+    panels = []
+    for measure, (name, unit) in _MEASURES.items():
+        shown = table[table["stage"].isin(["base", *_LATER])]
+        scale = _reach(shown[[c for c in shown if c.startswith(measure)]])
+        for stage in _LATER:
+            rows = pd.concat([base, table[table["stage"] == stage]])
+            last = (measure, stage) == (list(_MEASURES)[-1], "end")
+            title = f"{name}, {STAGE_TITLES[stage]}"
+            panels.append(layer_panel(rows, measure, unit, title, conditions, scale, last))
+    return stack(
+        panels,
+        "Do concepts crowd each other?",
+        ["Superposition: more interference, less dimensionality.", f"Bands: {interval}."],
+        "Line charts by layer of interference and feature dimensionality of the inventory's "
+        f"concepts, just after removal and after retraining, for {', '.join(conditions)}.",
     )
 
 
@@ -272,7 +284,7 @@ def layer_panel(
     value: str,
     axis_title: str,
     title: str,
-    conditions: list[str],
+    conditions: Sequence[str],
     scale: alt.Scale,
     last: bool = False,
 ) -> alt.LayerChart:
@@ -297,6 +309,16 @@ def _value_axis() -> alt.Axis:
     return alt.Axis(tickCount=5, labelPadding=LABEL_GAP)
 
 
+def _reach(values: pd.DataFrame) -> alt.Scale:
+    """One scale for several panels, from the least to the greatest of all their values."""
+    return alt.Scale(domain=_ends(values), nice=True)
+
+
+def _ends(values: pd.DataFrame) -> list[float]:
+    numbers = values.astype(float)
+    return [float(numbers.min().min()), float(numbers.max().max())]
+
+
 def _of_concept(frame: pd.DataFrame, label: str) -> pd.DataFrame:
     """Keep the concept's rows of a table that may hold every entity type."""
     if "entity" not in frame.columns:
@@ -305,43 +327,3 @@ def _of_concept(frame: pd.DataFrame, label: str) -> pd.DataFrame:
     rows = frame[frame["entity"] == label]
     need(rows, ["layer"])
     return rows
-
-
-def released_profile(table: pd.DataFrame) -> alt.VConcatChart:
-    """Draw mean rank saliency by layer, of all neurons and of those that were left intact.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `released.released_lines`.
-
-    Returns
-    -------
-    alt.VConcatChart
-
-    Raises
-    ------
-    InputError
-        If a column is missing.
-    """
-    need(table, ["neurons", "condition", "layer", "saliency"])
-    groups = list(dict.fromkeys(table["neurons"]))
-    panels = [
-        layer_panel(
-            table[table["neurons"] == group],
-            "saliency",
-            "rank saliency",
-            group,
-            ["base", "concept", REMOVAL_ALONE],
-            alt.Scale(domain=[0, 1]),
-            group == groups[-1],
-        )
-        for group in groups
-    ]
-    return stack(
-        panels,
-        "Released ranks of DistilBERT, locations",
-        ["base: before removal. concept: after 8 epochs of retraining."],
-        f"Line charts by layer, a panel for each of {', '.join(groups)}: mean rank saliency before "
-        "removal and after retraining, and what removal alone predicts.",
-    )

@@ -1,16 +1,16 @@
-"""What the charts share: checked columns, the signs of each line, bands, and stacked panels.
+"""What the charts share: checked columns, signs, lines with bands, points with intervals, panels.
 
 Every chart is a stack of panels of one width, never side by side, so that the book can narrow it to
-a phone's column and the eye can compare along a common horizontal axis. A condition is always the
-same colour and dash, an entity type the same colour and point. The base model and what removal
-alone predicts are neutral: they are what the conditions are compared with. Where a table holds
-`<value>_low` and `<value>_high`, the interval is drawn; the charts compute none.
+a phone's column and the eye can compare along a common axis. A condition is always the same colour
+and dash, an entity type the same colour and point; the base model and what removal alone predicts
+are neutral. Where a table holds `<value>_low` and `<value>_high`, the interval is drawn.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import cycle
 from typing import Any
 
 import altair as alt
@@ -37,7 +37,6 @@ KIND_SHAPES = {
     "newly salient": "triangle-down",
     "polysemantic": _STAR,
 }
-CONDITIONS = tuple(theme.CONDITION_COLOURS)
 CONDITION_TITLES = {
     "concept": "concept: what carries it removed",
     "random": "random: as much removed at random in each layer",
@@ -48,21 +47,16 @@ _TAG = re.compile(r"[A-Z0-9_]+")
 BAND_OPACITY = 0.18
 # Between the numbers of a y axis and a point that stands at the very left.
 LABEL_GAP = 8
+ROW = 15
+# Names of rows take room that the axis of a line chart does not; the book's script asks for it.
+NAMES_WIDTH = 200
+UNIT = alt.Scale(domain=[0, 1])
+# Differences are small beside the values, so such an axis does not start at 0.
+NOT_FROM_ZERO = alt.Scale(zero=False)
 
 
 def need(frame: pd.DataFrame, columns: Iterable[str]) -> None:
-    """Check that a table has rows and the columns that a chart draws.
-
-    Parameters
-    ----------
-    frame : DataFrame
-    columns : iterable of str
-
-    Raises
-    ------
-    InputError
-        If the table is empty, or columns are missing: the message names them.
-    """
+    """Raise InputError, naming what is wrong, unless a table has rows and these columns."""
     wanted = list(columns)
     missing = [column for column in wanted if column not in frame.columns]
     if missing:
@@ -75,13 +69,7 @@ def need(frame: pd.DataFrame, columns: Iterable[str]) -> None:
 
 
 def in_order(frame: pd.DataFrame, column: str, allowed: Sequence[str]) -> list[str]:
-    """Give the values of a column that a chart can draw, in the order of `allowed`.
-
-    Raises
-    ------
-    InputError
-        If the column holds a value for which there is no sign.
-    """
+    """Give the values of a column in the order of `allowed`; InputError at any other value."""
     present = set(frame[column])
     if unknown := present - set(allowed):
         raise InputError(
@@ -91,13 +79,27 @@ def in_order(frame: pd.DataFrame, column: str, allowed: Sequence[str]) -> list[s
     return [value for value in allowed if value in present]
 
 
+def distinct(frame: pd.DataFrame, column: str) -> list[str]:
+    """Give the values of a column in the order in which they come."""
+    return list(dict.fromkeys(frame[column]))
+
+
+def conditions_in(frame: pd.DataFrame) -> list[str]:
+    """Give the conditions of a table: those that the book knows first, then any others."""
+    found = distinct(frame, "condition")
+    known = [name for name in SERIES_COLOURS if name in found]
+    return known + [name for name in found if name not in known]
+
+
+def condition_title(condition: str) -> str:
+    """Say in a line what a condition is; of one that the book does not know, its name."""
+    return CONDITION_TITLES.get(condition, condition)
+
+
 def entities_in(frame: pd.DataFrame) -> list[str]:
     """Give the entity types of a table in their order, then the one concept that is none.
 
-    Raises
-    ------
-    InputError
-        If there are several values that are no entity type, or one that is no tag.
+    InputError if there are several values that are no entity type, or one that is no tag.
     """
     own = [str(value) for value in sorted(set(frame["entity"]) - set(ENTITIES), key=str)]
     tags = own if len(own) == 1 and _TAG.fullmatch(own[0]) else []
@@ -105,13 +107,7 @@ def entities_in(frame: pd.DataFrame) -> list[str]:
 
 
 def entities_from(frame: pd.DataFrame, label: str) -> list[str]:
-    """Give the entity types of a table, the concept's own first.
-
-    Raises
-    ------
-    InputError
-        If `label` is not among them.
-    """
+    """Give the entity types of a table, the concept's own first; InputError if it is not there."""
     others = entities_in(frame)
     if label not in others:
         raise InputError(f"no rows of entity {label!r} in the chart's table; it has {others}")
@@ -119,20 +115,21 @@ def entities_from(frame: pd.DataFrame, label: str) -> list[str]:
     return [label, *others]
 
 
-def condition_signs(conditions: Sequence[str]) -> dict[str, Any]:
-    """Give colour and dash of the column `condition`, with one legend for both."""
-
-    def legend() -> alt.Legend:
-        return alt.Legend(
-            values=list(conditions), symbolType="stroke", symbolSize=500, symbolOpacity=1
-        )
-
-    colours = alt.Scale(domain=list(SERIES_COLOURS), range=list(SERIES_COLOURS.values()))
-    dashes = alt.Scale(domain=list(SERIES_DASHES), range=list(SERIES_DASHES.values()))
+def condition_signs(conditions: Sequence[str], column: str = "condition") -> dict[str, Any]:
+    """Give colour and dash of a column of conditions, with one legend for both."""
+    others = [name for name in conditions if name not in SERIES_COLOURS]
+    found = dict(zip(others, cycle(theme.FALLBACKS), strict=False))
+    colours = SERIES_COLOURS | {name: colour for name, (colour, _) in found.items()}
+    dashes = SERIES_DASHES | {name: dash for name, (_, dash) in found.items()}
+    look = {"values": list(conditions), "symbolType": "stroke", "symbolSize": 500}
+    legend = alt.Legend(**look, symbolOpacity=1)
+    scales = [
+        alt.Scale(domain=list(signs), range=list(signs.values())) for signs in (colours, dashes)
+    ]
     return {
-        "color": alt.Color("condition:N", title="condition", scale=colours, legend=legend()),
+        "color": alt.Color(f"{column}:N", title="condition", scale=scales[0], legend=legend),
         "strokeDash": alt.StrokeDash(
-            "condition:N", title="condition", scale=dashes, legend=legend()
+            f"{column}:N", title="condition", scale=scales[1], legend=legend
         ),
     }
 
@@ -174,23 +171,10 @@ def lines(
     signs: dict[str, Any],
     tooltips: Sequence[alt.Tooltip],
 ) -> list[alt.Chart]:
-    """Draw lines with points, and bands where the table has intervals.
+    """Draw lines with points, and bands where the table has intervals, from back to front.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One row a point, with the columns of `x`, `y` and `signs`.
-    x, y : alt.X, alt.Y
-    value : str
-        The column that `y` shows.
-    signs : dict
-        Of :func:`condition_signs` or :func:`entity_signs`.
-    tooltips : sequence of alt.Tooltip
-
-    Returns
-    -------
-    list of alt.Chart
-        Layers, from the back to the front.
+    `y` shows the column `value`; `signs` come from `condition_signs` or `entity_signs`. A band
+    never leaves the axis: what Student's t says of a score above 1 is not drawn.
     """
     base = alt.Chart(frame).encode(x=x)
     line = {channel: sign for channel, sign in signs.items() if channel != "shape"}
@@ -198,12 +182,52 @@ def lines(
     layers = []
     if ends := interval_columns(frame, value):
         low, high = ends
-        band = base.mark_area(opacity=BAND_OPACITY)
+        band = base.mark_area(opacity=BAND_OPACITY, clip=True)
         # A band takes the axis of `y`: with its own title, both would be written.
-        layers.append(band.encode(y=_same_axis(y, low), y2=f"{high}:Q", color=signs["color"]))
+        layers.append(band.encode(y=same_axis(y, low), y2=f"{high}:Q", color=signs["color"]))
     layers.append(base.mark_line().encode(y=y, **line))
     layers.append(base.mark_point(size=30, opacity=1).encode(y=y, tooltip=list(tooltips), **point))
     return layers
+
+
+def dots(
+    frame: pd.DataFrame,
+    x: alt.X,
+    y: alt.Y,
+    value: str,
+    tooltips: Sequence[alt.Tooltip],
+    filled: bool = True,
+    **signs: Any,
+) -> list[alt.Chart]:
+    """Draw a point a row, over its interval where the table has one.
+
+    `x` shows the column `value`; `signs` are further channels, and without a colour among them
+    points are ink, or muted where they are open.
+    """
+    look = {} if "color" in signs else {"color": theme.INK if filled else theme.MUTED}
+    base = alt.Chart(frame).encode(y=y, tooltip=list(tooltips), **signs)
+    point = base.mark_point(filled=filled, size=50 if filled else 60, opacity=1, **look)
+    layers = [point.encode(x=x)]
+    if ends := interval_columns(frame, value):
+        low, high = ends
+        rule = alt.Chart(frame).mark_rule(strokeWidth=2, clip=True, **look)
+        own = {channel: sign for channel, sign in signs.items() if channel != "shape"}
+        drawn = rule.encode(x=same_axis(x, low), x2=f"{high}:Q", y=y, tooltip=list(tooltips), **own)
+        layers.insert(0, drawn)
+    return layers
+
+
+def rows(column: str, order: Sequence[str], **settings: Any) -> alt.Y:
+    """Give the axis of a dot chart, with the names of its rows."""
+    axis = alt.Axis(labelPadding=LABEL_GAP, labelLimit=NAMES_WIDTH - 2 * LABEL_GAP)
+    settings = {"title": None, "axis": axis, "sort": list(order)} | settings
+    return alt.Y(f"{column}:N", **settings)
+
+
+def zero_line(value: str, axis: str) -> alt.Chart:
+    """Draw a line at 0 across a panel; `axis` is the one that shows the value."""
+    rule = alt.Chart(pd.DataFrame({value: [0.0]})).mark_rule(color=theme.MUTED)
+    return rule.encode(**{axis: f"{value}:Q"})
 
 
 def panel(layers: Sequence[alt.Chart], title: str, height: int) -> alt.LayerChart:
@@ -220,7 +244,22 @@ def stack(
     return alt.vconcat(*panels, spacing=18).properties(title=heading, description=description)
 
 
-def _same_axis(y: alt.Y, column: str) -> alt.Y:
-    encoding = y.copy()
-    encoding.shorthand = f"{column}:Q"
-    return encoding
+def stack_of_rows(
+    panels: Sequence[alt.LayerChart],
+    title: str,
+    subtitle: Sequence[str],
+    description: str,
+    names: int = NAMES_WIDTH,
+) -> alt.VConcatChart:
+    """Stack panels of one scale whose rows have names: `names` pixels of the column are theirs."""
+    width = theme.CHART_WIDTH + 50 - names
+    narrow = [drawn.properties(width=width) for drawn in panels]
+    chart = stack(narrow, title, subtitle, description).resolve_scale(x="shared")
+    return chart.properties(usermeta={"gutter": names})
+
+
+def same_axis(encoding: Any, column: str) -> Any:
+    """The same axis for another column."""
+    other = encoding.copy()
+    other.shorthand = f"{column}:Q"
+    return other

@@ -88,20 +88,10 @@ NAMES = {
 
 
 def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
-    """Show a tidy frame: numbers with three decimals, larger ones with fewer, a dash for no value.
+    """Show a tidy frame, or some of its columns in this order, as an HTML table.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        A value with columns `<value>_low` and `<value>_high` beside it, as from `over_seeds`, is
-        shown with them in brackets, smaller and in one line.
-    columns : sequence of str
-        What to show, in this order; by default everything.
-
-    Returns
-    -------
-    Styler
-        Displays as an HTML table, texts to the left and numbers to the right.
+    Numbers have three decimals, larger ones fewer, and a dash stands for none. A value with columns
+    `<value>_low` and `<value>_high` beside it is shown with them in brackets, in one line.
     """
     whole = _with_intervals(frame)
     names = list(columns or whole)
@@ -118,18 +108,7 @@ def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
 
 
 def words_table(frame: pd.DataFrame) -> Styler:
-    """Show neurons with their highest-activating words.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        From `neuron_changes.newly_salient` or `neuron_changes.removed_neurons`.
-
-    Returns
-    -------
-    Styler
-        Displays as an HTML table.
-    """
+    """Show neurons with their highest-activating words at three stages, as an HTML table."""
     names = [NAMES[column] for column in WORD_COLUMNS]
     # On a phone the table scrolls in its box: narrower columns would make it many screens tall.
     return number_table(frame).set_properties(subset=names, **{"min-width": "8em"})

@@ -5,7 +5,7 @@ script? Each chart is stored three times in the notebook's output: as a Vega-Lit
 which Lab and the book draw with working tooltips and inputs, as a picture, which GitHub shows, and
 as a line of text. The specification carries the type of Vega-Lite version 5, the newest that
 JupyterLab 4 draws by itself, although Altair 6 writes version 6; what these charts use is the same
-in both. The book draws it with one local script, which :func:`write_bundle` makes.
+in both. The book draws it with one local script, which `book.figures.write_bundle` makes.
 
 A colour means one thing in the whole book. The two palettes were chosen by search: within each,
 colours stay apart for readers with red, green or blue deficiency (OKLab distance at least 0.12
@@ -16,11 +16,7 @@ texts use ``INK``, ``MUTED`` and ``GRID``, which the book's style sheet turns wi
 """
 
 import io
-import os
-import tempfile
 from collections.abc import Sequence
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any, cast
 
 import altair as alt
@@ -48,6 +44,15 @@ INK = "#23272e"
 OWN_COLOUR = INK
 MUTED = "#646b76"
 GRID = "#e2e5e9"
+
+# Colour and dash of conditions that others bring: their own names are in the legend, and not every
+# eye tells all of these from all the others by colour alone.
+FALLBACKS = [
+    ("#b400dc", [4, 4]),
+    ("#dc7828", [10, 3]),
+    ("#3c64a0", [2, 4]),
+    ("#3c8c64", [12, 3, 2, 3, 2, 3]),
+]
 
 CHART_WIDTH = 560
 CHART_HEIGHT = 260
@@ -120,20 +125,7 @@ def entity_colour(entity: str) -> str:
 
 
 def picture(spec: dict[str, Any], scale: float = PNG_SCALE) -> bytes:
-    """Draw a chart as a picture.
-
-    Parameters
-    ----------
-    spec : dict
-        A Vega-Lite specification, usually ``chart.to_dict()``.
-    scale : float
-        Pixels of the picture for one pixel of the chart.
-
-    Returns
-    -------
-    bytes
-        A PNG file.
-    """
+    """Draw a Vega-Lite specification as a PNG, `scale` pixels for one of the chart's."""
     png: bytes = vlc.vegalite_to_png(spec, vl_version=VEGALITE_VERSION, scale=scale)
     return png
 
@@ -152,39 +144,6 @@ def chart_title(spec: dict[str, Any]) -> str:
     if isinstance(title, dict):
         title = title.get("text", "")
     return " ".join(title) if isinstance(title, list) else str(title)
-
-
-def write_bundle(path: Path) -> Path:
-    """Write the one script with which the book draws its charts.
-
-    Vega, Vega-Lite and vega-embed are taken from vl-convert, so that the book draws with the
-    versions that drew the pictures. A script of the same versions that is already there is kept.
-
-    Parameters
-    ----------
-    path : Path
-        Where the script goes; its folder must exist.
-
-    Returns
-    -------
-    Path
-        The same path.
-    """
-    mark = f"/* Vega-Lite {VEGALITE_VERSION}, vl-convert {version('vl-convert-python')} */\n"
-    if path.exists():
-        with path.open(encoding="utf-8") as existing:
-            if existing.readline() == mark:
-                return path
-    bundle = vlc.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGALITE_VERSION)
-    # The bundle's names are bare constants: without a function around them they leak into the page.
-    script = f"{mark}(function(){{{bundle}\n}})();\n"
-    # Two builds may run at once: each writes a file of its own, and the last move wins.
-    handle, written = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(script)
-    Path(written).chmod(0o644)
-    Path(written).replace(path)
-    return path
 
 
 def _scale(signs: dict[str, Any]) -> alt.Scale:
