@@ -1,6 +1,8 @@
 """The house: which package may import which, and one place for each name."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,21 @@ def test_imports_point_one_way(path):
         assert ORDER.index(other) <= ORDER.index(package), name
         if package == "charts":
             assert other == "charts", name
+
+
+def test_charts_load_without_a_model_and_at_once():
+    code = """if True:
+        import resource, sys
+        import altair, vl_convert, PIL.Image, pandas.io.formats.style
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+        import plasticity_utils.charts
+        took = resource.getrusage(resource.RUSAGE_SELF).ru_utime - before
+        print(took, *(name for name in sys.modules if name.split(".")[0] == "plasticity_utils"))
+        assert not {"torch", "transformers", "sklearn", "scipy"} & set(sys.modules)
+    """
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    took, *modules = run.stdout.split()
+    assert float(took) < 1
+    allowed = ("plasticity_utils.charts", "plasticity_utils.errors", "plasticity_utils.names")
+    allowed += ("plasticity_utils.formats",)
+    assert [m for m in modules[1:] if not m.startswith(allowed)] == []

@@ -121,8 +121,9 @@ def condition_signs(conditions: Sequence[str], column: str = "condition") -> dic
     found = dict(zip(others, cycle(theme.FALLBACKS), strict=False))
     colours = SERIES_COLOURS | {name: colour for name, (colour, _) in found.items()}
     dashes = SERIES_DASHES | {name: dash for name, (_, dash) in found.items()}
-    look = {"values": list(conditions), "symbolType": "stroke", "symbolSize": 500}
-    legend = alt.Legend(**look, symbolOpacity=1)
+    legend = alt.Legend(
+        values=list(conditions), symbolType="stroke", symbolSize=500, symbolOpacity=1
+    )
     scales = [
         alt.Scale(domain=list(signs), range=list(signs.values())) for signs in (colours, dashes)
     ]
@@ -204,13 +205,14 @@ def dots(
     `x` shows the column `value`; `signs` are further channels, and without a colour among them
     points are ink, or muted where they are open.
     """
-    look = {} if "color" in signs else {"color": theme.INK if filled else theme.MUTED}
+    if "color" not in signs:
+        signs["color"] = alt.value(theme.INK if filled else theme.MUTED)
     base = alt.Chart(frame).encode(y=y, tooltip=list(tooltips), **signs)
-    point = base.mark_point(filled=filled, size=50 if filled else 60, opacity=1, **look)
+    point = base.mark_point(filled=filled, size=50 if filled else 60, opacity=1)
     layers = [point.encode(x=x)]
     if ends := interval_columns(frame, value):
         low, high = ends
-        rule = alt.Chart(frame).mark_rule(strokeWidth=2, clip=True, **look)
+        rule = alt.Chart(frame).mark_rule(strokeWidth=2, clip=True)
         own = {channel: sign for channel, sign in signs.items() if channel != "shape"}
         drawn = rule.encode(x=same_axis(x, low), x2=f"{high}:Q", y=y, tooltip=list(tooltips), **own)
         layers.insert(0, drawn)
