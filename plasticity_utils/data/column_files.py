@@ -1,0 +1,231 @@
+"""Corpora in column files: a word a line, its tags beside it, an empty line between sentences.
+
+The format of CoNLL-2003, WNUT and CoNLL-U and of most that came after. Separators are tabs or
+spaces, documents may be marked by `-DOCSTART-`, metadata stand in lines that begin with `#`, and a
+first line may name the columns. What cannot be read is an error that names file and line; no word
+is left out in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from plasticity_utils.errors import InputError
+from plasticity_utils.optional import needed
+
+SPLITS = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val", "dev", "testa"),
+    "test": ("test", "testb"),
+}
+ENDINGS = (".txt", ".conll", ".conllu", ".tsv", ".iob", ".bio", ".train", ".testa", ".testb")
+CONLL2003 = ("word", "pos", "chunk", "entity")
+CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+CONLLU_TAGS = ("upos", "xpos", "deprel", "lemma")
+WORD_TITLES = ("word", "words", "token", "tokens", "form", "text")
+DOCUMENT = "-DOCSTART-"
+LONGEST_WORD = 1000
+# What is cut from `train` where a corpus lacks a split.
+CUT_SHARE, CUT_SEED = 0.15, 2003
+
+Columns = dict[str, list[list[str]]]
+
+
+def read_columns(path: Path, word: int | str = 1) -> tuple[list[list[str]], Columns]:
+    """Read a column file: sentences of words, and the tags of each column.
+
+    Columns are named by a first line that names them, or as in CoNLL-2003 where there are four;
+    else by their number, from 1. The last is `entity` where nothing else is so named.
+
+    Parameters
+    ----------
+    path : Path
+    word : int or str
+        Column of the words, by number (from 1) or name.
+
+    Raises
+    ------
+    InputError
+        For a file that is empty or no UTF-8 text, a line with another number of columns, an unknown
+        or doubled column; it names the file and the line.
+    """
+    lines = read_lines(path)
+    if _is_conllu(lines):
+        return _read_conllu(path, lines)
+    rows = _token_rows(path, lines)
+    names = _titles(path, rows)
+    place = _place(path, word, names)
+    words = [[fields[place] for _, fields in sentence] for sentence in rows]
+    for sentence in rows:
+        check_lengths(path, sentence[0][0], [fields[place] for _, fields in sentence])
+    labels = {
+        name: [[fields[column] for _, fields in sentence] for sentence in rows]
+        for column, name in enumerate(names)
+        if column != place
+    }
+    return words, labels
+
+
+def split_file(folder: Path, split: str) -> Path | None:
+    """Find the file of a split in a folder by its name (`dev.conll`, `en-ud-test.conllu`).
+
+    Raises
+    ------
+    InputError
+        If several files could be meant.
+    """
+    found = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+        and path.suffix in ENDINGS
+        and set(re.split(r"[^a-z]+", path.name.lower())) & set(SPLITS[split])
+    ]
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise InputError(f"{folder} has several files for {split!r}: {names}; keep one")
+    return found[0] if found else None
+
+
+def cut_indices(n_sentences: int, present: Sequence[str]) -> dict[str, list[int]]:
+    """Deal the sentences of `train` out to the splits that a corpus lacks, the same every time."""
+    missing = [split for split in ("validation", "test") if split not in present]
+    order = np.random.default_rng(CUT_SEED).permutation(n_sentences).tolist()
+    size = int(n_sentences * CUT_SHARE)
+    parts = {name: order[at * size : (at + 1) * size] for at, name in enumerate(missing)}
+    return {**parts, "train": sorted(order[len(missing) * size :])}
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read a text file's lines, whatever their ends; a byte-order mark is no part of it."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as UTF-8 text: {error}") from error
+    # Not splitlines: a word may hold one of the rarer line ends of Unicode.
+    lines = text.removesuffix("\n").split("\n")
+    if "\0" in text:
+        number = next(number for number, line in enumerate(lines, start=1) if "\0" in line)
+        raise InputError(f"{path}, line {number}: a NUL byte; is it a text file in UTF-8?")
+    return lines
+
+
+def split_fields(line: str) -> list[str]:
+    """Cut a line at spaces and tabs; not at a no-break space, which is a part of its word."""
+    return [field for field in line.replace("\t", " ").split(" ") if field]
+
+
+def check_lengths(path: Path, number: int, words: Sequence[str]) -> None:
+    """Refuse a word that no text has: the file is something else."""
+    longest = max(map(len, words), default=0)
+    if longest > LONGEST_WORD:
+        raise InputError(
+            f"{path}, line {number}: a word of {longest} characters; at most {LONGEST_WORD} are "
+            "allowed"
+        )
+
+
+Row = tuple[int, list[str]]
+
+
+def _token_rows(path: Path, lines: list[str]) -> list[list[Row]]:
+    """Sentences of (line number, fields), without comments, marks of documents and empty lines."""
+    tabs = _has_tabs(lines)
+    last_fields = {_cells(line, tabs)[-1] for line in lines if line.strip() and line[0] != "#"}
+    sentences: list[list[Row]] = [[]]
+    for number, line in enumerate(lines, start=1):
+        fields = _cells(line, tabs)
+        if not fields or fields[0] == DOCUMENT:
+            sentences.append([])
+        elif not (line[0] == "#" and not sentences[-1] and fields[-1] not in last_fields):
+            # A "#" that is a word has a tag that other words have.
+            sentences[-1].append((number, fields))
+    sentences = [rows for rows in sentences if rows]
+    if not sentences:
+        raise InputError(f"{path} holds no sentence")
+    counts = [len(fields) for rows in sentences for _, fields in rows]
+    width = max(set(counts), key=counts.count)
+    for rows in sentences:
+        for number, fields in rows:
+            if len(fields) != width:
+                raise InputError(
+                    f"{path}, line {number}: {len(fields)} columns, expected {width}{_named(width)}"
+                    f", as in most lines: {' '.join(fields)[:80]!r}"
+                )
+    if width < 2:
+        raise InputError(f"{path} has one column; a word and at least one tag are needed")
+    return sentences
+
+
+def _has_tabs(lines: list[str]) -> bool:
+    """Whether columns are cut by tabs alone, so that spaces are parts of fields."""
+    words = [line for line in lines if line.strip() and line[0] != "#" and DOCUMENT not in line]
+    return bool(words) and all("\t" in line for line in words)
+
+
+def _cells(line: str, tabs: bool) -> list[str]:
+    if not tabs or "\t" not in line:
+        return split_fields(line)
+    return [cell.strip(" ") for cell in line.split("\t")] if line.strip() else []
+
+
+def _named(width: int) -> str:
+    return f" ({' '.join(CONLL2003)})" if width == len(CONLL2003) else ""
+
+
+def _titles(path: Path, rows: list[list[Row]]) -> list[str]:
+    """Names of the columns; a first line that gives them is taken out of the sentences."""
+    number, first = rows[0][0]
+    if first[0].lower() in WORD_TITLES and len({len(f) for _, f in rows[0]}) == 1:
+        names = [name.lower() for name in first]
+        doubled = {name for name in names if names.count(name) > 1}
+        if doubled:
+            raise InputError(f"{path}, line {number}: column {sorted(doubled)[0]!r} stands twice")
+        del rows[0][0]
+        if not rows[0]:
+            del rows[0]
+        if not rows:
+            raise InputError(f"{path} holds no sentence")
+    elif len(first) == len(CONLL2003):
+        return list(CONLL2003)
+    else:
+        names = [str(column) for column in range(1, len(first) + 1)]
+    return names if "entity" in names else [*names[:-1], "entity"]
+
+
+def _place(path: Path, word: int | str, names: list[str]) -> int:
+    numbers = [str(column) for column in range(1, len(names) + 1)]
+    for known in (names, numbers):
+        if str(word) in known:
+            return known.index(str(word))
+    raise InputError(f"{path} has no column {word!r}; allowed: 1 to {len(names)}, or its names")
+
+
+def _is_conllu(lines: list[str]) -> bool:
+    rows = [line.split("\t") for line in lines if line.strip() and line[0] != "#"]
+    return bool(rows) and all(
+        len(row) == len(CONLLU) and re.fullmatch(r"\d+(-\d+|\.\d+)?", row[0]) for row in rows
+    )
+
+
+def _read_conllu(path: Path, lines: list[str]) -> tuple[list[list[str]], Columns]:
+    """Syntactic words of a CoNLL-U file; ranges such as 1-2 repeat them and 1.1 is no word."""
+    conllu = needed("conllu", f"{path}, in CoNLL-U,")
+    try:
+        parsed = conllu.parse("\n".join([*lines, "", ""]))
+    except conllu.exceptions.ParseException as error:
+        raise InputError(f"{path} is no sound CoNLL-U: {error}") from error
+    sentences = [[token for token in tokens if isinstance(token["id"], int)] for tokens in parsed]
+    sentences = [tokens for tokens in sentences if tokens]
+    if not sentences:
+        raise InputError(f"{path} holds no sentence")
+    words = [[token["form"] for token in tokens] for tokens in sentences]
+    labels = {
+        name: [[str(token[name] or "_") for token in tokens] for tokens in sentences]
+        for name in CONLLU_TAGS
+    }
+    return words, labels
