@@ -9,7 +9,8 @@ from plasticity_utils.analysis.rules import OPEN, RULES, Estimate
 from plasticity_utils.results.groups import over_concepts, over_seeds, seed_columns
 
 NONE = Estimate(0.0)
-LITTLE, MUCH, EITHER = Estimate(0.03, -0.02, 0.09), Estimate(0.3, 0.11, 0.5), Estimate(0.1, 0.0, 0.3)
+LITTLE, MUCH = Estimate(0.03, -0.02, 0.09), Estimate(0.3, 0.11, 0.5)
+EITHER = Estimate(0.1, 0.0, 0.3)
 
 
 def around(value, margin=0.01):

@@ -127,7 +127,7 @@ def convert(tags: Sequence[str], scheme: str, to: str = "IOB2") -> list[str]:
             raise InputError(f"unknown scheme {name!r}; allowed: {', '.join(SCHEMES)}")
     if PLAIN in (scheme, to) or scheme == to == "IOB2":
         return list(tags)
-    begin, inside, end, single = PREFIXES[to]
+    begin, inside, end, single = tuple(PREFIXES[to])
     written, last = [OUTSIDE] * len(tags), ("", 0, 0)
     for kind, first, stop in spans(tags, scheme):
         marks = [begin, *inside * (stop - first - 2), end] if stop - first > 1 else [single]
