@@ -142,7 +142,7 @@ def test_removal_without_input_ids_is_refused(tiny_model):
         ({"neurons": [(-1, 0)]}, r"\(-1, 0\) does not exist"),
         ({"neurons": [(1, 2), (0, 3), (1, 2)]}, r"\(1, 2\) is given more than once"),
         ({"neurons": np.zeros((1, 2))}, "integers"),
-        ({"neurons": [1, 2]}, "pairs"),
+        ({"neurons": (1, 2)}, "one .* pair or two flat ids"),
         ({"rest": "median"}, "'median'"),
         ({"rest": np.zeros((BLOCKS, WIDTH))}, r"must be \(4, 16\)"),
         ({"rest": np.full((BLOCKS + 1, WIDTH), np.nan)}, r"neuron \(0, 0\) is nan"),

@@ -1,4 +1,3 @@
-import re
 from pathlib import Path
 
 import numpy as np
@@ -231,7 +230,7 @@ def test_impossible_orders_and_removals_are_errors():
         rank_saliency(np.array([0, 0, 2]))
     with pytest.raises(InputError, match="6 neurons cannot be cut into 4 layers"):
         removal_only_profile(np.arange(6), [], 4)
-    with pytest.raises(InputError, match=re.escape("0 … 5, not 2 … 6")):
+    with pytest.raises(InputError, match="no neuron 6: flat ids run from 0 to 5"):
         removal_only_profile(np.arange(6), [2, 6], 2)
-    with pytest.raises(InputError, match="not -1 … 2"):
+    with pytest.raises(InputError, match="no neuron -1"):
         removal_only_profile(np.arange(6), [2, -1], 2)

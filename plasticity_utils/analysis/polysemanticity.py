@@ -298,7 +298,7 @@ def concept_similarity(
     Returns
     -------
     float array, [n_concepts, n_concepts], symmetric
-        As `word_similarity`: a word that two concepts have in common counts like any other.
+        The mean over all pairs of a word of each; a word that both have counts like any other.
     """
     spelled = np.array(words, dtype=object)
     embed_words(words)  # All at once, in full batches; what follows finds them again.

@@ -18,7 +18,8 @@ scores, and of order but for such ties.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,9 +29,21 @@ from jaxtyping import Bool, Float, Int, Shaped
 from plasticity_utils.errors import InputError
 from plasticity_utils.hardware import find_device
 from plasticity_utils.neurons import other_rankings
+from plasticity_utils.neurons.inputs import (
+    Labels,
+    Matrix,
+    Neurons,
+    as_activations,
+    as_flat_ids,
+    as_members,
+)
+from plasticity_utils.neurons.inputs import flat_ids as flat_ids
+from plasticity_utils.neurons.inputs import layer_unit as layer_unit
 from plasticity_utils.progress import bar
 
 NEURONS_AT_ONCE = 64
+# Fewer words than this rank neurons by chance: said, not refused.
+FEW_WORDS = 20
 
 
 @dataclass(frozen=True)
@@ -45,11 +58,14 @@ class Ranking:
         Flat ids, best first; ties go to the lower id.
     scores : float array, [n_neurons]
         The score of each flat id (not sorted); larger is more salient.
+    n_layers : int or None
+        Layers that the neurons are of, the embedding output included; `top` needs it.
     """
 
     method: str
     order: Int[np.ndarray, " neuron"]
     scores: Float[np.ndarray, " neuron"]
+    n_layers: int | None = None
 
     @property
     def ranks(self) -> Int[np.ndarray, " neuron"]:
@@ -58,59 +74,95 @@ class Ranking:
         ranks[self.order] = np.arange(self.order.size)
         return ranks
 
+    def top(self, how_many: float) -> Int[np.ndarray, "neuron 2"]:
+        """Return the best neurons as (layer, unit) pairs, best first.
 
-def flat_ids(
-    neurons: Iterable[Sequence[int]] | Int[np.ndarray, "neuron 2"], d_model: int
-) -> Int[np.ndarray, " neuron"]:
-    """Turn (layer, unit) pairs into flat ids, layer · d_model + unit."""
-    pairs = np.asarray(list(neurons), dtype=np.int64).reshape(-1, 2)
-    return pairs[:, 0] * d_model + pairs[:, 1]
+        Parameters
+        ----------
+        how_many : int or float
+            A number of neurons (an integer), or a share of all of them (a float, at most 1), which
+            is rounded to whole neurons and at least one.
 
-
-def layer_unit(
-    ids: Iterable[int] | Int[np.ndarray, " neuron"], d_model: int
-) -> Int[np.ndarray, "neuron 2"]:
-    """Turn flat ids into (layer, unit) pairs; the reverse of `flat_ids`."""
-    return np.stack(np.divmod(np.asarray(list(ids), dtype=np.int64), d_model), axis=1)
+        Raises
+        ------
+        InputError
+            If it is neither, or the ranking was made without `n_layers`.
+        """
+        if self.n_layers is None:
+            raise InputError("top gives (layer, unit) pairs: rank_neurons needs n_layers for that")
+        n_neurons = self.order.size
+        whole = isinstance(how_many, int | np.integer) and not isinstance(how_many, bool)
+        share = isinstance(how_many, float | np.floating)
+        if not (whole and 1 <= how_many <= n_neurons) and not (share and 0 < how_many <= 1):
+            raise InputError(
+                f"top({how_many!r}); allowed: a number of neurons from 1 to {n_neurons}, or a "
+                "share of them, a float above 0 and at most 1"
+            )
+        count = int(how_many) if whole else max(1, round(float(how_many) * n_neurons))
+        return layer_unit(self.order[:count], n_neurons // self.n_layers)
 
 
 def rank_neurons(
-    X: Float[np.ndarray, "word neuron"],
-    is_concept: Bool[np.ndarray, " word"],
-    method: str = "probeless",
+    X: Matrix, is_concept: Labels, method: str = "probeless", n_layers: int | None = None
 ) -> Ranking:
     """Rank all neurons by their response to a concept.
 
     Parameters
     ----------
-    X : float array, [n_words, n_layers * d_model]
+    X : float array-like, [n_words, n_layers * d_model]
         Activations, usually from `word_activations`.
-    is_concept : bool array, [n_words]
-        Usually from `concept_words`.
+    is_concept : bool array-like, [n_words]
+        Usually from `concept_words`; 1 and 0 are taken for True and False.
     method : {"probeless", "selectivity", "probe", "mean-select", "iou", "gaussian"}
         `selectivity` ranks by its size |σ|, since a neuron that falls silent on the concept tells
         as much as one that fires; `probe` is NeuroX's linear probe with an elastic net.
+    n_layers : int, optional
+        Layers in X, the embedding output included, so that `Ranking.top` can name neurons by layer
+        and unit.
 
     Returns
     -------
     Ranking
 
+    Warns
+    -----
+    UserWarning
+        If the concept has fewer than `FEW_WORDS` words, or as few are outside it: many neurons
+        then tell the words apart by chance.
+
     Raises
     ------
     InputError
-        If the method is unknown, the shapes differ, a value is not finite, or the words are all
-        inside or all outside the concept.
+        If the method is unknown, the shapes differ, a value is missing or not finite, or the words
+        are all inside or all outside the concept.
     """
     if method not in RANKING_METHODS:
         raise InputError(f"unknown method {method!r}; allowed: {', '.join(RANKING_METHODS)}")
+    X = as_activations(X)
+    is_concept = as_members(is_concept, len(X))
+    if n_layers is not None and (n_layers < 1 or X.shape[1] % n_layers):
+        raise InputError(f"{X.shape[1]} neurons cannot be cut into {n_layers} layers")
     check_binary(X, is_concept)
-    scores = RANKING_METHODS[method](X, is_concept)
-    return ranking_of(scores, method)
+    _warn_of_few(is_concept)
+    return ranking_of(RANKING_METHODS[method](X, is_concept), method, n_layers)
 
 
-def ranking_of(scores: Float[np.ndarray, " neuron"], method: str) -> Ranking:
+def _warn_of_few(is_concept: np.ndarray) -> None:
+    for words, where in ((is_concept, "of"), (~is_concept, "outside")):
+        if words.sum() < FEW_WORDS:
+            warnings.warn(
+                f"{int(words.sum())} of {words.size} words are {where} the concept, fewer than "
+                f"{FEW_WORDS}: with so few, many neurons tell them apart by chance",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
+def ranking_of(
+    scores: Float[np.ndarray, " neuron"], method: str, n_layers: int | None = None
+) -> Ranking:
     """Order neurons by decreasing score; ties go to the lower flat id."""
-    return Ranking(method, np.argsort(-scores, kind="stable"), scores)
+    return Ranking(method, np.argsort(-scores, kind="stable"), scores, n_layers)
 
 
 def probeless(
@@ -193,26 +245,27 @@ def deviations(X: Float[np.ndarray, "word neuron"]) -> Float[np.ndarray, " neuro
     return np.concatenate(blocks)
 
 
-def rank_saliency(order: Int[np.ndarray, " neuron"]) -> Float[np.ndarray, " neuron"]:
+def rank_saliency(order: Labels) -> Float[np.ndarray, " neuron"]:
     """Return 1 − rank/(N − 1) of each flat id, in [0, 1].
 
     Parameters
     ----------
-    order : int array, [n_neurons]
+    order : int array-like, [n_neurons]
         Flat ids, best first: `rank_neurons(...).order`.
+
+    Raises
+    ------
+    InputError
+        If it does not hold every id once.
     """
-    order = np.asarray(order)
-    if not np.array_equal(np.sort(order), np.arange(order.size)):
-        raise InputError(f"an order holds every id from 0 to {order.size - 1} exactly once")
+    order = _checked_order(order)
     saliency = np.empty(order.size)
     saliency[order] = 1 - np.arange(order.size) / max(order.size - 1, 1)
     return saliency
 
 
 def removal_only_profile(
-    order: Int[np.ndarray, " neuron"],
-    removed: Iterable[int] | Int[np.ndarray, " removed"],
-    n_layers: int,
+    order: Labels, removed: Neurons, n_layers: int
 ) -> Float[np.ndarray, " layer"]:
     """Mean rank saliency of each layer if removal sent neurons to the bottom and did nothing else.
 
@@ -220,37 +273,41 @@ def removal_only_profile(
 
     Parameters
     ----------
-    order : int array, [n_layers * d_model]
+    order : int array-like, [n_layers * d_model]
         The ranking *before* removal, flat ids, best first.
-    removed : iterable of int
-        Flat ids that were removed; they keep their order at the bottom.
+    removed : pairs, flat ids or a mask
+        Neurons that were removed, see `remove_neurons`; they keep their order at the bottom.
     n_layers : int
         Number of layers, the embedding output included (blocks + 1).
 
     Returns
     -------
     float array, [n_layers], each in [0, 1]
+
+    Raises
+    ------
+    InputError
+        If the order does not hold every id once, a neuron does not exist, or the number of neurons
+        is no multiple of `n_layers`.
     """
-    order = np.asarray(order)
+    order = _checked_order(order)
     if n_layers < 1 or order.size % n_layers:
         raise InputError(f"{order.size} neurons cannot be cut into {n_layers} layers")
-    gone = np.asarray(sorted(set(removed)), dtype=np.int64)
-    if gone.size and (gone[0] < 0 or gone[-1] >= order.size):
-        raise InputError(
-            f"removed ids must lie in 0 … {order.size - 1}, not {gone[0]} … {gone[-1]}"
-        )
-    is_gone = np.isin(order, gone)
+    is_gone = np.isin(order, as_flat_ids(removed, order.size, n_layers))
     moved = np.concatenate([order[~is_gone], order[is_gone]])
     return rank_saliency(moved).reshape(n_layers, -1).mean(axis=1)
 
 
+def _checked_order(order: Labels) -> np.ndarray:
+    ids = as_flat_ids(order, np.size(order))
+    if not np.array_equal(np.sort(ids), np.arange(ids.size)) or np.asarray(order).dtype == bool:
+        raise InputError(f"an order holds every id from 0 to {ids.size - 1} exactly once")
+    return ids
+
+
 def check_binary(X: np.ndarray, is_concept: np.ndarray) -> None:
     """Raise InputError unless X is finite and some, not all, of its words are of the concept."""
-    if X.ndim != 2 or is_concept.shape != (X.shape[0],):
-        raise InputError(
-            f"activations of shape {X.shape} and concept words of shape {is_concept.shape} "
-            "do not match; needed: [n_words, n_neurons] and [n_words]"
-        )
+    as_members(is_concept, len(as_activations(X)))
     _check_members(is_concept)
     finite = np.isfinite(X.sum(axis=0, dtype=np.float64))
     if not finite.all():

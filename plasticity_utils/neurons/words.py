@@ -10,9 +10,7 @@ responses count as activating, both ends fall into one list, and a word seen onc
 comes first. ``signed=False`` gives just that, for comparison; where NeuroX divides 0 by 0 (a neuron
 that does not vary) there are no words. Ours also takes all neurons at once, not one per call.
 
-Caveat: a list of words is a hint, not a meaning. **Similarity** of two lists is the mean pairwise
-cosine of sentence embeddings (Reimers & Gurevych 2019) from the packaged, never fine-tuned MiniLM:
-words out of context, so senses are mixed.
+Caveat: a list of words is a hint, not a meaning.
 """
 
 from __future__ import annotations
@@ -32,6 +30,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import load_model
+from plasticity_utils.neurons.inputs import (
+    Labels,
+    Matrix,
+    Neurons,
+    as_activations,
+    as_flat_ids,
+    as_words,
+)
 from plasticity_utils.progress import bar
 
 BLOCK = 64  # neurons at a time: so few stay in the processor's cache from step to step
@@ -42,35 +48,37 @@ _embedded: dict[str, np.ndarray] = {}  # one vector per distinct word and proces
 
 
 def highest_activating_words(
-    X: Float[np.ndarray, "word neuron"],
-    words: list[str],
-    neurons: Sequence[int] | np.ndarray,
+    X: Matrix,
+    words: Labels,
+    neurons: Neurons,
     k: int,
     signed: bool = True,
     min_count: int = 2,
+    n_layers: int | None = None,
 ) -> pd.DataFrame:
     """List the words at both ends of each neuron.
 
     Parameters
     ----------
-    X : np.ndarray
-        Activations, ``[n_words, n_neurons]``, usually the output of
-        ``activations.word_activations``.
-    words : list of str
-        The word of each row of ``X``, usually the sentences of a corpus, chained.
-    neurons : sequence of int
-        Flat ids, ``layer * d_model + unit``, as ``saliency.flat_ids`` gives them.
+    X : float array-like, [n_words, n_layers * d_model]
+        Activations, usually from `word_activations`.
+    words : sequence of str, [n_words]
+        The word of each row of X, usually `corpus.words`.
+    neurons : flat ids, (layer, unit) pairs or a mask
+        See `remove_neurons`; pairs need `n_layers`.
     k : int
         Words at each end, at most; at least 1.
     signed : bool
         True: signed mean z, ends ``positive`` and ``negative``. False: as NeuroX's
         ``get_top_words``, mean |z| as a share of the best word's, one end ``either``.
     min_count : int
-        Leave out word types with fewer occurrences; only where ``signed``.
+        Leave out word types with fewer occurrences; only where `signed`.
+    n_layers : int, optional
+        Layers in X, the embedding output included: needed where neurons are pairs.
 
     Returns
     -------
-    pandas.DataFrame
+    DataFrame
         A row a word: ``neuron`` (flat id), ``end``, ``rank`` (0 = strongest), ``word``, ``score``
         (mean z in standard deviations, negative at the negative end; unsigned: share in (0.1, 1]),
         ``n`` (occurrences). Neurons in the order asked for; words with equal scores in the order
@@ -79,14 +87,17 @@ def highest_activating_words(
     Raises
     ------
     InputError
-        Words and rows of different number, no words, an id that is no neuron of ``X``, ``k`` or
-        ``min_count`` below 1, or an activation that is not finite.
+        Words and rows of different number, no words, something that is no word, a neuron that X
+        does not have, `k` or `min_count` below 1, or an activation that is not finite.
 
     References
     ----------
     Dalvi et al. 2019b, "NeuroX: A Toolkit for Analyzing Individual Neurons in Neural Networks".
     """
-    ids = _check_words_and_neurons(X, words, neurons, k, min_count)
+    X = as_activations(X)
+    words = as_words(words, len(X))
+    _check_counts(k, min_count)
+    ids = as_flat_ids(neurons, X.shape[1], n_layers)
     types, kind, counts = word_types(words)
     occurs = occurrences(kind, len(types))
     eligible = counts >= min_count if signed else np.ones_like(counts, dtype=bool)
@@ -139,46 +150,10 @@ def embed_words(words: Sequence[str]) -> Float[np.ndarray, "word 384"]:
     return np.stack([_embedded[word] for word in words])
 
 
-def word_similarity(words_a: Sequence[str], words_b: Sequence[str]) -> float:
-    """Mean cosine of the embeddings over all pairs of a word of each list.
-
-    Parameters
-    ----------
-    words_a, words_b : sequence of str
-        Usually two word lists of ``highest_activating_words``. A word in both is a pair too, so a
-        list compared with itself is below 1 unless it repeats one word.
-
-    Returns
-    -------
-    float
-        In [−1, 1].
-
-    Raises
-    ------
-    InputError
-        An empty list: whoever averages over neurons decides what a neuron without words counts.
-    """
-    # The mean of all dot products is the dot product of the means.
-    mean_a = embed_words(words_a).mean(axis=0, dtype=np.float64)
-    mean_b = embed_words(words_b).mean(axis=0, dtype=np.float64)
-    return float(mean_a @ mean_b)
-
-
-def _check_words_and_neurons(
-    X: np.ndarray, words: list[str], neurons: Sequence[int] | np.ndarray, k: int, min_count: int
-) -> np.ndarray:
-    if len(words) != len(X) or not words:
-        raise InputError(
-            f"{len(words)} words for {len(X)} rows of activations; "
-            "there must be one row for each word, and at least one word"
-        )
-    if k < 1 or min_count < 1:
-        raise InputError(f"k = {k}, min_count = {min_count}: both at least 1")
-    ids = np.asarray(neurons, dtype=np.int64).reshape(-1)
-    outside = ids[(ids < 0) | (ids >= X.shape[1])]
-    if len(outside):
-        raise InputError(f"no neuron {outside[0]}: flat ids run from 0 to {X.shape[1] - 1}")
-    return ids
+def _check_counts(k: int, min_count: int) -> None:
+    whole = all(isinstance(n, int | np.integer) for n in (k, min_count))
+    if not whole or k < 1 or min_count < 1:
+        raise InputError(f"k = {k}, min_count = {min_count}: whole numbers, both at least 1")
 
 
 def _type_means(

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import n_levels, width
+from plasticity_utils.neurons.inputs import as_pairs as as_pairs
 from plasticity_utils.removal.patch import Patch
 from plasticity_utils.removal.patch import patch_levels as patch_levels
 
@@ -195,29 +196,6 @@ def layer_matched_draw(
         overlap += int(np.isin(units, taken).sum())
         drawn += [(int(layer), int(unit)) for unit in units]
     return LayerMatchedDraw(np.array(drawn, dtype=np.int64).reshape(-1, 2), overlap)
-
-
-def as_pairs(neurons: Iterable[Any], n_layers: int, d_model: int) -> Int[np.ndarray, "neuron 2"]:
-    """Check (layer, unit) pairs and make an array of them; a set is sorted."""
-    ordered = sorted(neurons) if isinstance(neurons, set | frozenset) else neurons
-    pairs = np.asarray(ordered if isinstance(ordered, np.ndarray) else list(ordered))
-    if pairs.size == 0:
-        return np.empty((0, 2), dtype=np.int64)
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
-        raise InputError(
-            f"neurons must be (layer, unit) pairs of integers, not {pairs.dtype} of shape "
-            f"{pairs.shape}"
-        )
-    bad = (pairs < 0).any(axis=1) | (pairs >= (n_layers, d_model)).any(axis=1)
-    if bad.any():
-        raise InputError(
-            f"neuron {tuple(pairs[bad][0].tolist())} does not exist; layers run from 0 to "
-            f"{n_layers - 1}, units from 0 to {d_model - 1}"
-        )
-    unique, counts = np.unique(pairs, axis=0, return_counts=True)
-    if len(unique) < len(pairs):
-        raise InputError(f"neuron {tuple(unique[counts > 1][0].tolist())} is given more than once")
-    return pairs.astype(np.int64)
 
 
 def _as_rest(rest: str | np.ndarray, n_layers: int, d_model: int) -> np.ndarray:
