@@ -14,7 +14,7 @@ from plasticity_utils import InputError, Seeds, find_run, publish, run_experimen
 from plasticity_utils.experiment.run import run_name, variant
 from plasticity_utils.results import published as published_module
 from plasticity_utils.results.derived import FINDINGS, finding
-from plasticity_utils.results.groups import largest, over_seeds, series_of
+from plasticity_utils.results.groups import largest, series_of
 from plasticity_utils.results.published import published_runs, status
 
 LOC = "LOC"
@@ -130,25 +130,6 @@ def test_seeds_are_the_runs_that_differ_in_nothing_else(two_runs, shelf):
     assert seeds_of(published_runs(shelf)[-1]).numbers == [0, 1]
     with pytest.raises(InputError, match="at least one"):
         Seeds(())
-
-
-def test_the_interval_over_seeds_is_students():
-    table = pd.DataFrame({"entity": [LOC] * 3 + ["PER"], "f1": [1.0, 2.0, 3.0, 5.0]})
-    rows = over_seeds(table, ["entity"], ["f1"]).set_index("entity")
-    assert rows.loc[LOC, "n_seeds"] == 3
-    # t of 97.5 % with two degrees of freedom is 4.303; the standard error is 1/√3.
-    assert rows.loc[LOC, "f1_high"] - 2 == pytest.approx(4.3027 / np.sqrt(3), abs=1e-4)
-    assert 2 - rows.loc[LOC, "f1_low"] == pytest.approx(4.3027 / np.sqrt(3), abs=1e-4)
-    assert rows.loc["PER", "f1"] == 5
-    assert np.isnan(rows.loc["PER", "f1_low"])
-
-
-def test_a_missing_value_is_left_out_of_its_mean():
-    table = pd.DataFrame({"entity": [LOC] * 3, "f1": [1.0, 3.0, np.nan]})
-    row = over_seeds(table, ["entity"], ["f1"]).iloc[0]
-    assert row["f1"] == 2
-    # Two values, one degree of freedom: 12.706 standard errors of 1.
-    assert row["f1_high"] == pytest.approx(2 + 12.7062, abs=1e-3)
 
 
 def test_two_seeds_give_means_and_paired_differences(two_runs):

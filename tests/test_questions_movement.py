@@ -17,8 +17,9 @@ from plasticity_utils.analysis.movement import (
 )
 from plasticity_utils.errors import InputError
 from plasticity_utils.formats import signed, with_interval
-from plasticity_utils.results.groups import choose, over_seeds, series_of
+from plasticity_utils.results.groups import choose, series_of
 from plasticity_utils.results.published import published_runs
+from plasticity_utils.results.stack import mean_interval
 
 
 def moved(concept, mean, margin, **others):
@@ -69,8 +70,8 @@ def test_concepts_are_averaged_before_seeds_are_compared():
     rows = pd.DataFrame(
         [{"seed": run.config.seed, **shifted(run)} for seeds in half for run in seeds.runs]
     )
-    by_seed = rows.groupby("seed")["rank_shift"].mean().to_frame().assign(row="")
-    expected = over_seeds(by_seed, ["row"], ["rank_shift"]).iloc[0]
+    by_seed = rows.groupby("seed")["rank_shift"].mean().to_frame()
+    expected = mean_interval(by_seed, [], ["rank_shift"]).iloc[0]
     found = movement_of(half)
     for name in ("rank_shift", "rank_shift_low", "rank_shift_high"):
         assert found.values[name] == pytest.approx(expected[name])

@@ -6,7 +6,7 @@ import pytest
 
 from plasticity_utils.analysis import rules
 from plasticity_utils.analysis.rules import OPEN, RULES, Estimate
-from plasticity_utils.results.groups import over_concepts, over_seeds, seed_columns
+from plasticity_utils.results.stack import mean_interval, seed_columns
 
 NONE = Estimate(0.0)
 LITTLE, MUCH = Estimate(0.03, -0.02, 0.09), Estimate(0.3, 0.11, 0.5)
@@ -128,17 +128,17 @@ def test_an_estimate_is_turned_to_the_predicted_side():
 
 def test_concepts_that_differ_do_not_widen_what_is_said_of_them():
     rows = pd.DataFrame({"concept": ["a"] * 3 + ["b"] * 3, "x": [0.1, 0.11, 0.12, 0.5, 0.51, 0.52]})
-    found = over_concepts(rows, ["x"]).iloc[0]
+    found = mean_interval(rows, [], ["x"], over="concept").iloc[0]
     assert found["x"] == pytest.approx(0.31)
     # Pooled standard deviation 0.01; two means of three; t of four degrees of freedom.
     margin = 2.776 * 0.01 * np.sqrt(2 / 3) / 2
     assert found["x_high"] - found["x"] == pytest.approx(margin, abs=1e-4)
     assert (found["n_concepts"], found["n_runs"]) == (2, 6)
-    one = over_concepts(rows[:3], ["x"]).iloc[0]
-    alone = over_seeds(rows[:3], ["concept"], ["x"]).iloc[0]
+    one = mean_interval(rows[:3], [], ["x"], over="concept").iloc[0]
+    alone = mean_interval(rows[:3], ["concept"], ["x"]).iloc[0]
     assert one["x_low"] == pytest.approx(alone["x_low"])
-    assert np.isnan(over_concepts(rows.iloc[[0, 3]], ["x"]).iloc[0]["x_low"])
-    by_key = over_concepts(rows.assign(k=["u", "v", "u"] * 2), ["x"], ["k"])
+    assert np.isnan(mean_interval(rows.iloc[[0, 3]], [], ["x"], over="concept").iloc[0]["x_low"])
+    by_key = mean_interval(rows.assign(k=["u", "v", "u"] * 2), ["k"], ["x"], over="concept")
     assert by_key["k"].tolist() == ["u", "v"]
 
 

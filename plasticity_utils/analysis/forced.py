@@ -22,7 +22,7 @@ from plasticity_utils.experiment.forcing import ForcingConfig
 from plasticity_utils.formats import percent, signed, with_interval
 from plasticity_utils.names import OVER_SENTENCES
 from plasticity_utils.results.forced import Forced, command, find_forced
-from plasticity_utils.results.groups import over_seeds, within_unit
+from plasticity_utils.results.stack import UNIT, mean_interval
 
 # Share of the lost F1, F1, a share of neurons, and the share of F1 that a removal must take.
 REGAINED, KEPT, FEW, LOST = 0.9, 0.02, 0.05, 0.5
@@ -254,7 +254,8 @@ class ForcedSeeds:
         if len(self.forced) == 1:
             return self.forced[0].f1
         stacked = pd.concat([forced.f1 for forced in self.forced], ignore_index=True)
-        return within_unit(over_seeds(stacked, [*_NEURON_KEYS, "entity", "n"], _F1), _F1[:3])
+        bounds = dict.fromkeys(_F1[:3], UNIT)
+        return mean_interval(stacked, [*_NEURON_KEYS, "entity", "n"], _F1, bounds=bounds)
 
     @cached_property
     def carriers(self) -> pd.DataFrame:
@@ -267,7 +268,7 @@ class ForcedSeeds:
             for name in tables[0]
             if name not in _NEURON_KEYS and not name.endswith(("_low", "_high"))
         ]
-        return over_seeds(pd.concat(tables, ignore_index=True), _NEURON_KEYS, values)
+        return mean_interval(pd.concat(tables, ignore_index=True), _NEURON_KEYS, values)
 
     def beyond(self, control: str) -> pd.DataFrame:
         """As `forced_tables.beyond`, taken within each seed."""
@@ -275,7 +276,7 @@ class ForcedSeeds:
         if len(tables) == 1:
             return tables[0]
         stacked = pd.concat(tables, ignore_index=True)
-        return over_seeds(stacked, ["dose", "n_neurons"], [f"beyond_{control}"])
+        return mean_interval(stacked, ["dose", "n_neurons"], [f"beyond_{control}"])
 
 
 def or_command(config: ForcingConfig, show: Callable[[ForcedSeeds], Any]) -> Any:

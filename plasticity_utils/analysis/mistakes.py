@@ -26,9 +26,10 @@ from plasticity_utils.models.load import is_decoder, n_levels, width
 from plasticity_utils.neurons.scores import layer_unit, removal_only_profile
 from plasticity_utils.removal.layernorm import zero_mlp_gains
 from plasticity_utils.removal.plans import ErasurePlan, Regime, RemovalPlan, plan_at, removed
-from plasticity_utils.results import across, tables
+from plasticity_utils.results import tables
 from plasticity_utils.results.derived import finding
-from plasticity_utils.results.groups import Seeds, over_seeds
+from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.stack import group_means, mean_interval
 from plasticity_utils.training.train import tag_sentences
 
 
@@ -284,11 +285,11 @@ def changes_over(groups: Iterable[Seeds]) -> pd.DataFrame:
         The columns of `across.SERIES`, mistake, quantity, n_seeds; right, made and difference, each
         with `_low` and `_high`.
     """
-    measured = [tuple(filter(has_mistakes, seeds.runs)) for seeds in groups]
-    return across.each(
-        [Seeds(runs) for runs in measured if runs],
-        lambda seeds: seeds.paired(mistake_changes, ["mistake", "quantity"]),
-    )
+
+    def changes(run: Run) -> pd.DataFrame | None:
+        return mistake_changes(run) if has_mistakes(run) else None
+
+    return group_means(groups, changes, ["mistake", "quantity"])
 
 
 def by_concept(changes: pd.DataFrame) -> pd.DataFrame:
@@ -360,7 +361,7 @@ def _paired_by_seed(right: Seeds, made: Seeds) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=["quantity", "right", "made"])
     table["difference"] = table["made"] - table["right"]
-    return over_seeds(table, ["quantity"], ["right", "made", "difference"])
+    return mean_interval(table, ["quantity"], ["right", "made", "difference"])
 
 
 def _ends(run: Run) -> dict[str, float]:

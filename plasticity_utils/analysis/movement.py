@@ -15,8 +15,8 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run, variant
 from plasticity_utils.formats import named_series, percent, signed, with_interval
 from plasticity_utils.results import tables
-from plasticity_utils.results.across import each, single
-from plasticity_utils.results.groups import Seeds, check_poolable, concept_names, over_seeds
+from plasticity_utils.results.groups import Seeds, check_poolable, concept_names
+from plasticity_utils.results.stack import group_means, mean_interval
 
 
 def shifts(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def shifts(groups: Iterable[Seeds]) -> pd.DataFrame:
         layers, n_blocks = shifted(run), run.layers["layer"].max()
         return layers | {f"{name}_depth": shift / n_blocks for name, shift in layers.items()}
 
-    return each(groups, lambda seeds: single(seeds, with_depth))
+    return group_means(groups, with_depth)
 
 
 def shifted(run: Run) -> dict[str, float]:
@@ -126,10 +126,10 @@ def movement_of(groups: Sequence[Seeds]) -> Movement:
     if not n_removed:
         raise InputError(f"the regime {groups[0].config.regime!r} removes no neurons")
     rows = pd.DataFrame([{"seed": run.config.seed, **shifted(run)} for run in runs])
-    by_seed = rows.groupby("seed")[AVERAGED].mean().assign(row="")
+    by_seed = rows.groupby("seed")[AVERAGED].mean()
     over = f"95 % over {len(by_seed)} seeds" if len(by_seed) > 1 else "one seed"
     return Movement(
-        values=over_seeds(by_seed, ["row"], AVERAGED).iloc[0],
+        values=mean_interval(by_seed, [], AVERAGED).iloc[0],
         shared=sum(run.facts["random_overlap"] for run in runs) / n_removed,
         counted=f"{over}: {concept_names(groups)}",
     )

@@ -26,13 +26,14 @@ from plasticity_utils.analysis.parts import (
     location_kinds,
 )
 from plasticity_utils.analysis.registry import answer
-from plasticity_utils.analysis.sameness import by_concept, by_run
+from plasticity_utils.analysis.sameness import BY_RUN
 from plasticity_utils.analysis.snapshots import BASE, Moments
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.names import NOTHING
 from plasticity_utils.neurons.inventory import LEAST_SELECTIVITY
 from plasticity_utils.neurons.words import embed_words
 from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.stack import SERIES, group_means, stack
 
 CONDITIONS = ("concept", "random", "none")
 N_SHUFFLES = 5
@@ -244,7 +245,8 @@ def taken_over_by_run(groups: Sequence[Seeds]) -> pd.DataFrame:
         (differences); end, end_none (kept carriers at the end), replaced (`end` less `end_none`,
         per removed carrier).
     """
-    return by_run(with_parts(groups), _taken_over, TAKEN_OVER)
+    rows = stack(with_parts(groups), _taken_over, BY_RUN)
+    return rows.reindex(columns=[*BY_RUN, *TAKEN_OVER])
 
 
 def carrier_counts(groups: Sequence[Seeds]) -> pd.DataFrame:
@@ -256,9 +258,7 @@ def carrier_counts(groups: Sequence[Seeds]) -> pd.DataFrame:
         concept, part, condition (`base` or a condition), n, n_low, n_high. Base, `concept` and
         `none` are of the neurons that `concept` kept, `random` of those that neither removed.
     """
-    return by_concept(
-        with_parts(groups), lambda seeds: seeds.paired(_counts, ["part", "condition"])
-    )
+    return group_means(with_parts(groups), _counts, ["part", "condition"], names=["concept"])
 
 
 def transition_counts(groups: Sequence[Seeds]) -> pd.DataFrame:
@@ -269,10 +269,8 @@ def transition_counts(groups: Sequence[Seeds]) -> pd.DataFrame:
     DataFrame
         concept, condition, base, end, n (mean over seeds), share (of those with this base).
     """
-    table = by_concept(
-        with_parts(groups),
-        lambda seeds: seeds.paired(_transitions, ["condition", "base", "end"]),
-    )
+    keys = ["condition", "base", "end"]
+    table = group_means(with_parts(groups), _transitions, keys, names=["concept"])
     if table.empty:
         return table
     return table[["concept", "condition", "base", "end", "n", "share"]]
@@ -288,12 +286,11 @@ def part_table(groups: Sequence[Seeds]) -> pd.DataFrame:
         run; all seeds have the same words), by_chance, carriers, removed, new, new_none (means over
         seeds; NaN where the part is not compared), each of the last five with `_low`, `_high`.
     """
-
-    def own(seeds: Seeds) -> pd.DataFrame:
-        fixed = answer(seeds.runs[0], "subconcept_parts").drop(columns="by_chance")
-        return fixed.merge(seeds.paired(_part_counts, ["part"]), on="part", how="left")
-
-    return by_concept(groups, own)
+    firsts = [Seeds(seeds.runs[:1]) for seeds in groups]
+    fixed = stack(firsts, lambda run: answer(run, "subconcept_parts"), SERIES)
+    counts = group_means(groups, _part_counts, ["part"])
+    table = fixed.drop(columns="by_chance").merge(counts, on=[*SERIES, "part"], how="left")
+    return table.drop(columns=SERIES[1:])
 
 
 def _taken_over(run: Run) -> dict[str, float]:

@@ -80,7 +80,7 @@ def change_beyond_none(
     -------
     DataFrame
         layer, quantity, base (mean there), change, change_none, beyond_none, n (neurons). For
-        intervals give the tables of several seeds to `over_seeds`.
+        intervals give the tables of several seeds to `mean_interval`.
     """
     parts = []
     for quantity in quantities:

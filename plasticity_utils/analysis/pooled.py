@@ -13,7 +13,8 @@ from statsmodels.stats.multitest import multipletests
 from plasticity_utils.analysis.pooling import RUN, over_runs, stacked, tests_over_runs
 from plasticity_utils.analysis.snapshots import BASE
 from plasticity_utils.data.concepts import ENTITIES
-from plasticity_utils.results.groups import Seeds, over_seeds
+from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.stack import mean_interval
 
 PLACE = ["condition", "stage"]
 OWN, OTHER_TYPES = "the concept itself", "other entity types"
@@ -79,7 +80,7 @@ def functions_counted(groups: Sequence[Seeds]) -> pd.DataFrame:
         count_none=rows["change_none"] * rows["n"],
     )
     keys, values = ["concept", "condition", "quantity"], ["neurons", "count", "count_none"]
-    table = over_seeds(rows, keys, values)[[*keys, *values, "n_seeds"]]
+    table = mean_interval(rows, keys, values)[[*keys, *values, "n_seeds"]]
     table[values] = table[values].astype(float).round().astype("Int64")
     return table
 
@@ -146,7 +147,7 @@ def migration(groups: Sequence[Seeds]) -> pd.DataFrame:
     rows["p_adjusted"] = multipletests(rows["p"], method="fdr_bh")[1]
     keys = ["concept", "condition", "role"]
     rest = rows.groupby(keys, sort=False).agg(p_adjusted=("p_adjusted", "max"), n=("n", "mean"))
-    table = over_seeds(rows, keys, ["share", "expected", "difference"])
+    table = mean_interval(rows, keys, ["share", "expected", "difference"])
     return table.merge(rest.reset_index(), on=keys)
 
 

@@ -11,7 +11,8 @@ from statsmodels.stats.multitest import multipletests
 
 from plasticity_utils.analysis.registry import answer
 from plasticity_utils.analysis.rules import LEAST_RUNS, OPEN, Estimate, decide
-from plasticity_utils.results.groups import Seeds, check_poolable, over_concepts, over_seeds
+from plasticity_utils.results.groups import Seeds, check_poolable
+from plasticity_utils.results.stack import mean_interval, stack
 
 RUN = ["concept", "entity", "seed"]
 
@@ -40,14 +41,7 @@ def stacked(groups: Sequence[Seeds], name: str) -> pd.DataFrame:
         If the series differ in model or scale.
     """
     check_poolable(groups)
-    parts = []
-    for run in (run for seeds in groups for run in seeds.runs):
-        table = answer(run, name)
-        values = (run.config.about.title, run.config.label, run.config.seed)
-        for place, (column, value) in enumerate(zip(RUN, values, strict=True)):
-            table.insert(place, column, value)
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+    return stack(groups, lambda run: answer(run, name), RUN)
 
 
 def over_runs(table: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) -> pd.DataFrame:
@@ -62,9 +56,9 @@ def over_runs(table: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) -
     Returns
     -------
     DataFrame
-        As `over_seeds`, with n_runs in place of n_seeds.
+        As `mean_interval`, with n_runs in place of n_seeds.
     """
-    return over_seeds(table, keys, values).rename(columns={"n_seeds": "n_runs"})
+    return mean_interval(table, keys, values).rename(columns={"n_seeds": "n_runs"})
 
 
 def beyond_control(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:
@@ -90,7 +84,8 @@ def beyond_control(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.D
 
 def estimate(rows: pd.DataFrame, value: str) -> Estimate:
     """Mean over the concepts of a table, a row a run, with the spread of seeds within each."""
-    found = over_concepts(rows if "concept" in rows else rows.assign(concept=""), [value]).iloc[0]
+    rows = rows if "concept" in rows else rows.assign(concept="")
+    found = mean_interval(rows, [], [value], over="concept").iloc[0]
     return Estimate(found[value], found[f"{value}_low"], found[f"{value}_high"])
 
 

@@ -22,7 +22,8 @@ from plasticity_utils.analysis.readers import by_reader
 from plasticity_utils.formats import percent, signed
 from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.results.across import collateral, relearned, relearning
-from plasticity_utils.results.groups import Seeds, check_poolable, concept_names, over_seeds
+from plasticity_utils.results.groups import Seeds, check_poolable, concept_names
+from plasticity_utils.results.stack import mean_interval
 
 LEAST_EFFECT, NOTHING = 0.05, 0.005
 AVERAGED = ["lost", "by_head", "recovery", "beyond_head", "drift", "beyond_drift"]
@@ -75,8 +76,8 @@ def relearning_of(groups: Sequence[Seeds]) -> Relearning:
     """
     check_poolable(groups)
     runs = [run for seeds in groups for run in seeds.runs]
-    rows = pd.DataFrame([relearned(run) for run in runs]).assign(row="")
-    values = over_seeds(rows, ["row"], AVERAGED).iloc[0]
+    rows = pd.DataFrame([relearned(run) for run in runs])
+    values = mean_interval(rows, [], AVERAGED).iloc[0]
     return Relearning(verdict_of(values), values)
 
 
@@ -263,7 +264,6 @@ def reading_of(table: pd.DataFrame) -> Relearning:
     lost = none["removed"] - concept["removed"]
     beyond, drift = concept["end"] - best, none["end"] - none["removed"]
     found = concept[[*READERS, "end"]].assign(
-        row="",
         lost=lost,
         by_head=(best - concept["removed"]) / lost,
         recovery=(concept["end"] - concept["removed"]) / lost,
@@ -271,10 +271,10 @@ def reading_of(table: pd.DataFrame) -> Relearning:
         drift=drift,
         beyond_drift=beyond - drift,
     )
-    values = over_seeds(found, ["row"], [*AVERAGED, *READERS, "end"]).iloc[0]
+    values = mean_interval(found, [], [*AVERAGED, *READERS, "end"]).iloc[0]
     values["least"], values["greatest"] = beyond.min(), beyond.max()
-    by_concept = found.groupby("concept")[["beyond_head", "by_head"]].mean().assign(row="")
-    concepts = over_seeds(by_concept, ["row"], ["beyond_head"]).iloc[0]
+    by_concept = found.groupby("concept")[["beyond_head", "by_head"]].mean()
+    concepts = mean_interval(by_concept, [], ["beyond_head"]).iloc[0]
     values["by_head_least"] = by_concept["by_head"].min()
     values["by_head_greatest"] = by_concept["by_head"].max()
     values["n_concepts"] = concepts["n_seeds"]

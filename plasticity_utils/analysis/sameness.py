@@ -11,7 +11,7 @@ turned. Not even then: another representation. Alignment to shuffled words is th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,9 @@ from plasticity_utils.analysis.wording import wording
 from plasticity_utils.data.corpus import in_first_half
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run
-from plasticity_utils.results.groups import Seeds, over_seeds
+from plasticity_utils.results.across import relied_on
+from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.stack import group_means, mean_interval, stack
 from plasticity_utils.results.tables import reliance_table
 
 FEWEST_WORDS = 4
@@ -273,6 +275,7 @@ def _named(table: pd.DataFrame, condition: str, stage: str, **more: str) -> pd.D
 
 
 ALL = "all concepts"
+BY_RUN = ["concept", "seed"]
 SAME = (
     "cka", "cka_none", "as_is", "as_is_none", "aligned", "aligned_none", "shuffled",
     "lost_as_is", "lost_aligned", "lost_cka", "on_same", "on_new", "on_random",
@@ -303,7 +306,7 @@ def answer_table(groups: Sequence[Seeds], name: str, keys: Sequence[str]) -> pd.
     DataFrame
         concept, the keys, and each number with `_low` and `_high`; n_seeds.
     """
-    return by_concept(groups, lambda seeds: seeds.paired(lambda run: answer(run, name), keys))
+    return group_means(groups, lambda run: answer(run, name), keys, names=["concept"])
 
 
 def reliance_of(groups: Sequence[Seeds]) -> pd.DataFrame:
@@ -314,12 +317,7 @@ def reliance_of(groups: Sequence[Seeds]) -> pd.DataFrame:
     DataFrame
         concept, condition, again, f1, f1_low, f1_high.
     """
-
-    def own(seeds: Seeds) -> pd.DataFrame:
-        rows = seeds.reliance[seeds.reliance["entity"] == seeds.config.label]
-        return rows[["condition", "again", "f1", "f1_low", "f1_high"]]
-
-    return by_concept(groups, own)
+    return relied_on(groups)[["concept", "condition", "again", "f1", "f1_low", "f1_high"]]
 
 
 def same_by_run(groups: Sequence[Seeds]) -> pd.DataFrame:
@@ -336,7 +334,7 @@ def same_by_run(groups: Sequence[Seeds]) -> pd.DataFrame:
         on_random (share of F1 lost when these are removed again), on_new_beyond
         (on_new less on_random).
     """
-    return by_run(groups, _same, SAME)
+    return stack(groups, _same, BY_RUN).reindex(columns=[*BY_RUN, *SAME])
 
 
 def averaged(runs: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
@@ -356,34 +354,9 @@ def averaged(runs: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
         (NaN for a single run).
     """
     both = pd.concat([runs, runs.assign(concept=ALL)])
-    table = over_seeds(both, ["concept"], values).rename(columns={"n_seeds": "n_runs"})
-    # These are shares; the t interval does not know that.
-    lows = [f"{name}_low" for name in values if name in _SHARES]
-    highs = [f"{name}_high" for name in values if name in _SHARES_OF_LOSS]
-    table[lows] = table[lows].clip(lower=0)
-    table[highs] = table[highs].clip(upper=1)
-    return table
-
-
-def by_concept(groups: Sequence[Seeds], work_out: Callable[[Seeds], pd.DataFrame]) -> pd.DataFrame:
-    """Put the tables of several concepts under each other, with a column concept in front."""
-    parts = [work_out(seeds).assign(concept=seeds.config.about.title) for seeds in groups]
-    if not parts:
-        return pd.DataFrame(columns=["concept"])
-    table = pd.concat(parts, ignore_index=True)
-    return table[["concept", *table.columns.drop("concept")]]
-
-
-def by_run(
-    groups: Sequence[Seeds], work_out: Callable[[Run], dict[str, float]], names: Sequence[str]
-) -> pd.DataFrame:
-    """Give every run a row: concept, seed, and the named numbers that are worked out of it."""
-    rows = [
-        {"concept": run.config.about.title, "seed": run.config.seed, **work_out(run)}
-        for seeds in groups
-        for run in seeds.runs
-    ]
-    return pd.DataFrame(rows, columns=["concept", "seed", *names])
+    bounds = dict.fromkeys(_SHARES, (0.0, np.inf)) | dict.fromkeys(_SHARES_OF_LOSS, (-np.inf, 1.0))
+    table = mean_interval(both, ["concept"], values, bounds=bounds)
+    return table.rename(columns={"n_seeds": "n_runs"})
 
 
 def _same(run: Run) -> dict[str, float]:

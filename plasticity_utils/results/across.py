@@ -6,15 +6,16 @@ other. A difference is taken within each seed before it is averaged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import pandas as pd
 
 from plasticity_utils.experiment.dose import specificity
-from plasticity_utils.experiment.run import Run, variant
+from plasticity_utils.experiment.run import Run
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import finding
 from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.stack import SERIES, UNIT, group_means, stack
 from plasticity_utils.training.evaluate import OVERALL
 
 STEPS = {
@@ -24,7 +25,6 @@ STEPS = {
     "only the last layer trained on": ("head", "end"),
     "the whole model trained on": ("concept", "end"),
 }
-SERIES = ["concept", "entity", "model", "scale", "regime", "variant"]
 # What the intervals of F1 are, for a chart's note.
 OVER = "95 % interval: over seeds, or over sentences where there is one seed"
 
@@ -38,7 +38,7 @@ def outcomes(groups: Iterable[Seeds]) -> pd.DataFrame:
         The columns of `SERIES`, n_seeds, condition, stage (`base`, `removed`, `end`), f1, f1_low,
         f1_high.
     """
-    return each(groups, _outcome)
+    return group_means(groups, _outcome, ["condition", "stage"], ["f1"], {"f1": UNIT})
 
 
 def steps(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -76,7 +76,7 @@ def relearning(groups: Iterable[Seeds]) -> pd.DataFrame:
         training brings with nothing removed), beyond_drift (beyond_head less that, which a model
         that had not learned all it could gains in any case); each with `_low` and `_high`.
     """
-    return each(groups, lambda seeds: single(seeds, relearned))
+    return group_means(groups, relearned)
 
 
 def recoveries(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -88,7 +88,8 @@ def recoveries(groups: Iterable[Seeds]) -> pd.DataFrame:
         The columns of `SERIES`, n_seeds, condition; base, removed, end (F1), recovery, beyond_head
         and epochs_to_95 as in `tables.recovery`; with `_low` and `_high`.
     """
-    return each(groups, lambda seeds: seeds.recovery)
+    bounds = dict.fromkeys(("base", "removed", "end"), UNIT)
+    return group_means(groups, _recovery, ["condition"], bounds=bounds)
 
 
 def relearned(run: Run) -> dict[str, float]:
@@ -132,7 +133,7 @@ def dose_table(groups: Iterable[Seeds]) -> pd.DataFrame:
         random_loss (median over the draws of a layer-matched random removal); each with `_low` and
         `_high`.
     """
-    return each(groups, lambda seeds: single(seeds, _dose))
+    return group_means(groups, _dose)
 
 
 def collateral(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -144,8 +145,8 @@ def collateral(groups: Iterable[Seeds]) -> pd.DataFrame:
         The columns of `SERIES` but for entity; n_seeds, condition (`concept`, `random`), other
         (entity type), at_removal, at_end (change of F1 from the base); with `_low` and `_high`.
     """
-    table = each(groups, lambda seeds: seeds.paired(_others, ["condition", "other"]))
-    return table.drop(columns="entity")
+    names = [name for name in SERIES if name != "entity"]
+    return group_means(groups, _others, ["condition", "other"], names=names)
 
 
 def turnovers(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -157,7 +158,7 @@ def turnovers(groups: Iterable[Seeds]) -> pd.DataFrame:
         The columns of `SERIES`, n_seeds, condition, jaccard, jaccard_by_chance, spearman; each with
         `_low` and `_high`.
     """
-    return each(groups, lambda seeds: seeds.paired(_turnover))
+    return group_means(groups, _turnover, ["condition"])
 
 
 def relied_on(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -169,13 +170,7 @@ def relied_on(groups: Iterable[Seeds]) -> pd.DataFrame:
         The columns of `SERIES`, condition, again (`nothing`, `same`, `new top` or `refitted`,
         `random`), f1, f1_low, f1_high.
     """
-
-    def own(seeds: Seeds) -> pd.DataFrame:
-        rows = seeds.reliance
-        rows = rows[rows["entity"] == seeds.config.label].drop(columns="entity")
-        return rows.sort_values("condition", kind="stable")
-
-    return each(groups, own)
+    return group_means(groups, _relied_on, ["condition", "again"], ["f1"], {"f1": UNIT})
 
 
 def readable(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -185,16 +180,11 @@ def readable(groups: Iterable[Seeds]) -> pd.DataFrame:
     -------
     DataFrame
         The columns of `SERIES`, condition (without `head`, whose layers are those just after the
-        removal), stage, layer, probe_f1 (of words); with `_low` and `_high` where there are several
-        seeds.
+        removal), stage, layer, probe_f1 (of words, means over seeds).
     """
-
-    def own(seeds: Seeds) -> pd.DataFrame:
-        rows = seeds.layers
-        kept = (rows["entity"] == seeds.config.label) & (rows["condition"] != "head")
-        return rows[kept].drop(columns="entity")
-
-    return each(groups, own)
+    keys = [*SERIES, "condition", "stage", "layer"]
+    rows = stack(groups, _readable)
+    return rows.groupby(keys, sort=False)["probe_f1"].mean().reset_index() if len(rows) else rows
 
 
 def grown_back(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -207,59 +197,29 @@ def grown_back(groups: Iterable[Seeds]) -> pd.DataFrame:
         base's); each with `_low` and `_high` over seeds.
     """
     regrowing = [seeds for seeds in groups if seeds.config.regrow]
-    return each(regrowing, lambda seeds: seeds.paired(_regrown))
+    return group_means(regrowing, _regrown, ["condition"])
 
 
-def each(groups: Iterable[Seeds], work_out: Callable[[Seeds], pd.DataFrame]) -> pd.DataFrame:
-    """Lay the tables of several series under each other, with what tells them apart before.
-
-    Parameters
-    ----------
-    groups : iterable of Seeds
-        From `grouping.series_of` or `grouping.choose`.
-    work_out : callable
-        Gives the table of one series.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `SERIES`, then those of `work_out`; of no series none but the first.
-    """
-    parts = []
-    for seeds in groups:
-        # A copy: some of these tables are kept by the series itself.
-        config, table = seeds.config, work_out(seeds).copy()
-        names = (config.about.title, config.label, config.model, config.scale, config.regime)
-        values = [*names, variant(config)]
-        for place, (name, value) in enumerate(zip(SERIES, values, strict=True)):
-            table.insert(place, name, value)
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=SERIES)
+def _outcome(run: Run) -> pd.DataFrame:
+    rows = run.metrics
+    shown = rows["stage"].isin(["base", "removed", "end"]) & (rows["entity"] == run.config.label)
+    return rows.loc[shown, ["condition", "stage", "f1", "f1_low", "f1_high"]]
 
 
-def single(seeds: Seeds, work_out: Callable[[Run], dict[str, float]]) -> pd.DataFrame:
-    """Average the numbers of each run over the seeds of one series, in a single row.
-
-    Parameters
-    ----------
-    seeds : Seeds
-    work_out : callable
-        Gives the numbers of one run, by name.
-
-    Returns
-    -------
-    DataFrame
-        n_seeds, and every number with `_low` and `_high`.
-    """
-    rows = seeds.paired(lambda run: pd.DataFrame([{"row": "", **work_out(run)}]), ["row"])
-    return rows.drop(columns="row")
+def _recovery(run: Run) -> pd.DataFrame:
+    return tables.recovery(run.metrics, run.config.label)
 
 
-def _outcome(seeds: Seeds) -> pd.DataFrame:
-    rows = seeds.metrics
-    shown = rows["stage"].isin(["base", "removed", "end"]) & (rows["entity"] == seeds.config.label)
-    table = rows.loc[shown, ["condition", "stage", "f1", "f1_low", "f1_high"]]
-    return table.reset_index(drop=True).assign(n_seeds=len(seeds.runs))
+def _relied_on(run: Run) -> pd.DataFrame:
+    rows = tables.reliance_table(run.reliance)
+    rows = rows[rows["entity"] == run.config.label].drop(columns="entity")
+    return rows.sort_values("condition", kind="stable")
+
+
+def _readable(run: Run) -> pd.DataFrame:
+    rows = run.layers
+    shown = (rows["entity"] == run.config.label) & (rows["condition"] != "head")
+    return rows.loc[shown, ["condition", "stage", "layer", "probe_f1"]]
 
 
 def _dose(run: Run) -> dict[str, float]:

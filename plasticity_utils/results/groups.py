@@ -13,9 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from plasticity_utils.data.corpus import CONCEPTS
 from plasticity_utils.errors import InputError
@@ -25,8 +23,9 @@ from plasticity_utils.names import OVER_NEURONS, OVER_SENTENCES
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import finding
 from plasticity_utils.results.published import PUBLISHED, published_runs
+from plasticity_utils.results.stack import UNIT, mean_interval, stack
 
-CONFIDENCE = 0.95
+F1 = ("precision", "recall", "f1")
 
 
 def seeds_of(run: Run) -> Seeds:
@@ -52,108 +51,6 @@ def seeds_of(run: Run) -> Seeds:
     }
     found.pop(run.config.seed, None)
     return Seeds((run, *(found[seed] for seed in sorted(found))))
-
-
-def over_seeds(table: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) -> pd.DataFrame:
-    """Mean and 95 % interval of each value over the rows that share the keys.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row a seed for each combination of the keys.
-    keys, values : sequence of str
-        Columns.
-
-    Returns
-    -------
-    DataFrame
-        The keys, and for each value `<value>`, `<value>_low`, `<value>_high` (Student's t; NaN for
-        a single seed), and n_seeds. Missing values are left out.
-    """
-    grouped = table.groupby(list(keys), sort=False, dropna=False)
-    parts = [grouped.size().rename("n_seeds")]
-    for value in values:
-        mean, error, n = (grouped[value].agg(how) for how in ("mean", "sem", "count"))
-        margin = error * stats.t.ppf((1 + CONFIDENCE) / 2, (n - 1).clip(lower=1))
-        margin = margin.where(n > 1)
-        parts += [
-            mean.rename(value),
-            (mean - margin).rename(f"{value}_low"),
-            (mean + margin).rename(f"{value}_high"),
-        ]
-    return pd.concat(parts, axis=1).reset_index()
-
-
-def over_concepts(
-    table: pd.DataFrame, values: Sequence[str], keys: Sequence[str] = ()
-) -> pd.DataFrame:
-    """Mean of each value over concepts, with the spread that seeds have within a concept.
-
-    It speaks of these concepts alone: how much concepts differ is not in the interval. Concepts
-    weigh the same; the variance within them is pooled (one seed each: no interval).
-
-    Parameters
-    ----------
-    table : DataFrame
-        concept, the keys and the values; one row a run for each combination of the keys.
-    values, keys : sequence of str
-
-    Returns
-    -------
-    DataFrame
-        The keys, n_concepts, n_runs, and for each value `<value>`, `<value>_low`, `<value>_high`.
-    """
-    whole = table.groupby(list(keys), sort=False) if keys else [((), table)]
-    rows = []
-    for key, own in whole:
-        row = dict(zip(keys, key, strict=True))
-        row |= {"n_concepts": own["concept"].nunique(), "n_runs": len(own)}
-        for value in values:
-            by_concept = own.groupby("concept")[value].agg(["mean", "var", "count"])
-            by_concept = by_concept[by_concept["count"] > 0]
-            freedom = by_concept["count"] - 1
-            mean, margin = by_concept["mean"].mean(), float("nan")
-            if freedom.sum():
-                pooled = (freedom * by_concept["var"]).sum() / freedom.sum()
-                error = np.sqrt(pooled * (1 / by_concept["count"]).sum()) / len(by_concept)
-                margin = error * stats.t.ppf((1 + CONFIDENCE) / 2, freedom.sum())
-            row |= {value: mean, f"{value}_low": mean - margin, f"{value}_high": mean + margin}
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def seed_columns(table: pd.DataFrame, value: str, keys: Sequence[str]) -> pd.DataFrame:
-    """Lay the few values of a number out, a column a seed, and their mean: no interval is needed.
-
-    Parameters
-    ----------
-    table : DataFrame
-        seed, the keys and the value; one row a run for each combination of the keys.
-    value : str
-    keys : sequence of str
-
-    Returns
-    -------
-    DataFrame
-        The keys, `seed 0`, …, and mean.
-    """
-    wide = table.pivot_table(index=list(keys), columns="seed", values=value, sort=False)
-    wide = wide[sorted(wide)].rename(columns="seed {}".format)
-    return wide.assign(mean=wide.mean(axis=1)).rename_axis(columns=None).reset_index()
-
-
-def within_unit(table: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
-    """Cut intervals of shares at 0 and 1, of which Student's t does not know.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `over_seeds`.
-    values : sequence of str
-        Columns that hold shares.
-    """
-    bounds = [f"{value}_{end}" for value in values for end in ("low", "high")]
-    return table.assign(**{name: table[name].clip(0, 1) for name in bounds})
 
 
 def check_poolable(groups: Sequence[Seeds]) -> None:
@@ -213,69 +110,60 @@ class Seeds:
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """As `Run.metrics`, with mean F1 and its interval over seeds."""
-        keys = ["condition", "stage", "epoch", "entity", "n"]
-        return self._f1([run.metrics for run in self.runs], keys)
+        return self._f1(lambda run: run.metrics, ["condition", "stage", "epoch", "entity", "n"])
 
     @cached_property
     def base(self) -> pd.DataFrame:
         """As `Run.base`."""
-        return self._f1([run.base for run in self.runs], ["split", "entity", "n"])
+        return self._f1(lambda run: run.base, ["split", "entity", "n"])
 
     @cached_property
     def reliance(self) -> pd.DataFrame:
         """As `tables.reliance_table`; of random draws the median of each seed's."""
-        parts = [tables.reliance_table(run.reliance) for run in self.runs]
-        return self._f1(parts, ["condition", "again", "entity"])
+        keys = ["condition", "again", "entity"]
+        return self._f1(lambda run: tables.reliance_table(run.reliance), keys)
 
     @cached_property
     def layers(self) -> pd.DataFrame:
         """As `Run.layers`, means over seeds."""
         keys = ["condition", "stage", "epoch", "layer", "entity"]
-        stacked = pd.concat([run.layers for run in self.runs], ignore_index=True)
+        stacked = stack([self], lambda run: run.layers, [])
         return stacked.groupby(keys, sort=False).mean().reset_index()
 
     @cached_property
     def kept_gain(self) -> pd.DataFrame:
         """As `neuron_changes.kept_gain`; with several seeds the interval is over seeds."""
-        return self._averaged("kept_gain", ["condition", "entity", "layer"], "gain")
+        stacked = stack([self], lambda run: finding(run, "kept_gain"), ["seed"])
+        keys = ["condition", "entity", "layer"]
+        n = stacked.groupby(keys, sort=False)["n"].mean().round().astype(int)
+        return mean_interval(stacked, keys, ["gain"]).merge(n.reset_index(), on=keys)
 
     @cached_property
     def recovery(self) -> pd.DataFrame:
         """As `tables.recovery` of the concept, with `_low` and `_high` over seeds."""
-        table = self.paired(lambda run: tables.recovery(run.metrics, run.config.label))
-        return within_unit(table, ["base", "removed", "end"])
+        found = stack([self], lambda run: tables.recovery(run.metrics, run.config.label), ["seed"])
+        bounds = dict.fromkeys(("base", "removed", "end"), UNIT)
+        return mean_interval(found, ["condition"], bounds=bounds)
 
     @cached_property
     def turnover(self) -> pd.DataFrame:
         """As `neuron_changes.turnover`, with `_low` and `_high` over seeds."""
-        return self.paired(lambda run: finding(run, "turnover"))
+        return mean_interval(
+            stack([self], lambda run: finding(run, "turnover"), ["seed"]), ["condition"]
+        )
 
     @cached_property
     def redistribution(self) -> pd.DataFrame:
         """As `tables.redistribution`, with `_low` and `_high` over seeds."""
-        return self.paired(lambda run: tables.redistribution(run.layers, run.config.label))
+        stacked = stack(
+            [self], lambda run: tables.redistribution(run.layers, run.config.label), ["seed"]
+        )
+        return mean_interval(stacked, ["condition"])
 
-    def _f1(self, parts: list[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
-        if len(parts) == 1:
-            return parts[0]
-        values = [name for name in ("precision", "recall", "f1") if name in parts[0]]
-        return within_unit(over_seeds(pd.concat(parts, ignore_index=True), keys, values), values)
-
-    def _averaged(self, name: str, keys: list[str], value: str) -> pd.DataFrame:
-        parts = [finding(run, name) for run in self.runs]
-        if len(parts) == 1:
-            return parts[0]
-        stacked = pd.concat(parts, ignore_index=True)
-        n = stacked.groupby(keys, sort=False)["n"].mean().round().astype(int)
-        return over_seeds(stacked, keys, [value]).merge(n.reset_index(), on=keys)
-
-    def paired(
-        self, work_out: Callable[[Run], pd.DataFrame], keys: Sequence[str] = ("condition",)
-    ) -> pd.DataFrame:
-        """Work a table out for each run, and average its numbers over the seeds by `keys`."""
-        stacked = pd.concat([work_out(run) for run in self.runs], ignore_index=True)
-        values = stacked.drop(columns=list(keys)).select_dtypes(np.number).columns.tolist()
-        return over_seeds(stacked, keys, values)
+    def _f1(self, of_run: Callable[[Run], pd.DataFrame], keys: list[str]) -> pd.DataFrame:
+        stacked = stack([self], of_run, ["seed"])
+        values = [name for name in F1 if name in stacked]
+        return mean_interval(stacked, keys, values, bounds=dict.fromkeys(values, UNIT))
 
 
 def _without_seed(run: Run) -> dict[str, Any]:
