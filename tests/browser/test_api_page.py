@@ -1,17 +1,41 @@
-"""The API page names every module of the package, and no other."""
+"""The page of the API is made from the source: every module, function and class is on it."""
 
+import ast
 import re
+import sys
 from pathlib import Path
 
+import plasticity_utils as pu
+
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND_LINE = {"__init__", "__main__", "cli"}
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+import packages  # noqa: E402
 
 
-def test_every_module_has_its_place_on_the_api_page():
-    page = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
-    listed = re.findall(r"automodule:: plasticity_utils\.([\w.]+)", page)
-    package = ROOT / "plasticity_utils"
-    paths = [path.relative_to(package).with_suffix("") for path in package.rglob("*.py")]
-    modules = {".".join(path.parts).removesuffix(".__init__") for path in paths}
-    assert set(listed) == modules - COMMAND_LINE
-    assert len(listed) == len(set(listed))
+def test_every_public_name_of_every_file_has_its_line():
+    said = "\n".join(packages.packages_lines("https://example.org"))
+    files = [path for path in (ROOT / "plasticity_utils").rglob("*.py") if path.stem != "__main__"]
+    assert len(files) > 40
+    for path in files:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = [n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+        for name in names:
+            if not name.startswith("_"):
+                assert re.search(rf"(^- `|\.){name}(\(\)`|`|$)", said, re.MULTILINE), (path, name)
+
+
+def test_what_is_public_is_explained_in_full_and_linked(book_html):
+    page = (book_html / "book" / "api.html").read_text(encoding="utf-8")
+    for name, module in packages.public_names().items():
+        assert f'id="{module}.{name}"' in page, name
+        assert f'href="#{module}.{name}"' in page, name
+    assert set(packages.public_names()) == set(pu.__all__)
+    assert "<!-- names" not in page
+
+
+def test_the_map_says_what_each_package_is_for_and_imports():
+    table = "\n".join(packages.map_table())
+    for package in packages.ORDER:
+        assert packages.charter(package) in table
+    assert "data" in packages.imports("training")
+    assert packages.imports("charts") == []
