@@ -20,7 +20,7 @@ export MALLOC_MMAP_THRESHOLD_ ?= 1000000000
 export MALLOC_TRIM_THRESHOLD_ ?= 1000000000
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: help install run test book figures notebooks lab check clean bench bench-growth
+.PHONY: help install run test test-fast book figures notebooks lab check clean bench bench-growth bench-report
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ run: $(STAMP)  ## run a concept on the real corpus and render its page
 test: $(STAMP)  ## all tests, offline
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 
+test-fast: $(STAMP)  ## tests that neither train nor open a browser
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not slow and not browser'
+
 book: $(STAMP)  ## build the book from the committed notebooks, warnings as errors
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo 'book: _build/html/index.html'
@@ -48,7 +51,7 @@ notebooks: $(STAMP)  ## execute the committed notebooks again, in place
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=7200 --ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 check: $(STAMP)  ## lint, format, types, notebooks in sync
 	$(BIN)/ruff check .
@@ -61,6 +64,9 @@ bench: $(STAMP)  ## ours beside NeuroX and the Trainer; OPTIONS="--rows scores r
 
 bench-growth: $(STAMP)  ## time and memory against words, neurons and concepts
 	$(BIN)/python -m benchmarks growth $(OPTIONS)
+
+bench-report: $(STAMP)  ## the tables that the page on cost reads
+	$(BIN)/python -m benchmarks report
 
 clean:  ## remove what was built; runs/ and .venv stay
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -15,12 +15,7 @@ TEMPLATE = "notebooks/concept.ipynb"
 
 
 class BuildWithProject(build_py):
-    """The usual build, and the project's files beside the modules; `benchmarks` stays at home."""
-
-    def finalize_options(self):
-        super().finalize_options()
-        if not self.editable_mode:
-            self.packages = [name for name in self.packages if name.startswith("plasticity_utils")]
+    """The usual build, and the project's files beside the modules."""
 
     def run(self):
         super().run()

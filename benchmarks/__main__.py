@@ -1,4 +1,7 @@
-"""`python -m benchmarks`: measure rows, write them, print the table. Finished rows stay."""
+"""`python -m benchmarks`: measure rows, write them, print the table. Finished rows stay.
+
+`growth` measures how time and memory grow; `report` writes the tables that the page reads.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import growth, results
+from benchmarks import growth, report, results
 from benchmarks.measure import in_own_process
 from benchmarks.rows import ROWS, f1, with_f1
 from benchmarks.sizes import SIZES
-from benchmarks.speed import growth_table, limit_table, speed_table
 from plasticity_utils.experiment.store import code_version
 
 LIMIT, F1 = "limit", "f1"
@@ -24,6 +26,9 @@ NAMES = (LIMIT, *ROWS, F1)
 def main() -> None:
     """Run the command line."""
     options = _options()
+    if options.what == "report":
+        print(*report.write(report.latest_benchmark()), sep="\n")
+        return
     work = Path(options.work)
     # What was only tried out is no result.
     kept = work / f"{options.date}-small.json" if options.small else None
@@ -74,18 +79,18 @@ def _is_done(found: dict[str, Any], name: str, small: bool) -> bool:
 
 def _show(found: dict[str, Any]) -> None:
     if found["rows"]:
-        print(speed_table(found).to_string(index=False))
+        print(report.speed_table(found).to_string(index=False))
         for row in found["rows"]:
             print(f"- {row['work']}: {row['agreement']}. {row['note']}")
     if found["limit"]:
-        print(limit_table(found).to_string(index=False))
+        print(report.limit_table(found).to_string(index=False))
     if found["growth"]:
-        print(growth_table(found).to_string(index=False))
+        print(report.growth_table(found).to_string(index=False))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("rows", "growth"), default="rows")
+    parser.add_argument("what", nargs="?", choices=("rows", "growth", "report"), default="rows")
     parser.add_argument("--rows", nargs="+", choices=NAMES, default=list(NAMES), help="some only")
     parser.add_argument("--small", action="store_true", help="a little data, to try the rows out")
     parser.add_argument("--repeats", type=int, default=3, help="of each row; seeds, for training")

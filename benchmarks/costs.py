@@ -13,12 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pandas as pd
+from transformers import AutoConfig
 
-from benchmarks.flops import Shape, forward_flops, training_flops
+from benchmarks.flops import Shape, forward_flops, shape_of, training_flops
 from benchmarks.step_counts import StepCounts
+from plasticity_utils.data.corpus import ENTITY_LABELS
 
 GB = 1e9
 ANALYSIS_CURVE = "scores and words by neurons"
@@ -28,12 +31,16 @@ TRAINING_BYTES, WEIGHT_BYTES = 16, 4
 # (Korthikanti et al. 2022, "Reducing Activation Recomputation in Large Transformer Models", eq. 1).
 ACTIVATION_BYTES = 34
 TRAINED_MODELS = 3  # `concept`, `random` and `head`; `none` is shared
-MODELS = {
-    "GPT-2": Shape(12, 768, 3072, 768, n_vocabulary=50_257),
-    # The published shapes of Llama 3.2 1B and Llama 2 7B.
-    "1 B (Llama 3.2)": Shape(16, 2048, 8192, 512, gated=True, n_vocabulary=128_256),
-    "7 B (Llama 2)": Shape(32, 4096, 11_008, 4096, gated=True, n_vocabulary=32_000),
-}
+# The published configurations: GPT-2's and Llama 2 7B's are the libraries' defaults.
+MODELS: dict[str, dict[str, Any]] = {
+    "GPT-2": {"model_type": "gpt2"},
+    "1 B (Llama 3.2)": {
+        "model_type": "llama", "num_hidden_layers": 16, "hidden_size": 2048,
+        "intermediate_size": 8192, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "vocab_size": 128_256,
+    },
+    "7 B (Llama 2)": {"model_type": "llama"},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,13 +100,19 @@ class Rates:
     sentence_tokens: float
 
 
+@cache
+def shape_of_model(name: str) -> Shape:
+    """Count on one of `MODELS`, with a head of as many tags as a run has."""
+    return shape_of(AutoConfig.for_model(**MODELS[name], num_labels=len(ENTITY_LABELS)))
+
+
 def measured_rates(found: dict[str, Any]) -> Rates:
     """Take what is carried over from a file of measurements.
 
     Parameters
     ----------
     found : dict
-        From `speed.latest_benchmark`, with its limit and growth.
+        From `report.latest_benchmark`, with its limit and growth.
     """
     training = found["limit"]["training"]
     last = found["growth"]["curves"][ANALYSIS_CURVE]["points"][-1]
@@ -217,7 +230,8 @@ def cost_table(
     return pd.DataFrame(
         [
             {"model": name, "cards": n, **grid_cost(shape, steps, rates, n, batch_tokens, card)}
-            for name, shape in MODELS.items()
+            for name in MODELS
+            for shape in [shape_of_model(name)]
             for n in n_cards
         ]
     )

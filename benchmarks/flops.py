@@ -1,4 +1,4 @@
-"""How many floating-point operations a model needs for a token, counted from its configuration.
+"""How many floating-point operations a model needs, counted by torch on a model without weights.
 
 A multiplication and an addition are two operations. Only matrix products are counted: norms,
 activation functions and look-ups are under a hundredth of them in operations, though not in time,
@@ -9,14 +9,20 @@ the backward pass has a product for the gradient of the activations and one for 
 
 from __future__ import annotations
 
+from collections import Counter
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from plasticity_utils.errors import InputError
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModelForTokenClassification
+from transformers.pytorch_utils import Conv1D
 
 TRAINING_FACTOR = 3
-_GATED = ("llama", "mistral", "qwen2", "qwen3")
-_PLAIN = ("bert", "roberta", "camembert", "xlm-roberta", "distilbert", "gpt2")
+COUNTED_AT = (16, 32)  # tokens: two sentences decide what grows with the tokens and their pairs
+LEAST_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -25,96 +31,67 @@ class Shape:
 
     Attributes
     ----------
-    n_blocks, d_model, d_inner : int
-        Blocks, width, and width inside the MLP.
-    d_key_value : int
-        Width of all keys together; less than `d_model` where heads share them.
-    gated : bool
-        Whether the MLP has a third matrix (Llama and its kin).
-    n_labels : int
-        Outputs of the linear head.
-    n_vocabulary : int
-        Rows of the embedding, which cost memory but no operations.
-    d_query : int
-        Width of all queries together; 0 for `d_model`.
+    n_blocks, d_model, n_parameters : int
+    per_token, per_pair : float
+        Operations of a forward pass, for each token and for each pair of tokens of a sentence: all
+        tokens are compared with all, and a decoder's mask saves nothing in the usual code.
+    products : tuple of (int, int, int)
+        Inputs, outputs and number of the matrices that a token is multiplied with; those that
+        matter.
     """
 
     n_blocks: int
     d_model: int
-    d_inner: int
-    d_key_value: int
-    gated: bool = False
-    n_labels: int = 9
-    n_vocabulary: int = 0
-    d_query: int = 0
-
-    @property
-    def queries(self) -> int:
-        """Width of all queries together."""
-        return self.d_query or self.d_model
-
-    @property
-    def matrix_weights(self) -> int:
-        """Weights of all matrices that a token is multiplied with."""
-        attention = 2 * self.d_model * (self.queries + self.d_key_value)
-        mlp = (3 if self.gated else 2) * self.d_model * self.d_inner
-        return self.n_blocks * (attention + mlp) + self.d_model * self.n_labels
-
-    @property
-    def n_parameters(self) -> int:
-        """Weights with the embedding, without biases, norms and positions."""
-        return self.matrix_weights + self.n_vocabulary * self.d_model
+    n_parameters: int
+    per_token: float
+    per_pair: float
+    products: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def n_neurons(self) -> int:
-        """Units of all levels, the embedding output included."""
+        """Units of all layers, the embedding output included."""
         return (self.n_blocks + 1) * self.d_model
 
 
 def shape_of(config: Any) -> Shape:
-    """Read a model's shape off its configuration.
-
-    Parameters
-    ----------
-    config : PreTrainedConfig
-        `model.config`, of an architecture that `load_model` supports.
-
-    Raises
-    ------
-    InputError
-        For another architecture.
-    """
-    kind, d_model = config.model_type, int(config.hidden_size)
-    if kind not in _GATED + _PLAIN:
-        raise InputError(f"no count for models of type {kind!r}; allowed: {_GATED + _PLAIN}")
-    if kind in _GATED:
-        d_head = getattr(config, "head_dim", None) or d_model // config.num_attention_heads
-        queries, keys = config.num_attention_heads * d_head, config.num_key_value_heads * d_head
-        d_inner = config.intermediate_size
-    else:
-        queries = keys = d_model
-        named = {"distilbert": "hidden_dim", "gpt2": "n_inner"}.get(kind, "intermediate_size")
-        d_inner = getattr(config, named) or 4 * d_model
+    """Count on the model that a configuration describes; no weight is made or loaded."""
+    with torch.device("meta"):
+        model = AutoModelForTokenClassification.from_config(
+            deepcopy(config), attn_implementation="eager"
+        )
+    model.config.pad_token_id = None  # or a token would be looked at, which has no value here
+    first, second = (_forward(model, n) / n for n in COUNTED_AT)
+    per_pair = (second - first) / (COUNTED_AT[1] - COUNTED_AT[0])
     return Shape(
-        int(config.num_hidden_layers), d_model, int(d_inner), int(keys), kind in _GATED,
-        int(config.num_labels), int(config.vocab_size), int(queries),
+        int(config.num_hidden_layers), int(config.hidden_size),
+        sum(parameter.numel() for parameter in model.parameters()),
+        first - per_pair * COUNTED_AT[0], per_pair, _products(model),
     )  # fmt: skip
 
 
-def forward_flops(shape: Shape, sentence_tokens: float | int) -> float:
-    """Operations of a forward pass for one token of a sentence of so many tokens.
-
-    Parameters
-    ----------
-    shape : Shape
-    sentence_tokens : float
-        Each token is compared with all of its sentence; a decoder's mask saves nothing in the usual
-        implementations.
-    """
-    attention = 4 * shape.n_blocks * shape.queries * sentence_tokens
-    return 2.0 * shape.matrix_weights + attention
+def forward_flops(shape: Shape, sentence_tokens: float) -> float:
+    """Operations of a forward pass for one token of a sentence of so many tokens."""
+    return shape.per_token + shape.per_pair * sentence_tokens
 
 
-def training_flops(shape: Shape, sentence_tokens: float | int) -> float:
+def training_flops(shape: Shape, sentence_tokens: float) -> float:
     """Operations of a training step for one token."""
     return TRAINING_FACTOR * forward_flops(shape, sentence_tokens)
+
+
+def _forward(model: nn.Module, n_tokens: int) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(input_ids=torch.zeros((1, n_tokens), dtype=torch.long, device="meta"))
+    return counter.get_total_flops()
+
+
+def _products(model: nn.Module) -> tuple[tuple[int, int, int], ...]:
+    sizes: Counter[tuple[int, int]] = Counter()
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            sizes[module.in_features, module.out_features] += 1
+        elif isinstance(module, Conv1D):
+            sizes[int(module.nx), int(module.nf)] += 1
+    whole = sum(k * m * count for (k, m), count in sizes.items())
+    kept = {size: n for size, n in sizes.items() if size[0] * size[1] * n >= LEAST_SHARE * whole}
+    return tuple((k, m, count) for (k, m), count in kept.items())

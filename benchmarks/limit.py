@@ -80,9 +80,7 @@ def best_seconds(call: Callable[[], object], seconds: float) -> float:
 def model_rate(rates: list[dict], shape: Shape, precision: str) -> float:
     """GFLOP/s of a model that did nothing but its products, each at its own measured rate."""
     own = {(r["k"], r["m"]): r["gflops"] for r in rates if r["precision"] == precision}
-    d, inner = shape.d_model, shape.d_inner
-    products = [(4, (d, d)), (1, (d, inner)), (1, (inner, d))]
-    flops = [(count * k * m, own[k, m]) for count, (k, m) in products]
+    flops = [(count * k * m, own[k, m]) for k, m, count in shape.products]
     return sum(n for n, _ in flops) / sum(n / rate for n, rate in flops)
 
 
@@ -111,8 +109,7 @@ def _everything(folder: Path, n_sentences: int, model: str) -> dict[str, Any]:
     trained, tokenizer = load_model(model, ENTITY_LABELS, 0)
     shape, data = shape_of(trained.config), tag_sentences(trained, tokenizer, corpus)
     batch_tokens = config.sizes.batch_tokens
-    d, inner = shape.d_model, shape.d_inner
-    sizes = [(batch_tokens, d, d), (batch_tokens, d, inner), (batch_tokens, inner, d)]
+    sizes = [(batch_tokens, k, m) for k, m, _ in shape.products]
     rates = matrix_rates([*sizes, (1024, 1024, 1024)])
     stream = ActivationStream(trained, tokenizer, corpus.sentences, EXTRACTION_TOKENS)
     schedule = Schedule(1, config.learning_rate, batch_tokens, 0)

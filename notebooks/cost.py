@@ -18,23 +18,29 @@
 #
 # What does this experiment cost, beside the tools that one would use
 # otherwise, beside what the machine could do, and for larger models? Every
-# measured number here comes from the files of `benchmarks/results`, the newest
-# one unless a date is given; `make bench` and `make bench-growth` make a new
-# one. The last section is arithmetic on them.
+# number here is read from `benchmarks/tables`, which are made from the newest
+# file of `benchmarks/results`. `make bench` and `make bench-growth` measure
+# anew. The last section is arithmetic on these numbers.
 
 # %%
-from benchmarks import costs, speed
-from benchmarks.step_counts import step_counts
 from IPython.display import Markdown
 from plasticity_utils import charts
+from plasticity_utils.book.measured import benchmark
 from plasticity_utils.charts import theme
-from plasticity_utils.experiment.config import RunConfig
 
 theme.enable()
-found = speed.latest_benchmark()
+made = benchmark("made").set_index("what")["value"].fillna("nothing")
 
 # %% tags=["remove-input"]
-Markdown(speed.made_with(found))
+Markdown(
+    f"Measured on {made['date']} in {made['minutes']} minutes on "
+    f"{made['processor']}, training in {made['precision']}; plasticity "
+    f"{made['plasticity']}, Python {made['Python']}, torch {made['torch']}, "
+    f"transformers {made['transformers']}, NeuroX {made['neurox']}, "
+    f"scikit-learn {made['scikit-learn']}, numpy {made['numpy']}. "
+    f"Code: {made['code']}. "
+    f"Not measured yet: {made['not measured yet']}."
+)
 
 # %% [markdown]
 # ## Beside NeuroX and the standard recipe
@@ -45,23 +51,28 @@ Markdown(speed.made_with(found))
 # before the work.
 
 # %%
-comparison = speed.speed_table(found)
-charts.number_table(comparison, ["work", "ratio", "target", "agree", "met"])
+comparisons = benchmark("comparisons")
+charts.number_table(
+    comparisons, ["work", "ratio", "target", "agree", "met"]
+)
 
 # %%
 charts.number_table(
-    comparison,
+    comparisons,
     ["work", "peer_s", "ours_s", "peer_mb", "ours_mb", "repeats"],
 )
 
-# %% tags=["remove-input"]
-Markdown(speed.comparison_notes(found))
+# %% [markdown]
+# How far both sides agree, and how each comparison was made:
+
+# %%
+charts.number_table(comparisons, ["work", "agreement", "note"])
 
 # %% [markdown]
 # The ratios of every measurement so far, by date:
 
 # %%
-charts.number_table(speed.ratios_by_date())
+charts.number_table(benchmark("dates"))
 
 # %% [markdown]
 # ## Beside the machine's limit
@@ -71,20 +82,29 @@ charts.number_table(speed.ratios_by_date())
 # sizes that the model uses (n tokens, k inputs, m outputs; GFLOP/s).
 
 # %%
-charts.number_table(speed.rate_table(found))
+charts.number_table(benchmark("rates"))
 
 # %% [markdown]
-# The model's operations are counted from its configuration, for real tokens
-# only, and divided by the time that the work takes.
+# The model's operations are counted by torch, for real tokens only, and
+# divided by the time that the work takes.
 
 # %%
-charts.number_table(speed.limit_table(found))
+limit = benchmark("limit").set_index("work")
+charts.number_table(limit.reset_index())
 
 # %% tags=["remove-input"]
-Markdown(speed.limit_sentence(found))
+extraction, training = limit.loc["extraction"], limit.loc["training"]
+Markdown(
+    f"Extraction reaches {100 * extraction.fraction:.0f} % of the "
+    f"{extraction.precision} rate at the model's own sizes, and training "
+    f"{100 * training.fraction:.0f} % of the {training.precision} rate; the "
+    f"aim is 60 %. Under the profiler matrix products take "
+    f"{100 * extraction.products:.0f} % and {100 * training.products:.0f} % "
+    f"of the time. The rest goes to:"
+)
 
 # %%
-charts.number_table(speed.profile_table(found))
+charts.number_table(benchmark("profile"))
 
 # %% [markdown]
 # The profiler itself takes time, most where operations are many and small, so
@@ -94,7 +114,7 @@ charts.number_table(speed.profile_table(found))
 # nothing but its matrix products, at the measured rate.
 
 # %%
-charts.number_table(speed.ceiling_table(found))
+charts.number_table(benchmark("ceiling"))
 
 # %% [markdown]
 # Where a target is missed, this is why:
@@ -129,10 +149,10 @@ charts.number_table(speed.ceiling_table(found))
 # is proportional, 0 does not grow.
 
 # %%
-charts.growth(speed.growth_points(found))
+charts.growth(benchmark("points"))
 
 # %%
-growth = speed.growth_table(found)
+growth = benchmark("growth")
 charts.number_table(growth, ["curve", "points", "from", "to"])
 
 # %%
@@ -146,7 +166,12 @@ charts.number_table(growth, ["curve", "seconds", "memory"])
 # different words, and under the cap they take more passes instead.
 
 # %% tags=["remove-input"]
-Markdown(speed.bound_sentence(found))
+scores = growth.set_index("curve").loc["scores by words"]
+Markdown(
+    f"At {scores['to']:,} words, with {scores['bins']:.0f} bins, no "
+    f"selectivity is further from its exact value than "
+    f"{scores['bound']:.3f}; memory rises by {scores['last_mb']:,.0f} MB."
+)
 
 # %% [markdown]
 # ## Larger models, on paper
@@ -164,21 +189,19 @@ Markdown(speed.bound_sentence(found))
 # proportional to words and neurons.
 
 # %%
-rates = costs.measured_rates(found)
-full = RunConfig(scale="full")
-table = costs.cost_table(step_counts(full), rates, full.sizes.batch_tokens)
+costs = benchmark("costs")
 charts.number_table(
-    table, ["model", "cards", "cards_a_run", "hours", "euros"]
+    costs, ["model", "cards", "cards_a_run", "hours", "euros"]
 )
 
 # %%
 charts.number_table(
-    table, ["model", "cards", "memory_gb", "matrix_gb", "disk_gb"]
+    costs, ["model", "cards", "memory_gb", "matrix_gb", "disk_gb"]
 )
 
 # %%
 charts.number_table(
-    table, ["model", "cards", "analysis_share", "breaks_first"]
+    costs, ["model", "cards", "analysis_share", "breaks_first"]
 )
 
 # %% [markdown]

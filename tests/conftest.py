@@ -1,6 +1,12 @@
-"""Tiny random models, for tests of mechanisms; nothing here says anything about language."""
+"""The tiers of the tests, what their runs share, and tiny random models.
+
+A test that trains, or loads a packaged model, is `slow`; one that opens a page is `browser`. Both
+follow from the fixtures that it asks for where they can, and a test that trains without being
+marked fails. The tiny models are for mechanisms; nothing here says anything about language.
+"""
 
 import os
+from functools import cache
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -15,6 +21,7 @@ from transformers import (
     AutoModelForTokenClassification,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Trainer,
 )
 
 WIDTH, BLOCKS, VOCABULARY, LABELS = 16, 3, 40, 5
@@ -77,11 +84,50 @@ LONGEST = (
     "test_training.py",
     "test_pruning.py",
 )
+# Whoever asks for one of these gets a run, or a page in a browser.
+SLOW = {"run", "tiny_run", "real_run", "own_runs", "forced", "two_runs", "explorer", "book_html"}
+BROWSER = {"browser", "lab"}
+_now: dict[str, pytest.Item] = {}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     rank = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
+    for item in items:
+        for tier, fixtures in (("slow", SLOW), ("browser", BROWSER)):
+            if fixtures & set(item.fixturenames):
+                item.add_marker(tier)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    _now["item"] = item
+
+
+def only_slow(function, is_work=lambda *arguments: True):
+    """Let a function be called by tests marked `slow` alone."""
+
+    def checked(*arguments, **options):
+        unmarked = "item" in _now and not _now["item"].get_closest_marker("slow")
+        if unmarked and is_work(*arguments):
+            pytest.fail("a test that trains or loads a packaged model is marked slow")
+        return function(*arguments, **options)
+
+    return checked
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure():
+    # After jaxtyping's hook, which checks what is imported from then on.
+    from plasticity_utils.data import corpus
+    from plasticity_utils.models import load
+
+    Trainer.train = only_slow(Trainer.train)
+    load._load_weights = only_slow(load._load_weights, lambda name, *_: name in load._PACKAGED)
+    # Most of a small test's time would be the corpus, which no test changes.
+    read, read_once = corpus._read_conll, cache(corpus._read_conll)
+    corpus._read_conll = lambda path, name: (read_once if name == "conll2003" else read)(path, name)
 
 
 def make_tiny_model(family: str, seed: int = 0, **changes) -> PreTrainedModel:

@@ -7,7 +7,6 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,18 +19,18 @@ from benchmarks import (
     limit,
     ours,
     peers,
+    report,
     results,
     rows,
-    speed,
     training,
     whole,
 )
-from benchmarks import step_counts as step_counts_module
 from benchmarks.__main__ import NAMES
 from benchmarks.inputs import concept_columns, first_words, sampled_neurons
 from benchmarks.measure import MB, in_own_process
 from benchmarks.sizes import SIZES
 from benchmarks.step_counts import step_counts
+from plasticity_utils.book.measured import benchmark
 from plasticity_utils.data.corpus import ENTITY_LABELS
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import LARGE_DOSES, SURGICAL_DOSES, RunConfig
@@ -49,8 +48,7 @@ def read_once():
     parts = cache(lambda: load_sentences(RunConfig(scale="quick")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inputs, "load_corpus", lambda name: parts().train)
-        for module in (training, step_counts_module):
-            patch.setattr(module, "load_sentences", lambda config: parts())
+        patch.setattr(training, "load_sentences", lambda config: parts())
         yield
 
 
@@ -133,6 +131,7 @@ def test_both_sides_extract_the_same(real_words_folder, tmp_path):
     assert agreement.greatest_difference(*paths) == float("inf")
 
 
+@pytest.mark.slow
 def test_both_sides_train_on_the_same_tokens(real_words_folder, tmp_path):
     settings = {"model": real_words_folder, "train": 6, "epochs": 1, "scored": 5, "seed": 0}
     sides = {
@@ -245,7 +244,7 @@ def test_repeated_activations_go_round(tmp_path):
 
 
 def test_rates_and_their_mean():
-    shape = limit.Shape(2, 8, 32, 8)
+    shape = limit.Shape(2, 8, 0, 0.0, 0.0, ((8, 8, 8), (8, 32, 2), (32, 8, 2)))
     table = limit.matrix_rates([(16, 8, 8), (16, 8, 32), (16, 32, 8)], seconds=0.002)
     assert all(row["gflops"] > 0 for row in table)
     sizes = [(8, 8), (8, 32), (32, 8)]
@@ -292,18 +291,14 @@ def test_steps_are_those_that_a_run_takes():
 
 
 needs_results = pytest.mark.skipif(
-    not list(speed.BENCHMARKS.glob("*.json")), reason="no benchmark is committed"
+    not list(results.RESULTS.glob("*.json")), reason="no benchmark is committed"
 )
 
 
 @needs_results
-def test_committed_results_are_of_full_size_and_the_page_says_what_is_missing():
-    found = speed.latest_benchmark()
-    measured = {row["name"] for row in found["rows"]}
-    assert measured <= set(speed.COMPARISONS)
-    missing = "".join(speed.comparison_notes(found).split("Not measured yet")[1:])
-    for name, title in speed.COMPARISONS.items():
-        assert (title in missing) == (name not in measured)
+def test_committed_results_are_of_full_size():
+    found = report.latest_benchmark()
+    assert {row["name"] for row in found["rows"]} <= set(report.COMPARISONS)
     assert all(row["size"] == "full" for row in found["rows"])
     assert found["limit"]["size"] == found["growth"]["size"] == "full"
     for row in found["rows"]:
@@ -319,29 +314,27 @@ def test_committed_results_are_of_full_size_and_the_page_says_what_is_missing():
 
 
 @needs_results
-def test_the_page_shows_the_committed_results():
-    found = speed.latest_benchmark()
-    notebook = nbformat.read(ROOT / "notebooks" / "cost.ipynb", as_version=4)
-    texts = [
-        output["data"]["text/markdown"]
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if "text/markdown" in output.get("data", {})
-    ]
-    for sentence in (
-        speed.made_with, speed.comparison_notes, speed.limit_sentence, speed.bound_sentence
-    ):  # fmt: skip
-        assert sentence(found) in texts
+def test_the_page_reads_the_tables_of_the_newest_results(tmp_path):
+    for path in report.write(report.latest_benchmark(), tmp_path):
+        assert path.read_text() == (report.TABLES / path.name).read_text(), path.name
+    assert {p.name for p in tmp_path.iterdir()} == {p.name for p in report.TABLES.iterdir()}
+    page = (ROOT / "notebooks" / "cost.py").read_text()
+    assert set(re.findall(r'benchmark\("(\w+)"\)', page)) == {p.stem for p in tmp_path.iterdir()}
+
+
+def test_an_unknown_table_is_named():
+    with pytest.raises(InputError, match=r"unknown benchmark 'fast'.*comparisons, costs"):
+        benchmark("fast")
 
 
 def test_no_results_is_an_error(tmp_path):
     with pytest.raises(InputError, match="no results"):
-        speed.latest_benchmark(tmp_path)
+        report.latest_benchmark(tmp_path)
 
 
 def test_a_row_of_each_name_and_a_small_size():
     assert set(NAMES) == {"limit", *rows.ROWS, "f1"}
-    assert set(rows.ROWS) == set(speed.COMPARISONS)
+    assert set(rows.ROWS) == set(report.COMPARISONS)
     small, full = SIZES["small"], SIZES["full"]
     assert (full.sentences, full.words, full.concepts) == (2000, 20_000, 20)
     assert small.words < full.words
@@ -349,8 +342,9 @@ def test_a_row_of_each_name_and_a_small_size():
     assert re.search(r"^bench:.*\n\t\$\(BIN\)/python -m benchmarks", makefile, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_model_sizes_are_the_published_ones():
-    millions = {name: shape.n_parameters / 1e6 for name, shape in costs.MODELS.items()}
+    millions = {name: costs.shape_of_model(name).n_parameters / 1e6 for name in costs.MODELS}
     assert millions["GPT-2"] == pytest.approx(124, rel=0.01)
     assert millions["1 B (Llama 3.2)"] == pytest.approx(1236, rel=0.01)
     # Llama 2 has an output matrix beside its embedding, which a tagger does not.

@@ -1,6 +1,8 @@
 """The repository's address stands in _config.yml, and every other place agrees with it."""
 
+import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -114,3 +116,12 @@ def test_make_and_the_pages_give_the_same_test_command():
     for page in ("README.md", "book/reproduce.md"):
         text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
         assert " ".join(command) in " ".join(text.split()), page
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is missing: nothing to ask")
+def test_lab_starts_for_root_too():
+    # JupyterLab refuses root unless it is told otherwise.
+    told = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True)
+    line = told.stdout.splitlines()[-1]
+    assert "jupyter lab" in line
+    assert ("--allow-root" in line) == (os.getuid() == 0)

@@ -1,12 +1,11 @@
 """The notebooks hold prose and calls, are in sync with their text, and show what they computed."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupytext.cli import jupytext
 
 from plasticity_utils.experiment.config import RunConfig
 
@@ -28,15 +27,11 @@ def code_cells(path):
 
 
 @every_notebook
-def test_text_and_notebook_are_in_sync(path):
-    command = [sys.executable, "-m", "jupytext", "--test-strict", "--to", "py:percent", str(path)]
-    subprocess.run(command, check=True, capture_output=True)
-    text = subprocess.run(
-        [sys.executable, "-m", "jupytext", "--to", "py:percent", "--output", "-", str(path)],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+def test_text_and_notebook_are_in_sync(path, tmp_path):
+    # The command itself, without a process for each notebook.
+    assert jupytext(["--test-strict", "--to", "py:percent", str(path)]) == 0
+    assert jupytext(["--to", "py:percent", "--output", str(tmp_path / "text.py"), str(path)]) == 0
+    text = (tmp_path / "text.py").read_text()
     assert without_header(text) == without_header(path.with_suffix(".py").read_text())
 
 

@@ -3,7 +3,6 @@
 
 import json
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -11,9 +10,9 @@ import pytest
 from test_resume import tiny_config
 from test_run import tiny_run_folder  # noqa: F401
 
-from plasticity_utils import InputError, load_model, load_run, run_experiment
+from plasticity_utils import InputError, load_corpus, load_model, load_run, run_experiment
 from plasticity_utils.data.concepts import kinds, members
-from plasticity_utils.experiment import measure, stages
+from plasticity_utils.experiment import stages
 from plasticity_utils.experiment import stages as base_stages
 from plasticity_utils.experiment.splits import LEAST_WORDS, OWN_PARTS, load_sentences
 from plasticity_utils.training.custom_probe import OwnProbe, fit_own_probe, last_level, score_own
@@ -25,39 +24,30 @@ ENTITIES = ["LOC", "PER", "ORG", "MISC"]
 
 def write_pair(folder, n_sentences=400, marked="the"):
     """Write a pair of files: sentences of the corpus, with a label at one word."""
-    corpus = measure.load_corpus("conll2003", "test").first(n_sentences)
+    corpus = load_corpus("conll2003", "test").first(n_sentences)
     tags = [["SEM:article" if w.lower() == marked else "N/A" for w in s] for s in corpus.sentences]
+    folder.mkdir(exist_ok=True)
     paths = folder / "words.txt", folder / "labels.txt"
     for path, lines in zip(paths, (corpus.sentences, tags), strict=True):
         path.write_text("".join(" ".join(line) + "\n" for line in lines), encoding="utf-8")
     return f"file:{paths[0]},{paths[1]}#SEM:article"
 
 
-_MADE = {}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def read_once():
-    """CoNLL-2003 is read from disk once: most of a small test's time is that."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure, "load_corpus", cache(measure.load_corpus))
-        yield
+@pytest.fixture(scope="session")
+def file_concept(once):
+    folder = once("pair", write_pair)
+    return f"file:{folder / 'words.txt'},{folder / 'labels.txt'}#SEM:article"
 
 
 @pytest.fixture(scope="session")
-def file_concept(tmp_path_factory, read_once):
-    return write_pair(tmp_path_factory.mktemp("pair"))
-
-
-@pytest.fixture(scope="session")
-def own_runs(tiny_run_folder, file_concept, tmp_path_factory):
-    """Runs about a word list and about a label, made once for all modules that ask for them."""
-    if not _MADE:
-        results = tmp_path_factory.mktemp("own")
-        for kind, concept, dose in (("words", OFTEN, None), ("file", file_concept, 0.1)):
-            config = tiny_config(tiny_run_folder, results, concept=concept, dose=dose)
-            _MADE[kind] = run_experiment(config)
-    return _MADE
+def own_runs(tiny_run_folder, file_concept, session_folder):
+    """Runs about a word list and about a label, made once for all files and workers."""
+    results = session_folder / "tiny-runs"
+    settings = {"words": {"concept": OFTEN, "dose": None}, "file": {"concept": file_concept}}
+    return {
+        kind: run_experiment(tiny_config(tiny_run_folder, results, **own))
+        for kind, own in settings.items()
+    }
 
 
 @pytest.fixture(params=["words", "file"])
@@ -124,7 +114,6 @@ def test_a_finished_run_opens_where_its_files_are_gone(own_runs, tmp_path):
 
 def test_files_that_changed_are_another_run(own_runs, tmp_path, tiny_run_folder):
     first, second = (tmp_path / name for name in ("a", "b"))
-    first.mkdir(), second.mkdir()
     moved = [tiny_config(tiny_run_folder, tmp_path, concept=write_pair(f)) for f in (first, second)]
     assert moved[0].about.name == moved[1].about.name
     longer = tiny_config(tiny_run_folder, tmp_path, concept=write_pair(second, 401))

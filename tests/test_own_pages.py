@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up_cards import made_up_cards
-from test_own_concepts import ENTITIES, file_concept, own_run, own_runs, read_once  # noqa: F401
+from test_own_concepts import ENTITIES, file_concept, own_run, own_runs  # noqa: F401
 from test_run import tiny_run_folder  # noqa: F401
 
 from plasticity_utils import InputError, charts

@@ -41,6 +41,7 @@ def executed_notebook(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_run_has_a_page_with_its_chart_and_without_bars(executed_notebook, tmp_path):
     out = tmp_path / "out" / "page"
     page = render_page(executed_notebook, out, title="One run", strict=True)
@@ -58,6 +59,7 @@ def test_a_run_has_a_page_with_its_chart_and_without_bars(executed_notebook, tmp
     assert [path.name for path in out.parent.iterdir()] == ["page"]
 
 
+@pytest.mark.slow
 def test_a_failed_build_says_why_and_keeps_the_old_page(tmp_path):
     broken = tmp_path / "broken.ipynb"
     broken.write_text("{not json")
@@ -69,6 +71,7 @@ def test_a_failed_build_says_why_and_keeps_the_old_page(tmp_path):
     assert (out / "searchindex.js").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_of_other_things_is_not_replaced(executed_notebook, tmp_path):
     with pytest.raises(InputError, match="holds no page"):
         render_page(executed_notebook, tmp_path)

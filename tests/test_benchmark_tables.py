@@ -1,10 +1,10 @@
-"""Measurements as tables and sentences: every number comes from the file."""
+"""Measurements as tables: every number comes from the file."""
 
 import json
 
 import pytest
 
-from benchmarks import costs, speed
+from benchmarks import costs, report
 from plasticity_utils import charts
 from plasticity_utils.errors import InputError
 
@@ -51,54 +51,55 @@ def found():
     }  # fmt: skip
 
 
+def made(found):
+    return report.made_table(found).set_index("what")["value"]
+
+
 def test_the_table_of_comparisons(found):
-    table = speed.speed_table(found)
+    table = report.speed_table(found)
     assert table["agree"].tolist() == ["yes", "–"]
     assert table["met"].tolist() == ["yes", "no"]
     assert table.loc[0, ["ratio", "target", "peer_mb", "ours_mb"]].tolist() == [50, 40, 800, 100]
-    text = speed.comparison_notes(found)
-    assert "50.0 × (48.0 to 53.0), target 40 ×, met. Agreement: same. In full." in text
-    assert text.count("**not met**") == 1
+    assert table.loc[0, ["ratio_low", "ratio_high", "repeats"]].tolist() == [48, 53, 3]
+    assert table.loc[0, ["agreement", "note"]].tolist() == ["same", "In full."]
     missing = "highest-activating words, linear probes of every layer, word activations"
-    assert text.endswith(f"- Not measured yet: {missing}, fine-tuning, the whole quick run.")
-    found["rows"] = [{**found["rows"][0], "name": name} for name in speed.COMPARISONS]
-    assert "Not measured yet" not in speed.comparison_notes(found)
+    assert made(found)["not measured yet"] == f"{missing}, fine-tuning, the whole quick run"
+    found["rows"] = [{**found["rows"][0], "name": name} for name in report.COMPARISONS]
+    assert made(found)["not measured yet"] == ""
 
 
 def test_the_limit(found):
-    table = speed.limit_table(found).set_index("work")
+    table = report.limit_table(found).set_index("work")
     assert table.loc["training", "fraction"] == 0.43
     assert table.loc["training", "fraction_1024"] == 0.215
-    assert speed.rate_table(found).loc[0].tolist() == ["1 × 2 × 3", 100, 300]
-    assert speed.profile_table(found)["training"].tolist() == [0.6, 0.4]
-    text = speed.limit_sentence(found)
-    assert "Training reaches 43 % of the bf16 rate" in text
-    assert "largest other parts are dropout 40 %" in text
+    assert report.rate_table(found).loc[0].tolist() == ["1 × 2 × 3", 100, 300]
+    assert report.profile_table(found)["training"].tolist() == [0.6, 0.4]
+    assert table.loc["training", ["precision", "products"]].tolist() == ["bf16", 0.6]
 
 
 def test_what_could_be_reached(found):
-    assert speed.ceiling_table(found).empty
+    assert report.ceiling_table(found).empty
     row = {**found["rows"][0], "name": "training", "ratio": 4.3}
     found["rows"].append(row)
-    assert speed.ceiling_table(found)["ceiling"].tolist() == [pytest.approx(10)]
+    assert report.ceiling_table(found)["ceiling"].tolist() == [pytest.approx(10)]
 
 
 def test_ratios_of_two_days(tmp_path):
     for day, ratios in (("2026-01-01", {"a": 2.0}), ("2026-01-02", {"a": 3.0, "b": 4.0})):
         rows = [{"work": work, "ratio": ratio} for work, ratio in ratios.items()]
         (tmp_path / f"{day}.json").write_text(json.dumps({"rows": rows}))
-    table = speed.ratios_by_date(tmp_path).set_index("work")
+    table = report.ratios_by_date(tmp_path).set_index("work")
     assert table.loc["a"].tolist() == [2, 3]
     assert table.loc["b"].isna().tolist() == [True, False]
 
 
 def test_growth(found):
-    table = speed.growth_table(found).set_index("curve")
+    table = report.growth_table(found).set_index("curve")
     assert table.loc["scores by words", "seconds_high"] == pytest.approx(1.2)
-    points = speed.growth_points(found)
-    assert points["rise_mb"].min() == speed.LEAST_MB
+    points = report.growth_points(found)
+    assert points["rise_mb"].min() == report.LEAST_MB
     assert len(charts.growth(points).vconcat) == 2
-    assert "At 5,000 words, with 512 bins" in speed.bound_sentence(found)
+    assert table.loc["scores by words", ["to", "bins", "bound"]].tolist() == [5000, 512, 0.004]
     with pytest.raises(InputError, match="no column 'seconds'"):
         charts.growth(points.drop(columns="seconds"))
 
@@ -110,6 +111,8 @@ def test_what_is_carried_over_to_costs(found):
 
 
 def test_when_and_with_what(found):
-    text = speed.made_with(found)
-    assert "2026-01-02 in 2 minutes on 2 cores of a processor, 2 threads" in text
-    assert text.endswith("Code: 0123456789 (scores); no commit (run).")
+    said = made(found)
+    assert said["date"] == "2026-01-02"
+    assert said["minutes"] == "2"
+    assert said["processor"] == "2 cores of a processor, 2 threads"
+    assert said["code"] == "0123456789 (scores); no commit (run)"
