@@ -35,7 +35,8 @@ made = benchmark("made").set_index("what")["value"].fillna("nothing")
 Markdown(
     f"Measured on {made['date']} in {made['minutes']} minutes on "
     f"{made['processor']}, training in {made['precision']}; plasticity "
-    f"{made['plasticity']}, Python {made['Python']}, torch {made['torch']}, "
+    f"{made['plasticity']}, Python {made['Python']}, "
+    f"torch {made['torch']}, "
     f"transformers {made['transformers']}, NeuroX {made['neurox']}, "
     f"scikit-learn {made['scikit-learn']}, numpy {made['numpy']}. "
     f"Code: {made['code']}. "

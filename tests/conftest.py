@@ -6,7 +6,7 @@ marked fails. The tiny models are for mechanisms; nothing here says anything abo
 """
 
 import os
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -126,8 +126,13 @@ def pytest_configure():
     Trainer.train = only_slow(Trainer.train)
     load._load_weights = only_slow(load._load_weights, lambda name, *_: name in load._PACKAGED)
     # Most of a small test's time would be the corpus, which no test changes.
-    read, read_once = corpus._read_conll, cache(corpus._read_conll)
-    corpus._read_conll = lambda path, name: (read_once if name == "conll2003" else read)(path, name)
+    read, read_once = corpus.load_corpus, cache(corpus.load_corpus)
+
+    @wraps(read)
+    def load_corpus(source, *arguments, **options):
+        return (read_once if source == "conll2003" else read)(source, *arguments, **options)
+
+    corpus.load_corpus = load_corpus
 
 
 def make_tiny_model(family: str, seed: int = 0, **changes) -> PreTrainedModel:
