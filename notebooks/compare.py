@@ -46,7 +46,7 @@ over = "95 % interval over seeds"
 # %% [markdown]
 # ## What removal takes, and what comes back
 #
-# The distance between *concept* and *head* is the one to look at: what the
+# The distance between *targeted* and *head* is the one to look at: what the
 # head alone regains had never left. *random* and *none* show what the same
 # training does where nothing of the concept was removed.
 

@@ -136,7 +136,7 @@ numbers(
 # ## In which directions
 #
 # Erased once more in the end: with projections fitted anew on the retrained
-# model, and with projections of shuffled labels. (Under *concept* the *same*
+# model, and with projections of shuffled labels. (Under *targeted* the *same*
 # ones are still in force, so that row repeats the one called *nothing*: whatever
 # came back lies in other directions by construction.) What the table adds is
 # that one fresh linear projection a level takes away all that the model's head

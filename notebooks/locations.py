@@ -61,7 +61,7 @@ Markdown(banner.summary(seeds))
 # %% [markdown]
 # What to look for on this page: the removal is specific (persons keep their
 # F1; organisations, many of which bear the name of a town, give up a little);
-# *head* and *concept* end together, so nothing was relearned that the head
+# *head* and *targeted* end together, so nothing was relearned that the head
 # could not read; and new top neurons carry the concept in the end: without
 # them its F1 is gone, without as many random ones it is whole. Of the three
 # concepts locations need the fewest neurons.
@@ -81,7 +81,7 @@ Markdown(banner.summary(seeds))
 #    concept's F1, or the most specific share if that one takes the other entity
 #    types along; picked on sentences on which nothing is reported.
 # 5. The model trains on, on the same sentences in the same order, under four
-#    conditions: **concept** (the concept's neurons removed), **random** (as many
+#    conditions: **targeted** (the concept's neurons removed), **random** (as many
 #    of each layer, drawn at random), **none** (nothing removed), and **head**
 #    (the concept's removed, and only the linear head trained).
 # 6. **head** is the condition on which the verdict hangs: what the linear layer
@@ -112,7 +112,7 @@ Markdown(prose.half_sentence(run))
 # %% [markdown]
 # ## F1 through retraining
 #
-# The figure to look at is the distance between *concept* and *head*: only what
+# The figure to look at is the distance between *targeted* and *head*: only what
 # lies above *head* was learned anew. *random* and *none* show what training on
 # does by itself.
 

@@ -63,7 +63,7 @@ Markdown(banner.summary(seeds))
 # well to begin with, and the cut takes a part of *miscellaneous* along, in some
 # seeds much more than in others, while locations and persons hardly notice. A
 # random cut takes a little of organisations too, which it does not of the other
-# two. Above all *head* ends below *concept*: here alone the interval of what
+# two. Above all *head* ends below *targeted*: here alone the interval of what
 # training brings beyond the head lies above zero. That rest is small beside
 # what was lost. It is either relearned, or something that the head had no time
 # to read: its F1 still rises at the last snapshot.
@@ -83,7 +83,7 @@ Markdown(banner.summary(seeds))
 #    concept's F1, or the most specific share if that one takes the other entity
 #    types along; picked on sentences on which nothing is reported.
 # 5. The model trains on, on the same sentences in the same order, under four
-#    conditions: **concept** (the concept's neurons removed), **random** (as many
+#    conditions: **targeted** (the concept's neurons removed), **random** (as many
 #    of each layer, drawn at random), **none** (nothing removed), and **head**
 #    (the concept's removed, and only the linear head trained).
 # 6. **head** is the condition on which the verdict hangs: what the linear layer
@@ -114,7 +114,7 @@ Markdown(prose.half_sentence(run))
 # %% [markdown]
 # ## F1 through retraining
 #
-# The figure to look at is the distance between *concept* and *head*: only what
+# The figure to look at is the distance between *targeted* and *head*: only what
 # lies above *head* was learned anew. *random* and *none* show what training on
 # does by itself.
 

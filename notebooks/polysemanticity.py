@@ -59,7 +59,7 @@ figure(series, tables.functions_by_layer, charts.functions_by_layer, over)
 # is that of shuffled labels or a fixed floor, whichever is larger. Entity
 # types are told apart within entity words, since the direction "entity or
 # not" would make half of all neurons look polysemantic. Only kept neurons
-# count, the same ones under *concept* and under *random* but for those that
+# count, the same ones under *targeted* and under *random* but for those that
 # the random removal took.
 #
 # A neuron that crosses τ by a hair has taken on a function by this count,
@@ -155,7 +155,7 @@ numbers(
 # them; a *yes* that vanishes for concepts of another kind (topics, for
 # instance) would be no answer to the question in general. Whether
 # relearning makes sharers more or less alike is read off the end of
-# *concept* against the ends of *random* and *none* in the table.
+# *targeted* against the ends of *random* and *none* in the table.
 
 # %% [markdown]
 # ## Is there a pattern that fits superposition?

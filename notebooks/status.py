@@ -92,13 +92,13 @@ charts.number_table(forced_status())
 #
 # | said there | runs | table | rows |
 # |---|---|---|---|
-# | score before the cut, just after, after training everything | `*-minilm-surgical-full-*` | `metrics` | `concept`; `base`, `removed`, `end` |
+# | score before the cut, just after, after training everything | `*-minilm-surgical-full-*` | `metrics` | `targeted`; `base`, `removed`, `end` |
 # | score with random neurons cut out | the same | `metrics` | `random`; `removed` |
 # | score by the last layer alone | the same | `metrics` | `head`; `end` |
-# | more by training everything than by the last layer | the same | `metrics` | `concept` minus `head`; `end` |
-# | what erasing costs, and what comes back | `*-minilm-erase-outside-full-*` | `metrics` | `concept`, `head`; `base`, `removed`, `end` |
-# | its price for other names, and that of random erasers | the same | `metrics` | other entities; `removed` minus `base`; `concept`, `random` |
-# | what a better reader finds, and what training brings beyond it | the same | `readers`, `metrics` | `linear`, `perceptron` of `concept`; `concept`, `head`; `end` |
-# | movement of the neurons that respond | `*-minilm-surgical-full-*` | `layers` | centre of `share`; `end` minus `base`; `concept` minus `none` |
+# | more by training everything than by the last layer | the same | `metrics` | `targeted` minus `head`; `end` |
+# | what erasing costs, and what comes back | `*-minilm-erase-outside-full-*` | `metrics` | `targeted`, `head`; `base`, `removed`, `end` |
+# | its price for other names, and that of random erasers | the same | `metrics` | other entities; `removed` minus `base`; `targeted`, `random` |
+# | what a better reader finds, and what training brings beyond it | the same | `readers`, `metrics` | `linear`, `perceptron` of `targeted`; `targeted`, `head`; `end` |
+# | movement of the neurons that respond | `*-minilm-surgical-full-*` | `layers` | centre of `share`; `end` minus `base`; `targeted` minus `none` |
 # | that of the other kinds of name | the same | the same | the same of the other entities |
-# | movement of the order of all neurons | `*-minilm-half-full-*` | the same | centre of `saliency`; `end` minus `base`; `concept`, `random` |
+# | movement of the order of all neurons | `*-minilm-half-full-*` | the same | centre of `saliency`; `end` minus `base`; `targeted`, `random` |

@@ -17,7 +17,7 @@ from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.groups import Seeds
 
 LABELS = {"locations": "LOC", "persons": "PER", "organisations": "ORG"}
-COMPARED = ("concept", "random")
+COMPARED = ("targeted", "random")
 LAYERS, KEPT = range(3), 100
 
 
@@ -32,7 +32,7 @@ def made_up_series(folder, effect=0.0, control=0.0, seeds=(0, 1), noise=0.002):
             path.mkdir(parents=True)
             settings = asdict(RunConfig(concept=concept, seed=seed, results_dir=str(folder)))
             (path / "config.json").write_text(json.dumps({"settings": settings}))
-            size = {"concept": effect, "random": control}
+            size = {"targeted": effect, "random": control}
             for name, make in ANSWERS.items():
                 table = make(LABELS[concept], size, lambda: noise * rng.normal())
                 table.to_parquet(path / f"{name}.parquet")
@@ -53,7 +53,7 @@ def polysemanticity(label, size, noise):
 def sharing(label, size, noise):
     rows = []
     for (condition, stage), scope, sign in itertools.product(SHARING_MOMENTS, SCOPES, SIGNS):
-        difference = size["concept"] + noise()
+        difference = size["targeted"] + noise()
         rows.append((condition, stage, scope, sign, 0.3 + difference, 0.3, difference))
     names = ["condition", "stage", "scope", "sign", "shared", "expected", "difference"]
     table = pd.DataFrame(rows, columns=names).assign(z=2.0, p=0.01, n_pairs=50.0, p_adjusted=0.2)

@@ -25,9 +25,9 @@ def made_up_cards(n_neurons=12, n_bins=20, seed=0, entities=ENTITIES):
     for i, (layer, unit) in enumerate(places):
         place = {"layer": layer, "unit": unit}
         removed = neurons["kind"][i] == "removed"
-        for condition in ("concept", "none"):
+        for condition in ("targeted", "none"):
             for epoch, stage in zip(EPOCHS, STAGES, strict=True):
-                gone = removed and condition == "concept" and stage != "base"
+                gone = removed and condition == "targeted" and stage != "base"
                 sigma = (
                     np.zeros(len(entities)) if gone else rng.uniform(-1, 1, len(entities)).round(3)
                 )

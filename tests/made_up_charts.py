@@ -22,7 +22,7 @@ DOSES = [
     0.5,
 ]
 EPOCHS = [0, 0.125, 0.25, 0.5, 1, 2, 4]
-CONDITIONS = ["concept", "random", "none", "head"]
+CONDITIONS = ["targeted", "random", "none", "head"]
 
 
 def with_interval(rows, value="f1", half=0.02):
@@ -49,16 +49,16 @@ def curve_rows():
         )
         for dose in DOSES:
             common |= {"regime": "curve", "dose": dose, "n_removed": round(2688 * dose)}
-            rows.append({**common, "condition": "concept", "f1": base / (1 + (hit * dose) ** 3)})
+            rows.append({**common, "condition": "targeted", "f1": base / (1 + (hit * dose) ** 3)})
             rows.append({**common, "condition": "random", "f1": base / (1 + (4 * dose) ** 4)})
         common |= {"regime": "half", "dose": 0.5, "n_removed": 1344}
-        rows.append({**common, "condition": "concept", "f1": 0.003})
+        rows.append({**common, "condition": "targeted", "f1": 0.003})
         rows.append({**common, "condition": "random", "f1": 0.04})
     return with_interval(rows, half=0.03)
 
 
 def metrics_rows():
-    start = {"concept": 0.01, "head": 0.01, "random": 0.93, "none": 0.95}
+    start = {"targeted": 0.01, "head": 0.01, "random": 0.93, "none": 0.95}
     rows = [
         {
             "condition": condition, "epoch": epoch, "entity": entity,
@@ -92,7 +92,7 @@ def probe_rows():
     rows = [
         {
             "condition": condition, "stage": stage, "layer": layer,
-            "probe_f1": 0.6 + 0.05 * layer - gap[stage] * (condition == "concept"),
+            "probe_f1": 0.6 + 0.05 * layer - gap[stage] * (condition == "targeted"),
         }
         for condition in CONDITIONS[:3] for stage in gap for layer in range(7)
     ]  # fmt: skip
@@ -103,7 +103,8 @@ def gain_rows():
     rows = [
         {
             "condition": condition, "entity": entity, "layer": layer,
-            "gain": 0.01 * layer * (entity == "LOC" and condition == "concept") + 0.002 * i - 0.003,
+            "gain": 0.01 * layer * (entity == "LOC" and condition == "targeted") + 0.002 * i
+            - 0.003,
         }
         for condition in CONDITIONS[:3] for i, entity in enumerate(ENTITIES) for layer in range(7)
     ]  # fmt: skip

@@ -28,7 +28,7 @@ def test_runs_that_differ_in_the_seed_alone_are_one_series(two_runs, groups):  #
 def test_relearning_is_paired_by_seed(two_runs, groups):  # noqa: F811
     row = across.relearning(groups).iloc[0]
     by_seed = [
-        tables.recovery(run.metrics, "LOC").set_index("condition").loc["concept", "beyond_head"]
+        tables.recovery(run.metrics, "LOC").set_index("condition").loc["targeted", "beyond_head"]
         for run in two_runs
     ]
     assert row["beyond_head"] == pytest.approx(np.mean(by_seed))
@@ -45,17 +45,17 @@ def test_shifts_are_beyond_their_controls(two_runs, groups):  # noqa: F811
         for name in ENTITIES
     }
     own = mean["LOC"]
-    beyond = {name: table.loc["concept"] - table.loc["none"] for name, table in mean.items()}
+    beyond = {name: table.loc["targeted"] - table.loc["none"] for name, table in mean.items()}
     others = np.mean([beyond[name]["shift"] for name in ("PER", "ORG", "MISC")])
     assert row["beyond_none"] == pytest.approx(beyond["LOC"]["shift"])
     assert row["others_beyond_none"] == pytest.approx(others)
     shift = own["shift"]
     assert row["random_beyond_none"] == pytest.approx(shift["random"] - shift["none"])
     assert row["beyond_others"] == pytest.approx(row["beyond_none"] - others)
-    assert row["rank_shift"] == pytest.approx(own.loc["concept", "rank_shift"])
+    assert row["rank_shift"] == pytest.approx(own.loc["targeted", "rank_shift"])
     assert row["rank_shift_random"] == pytest.approx(own.loc["random", "rank_shift"])
     assert row["rank_beyond_random"] == pytest.approx(row["rank_shift"] - row["rank_shift_random"])
-    alone = own.loc["concept", "rank_shift_removal_only"]
+    alone = own.loc["targeted", "rank_shift_removal_only"]
     assert row["beyond_removal"] == pytest.approx(row["rank_shift"] - alone)
     n_blocks = two_runs[0].layers["layer"].nunique() - 1
     assert row["beyond_none_depth"] == pytest.approx(row["beyond_none"] / n_blocks)

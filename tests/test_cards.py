@@ -28,14 +28,14 @@ def test_every_neuron_has_one_card_of_one_kind(made, tiny_run):  # noqa: F811
     neurons = made["card_neurons"]
     assert len(set(places(neurons))) == len(neurons) <= 12
     assert set(neurons["kind"]) <= set(names.KINDS)
-    gone = set(places(at(tiny_run.neurons, condition="concept", stage="end", removed=True)))
+    gone = set(places(at(tiny_run.neurons, condition="targeted", stage="end", removed=True)))
     for kind, group in neurons.groupby("kind"):
         assert list(group["place"]) == list(range(1, len(group) + 1))
         assert {place in gone for place in places(group)} == {kind == "removed"}
 
 
 def test_the_newly_salient_rose_most_on_the_ranking_half(made, tiny_run):  # noqa: F811
-    own = at(tiny_run.neurons, condition="concept")
+    own = at(tiny_run.neurons, condition="targeted")
     size = {s: at(own, stage=s).set_index(PLACE)["picking"].abs() for s in ("base", "end")}
     rise = (size["end"] - size["base"])[~at(own, stage="end").set_index(PLACE)["removed"]]
     new = at(made["card_neurons"], kind="newly salient")
@@ -46,7 +46,7 @@ def test_stages_are_those_of_the_table(made, tiny_run):  # noqa: F811
     keys = ["condition", "stage", "epoch", *PLACE]
     table = tiny_run.neurons.set_index(keys).sort_index()
     stages = made["card_stages"].set_index(keys)
-    assert set(made["card_stages"]["condition"]) == {"concept", "none"}
+    assert set(made["card_stages"]["condition"]) == {"targeted", "none"}
     n_moments = len(at(tiny_run.neurons, condition="none")[["stage", "epoch"]].drop_duplicates())
     assert len(stages) == len(made["card_neurons"]) * 2 * n_moments
     for column in ("gain", *(f"selectivity_{entity}" for entity in ENTITIES)):
@@ -56,7 +56,7 @@ def test_stages_are_those_of_the_table(made, tiny_run):  # noqa: F811
 
 
 def test_words_are_those_of_the_table(made, tiny_run):  # noqa: F811
-    table = at(tiny_run.neurons, condition="concept").set_index(["stage", *PLACE])
+    table = at(tiny_run.neurons, condition="targeted").set_index(["stage", *PLACE])
     words = made["card_words"].set_index(["stage", *PLACE])
     assert len(words) == 3 * len(made["card_neurons"])
     for column in ("words", "words_low"):
@@ -72,7 +72,7 @@ def test_histograms_count_the_words_of_each_class(made, tiny_run):  # noqa: F811
     assert len(histograms) == len(ends) * 3 * 5
     for row in histograms.itertuples():
         (neuron,) = flat_ids([(row.layer, row.unit)], d_model)
-        X = np.float32(activations_at(tiny_run, "concept", row.stage)[neuron])
+        X = np.float32(activations_at(tiny_run, "targeted", row.stage)[neuron])
         other = ~members.any(axis=1)
         inside = other if row.entity == "other" else members[:, ENTITIES.index(row.entity)]
         low, high = ends.loc[(row.layer, row.unit), ["low", "high"]]

@@ -185,7 +185,10 @@ def test_dose_response_marks_the_chosen_dose_and_both_regimes():
     spec = spec_of("dose_response")
     assert {"percent": 5.0} in drawn_rows(spec)
     half = [row for row in drawn_rows(spec) if row.get("regime") == "half"]
-    assert {(row["percent"], row["condition"]) for row in half} == {(50, "concept"), (50, "random")}
+    assert {(row["percent"], row["condition"]) for row in half} == {
+        (50, "targeted"),
+        (50, "random"),
+    }
     assert "5 %" in spec["title"]["subtitle"][0]
     assert "range of 10 draws" in spec["title"]["subtitle"][1]
 
@@ -224,8 +227,8 @@ def test_retraining_starts_at_removal_and_leaves_the_overall_score_out():
 
 
 def test_the_legend_lists_what_is_drawn():
-    two = spec_of("f1_through_retraining", lambda f: f[f["condition"].isin(["none", "concept"])])
-    assert {tuple(values) for values in legend_values(two)} == {("base", "concept", "none")}
+    two = spec_of("f1_through_retraining", lambda f: f[f["condition"].isin(["none", "targeted"])])
+    assert {tuple(values) for values in legend_values(two)} == {("base", "targeted", "none")}
 
 
 def test_colour_and_dash_of_a_condition_share_one_legend():
@@ -249,7 +252,7 @@ def test_layer_profile_needs_the_control():
 
 def test_what_removal_alone_predicts_is_that_of_the_concept():
     def marked(frame):
-        return frame.assign(removal_only=np.where(frame["condition"] == "concept", 0.7, 0.1))
+        return frame.assign(removal_only=np.where(frame["condition"] == "targeted", 0.7, 0.1))
 
     drawn = drawn_rows(spec_of("layer_profile", marked))
     alone = [row["saliency"] for row in drawn if row["condition"] == "removal alone"]

@@ -24,7 +24,7 @@ def spread(frame, values):
 
 
 def outcome_rows():
-    conditions = ("concept", "random", "none", "head")
+    conditions = ("targeted", "random", "none", "head")
     rows = [
         (concept, "minilm", condition, stage, f1)
         for concept, condition, (stage, f1) in itertools.product(

@@ -40,7 +40,7 @@ def test_records_hold_what_the_tables_hold():
     for record in records:
         place = f"layer == {record['layer']} and unit == {record['unit']}"
         own = cards["card_stages"].query(place).sort_values("epoch")
-        concept, none = (own[own["condition"] == name] for name in ("concept", "none"))
+        concept, none = (own[own["condition"] == name] for name in ("targeted", "none"))
         assert record["sigma"][1] == list(concept["selectivity_PER"])
         assert record["sigma"][7] == list(none["selectivity_MISC"])
         ends = concept["selectivity_PER"].abs().iloc[[0, -1]]

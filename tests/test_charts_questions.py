@@ -91,7 +91,7 @@ def test_a_missing_column_and_an_empty_table_are_named(name):
 
 def test_more_than_expected_is_full_and_what_chance_gives_is_pale():
     frame = table("migration")
-    one = frame[(frame["condition"] == "concept") & (frame["concept"] == "locations")]
+    one = frame[(frame["condition"] == "targeted") & (frame["concept"] == "locations")]
     one = one.head(2).assign(difference=[0.2, -0.1], p_adjusted=[0.01, 0.5])
     svg = drawn(charts.migration(one))
     squares = [part for part in svg.split("<path") if 'aria-roledescription="square"' in part]

@@ -12,7 +12,7 @@ from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError
 
 CONCEPTS = ("locations", "persons")
-CONDITIONS = ("concept", "random", "none")
+CONDITIONS = ("targeted", "random", "none")
 OVER = "over seeds"
 PARTS = {"locations": ["country", "large city"], "persons": ["kim · park", "smith · jones"]}
 
@@ -50,7 +50,7 @@ def count_rows():
 def transition_rows():
     rows = [
         (concept, condition, base, end, 12.0, 0.5 if base == end else 0.25)
-        for concept, condition in itertools.product(CONCEPTS, ("concept", "none"))
+        for concept, condition in itertools.product(CONCEPTS, ("targeted", "none"))
         for base, end in itertools.product([*PARTS[concept], "nothing"], repeat=2)
     ]
     names = ["concept", "condition", "base", "end", "n", "share"]

@@ -15,7 +15,7 @@ def curve(concept, others, random=((0.9, 0.8),), base=0.9):
         rows += [("curve", 0.0, 0, "base", 0, half, e, base) for e in ("LOC", "PER", "overall")]
         for dose, f1, rest in zip((0.01, 0.05, 0.1), concept, others, strict=True):
             rows += [
-                ("curve", dose, int(1000 * dose), "concept", 0, half, entity, value)
+                ("curve", dose, int(1000 * dose), "targeted", 0, half, entity, value)
                 for entity, value in (("LOC", f1), ("PER", rest), ("overall", rest))
             ]
     for draws in random:
@@ -72,7 +72,7 @@ def test_dose_curve_shows_random_draws_as_median_and_range():
     assert set(table["entity"]) == {"LOC", "PER"}
     (row,) = at(table, condition="random").itertuples()
     assert (row.f1, row.f1_low, row.f1_high, row.n_draws) == (0.8, 0.6, 0.9, 3)
-    (row,) = at(table, condition="concept", dose=0.05, entity="LOC").itertuples()
+    (row,) = at(table, condition="targeted", dose=0.05, entity="LOC").itertuples()
     assert (row.f1, row.f1_low, row.f1_high) == pytest.approx((0.05, 0, 0.1))
     assert row.n_draws == 1
     assert len(at(table, condition="base")) == 2
@@ -82,7 +82,7 @@ def test_reliance_table():
     rows = [("nothing", 0, 0.9), ("same", 0, 0.88), ("new top", 0, 0.1)]
     rows += [("random", i, f1) for i, f1 in enumerate((0.9, 0.7, 0.8))]
     reliance = pd.DataFrame(rows, columns=["again", "draw", "f1"]).assign(
-        condition="concept", entity="LOC"
+        condition="targeted", entity="LOC"
     )
     reliance["f1_low"], reliance["f1_high"] = reliance["f1"] - 0.05, reliance["f1"] + 0.05
     table = tables.reliance_table(reliance).set_index("again")

@@ -61,36 +61,36 @@ def test_a_run_that_erases_has_all_tables(run):
     numbers = run.neurons.select_dtypes("number")
     assert np.isfinite(numbers.to_numpy()).all()
     assert run.facts["n_removed"] == 0
-    assert run.facts["ranks"]["concept"] == run.facts["ranks"]["random"] == [2, 2, 2]
+    assert run.facts["ranks"]["targeted"] == run.facts["ranks"]["random"] == [2, 2, 2]
     kinds = [name.split("-")[0] for name in run.facts["seconds"]]
     assert kinds.count("erasers") == 2
     assert run.config == RunConfig(**run.facts["settings"])
 
 
 def test_erasing_takes_the_concept_and_shuffled_labels_do_not(run):
-    base = f1_of(run, "concept", "base")
+    base = f1_of(run, "targeted", "base")
     assert base > 0.2
-    assert f1_of(run, "concept", "removed") < 0.5 * base
-    assert f1_of(run, "random", "removed") > f1_of(run, "concept", "removed")
-    assert f1_of(run, "head", "removed") == f1_of(run, "concept", "removed")
+    assert f1_of(run, "targeted", "removed") < 0.5 * base
+    assert f1_of(run, "random", "removed") > f1_of(run, "targeted", "removed")
+    assert f1_of(run, "head", "removed") == f1_of(run, "targeted", "removed")
     assert f1_of(run, "none", "removed") == base
 
 
 def test_at_the_end_it_is_erased_again(run):
     again = run.reliance
-    assert set(again["condition"]) == {"concept", "none"}
+    assert set(again["condition"]) == {"targeted", "none"}
     assert list(again["again"].unique()) == ["nothing", "same", "refitted", "random"]
     assert (again["n_removed"] == 0).all()
     f1 = again.groupby(["condition", "again", "entity"])["f1"].mean().unstack()
     # In place already: projecting once more changes nothing.
-    own = f1.loc["concept"]
+    own = f1.loc["targeted"]
     assert own.loc["same"].tolist() == pytest.approx(own.loc["nothing"].tolist(), abs=0.02)
     assert f1["overall"]["none", "same"] < f1["overall"]["none", "nothing"]
     assert set(tables.reliance_table(again)["again"]) == set(again["again"])
 
 
 def test_the_retrained_model_still_has_its_erasers(run):
-    with model_at(run, "concept", "end") as (model, _):
+    with model_at(run, "targeted", "end") as (model, _):
         assert all(module._forward_hooks for module in levels(model))
     with model_at(run, "none", "end") as (model, _):
         assert not any(module._forward_hooks for module in levels(model))
@@ -133,7 +133,7 @@ def test_series_stand_beside_each_other(run):
     row = across.dose_table(groups).iloc[0]
     assert pd.isna(row["dose"])
     assert row["loss"] == pytest.approx(
-        f1_of(run, "concept", "base") - f1_of(run, "concept", "removed")
+        f1_of(run, "targeted", "base") - f1_of(run, "targeted", "removed")
     )
     assert row["random_loss"] < row["loss"]
     for table in (across.relearning, across.turnovers, movement.shifts, across.relied_on):
@@ -149,7 +149,7 @@ def test_indicators_are_compared_on_one_base(run, tmp_path):
     table = pd.read_parquet(publish_indicators(run, tmp_path, asked))
     assert table["indicator"].unique().tolist() == asked
     own = table[(table["indicator"] == run.config.indicator) & (table["entity"] == "LOC")]
-    for moment, condition, stage in (("removed", "concept", "removed"), ("head", "head", "end")):
+    for moment, condition, stage in (("removed", "targeted", "removed"), ("head", "head", "end")):
         found = own.set_index("moment").loc[moment, "f1"]
         assert found == f1_of(run, condition, stage)
     # Every tag told apart takes more dimensions than the concept against the rest.
@@ -169,14 +169,14 @@ def test_readers_find_what_is_there_and_not_what_was_erased(run, tmp_path):
     table = pd.read_parquet(publish_readers(run, tmp_path, 100))
     assert (table["n_fitted"] == 100).all()
     f1 = table[table["entity"] == "LOC"].set_index(["condition", "reader"])["f1"]
-    assert set(f1.index) == set(product(["none", "concept", "random"], ["linear", "perceptron"]))
+    assert set(f1.index) == set(product(["none", "targeted", "random"], ["linear", "perceptron"]))
     assert f1["none", "linear"] > 0.2
-    assert f1["concept", "linear"] < 0.5 * f1["none", "linear"]
+    assert f1["targeted", "linear"] < 0.5 * f1["none", "linear"]
     shown = by_reader([Seeds((Run(folder),))]).set_index("condition")
-    assert shown.loc["concept", "linear"] == f1["concept", "linear"]
-    assert shown.loc["concept", "head"] == f1_of(run, "head", "end")
+    assert shown.loc["targeted", "linear"] == f1["targeted", "linear"]
+    assert shown.loc["targeted", "head"] == f1_of(run, "head", "end")
     assert shown["head"].notna().tolist() == [False, True, False]
-    assert shown.loc["none", "removed"] == f1_of(run, "concept", "base")
+    assert shown.loc["none", "removed"] == f1_of(run, "targeted", "base")
     assert by_reader([Seeds((run,))]).empty
     assert {"date", "seed", "code"} <= set(json.loads((folder / "readers.json").read_text()))
 

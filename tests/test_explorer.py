@@ -52,7 +52,7 @@ def flat(run, selected):
     return selected.layer * (run.neurons["unit"].max() + 1) + selected.unit
 
 
-def select(explorer, condition="concept", stage="end", layer=1, unit=3):
+def select(explorer, condition="targeted", stage="end", layer=1, unit=3):
     for name, value in locals().copy().items():
         if name != "explorer":
             getattr(explorer.controls, name).value = value
@@ -77,7 +77,7 @@ def words_shown(html):
 def test_what_is_shown_is_what_the_table_and_the_activations_hold(explorer):
     run, words = explorer.data.run, load_sentences(explorer.data.run.config).measuring.words
     least = 2 if len(set(words)) < len(words) / 2 else 1
-    for condition in ("concept", "random", "none", "head"):
+    for condition in ("targeted", "random", "none", "head"):
         for stage in ("base", "removed", "end"):
             selected = select(explorer, condition, stage)
             row = at(run.neurons, condition=condition, stage=stage, layer=1, unit=3).iloc[0]
@@ -114,8 +114,8 @@ def test_parts_of_speech_are_computed_from_the_activations(explorer):
 
 def test_a_removed_neuron_says_nothing(explorer):
     run = explorer.data.run
-    gone = at(run.neurons, condition="concept", stage="end", removed=True).iloc[0]
-    select(explorer, "concept", "removed", int(gone["layer"]), int(gone["unit"]))
+    gone = at(run.neurons, condition="targeted", stage="end", removed=True).iloc[0]
+    select(explorer, "targeted", "removed", int(gone["layer"]), int(gone["unit"]))
     assert "says the same of every word" in explorer.card.words.value
     assert "removed, gain 0" in Tags(explorer.card.heading.value).text
 
@@ -140,7 +140,7 @@ def test_the_list_is_sorted_and_chooses(explorer):
 
 
 def test_a_point_of_the_map_stands_where_it_belongs_and_chooses(tiny):
-    select(tiny, "concept", "end", layer=2, unit=0)
+    select(tiny, "targeted", "end", layer=2, unit=0)
     points = tiny.layer_map.points
     layer = tiny.data.layer(tiny.controls.selected)
     assert len(points.options) == len(layer)
@@ -162,7 +162,7 @@ def places(explorer):
 
 
 def test_two_neurons_or_two_stages_stand_side_by_side(explorer):
-    select(explorer, "concept", "end", layer=1, unit=3)
+    select(explorer, "targeted", "end", layer=1, unit=3)
     explorer.views.selected_index = 2
     view = explorer.comparison
     view.controls.stage.value, view.controls.layer.value = "base", 1
@@ -180,13 +180,13 @@ def test_two_neurons_or_two_stages_stand_side_by_side(explorer):
 
 def test_a_typed_sentence_is_answered_by_three_models(explorer):
     run = explorer.data.run
-    selected = select(explorer, "concept", "end", layer=1, unit=3)
+    selected = select(explorer, "targeted", "end", layer=1, unit=3)
     explorer.views.selected_index = 1
     explorer.sentence.text.value = "London calls Berlin."
     words = ["London", "calls", "Berlin", "."]
     shown = explorer.data.respond(selected, tuple(words))
     for stage in ("base", "removed", "end"):
-        with model_at(run, "concept", stage) as (model, tokenizer):
+        with model_at(run, "targeted", stage) as (model, tokenizer):
             X = word_activations(model, tokenizer, [words])
         found = shown.loc[shown["stage"] == stage, "activation"].to_numpy()
         assert found == pytest.approx(X[:, flat(run, selected)], abs=1e-5)
@@ -300,7 +300,7 @@ def test_every_control_has_a_label(tiny):
 
 def test_neurons_that_are_the_same_are_read_once(tiny_run):  # noqa: F811
     run, data = tiny_run, RunData(tiny_run)
-    for condition in ("none", "head", "concept"):
+    for condition in ("none", "head", "targeted"):
         data.load_activations(condition)
     pairs = [("head", "end"), ("head", "removed"), ("none", "removed"), ("random", "base")]
     for condition, stage in pairs:

@@ -47,7 +47,7 @@ def forced(config):
 @pytest.fixture(scope="module")
 def chosen(config, forced):
     """What the forcing removed, and its groups."""
-    plan = choose_neurons(Stages(config.run)).concept
+    plan = choose_neurons(Stages(config.run)).targeted
     host = Stages(replace(config.run, concept="persons")).ranking() / "ranking.parquet"
     return plan, choose_targets(config, plan, pd.read_parquet(host)), pd.read_parquet(host)
 
@@ -148,7 +148,7 @@ def test_the_tables_have_a_row_for_every_group(forced):
 
 def test_all_and_head_are_the_runs_own_trainings(config, forced, chosen):
     plan, _, _ = chosen
-    for target, condition in (("all", "concept"), ("head", "head")):
+    for target, condition in (("all", "targeted"), ("head", "head")):
         folder = Stages(config.run).retrained(condition, plan) / "snapshots" / "1"
         expected = pd.read_parquet(folder / "metrics.parquet")["f1"].to_numpy()
         own = forced.f1[forced.f1["target"] == target]["f1_end"].to_numpy()

@@ -61,8 +61,8 @@ def test_6_removes_a_smaller_share(ranking):
 
 def test_7_makes_saliency_rise_where_nothing_rose():
     measured, plans = made_up_measured()
-    same = {**measured["concept"], ("end", 1.0): measured["concept"]["base", -1.0]}
-    neurons = neuron_table({"concept": same}, {"concept": plans["concept"]}, LOC, "selectivity")
+    same = {**measured["targeted"], ("end", 1.0): measured["targeted"]["base", -1.0]}
+    neurons = neuron_table({"targeted": same}, {"targeted": plans["targeted"]}, LOC, "selectivity")
     table = mistakes.unequal_averaging(neurons).set_index("layer")
     assert (table["rise"] == 0).all()
     # Layer 0 lost two of its three neurons; layer 1 none.

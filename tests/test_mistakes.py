@@ -105,7 +105,7 @@ def test_mistake_7_unequal_averaging():
     )
     assert (counts.nunique(axis=1) == 1).all()
     assert (counts["base"] == counts["end"]).all()
-    # `none` is compared on the neurons that `concept` kept.
+    # `none` is compared on the neurons that `targeted` kept.
     counts = counts.drop("random", level="condition")
     assert (counts["base"].groupby(["entity", "layer"]).nunique() == 1).all()
     gain = neuron_changes.kept_gain(neurons)

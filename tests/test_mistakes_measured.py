@@ -38,7 +38,7 @@ def test_without_the_mistake_the_numbers_are_the_runs_own(shelf, changes):  # no
     after = run.metrics[(run.metrics["stage"] == "removed") & (run.metrics["entity"] == "LOC")]
     f1 = after.set_index("condition")["f1"]
     right = changes.xs("F1 of the concept, just removed", level="quantity")["right"]
-    assert right[[1, 3, 6]].to_numpy() == pytest.approx(f1["concept"])
+    assert right[[1, 3, 6]].to_numpy() == pytest.approx(f1["targeted"])
     assert right[2] == pytest.approx(f1["random"])
     assert changes.loc[(6, "neurons removed"), "right"] == run.facts["n_removed"]
 

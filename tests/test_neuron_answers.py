@@ -115,7 +115,7 @@ def test_superposition_has_every_moment_and_layer(moments):
     # Training changes every layer, removal those from the first removed neuron on.
     by_moment = table.set_index(["condition", "stage", "layer"])["interference"].sort_index()
     assert (by_moment["none", "end"] != by_moment["none", "base"]).all()
-    assert (by_moment["concept", "removed"] != by_moment["none", "base"]).any()
+    assert (by_moment["targeted", "removed"] != by_moment["none", "base"]).any()
 
 
 def test_shares_of_every_target_sum_to_one_and_the_own_concept_comes_first(moments):

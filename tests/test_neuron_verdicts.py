@@ -145,19 +145,19 @@ def test_control_is_subtracted_within_each_run(tmp_path):
     for row in found.itertuples():
         own = rows[(rows["entity"] == row.entity) & (rows["seed"] == row.seed)]
         by_condition = own.set_index("condition")["beyond_none"]
-        assert row.beyond_control == by_condition["concept"] - by_condition["random"]
+        assert row.beyond_control == by_condition["targeted"] - by_condition["random"]
 
 
 def test_layers_are_tested_together(tmp_path):
     table = tables.functions_by_layer(planted(tmp_path, effect=LARGE))
     assert (table["p_adjusted"] >= table["p"]).all()
-    assert (table[table["condition"] == "concept"]["p_adjusted"] < 0.05).all()
+    assert (table[table["condition"] == "targeted"]["p_adjusted"] < 0.05).all()
     assert table["n_runs"].tolist() == [6] * len(table)
 
 
 def test_counts_are_of_neurons(tmp_path):
     table = tables.functions_counted(planted(tmp_path, effect=0.2, noise=0))
-    row = table.query("condition == 'concept' and quantity == 'took_on'").iloc[0]
+    row = table.query("condition == 'targeted' and quantity == 'took_on'").iloc[0]
     assert row["neurons"] == 3 * KEPT
     assert row["count"] == pytest.approx(0.3 * 3 * KEPT)
     assert row["count_none"] == pytest.approx(0.1 * 3 * KEPT)
@@ -166,7 +166,7 @@ def test_counts_are_of_neurons(tmp_path):
 def test_change_of_crowding_is_beyond_none_and_beyond_chance(tmp_path):
     table = tables.superposition_change(planted(tmp_path, effect=0.05, noise=0))
     rises = table.groupby("condition")[["interference", "dimensionality"]].mean()
-    assert rises.loc["concept"].tolist() == pytest.approx([0.05, -0.05])
+    assert rises.loc["targeted"].tolist() == pytest.approx([0.05, -0.05])
     assert rises.loc["random"].tolist() == pytest.approx([0, 0])
 
 
@@ -174,7 +174,7 @@ def test_roles_are_those_of_every_concept(tmp_path):
     series = planted(tmp_path, effect=0.2, noise=0)
     table = tables.migration_by_kind(series)
     assert set(table["role"]) == {tables.OWN, tables.OTHER_TYPES, "nothing"}
-    others = table[(table["role"] == tables.OTHER_TYPES) & (table["condition"] == "concept")]
+    others = table[(table["role"] == tables.OTHER_TYPES) & (table["condition"] == "targeted")]
     assert others["share"].tolist() == pytest.approx([0.7] * 6)
     by_concept = tables.migration(series)
     assert set(by_concept["concept"]) == set(LABELS)

@@ -138,8 +138,8 @@ def test_two_seeds_give_means_and_paired_differences(two_runs):
     for run in two_runs:
         rows = run.metrics[(run.metrics["stage"] == "end") & (run.metrics["entity"] == LOC)]
         ends.append(rows.set_index("condition")["f1"])
-    row = seeds.recovery.set_index("condition").loc["concept"]
-    differences = [end["concept"] - end["head"] for end in ends]
+    row = seeds.recovery.set_index("condition").loc["targeted"]
+    differences = [end["targeted"] - end["head"] for end in ends]
     assert row["beyond_head"] == pytest.approx(np.mean(differences))
     half_width = 12.7062 * abs(differences[0] - differences[1]) / 2
     assert row["beyond_head_high"] - row["beyond_head"] == pytest.approx(half_width, rel=1e-4)

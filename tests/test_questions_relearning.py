@@ -71,7 +71,7 @@ def test_the_sentence_says_how_many_runs_it_rests_on(surgical):
 
 def test_speed_is_only_said_of_what_was_lost(surgical):
     table = speeds(surgical)
-    assert {"concept", "head"} <= set(table["condition"])
+    assert {"targeted", "head"} <= set(table["condition"])
     assert "none" not in set(table["condition"])
     assert (table["epochs_to_95"].dropna() > 0).all()
 

@@ -61,7 +61,7 @@ def test_every_layer_and_moment_has_its_similarity(moments, representation):
     places = representation.groupby(["condition", "stage", "units"]).size()
     assert (places == moments.n_layers).all()
     assert set(places.index.droplevel("units")) == {
-        ("concept", "removed"), ("concept", "end"), ("random", "end"), ("none", "end"),
+        ("targeted", "removed"), ("targeted", "end"), ("random", "end"), ("none", "end"),
     }  # fmt: skip
     assert (representation["n"] == moments.is_concept.sum()).all()
 
@@ -96,11 +96,11 @@ def test_the_probe_of_the_base_is_the_ceiling_in_every_comparison(moments):
 def test_every_neuron_is_counted_once_a_condition(moments):
     table = subconcepts(moments)
     counts = table.groupby(["condition", "removed"])["n"].sum().unstack()
-    for condition in ("concept", "random", "none"):
+    for condition in ("targeted", "random", "none"):
         kept = moments.kept(condition)
         assert counts.loc[condition, False] == kept.sum()
         assert counts.loc[condition, True] == (~kept).sum()
-    gone = table[table["removed"] & (table["condition"] == "concept")]
+    gone = table[table["removed"] & (table["condition"] == "targeted")]
     assert (gone["end"] == NOTHING).all()
 
 

@@ -74,7 +74,7 @@ def by_run(removed, head, linear, perceptron, end):
     concept = {"removed": removed, "head": head, "linear": linear, "perceptron": perceptron}
     return [
         {**own, "condition": "none", "removed": 0.9, "end": 0.9},
-        {**own, "condition": "concept", **concept, "end": end},
+        {**own, "condition": "targeted", **concept, "end": end},
     ]
 
 
@@ -168,6 +168,6 @@ def test_readers_are_averaged_over_the_seeds_of_a_concept(monkeypatch):
     ]
     monkeypatch.setattr(readers, "by_reader", lambda groups: pd.DataFrame(rows))
     table = mean_by_reader([]).set_index("condition")
-    assert table.loc["concept", "perceptron"] == pytest.approx(0.3)
-    assert table.loc["concept", ["n_seeds", "end"]].tolist() == [2, 0.8]
+    assert table.loc["targeted", "perceptron"] == pytest.approx(0.3)
+    assert table.loc["targeted", ["n_seeds", "end"]].tolist() == [2, 0.8]
     assert table.loc["none", ["linear", "perceptron"]].isna().all()

@@ -14,7 +14,7 @@ from plasticity_utils.files import SEAL
 from plasticity_utils.neurons.scores import selectivity
 
 
-@pytest.mark.parametrize("condition", ["concept", "random", "none", "head"])
+@pytest.mark.parametrize("condition", ["targeted", "random", "none", "head"])
 @pytest.mark.parametrize("stage", ["base", "removed", "end"])
 def test_activations_are_those_that_the_tables_describe(tiny_run, condition, stage):  # noqa: F811
     X = np.asarray(activations_at(tiny_run, condition, stage), dtype=np.float32).T
@@ -28,10 +28,10 @@ def test_activations_are_those_that_the_tables_describe(tiny_run, condition, sta
 
 def test_a_model_is_brought_back_with_its_removal_and_whole_afterwards(tiny_run):  # noqa: F811
     sentence = [["London", "calls"]]
-    with model_at(tiny_run, "concept", "end") as (model, tokenizer):
+    with model_at(tiny_run, "targeted", "end") as (model, tokenizer):
         cut = word_activations(model, tokenizer, sentence)
     whole = word_activations(model, tokenizer, sentence)
-    gone = at(tiny_run.neurons, condition="concept", stage="end")["removed"].to_numpy()
+    gone = at(tiny_run.neurons, condition="targeted", stage="end")["removed"].to_numpy()
     assert np.ptp(cut[:, gone], axis=0).max() < 1e-6
     assert np.ptp(whole[:, gone], axis=0).max() > 1e-3
 

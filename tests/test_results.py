@@ -114,7 +114,7 @@ def test_what_the_prose_says_of_readers_holds_in_every_run():
         regime: {name: rows.reset_index() for name, rows in table.groupby("condition")}
         for regime, table in tables.items()
     }
-    surgical, half, erased = (at[regime]["concept"] for regime in tables)
+    surgical, half, erased = (at[regime]["targeted"] for regime in tables)
     # A reader that falls behind the model's own head on the whole base says nothing elsewhere.
     for found in at.values():
         none = found["none"]
@@ -129,7 +129,7 @@ def test_what_the_prose_says_of_readers_holds_in_every_run():
     for regime in ("half", "erase"):
         values = reading.reading_of(tables[regime]).values
         assert values["least"] > 0 > values["concepts_low"]
-        found = at[regime]["concept"]
+        found = at[regime]["targeted"]
         beyond = found["end"] - found[reading.READERS].max(axis=1)
         of_concept = beyond.groupby(found["concept"])
         assert of_concept.mean().std() > 3 * of_concept.std().max()
@@ -144,13 +144,13 @@ def test_what_the_prose_says_of_half_holds_in_every_run():
     removed = pd.concat([run.metrics.assign(of=run.path.name) for run in runs])
     at_end = removed[removed["stage"] == "end"].set_index(["of", "condition", "entity"])["f1"]
     removed = removed[(removed["stage"] == "removed") & (removed["entity"] != "overall")]
-    removed = removed[removed["condition"].isin(["concept", "random"])]
+    removed = removed[removed["condition"].isin(["targeted", "random"])]
     (exception,) = removed[removed["f1"] >= 0.25].itertuples()
     assert (exception.condition, exception.entity) == ("random", "LOC")
     assert len(runs) == 9
     for run in runs:
         own = at_end[run.path.name].xs(run.config.label, level="entity")
-        assert own["random"] > own["concept"]
+        assert own["random"] > own["targeted"]
 
 
 def test_at_rest_zero_no_dose_takes_the_concept_as_compare_says():
@@ -159,14 +159,14 @@ def test_at_rest_zero_no_dose_takes_the_concept_as_compare_says():
     doses = doses[doses["dose"].isin(SURGICAL_DOSES)]
     assert (doses["f1"] > LOST * doses["f1_base"]).all()
     assert at_zero.facts["dose"] == doses.loc[doses["specificity"].idxmax(), "dose"]
-    lost = at_zero.recovery.set_index("condition").loc["concept"]
+    lost = at_zero.recovery.set_index("condition").loc["targeted"]
     assert lost["removed"] > 0.8 * lost["base"]
 
 
 def test_new_top_neurons_take_what_compare_says():
     surgical = choose(largest(series_of(published_runs())), regime="surgical", variant="")
     table = relied_on(surgical)
-    f1 = table[table["condition"] == "concept"].set_index(["model", "concept", "again"])["f1"]
+    f1 = table[table["condition"] == "targeted"].set_index(["model", "targeted", "again"])["f1"]
     taken = f1.xs("nothing", level="again") - f1.xs("new top", level="again")
     assert (f1.loc["minilm"].xs("new top", level="again") < 0.005).all()
     least, most = taken["smollm2"].min(), taken["smollm2"].max()
@@ -177,17 +177,19 @@ def test_new_top_neurons_take_what_compare_says():
 def test_what_the_prose_says_of_an_erasure_holds_for_every_concept():
     erased = full(variant="indicator=outside")
     cost = collateral(erased).set_index(["concept", "condition"])["at_removal"]
-    lost = -cost.xs("concept", level="condition").groupby("concept").mean()
+    lost = -cost.xs("targeted", level="condition").groupby("concept").mean()
     assert (lost[["locations", "organisations"]] > 0.5).all()
     assert lost["persons"] < 0.5
     places = readable(erased).set_index(["concept", "condition", "stage", "layer"])["probe_f1"]
-    removed, end = (places.xs(("concept", at), level=[1, 2]).unstack() for at in ("removed", "end"))
+    removed, end = (
+        places.xs(("targeted", at), level=[1, 2]).unstack() for at in ("removed", "end")
+    )
     assert (removed[6] < removed[0]).all()
     assert (end[0] - removed[0] < 0.1).all()
     assert (end[6] - removed[6] > 0.5).all()
     overlap = turnovers(erased).pivot(index="concept", columns="condition", values="jaccard")
     assert (overlap["head"] < 0.15).all()
-    assert overlap["concept"].between(0.4, 0.6).all()
+    assert overlap["targeted"].between(0.4, 0.6).all()
     assert (overlap["none"] > 0.7).all()
 
 
@@ -236,10 +238,10 @@ def test_the_papers_page_says_what_its_protocol_gave():
     assert len(schedules) == 2
     for schedule in schedules:
         f1 = recoveries([schedule]).set_index("condition")
-        assert abs(f1.loc["random", "end"] - f1.loc["concept", "end"]) < 0.005
+        assert abs(f1.loc["random", "end"] - f1.loc["targeted", "end"]) < 0.005
         assert f1.loc["random", "removed"] < 0.005
     read = by_reader(theirs).set_index("condition")[["linear", "perceptron"]]
-    assert (read.loc["random"] > read.loc["concept"]).all()
+    assert (read.loc["random"] > read.loc["targeted"]).all()
     moved = shifts(protocol)
     assert moved["rank_shift"].between(-1, -0.8).all()
     assert moved["rank_beyond_random"].abs().max() < 0.1
@@ -256,7 +258,7 @@ def test_mistake_4_leaves_the_concept_in_the_decoder():
     for run in (run for seeds in decoder for run in seeds.runs):
         changes = mistake_changes(run).set_index(["mistake", "quantity"])
         f1 = changes.xs("F1 of the concept, just removed", level="quantity")
-        base = recoveries([Seeds((run,))]).set_index("condition").loc["concept", "base"]
+        base = recoveries([Seeds((run,))]).set_index("condition").loc["targeted", "base"]
         kept.setdefault(run.config.concept, []).append(
             f1.loc[4, "difference"] / (base - f1.loc[4, "right"])
         )
@@ -326,9 +328,9 @@ def test_the_page_on_large_models_says_what_the_published_stages_took():
     seconds: dict[str, list[float]] = {}
     for name, took in (pair for run in runs for pair in run.facts["seconds"].items()):
         seconds.setdefault(name.rpartition("-")[0], []).append(took)
-    whole = [f"retrained-{condition}" for condition in ("concept", "random", "none")]
+    whole = [f"retrained-{condition}" for condition in ("targeted", "random", "none")]
     seconds["retrained"] = [took for name in whole for took in seconds[name]]
-    seconds["reliance"] = seconds["reliance-concept"] + seconds["reliance-none"]
+    seconds["reliance"] = seconds["reliance-targeted"] + seconds["reliance-none"]
     stages = ("base", "ranking", "dose", "measured", "retrained", "retrained-head", "reliance")
     for name in stages:
         low, high = round(min(seconds[name])), round(max(seconds[name]))

@@ -31,9 +31,9 @@ TINY = Scale(200, 40, 40, 40, 40, 20, 40, 12, 1, 150, (0.0, 0.5, 1.0), draws=2)
 VOCABULARY = 1500
 # Stages in the order in which a run makes them; the last is the run's own folder.
 MOMENTS = (
-    "base", "base", "measured", "ranking", "dose", "dose", "retrained-concept",
-    "retrained-concept", "retrained-random", "retrained-none", "retrained-head",
-    "reliance-concept", "reliance-none", "locations-tiny",
+    "base", "base", "measured", "ranking", "dose", "dose", "retrained-targeted",
+    "retrained-targeted", "retrained-random", "retrained-none", "retrained-head",
+    "reliance-targeted", "reliance-none", "locations-tiny",
 )  # fmt: skip
 LEAST_KILLS = 10
 FRAMES = ("metrics", "neurons", "layers", "dose", "reliance", "ranking", "base")

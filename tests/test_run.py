@@ -105,7 +105,7 @@ def test_numbers_are_in_their_ranges(run):
 
 
 def test_removed_are_the_top_neurons_of_the_ranking_half(run):
-    gone = at(run.neurons, condition="concept", stage="end", removed=True)
+    gone = at(run.neurons, condition="targeted", stage="end", removed=True)
     best = run.ranking.nsmallest(run.facts["n_removed"], "rank_selectivity")
     assert set(map(tuple, gone[PLACE].to_numpy())) == set(map(tuple, best[PLACE].to_numpy()))
     rest = run.ranking.drop(best.index)
@@ -114,7 +114,7 @@ def test_removed_are_the_top_neurons_of_the_ranking_half(run):
 
 
 def test_removed_neurons_rest_from_removal_to_the_end(run):
-    for condition in ("concept", "random", "head"):
+    for condition in ("targeted", "random", "head"):
         own = at(run.neurons, condition=condition)
         assert not at(own, stage="base")["removed"].any()
         for stage in STAGES[1:]:
@@ -131,7 +131,8 @@ def test_removed_neurons_rest_from_removal_to_the_end(run):
 
 def test_random_removal_is_layer_matched_and_of_other_neurons(run):
     concept, random = (
-        at(run.neurons, condition=name, stage="end", removed=True) for name in ("concept", "random")
+        at(run.neurons, condition=name, stage="end", removed=True)
+        for name in ("targeted", "random")
     )
     by_layer = [table.groupby("layer").size() for table in (concept, random)]
     assert by_layer[0].equals(by_layer[1])
@@ -173,9 +174,9 @@ def test_the_head_alone_changes_f1_and_no_neuron(run):
         for stage in ("removed", "end")
     )
     pd.testing.assert_frame_equal(removed, end, check_exact=True)
-    concept = at(run.neurons, condition="concept", stage="removed")
+    concept = at(run.neurons, condition="targeted", stage="removed")
     assert removed["selectivity"].tolist() == concept["selectivity"].tolist()
-    moved = at(run.neurons, condition="concept", stage="end")
+    moved = at(run.neurons, condition="targeted", stage="end")
     assert moved["selectivity"].tolist() != concept["selectivity"].tolist()
 
 
@@ -199,26 +200,26 @@ def test_layers_compare_the_same_neurons_at_every_stage(run):
 
 def test_reliance_removes_again_the_same_the_new_top_and_random(run):
     sizes = run.reliance.groupby(["condition", "again"])["draw"].nunique().unstack()
-    assert set(sizes.index) == {"concept", "none"}
+    assert set(sizes.index) == {"targeted", "none"}
     assert sizes["random"].tolist() == [run.config.sizes.draws] * 2
     n_removed = run.reliance.groupby("again")["n_removed"].unique()
     assert n_removed["nothing"].tolist() == [0]
     for again in ("same", "new top", "random"):
         assert n_removed[again].tolist() == [run.facts["n_removed"]]
     # The concept's neurons are gone already: removing them once more is close to nothing.
-    own = at(run.reliance, condition="concept").set_index(["again", "entity"])["f1"]
+    own = at(run.reliance, condition="targeted").set_index(["again", "entity"])["f1"]
     for entity in ENTITIES:
         assert own[("same", entity)] == pytest.approx(own[("nothing", entity)], abs=0.2)
 
 
 def test_the_dose_response_has_both_regimes_and_both_halves(run):
-    doses = at(run.dose, regime="curve", condition="concept", half="scoring")["dose"].unique()
+    doses = at(run.dose, regime="curve", condition="targeted", half="scoring")["dose"].unique()
     assert doses[0] == 0.001
     assert doses[-1] == 0.5
-    assert len(at(run.dose, regime="half", condition="concept", half="scoring")) == 5
+    assert len(at(run.dose, regime="half", condition="targeted", half="scoring")) == 5
     draws = at(run.dose, condition="random", entity="LOC").groupby(["regime", "dose"]).size()
     assert (draws == run.config.sizes.draws).all()
-    assert set(at(run.dose, condition="concept")["half"]) == {"dose", "scoring"}
+    assert set(at(run.dose, condition="targeted")["half"]) == {"dose", "scoring"}
 
 
 def test_the_run_says_with_what_it_was_made(run):

@@ -35,7 +35,7 @@ def test_a_damaged_table_is_named_and_made_again(copied, tiny_run, tiny_run_fold
 
 
 def test_damaged_weights_are_named_and_trained_again(copied, tiny_run, tiny_run_folder):  # noqa: F811
-    folder = copied / "stages" / stage_of(tiny_run, "retrained-concept").name
+    folder = copied / "stages" / stage_of(tiny_run, "retrained-targeted").name
     flip_a_byte(folder / "model" / "model.safetensors", 5000)
     shutil.rmtree(copied / tiny_run.path.name)
     with pytest.warns(UserWarning, match=r"damaged, made again: .*model\.safetensors"):

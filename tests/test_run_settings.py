@@ -36,7 +36,7 @@ def test_half_the_neurons_can_be_removed(tiny_run, tiny_run_folder):  # noqa: F8
     run = run_experiment(tiny_config(tiny_run_folder, results, regime="half", dose=None))
     assert run.facts["dose"] == 0.5
     assert run.facts["n_removed"] == len(run.ranking) / 2
-    gone = at(run.neurons, condition="concept", stage="end", removed=True)
+    gone = at(run.neurons, condition="targeted", stage="end", removed=True)
     best = run.ranking.nsmallest(len(run.ranking) // 2, "rank_probeless")
     assert set(map(tuple, gone[PLACE].to_numpy())) == set(map(tuple, best[PLACE].to_numpy()))
     assert (gone["selectivity"] == 0).all()
@@ -53,7 +53,7 @@ def test_neurons_may_grow_back_but_not_under_the_head_alone(tiny_run, tiny_run_f
     results = tiny_run.config.results_dir
     run = run_experiment(tiny_config(tiny_run_folder, results, regrow=True))
     end = at(run.neurons, stage="end", removed=True).set_index("condition")["gain"]
-    assert (end["concept"] != 0).all()
+    assert (end["targeted"] != 0).all()
     assert (end["random"] != 0).all()
     assert (end["head"] == 0).all()
     assert (at(run.neurons, stage="removed", removed=True)["gain"] == 0).all()
@@ -66,7 +66,7 @@ def test_without_a_dose_it_is_picked(tiny_run, tiny_run_folder):  # noqa: F811
     curve = pd.read_parquet(made.dose() / "dose.parquet")
     choice = choose_neurons(made)
     assert choice.dose == pick_dose(curve, "LOC")
-    assert len(choice.concept.neurons) == max(1, round(choice.dose * len(tiny_run.ranking)))
+    assert len(choice.targeted.neurons) == max(1, round(choice.dose * len(tiny_run.ranking)))
 
 
 @pytest.mark.parametrize("scale", SCALES)

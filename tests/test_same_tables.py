@@ -26,7 +26,7 @@ from plasticity_utils.results.groups import Seeds
 A, B = "country", "city"
 # How many neurons carried the one and carry the other, (base, end, removed) → n.
 COUNTS = {
-    "concept": {(A, A, False): 30, (B, B, False): 10, (NOTHING, A, False): 10,
+    "targeted": {(A, A, False): 30, (B, B, False): 10, (NOTHING, A, False): 10,
                 (A, NOTHING, True): 20, (NOTHING, NOTHING, False): 30},
     "none": {(A, A, False): 30, (B, B, False): 10, (NOTHING, A, False): 0,
              (A, A, True): 20, (NOTHING, NOTHING, False): 40},
@@ -53,7 +53,7 @@ def probe_f1(condition, units):
 def transfer_rows(drop):
     rows = [
         (condition, "end", units, layer, alignment, f1 if alignment == "base" else f1 - drop)
-        for condition in ("concept", "random", "none")
+        for condition in ("targeted", "random", "none")
         for units in ("all", "kept")
         for layer in (0, 1)
         for alignment, f1 in probe_f1(condition, units).items()
@@ -65,7 +65,7 @@ def representation_rows():
     rows = [
         (condition, stage, units, layer, cka)
         for condition, stage, cka in (
-            ("concept", "removed", 0.9), ("concept", "end", 0.7),
+            ("targeted", "removed", 0.9), ("targeted", "end", 0.7),
             ("random", "end", 0.8), ("none", "end", 0.85),
         )
         for units in ("all", "kept") for layer in (0, 1)
@@ -77,7 +77,7 @@ def representation_rows():
 def reliance_rows():
     rows = [
         (condition, again, "LOC", f1, f1, f1)
-        for condition in ("concept", "none")
+        for condition in ("targeted", "none")
         for again, f1 in (("nothing", 0.8), ("same", 0.8), ("new top", 0.0), ("random", 0.6))
     ]
     return pd.DataFrame(rows, columns=["condition", "again", "entity", "f1", "f1_low", "f1_high"])
@@ -140,7 +140,7 @@ def test_what_is_lost_beyond_none_is_paired_by_run(two_seeds):
 def test_answers_are_averaged_by_layer(two_seeds):
     keys = ["condition", "stage", "units", "layer", "alignment"]
     table = answer_table([two_seeds], "transfer", keys)
-    row = table.set_index(keys).loc[("concept", "end", "all", 1, "none")]
+    row = table.set_index(keys).loc[("targeted", "end", "all", 1, "none")]
     assert row["f1"] == pytest.approx(0.15)
     assert row["n_seeds"] == 2
     assert len(table) == 3 * 2 * 2 * 4
@@ -161,11 +161,11 @@ def test_who_takes_over_is_counted_over_kept_neurons(two_seeds):
 def test_counts_and_transitions_are_means_over_seeds(two_seeds):
     counts = carrier_counts([two_seeds]).set_index(["part", "condition"])["n"]
     assert counts[A, "base"] == 60
-    assert counts[A, "concept"] == 2 * (30 + 13)
+    assert counts[A, "targeted"] == 2 * (30 + 13)
     assert counts[B, "random"] == 0
     rows = transition_counts([two_seeds]).set_index(["condition", "base", "end"])
-    assert rows.loc[("concept", NOTHING, A), "n"] == 26
-    assert rows.loc[("concept", A, A), "share"] == 1
+    assert rows.loc[("targeted", NOTHING, A), "n"] == 26
+    assert rows.loc[("targeted", A, A), "share"] == 1
     assert rows.loc[("none", B, A), "n"] == 0
 
 

@@ -13,26 +13,26 @@ from plasticity_utils.removal.plans import RemovalPlan
 
 PLAN = RemovalPlan(np.array([[1, 3], [0, 2]]), np.arange(8.0).reshape(2, 4), "words")
 SHARED = {
-    "base": "c0402b10fc6d",
-    "ranking": "9f13178e4473",
-    "dose": "76defc4d7159",
-    "whole": "638ac42c8cff",
-    "measured": "c5b02cefbada",
-    "retrained-concept": "f5d236f25bfa",
-    "retrained-none": "d62b72f41d9b",
-    "retrained-head": "2c2a3842f9e0",
+    "base": "a5bc420aa888",
+    "ranking": "d45a3dcce9f8",
+    "dose": "839d1ca7571c",
+    "whole": "3083ad501922",
+    "measured": "054fab36a9a5",
+    "retrained-targeted": "5917855125a2",
+    "retrained-none": "e27d68075680",
+    "retrained-head": "b82ba51f3452",
 }
 KEYS = {
     "surgical": {
         **SHARED,
-        "reliance-concept": "14925b2fb8a7",
-        "run": "2cf27641cc5c",
+        "reliance-targeted": "c494abfec459",
+        "run": "4d6a8c513d18",
         "name": "locations-minilm-surgical-quick-seed0",
     },
     "half": {
         **SHARED,
-        "reliance-concept": "bdd42a0dd628",
-        "run": "773671bcc389",
+        "reliance-targeted": "ae6109ddbfa5",
+        "run": "4c102c7d6f90",
         "name": "locations-minilm-half-quick-seed0",
     },
 }
@@ -55,9 +55,9 @@ def names(config, monkeypatch):
     made.measured(None)
     asked["whole"] = asked.pop("measured")
     made.measured(PLAN)
-    for condition in ("concept", "none", "head"):
+    for condition in ("targeted", "none", "head"):
         made.retrained(condition, None if condition == "none" else PLAN)
-    made.reliance("concept", PLAN, PLAN)
+    made.reliance("targeted", PLAN, PLAN)
     asked["run"] = files.digest(run._settings(config))
     asked["name"] = run.run_name(config)
     return asked

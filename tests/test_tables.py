@@ -54,20 +54,20 @@ def plan(neurons):
 
 
 def made_up_measured():
-    """Neurons (0, 0) and (0, 1) are removed in `concept`, (0, 2) and (1, 0) in `random`."""
+    """Neurons (0, 0) and (0, 1) are removed in `targeted`, (0, 2) and (1, 0) in `random`."""
     base = snapshot(described(BASE_LOC, BASE_PER), 0.9)
     cut = described([0, 0, 0.1, 0.2, 0.3, -0.4], [0, 0, 0.2, 0.3, 0.4, 0.5])
     cut_end = described([0, 0, 0.3, 0.2, 0.9, -0.6], [0, 0, 0.2, 0.3, 0.4, 0.3], suffix=" end")
     other = described([0.9, -0.8, 0, 0, 0.3, -0.4], [0, 0.1, 0, 0, 0.4, 0.5])
     kept_end = described([0.9, -0.8, 0.1, 0.2, 0.4, -0.4], BASE_PER)
     measured = {
-        "concept": {BASE: base, GONE: snapshot(cut, 0.1), END: snapshot(cut_end, 0.86)},
+        "targeted": {BASE: base, GONE: snapshot(cut, 0.1), END: snapshot(cut_end, 0.86)},
         "random": {BASE: base, GONE: snapshot(other, 0.8), END: snapshot(other, 0.9)},
         "none": {BASE: base, GONE: base, END: snapshot(kept_end, 0.92)},
         "head": {BASE: base, GONE: snapshot(cut, 0.1), END: snapshot(cut, 0.7)},
     }
     concept, random = plan([(0, 0), (0, 1)]), plan([(0, 2), (1, 0)])
-    return measured, {"concept": concept, "random": random, "none": None, "head": concept}
+    return measured, {"targeted": concept, "random": random, "none": None, "head": concept}
 
 
 @pytest.fixture
@@ -94,18 +94,18 @@ def test_metrics_are_stacked_with_their_stage():
     table = metrics_table(made_up_measured()[0])
     assert list(table)[:6] == ["condition", "stage", "epoch", "entity", "precision", "recall"]
     assert len(table) == 4 * 3 * 2
-    (f1,) = at(table, condition="concept", stage="end", entity="LOC")["f1"]
+    (f1,) = at(table, condition="targeted", stage="end", entity="LOC")["f1"]
     assert f1 == 0.86
 
 
 def test_neurons_have_gain_rank_and_saliency_of_their_stage(neurons):
-    base = at(neurons, condition="concept", stage="base")
+    base = at(neurons, condition="targeted", stage="base")
     assert not base["removed"].any()
     assert (base["gain"] == 1).all()
     # |σ| 0.9 0.8 0.1 0.2 0.3 0.4
     assert base["rank"].tolist() == [0, 1, 5, 4, 3, 2]
     assert base["saliency"].tolist() == pytest.approx([1, 0.8, 0, 0.2, 0.4, 0.6])
-    end = at(neurons, condition="concept", stage="end")
+    end = at(neurons, condition="targeted", stage="end")
     assert end["removed"].tolist() == [True, True, False, False, False, False]
     assert end["gain"].tolist() == [0, 0, 1, 1, 1, 1]
     # |σ| 0 0 0.3 0.2 0.9 0.6; ties go to the lower id.
@@ -116,10 +116,10 @@ def test_neurons_have_gain_rank_and_saliency_of_their_stage(neurons):
 
 def test_a_gain_that_was_measured_is_kept():
     measured, removed = made_up_measured()
-    end = measured["concept"][END]["neurons"]
-    measured["concept"][END]["neurons"] = end.assign(gain=[0.3, 0, 1, 1, 1, 1])
+    end = measured["targeted"][END]["neurons"]
+    measured["targeted"][END]["neurons"] = end.assign(gain=[0.3, 0, 1, 1, 1, 1])
     table = neuron_table(measured, removed, LOC, "selectivity")
-    own = at(table, condition="concept", stage="end")
+    own = at(table, condition="targeted", stage="end")
     assert own["gain"].tolist() == [0.3, 0, 1, 1, 1, 1]
     assert own["removed"].tolist() == [True, True, False, False, False, False]
 
@@ -134,21 +134,21 @@ def test_probeless_ranks_where_it_is_the_method():
 
 
 def test_layers_average_the_same_kept_neurons_at_every_stage(layers):
-    # `concept` keeps (0, 2) and layer 1: base 0.1 | 0.2 0.3 0.4, end 0.3 | 0.2 0.9 0.6.
-    own = at(layers, condition="concept", entity="LOC", layer=1)
+    # `targeted` keeps (0, 2) and layer 1: base 0.1 | 0.2 0.3 0.4, end 0.3 | 0.2 0.9 0.6.
+    own = at(layers, condition="targeted", entity="LOC", layer=1)
     assert own["n_kept"].tolist() == [3, 3, 3]
     assert own["selectivity"].tolist() == pytest.approx([0.3, 0.3, 1.7 / 3])
     assert own["share"].tolist() == pytest.approx([0.9, 0.9, 0.85])
-    # What neither `concept` nor `random` removed: (1, 1) and (1, 2); of layer 0 nothing.
+    # What neither `targeted` nor `random` removed: (1, 1) and (1, 2); of layer 0 nothing.
     random = at(layers, condition="random", entity="LOC")
     assert random[random["layer"] == 0]["n_kept"].tolist() == [0, 0, 0]
     assert random[random["layer"] == 1]["n_kept"].tolist() == [2, 2, 2]
-    removed = at(layers, condition="concept", entity="LOC").set_index(["stage", "layer"])
+    removed = at(layers, condition="targeted", entity="LOC").set_index(["stage", "layer"])
     assert removed.loc[[("base", 0), ("end", 0), ("end", 1)], "n_removed"].tolist() == [0, 2, 0]
 
 
 def test_layers_hold_the_removal_only_profile_of_the_concept_alone(layers):
-    own = at(layers, condition="concept", entity="LOC", stage="end")
+    own = at(layers, condition="targeted", entity="LOC", stage="end")
     order = np.array([0, 1, 5, 4, 3, 2])
     assert own["removal_only"].tolist() == pytest.approx(
         removal_only_profile(order, [0, 1], 2).tolist()
@@ -167,10 +167,10 @@ def test_layers_hold_the_removal_only_profile_of_the_concept_alone(layers):
 def test_recovery():
     metrics = metrics_table(made_up_measured()[0])
     table = tables.recovery(metrics, "LOC").set_index("condition")
-    assert table.loc["concept", ["base", "removed", "end"]].tolist() == [0.9, 0.1, 0.86]
-    assert table.loc["concept", "recovery"] == pytest.approx(0.76 / 0.8)
+    assert table.loc["targeted", ["base", "removed", "end"]].tolist() == [0.9, 0.1, 0.86]
+    assert table.loc["targeted", "recovery"] == pytest.approx(0.76 / 0.8)
     assert table.loc["head", "recovery"] == pytest.approx(0.75)
-    assert table.loc["concept", "beyond_head"] == pytest.approx(0.16)
+    assert table.loc["targeted", "beyond_head"] == pytest.approx(0.16)
     assert table.loc[["random", "none", "head"], "beyond_head"].isna().all()
     # Nothing was lost, so there is nothing to recover.
     assert math.isnan(table.loc["none", "recovery"])
@@ -183,20 +183,20 @@ def test_epochs_to_95_percent_of_the_loss(f1, epochs):
     places = [("removed", 0.0), ("retraining", 0.25), ("retraining", 0.5), ("end", 1.0)]
     stages = {place: {"metrics": scores(value)} for place, value in zip(places, f1, strict=True)}
     stages = {BASE: {"metrics": scores(0.9)}, **stages}
-    metrics = metrics_table({"concept": stages, "head": stages})
+    metrics = metrics_table({"targeted": stages, "head": stages})
     table = tables.recovery(metrics, "LOC").set_index("condition")
-    assert table.loc["concept", "epochs_to_95"] == pytest.approx(epochs, nan_ok=True)
+    assert table.loc["targeted", "epochs_to_95"] == pytest.approx(epochs, nan_ok=True)
 
 
 def test_kept_gain(neurons):
     table = neuron_changes.kept_gain(neurons).set_index(["condition", "entity", "layer"])
-    assert table.loc[("concept", "LOC", 1), "n"] == table.loc[("none", "LOC", 1), "n"] == 3
+    assert table.loc[("targeted", "LOC", 1), "n"] == table.loc[("none", "LOC", 1), "n"] == 3
     assert table.loc[("random", "LOC", 1), "n"] == 2
-    assert table.loc[("concept", "LOC", 1), "gain"] == pytest.approx((0 + 0.6 + 0.2) / 3)
-    assert table.loc[("concept", "PER", 1), "gain"] == pytest.approx((0 + 0 - 0.2) / 3)
+    assert table.loc[("targeted", "LOC", 1), "gain"] == pytest.approx((0 + 0.6 + 0.2) / 3)
+    assert table.loc[("targeted", "PER", 1), "gain"] == pytest.approx((0 + 0 - 0.2) / 3)
     assert table.loc[("none", "LOC", 1), "gain"] == pytest.approx(0.1 / 3)
     assert table.loc[("random", "LOC", 1), "gain"] == pytest.approx(0)
-    row = table.loc[("concept", "LOC", 1)]
+    row = table.loc[("targeted", "LOC", 1)]
     error = np.std([0, 0.6, 0.2], ddof=1) / np.sqrt(3)
     assert row["gain_high"] - row["gain"] == pytest.approx(1.96 * error, rel=1e-4)
 
@@ -204,15 +204,15 @@ def test_kept_gain(neurons):
 @pytest.mark.filterwarnings("ignore:An input array is constant")
 def test_turnover(neurons):
     table = neuron_changes.turnover(neurons, 0.5).set_index("condition")
-    assert table.loc[["concept", "none", "random"], "n_kept"].tolist() == [4, 4, 2]
-    assert table.loc[["concept", "none", "random"], "n_top"].tolist() == [2, 2, 1]
-    # Base 0.1 0.2 0.3 0.4, end of `concept` 0.3 0.2 0.9 0.6: the same two lead, ranks 2 1 4 3.
-    assert table.loc["concept", ["jaccard", "spearman"]].tolist() == pytest.approx([1, 0.6])
+    assert table.loc[["targeted", "none", "random"], "n_kept"].tolist() == [4, 4, 2]
+    assert table.loc[["targeted", "none", "random"], "n_top"].tolist() == [2, 2, 1]
+    # Base 0.1 0.2 0.3 0.4, end of `targeted` 0.3 0.2 0.9 0.6: the same two lead, ranks 2 1 4 3.
+    assert table.loc["targeted", ["jaccard", "spearman"]].tolist() == pytest.approx([1, 0.6])
     assert table.loc["random", ["jaccard", "spearman"]].tolist() == pytest.approx([1, 1])
     # Two of four by chance: expected overlap 1, so Jaccard 1 / 3.
-    assert table.loc["concept", "jaccard_by_chance"] == pytest.approx(1 / 3)
+    assert table.loc["targeted", "jaccard_by_chance"] == pytest.approx(1 / 3)
     third = neuron_changes.turnover(neurons, 0.25).set_index("condition")
-    assert third.loc["concept", "jaccard"] == 0  # (1, 2) leads in the base, (1, 1) at the end
+    assert third.loc["targeted", "jaccard"] == 0  # (1, 2) leads in the base, (1, 1) at the end
 
 
 def test_redistribution():
@@ -222,14 +222,14 @@ def test_redistribution():
     layers = layer_table(measured, neurons, LOC)
     table = tables.redistribution(layers, LOC).set_index("condition")
     # Kept: (0, 2) 0.1, (1, 0) 0.2, (1, 1) 0.3, (1, 2) 0.4 and at the end 0.3, 0.2, 0.9, 0.6.
-    assert table.loc["concept", "centroid_base"] == pytest.approx(0.9)
-    assert table.loc["concept", "centroid_end"] == pytest.approx(1.7 / 2.0)
-    assert table.loc["concept", "shift"] == pytest.approx(0.85 - 0.9)
+    assert table.loc["targeted", "centroid_base"] == pytest.approx(0.9)
+    assert table.loc["targeted", "centroid_end"] == pytest.approx(1.7 / 2.0)
+    assert table.loc["targeted", "shift"] == pytest.approx(0.85 - 0.9)
     assert table.loc["none", "shift"] == pytest.approx(1 / 1.1 - 0.9, abs=1e-6)
     assert table["centroid_base"].nunique() == 1
     base, alone = (0 + 1.2) / 3, (0 + 2.4) / 3
-    assert table.loc["concept", "rank_shift_removal_only"] == pytest.approx(alone - base)
-    assert table.loc["concept", "rank_shift"] == pytest.approx(2.2 / 3 - base)
+    assert table.loc["targeted", "rank_shift_removal_only"] == pytest.approx(alone - base)
+    assert table.loc["targeted", "rank_shift"] == pytest.approx(2.2 / 3 - base)
     assert table.loc["none", "rank_shift_removal_only"] == pytest.approx(0)
 
 
@@ -277,7 +277,7 @@ def test_newly_salient_neurons_show_the_end_on_which_the_concept_lies(neurons):
 
 def test_newly_salient_neurons_are_picked_on_one_half_and_shown_on_the_other(neurons):
     picked = neurons.copy()
-    at_end = (picked["stage"] == "end") & (picked["condition"] == "concept")
+    at_end = (picked["stage"] == "end") & (picked["condition"] == "targeted")
     picked.loc[at_end & (picked["layer"] == 1) & (picked["unit"] == 0), "picking"] = 1.0
     first = neuron_changes.newly_salient(picked, 1).iloc[0]
     assert (first["layer"], first["unit"]) == (1, 0)

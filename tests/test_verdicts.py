@@ -12,7 +12,7 @@ def recovered(base, removed, end, epochs=0.5):
     recovery = (end - removed) / lost if lost > 0.05 else float("nan")
     row = {"base": base, "removed": removed, "end": end, "recovery": recovery}
     row["epochs_to_95"] = epochs
-    return pd.DataFrame([row, row], index=["head", "concept"])
+    return pd.DataFrame([row, row], index=["head", "targeted"])
 
 
 @pytest.mark.parametrize(

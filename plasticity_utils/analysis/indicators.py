@@ -110,7 +110,7 @@ def _scores(run: Run, indicator: str) -> pd.DataFrame:
 
 
 def _rows(run: Run, table: pd.DataFrame) -> list[dict[str, object]]:
-    base = run.metrics[(run.metrics["condition"] == "concept") & (run.metrics["stage"] == "base")]
+    base = run.metrics[(run.metrics["condition"] == "targeted") & (run.metrics["stage"] == "base")]
     label, whole = run.config.label, base.set_index("entity")["f1"]
     rows = []
     for indicator in [name for name in INDICATORS if name in set(table["indicator"])]:

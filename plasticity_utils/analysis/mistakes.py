@@ -159,7 +159,7 @@ def unequal_averaging(neurons: pd.DataFrame) -> pd.DataFrame:
         layer, rise (of mean rank saliency from base to end, over all neurons), rise_unequal (as the
         public code averages), dropped (share of the layer that it leaves out at the end).
     """
-    own = neurons[neurons["condition"] == "concept"]
+    own = neurons[neurons["condition"] == "targeted"]
     base, end = (own[own["stage"] == stage] for stage in ("base", "end"))
     gone = end.set_index(["layer", "unit"])["removed"]
     at = base.set_index(["layer", "unit"])["saliency"]
@@ -221,7 +221,7 @@ def measure_mistakes(run: Run) -> dict[str, pd.DataFrame]:
     if isinstance(draw, ErasurePlan) or not run.config.about.is_entity:
         return {}
     regime, dose = run.config.removal, run.facts["dose"]
-    with model_at(run, "concept", "base") as (model, tokenizer):
+    with model_at(run, "targeted", "base") as (model, tokenizer):
         data = tag_sentences(model, tokenizer, stages.sentences.scoring)
         made = removal_mistakes(model, run.ranking, regime, dose, draw, lambda: score(model, data))
     return {
@@ -330,7 +330,7 @@ def setting_changes(groups: Iterable[Seeds]) -> pd.DataFrame:
     -------
     DataFrame
         concept, scale, mistake, quantity, n_seeds; right, made and difference, each with `_low` and
-        `_high`. Quantities are of the condition `concept`: F1 after an epoch and at the end, F1
+        `_high`. Quantities are of the condition `targeted`: F1 after an epoch and at the end, F1
         with the removed neurons removed again (on the few sentences of `Run.reliance`), and the
         median gain of the removed neurons.
     """
@@ -365,16 +365,16 @@ def _paired_by_seed(right: Seeds, made: Seeds) -> pd.DataFrame:
 
 
 def _ends(run: Run) -> dict[str, float]:
-    """Where retraining under `concept` leads."""
+    """Where retraining under `targeted` leads."""
     label = run.config.label
-    own = run.metrics[run.metrics["condition"].eq("concept") & run.metrics["entity"].eq(label)]
+    own = run.metrics[run.metrics["condition"].eq("targeted") & run.metrics["entity"].eq(label)]
     f1 = own.set_index("epoch")["f1"]
     again = tables.reliance_table(run.reliance).set_index(["condition", "again", "entity"])["f1"]
     gains = finding(run, "regrowth")
-    gains = gains[gains["condition"] == "concept"].set_index("epoch")["gain"]
+    gains = gains[gains["condition"] == "targeted"].set_index("epoch")["gain"]
     return {
         "F1 of the concept after one epoch": f1[1.0],
         "F1 of the concept at the end": f1[f1.index.max()],
-        "F1 at the end, neurons removed again": again["concept", "same", label],
+        "F1 at the end, neurons removed again": again["targeted", "same", label],
         "gain of its neurons at the end": gains[gains.index.max()],
     }

@@ -57,13 +57,13 @@ def shifted(run: Run) -> dict[str, float]:
     }
     beyond = pd.Series(
         {
-            name: table["shift"]["concept"] - table["shift"]["none"]
+            name: table["shift"]["targeted"] - table["shift"]["none"]
             for name, table in by_type.items()
         }
     )
     own, of_others = beyond[label], beyond.drop(label).mean()
-    concept, random, none = (by_type[label].loc[name] for name in ("concept", "random", "none"))
-    end = layers.query("entity == @label and condition == 'concept' and stage == 'end'")
+    concept, random, none = (by_type[label].loc[name] for name in ("targeted", "random", "none"))
+    end = layers.query("entity == @label and condition == 'targeted' and stage == 'end'")
     return {
         "beyond_none": own,
         "random_beyond_none": random["shift"] - none["shift"],

@@ -122,11 +122,11 @@ def released_lines(profile: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        neurons (which are averaged), condition (`base`, `concept` for after retraining,
+        neurons (which are averaged), condition (`base`, `targeted` for after retraining,
         `removal alone`), layer, saliency.
     """
-    every = {"base": "base", "after": "concept", "removal_only": "removal alone"}
-    intact = {"intact_base": "base", "intact_after": "concept"}
+    every = {"base": "base", "after": "targeted", "removal_only": "removal alone"}
+    intact = {"intact_base": "base", "intact_after": "targeted"}
     groups = {"all neurons": every, "neurons left intact, ranked among themselves": intact}
     return pd.concat(
         [

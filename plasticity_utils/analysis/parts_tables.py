@@ -2,7 +2,7 @@
 
 Locations are cut by the gazetteer, persons and organisations into clusters of their words. A neuron
 carries the part that it is most selective for *within* the concept's words. Training on moves
-neurons about by itself, so what `concept` does stands beside the same neurons under `none` and
+neurons about by itself, so what `targeted` does stands beside the same neurons under `none` and
 `random`. Words of one name are alike, so chance is judged by shuffling the parts among the names
 and not among the words: a part of few names is easily carried.
 """
@@ -35,7 +35,7 @@ from plasticity_utils.neurons.words import embed_words
 from plasticity_utils.results.groups import Seeds
 from plasticity_utils.results.stack import SERIES, group_means, stack
 
-CONDITIONS = ("concept", "random", "none")
+CONDITIONS = ("targeted", "random", "none")
 N_SHUFFLES = 5
 N_SHOWN = 3
 # With fewer words, shuffled labels alone would bring neurons above the threshold.
@@ -82,7 +82,7 @@ def subconcepts(moments: Moments) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        condition, layer, base, end (names of parts, or `nothing`), removed (by `concept` or the
+        condition, layer, base, end (names of parts, or `nothing`), removed (by `targeted` or the
         condition), n (neurons). Sum it over layers for `transitions`; empty where no two parts have
         30 words. The threshold of |σ| is 0.4.
     """
@@ -130,7 +130,7 @@ def subconcept_parts(moments: Moments) -> pd.DataFrame:
 
 
 def subconcept_neurons(moments: Moments) -> pd.DataFrame:
-    """The kept neurons that came to carry a part under `concept`, the most selective ones of each.
+    """The kept neurons that came to carry a part under `targeted`, the most selective ones of each.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def subconcept_neurons(moments: Moments) -> pd.DataFrame:
         sigma_end; at most 3 a part.
     """
     columns = ["part", "layer", "unit", "base", "sigma_base", "sigma_end"]
-    table = dict(_carried(moments, ("concept",))).get("concept")
+    table = dict(_carried(moments, ("targeted",))).get("targeted")
     if table is None:
         return _empty(columns)
     new = table[~table["removed"] & (table["end"] != NOTHING) & (table["end"] != table["base"])]
@@ -240,7 +240,7 @@ def taken_over_by_run(groups: Sequence[Seeds]) -> pd.DataFrame:
     -------
     DataFrame
         concept, seed; carriers (neurons of the base that carry a part), removed (how many of them
-        `concept` removed), removed_share; new, new_none, new_random (share of the kept carriers at
+        `targeted` removed), removed_share; new, new_none, new_random (share of the kept carriers at
         the end that carried another part or nothing before), beyond_none, beyond_random
         (differences); end, end_none (kept carriers at the end), replaced (`end` less `end_none`,
         per removed carrier).
@@ -255,8 +255,8 @@ def carrier_counts(groups: Sequence[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, part, condition (`base` or a condition), n, n_low, n_high. Base, `concept` and
-        `none` are of the neurons that `concept` kept, `random` of those that neither removed.
+        concept, part, condition (`base` or a condition), n, n_low, n_high. Base, `targeted` and
+        `none` are of the neurons that `targeted` kept, `random` of those that neither removed.
     """
     return group_means(with_parts(groups), _counts, ["part", "condition"], names=["concept"])
 
@@ -295,7 +295,7 @@ def part_table(groups: Sequence[Seeds]) -> pd.DataFrame:
 
 def _taken_over(run: Run) -> dict[str, float]:
     rows = answer(run, "subconcepts")
-    concept = rows[rows["condition"] == "concept"]
+    concept = rows[rows["condition"] == "targeted"]
     carriers = float(concept.loc[concept["base"] != NOTHING, "n"].sum())
     removed = float(concept.loc[(concept["base"] != NOTHING) & concept["removed"], "n"].sum())
     ends, new = {}, {}
@@ -308,21 +308,21 @@ def _taken_over(run: Run) -> dict[str, float]:
         "carriers": carriers,
         "removed": removed,
         "removed_share": removed / carriers if carriers else np.nan,
-        "new": new["concept"],
+        "new": new["targeted"],
         "new_none": new["none"],
         "new_random": new["random"],
-        "beyond_none": new["concept"] - new["none"],
-        "beyond_random": new["concept"] - new["random"],
-        "end": ends["concept"],
+        "beyond_none": new["targeted"] - new["none"],
+        "beyond_random": new["targeted"] - new["random"],
+        "end": ends["targeted"],
         "end_none": ends["none"],
-        "replaced": (ends["concept"] - ends["none"]) / removed if removed else np.nan,
+        "replaced": (ends["targeted"] - ends["none"]) / removed if removed else np.nan,
     }
 
 
 def _counts(run: Run) -> pd.DataFrame:
     rows = answer(run, "subconcepts")
     kept = rows[~rows["removed"]]
-    base = kept[kept["condition"] == "concept"].assign(condition="base", end=lambda t: t["base"])
+    base = kept[kept["condition"] == "targeted"].assign(condition="base", end=lambda t: t["base"])
     table = pd.concat([base, kept]).rename(columns={"end": "part"})
     return _filled(table[table["part"] != NOTHING], ["part", "condition"])
 
@@ -338,10 +338,10 @@ def _part_counts(run: Run) -> pd.DataFrame:
     rows, parts = answer(run, "subconcepts"), answer(run, "subconcept_parts")
     came = rows[~rows["removed"] & (rows["base"] != rows["end"])]
     table = pd.DataFrame({"by_chance": parts.set_index("part")["by_chance"]})
-    concept = rows[rows["condition"] == "concept"]
+    concept = rows[rows["condition"] == "targeted"]
     table["carriers"] = concept.groupby("base")["n"].sum()
     table["removed"] = concept[concept["removed"]].groupby("base")["n"].sum()
-    for name, condition in (("new", "concept"), ("new_none", "none")):
+    for name, condition in (("new", "targeted"), ("new_none", "none")):
         table[name] = came[came["condition"] == condition].groupby("end")["n"].sum()
     compared = parts.set_index("part")["compared"]
     # A part that is compared and that no neuron carries has 0; one that is not has no number.

@@ -180,7 +180,7 @@ def similarity_of_sharers(
     }
 
 
-COMPARED = ("concept", "random")
+COMPARED = ("targeted", "random")
 FUNCTIONS = (*QUANTITIES, "polysemantic", "took_on", "lost", "took_on_concept")
 SCOPES = ("all", "entity types", "parts of speech")
 SIGNS = ("same", "any")
@@ -197,7 +197,7 @@ def polysemanticity_answer(moments: Moments) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        condition (`concept`, `random`), layer (missing: the whole model), quantity, base (its mean
+        condition (`targeted`, `random`), layer (missing: the whole model), quantity, base (its mean
         over kept neurons in the base), change and change_none (base to end), beyond_none, n
         (neurons). Quantities: `n_concepts` (of the inventory, |σ| > τ), `entropy` (0–1, of the |σ|
         profile), and shares of neurons: `polysemantic` (at least two concepts), `took_on` (serves
@@ -227,7 +227,7 @@ def sharing_answer(moments: Moments) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        condition, stage (base, and the end of `concept`, `random`, `none`), scope (`all` concepts
+        condition, stage (base, and the end of `targeted`, `random`, `none`), scope (`all` concepts
         of the inventory, `entity types` or `parts of speech` apart), sign (`same`: only neurons
         with σ of one sign for both; `any`: two concepts that exclude each other then share neurons
         by construction), the columns of `similarity_of_sharers`, low and high (difference ± 1.96

@@ -62,7 +62,7 @@ def over_runs(table: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) -
 
 
 def beyond_control(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:
-    """Subtract the value under `random` from that under `concept`, within each run.
+    """Subtract the value under `random` from that under `targeted`, within each run.
 
     Parameters
     ----------
@@ -74,11 +74,11 @@ def beyond_control(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.D
     Returns
     -------
     DataFrame
-        The columns of `RUN`, the keys, effect (under `concept`), control (under `random`), and
+        The columns of `RUN`, the keys, effect (under `targeted`), control (under `random`), and
         beyond_control, their difference.
     """
     wide = table.pivot_table(index=[*RUN, *keys], columns="condition", values=value, sort=False)
-    wide = wide[["concept", "random"]].set_axis(["effect", "control"], axis=1)
+    wide = wide[["targeted", "random"]].set_axis(["effect", "control"], axis=1)
     return wide.assign(beyond_control=wide["effect"] - wide["control"]).reset_index()
 
 

@@ -38,7 +38,7 @@ from plasticity_utils.training.train import EVALUATION_TOKENS, TaggedSentences, 
 
 NAME = "readers"
 # Where a reader reads: the whole model as a control of the reader itself, and after each removal.
-PLACES = {"none": "base", "concept": "removed", "random": "removed"}
+PLACES = {"none": "base", "targeted": "removed", "random": "removed"}
 N_SENTENCES, N_HIDDEN = 5000, 256
 FOUND = ["removed", "head", "linear", "perceptron", "end"]
 
@@ -56,7 +56,7 @@ def read_anew(run: Run, n_sentences: int = N_SENTENCES) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        condition (`none`: nothing removed; `concept`, `random`: just after the removal), reader
+        condition (`none`: nothing removed; `targeted`, `random`: just after the removal), reader
         (`linear`, `perceptron`), n_fitted (sentences), entity, precision, recall, f1, f1_low,
         f1_high, n: see `entity_scores`.
 
@@ -142,7 +142,7 @@ def by_reader(groups: Sequence[Seeds]) -> pd.DataFrame:
     -------
     DataFrame
         concept, regime, seed, condition (`none` is the whole base model); removed (F1 as the model
-        is), head (trained for as long as the model; only of `concept`), linear, perceptron, end
+        is), head (trained for as long as the model; only of `targeted`), linear, perceptron, end
         (the whole model trained on).
     """
     rows = [
@@ -199,7 +199,7 @@ def _rows(run: Run, table: pd.DataFrame) -> list[dict[str, object]]:
             "seed": run.config.seed,
             "condition": condition,
             "removed": f1[condition, "removed"],
-            "head": f1["head", "end"] if condition == "concept" else None,
+            "head": f1["head", "end"] if condition == "targeted" else None,
             **found[condition],
             "end": f1[condition, "end"],
         }

@@ -1,7 +1,7 @@
 """Is what comes back relearned, or only read again by the head (question 1)?
 
 The rule, written when the first surgical runs were known and none of `half` or `erase`: of the
-surgical verdict it is a description. Over all runs of a regime, each its own pair of `concept` and
+surgical verdict it is a description. Over all runs of a regime, each its own pair of `targeted` and
 `head`: *relearned* if the 95 % interval of the F1 that training the whole model brings beyond the
 head lies above 0, so it does less what training on brings with nothing removed, and its mean is at
 least 0.05; *read again* if the head alone regains at least nine tenths of the loss and the interval
@@ -158,7 +158,7 @@ def cost_sentence(groups: Sequence[Seeds]) -> str:
     if not groups:
         return ""
     lost = collateral(groups).groupby(["condition", "concept"])["at_removal"].mean()
-    by_concept, random = -lost["concept"], -lost["random"].mean()
+    by_concept, random = -lost["targeted"], -lost["random"].mean()
     least, most = by_concept.min(), by_concept.max()
     each = f" (from {least:.2f} to {most:.2f} by concept)" if len(by_concept) > 1 else ""
     return (
@@ -259,7 +259,7 @@ def reading_of(table: pd.DataFrame) -> Relearning:
         concepts_high).
     """
     rows = table.set_index(["condition", "concept", "seed"])
-    concept, none = rows.loc["concept"], rows.loc["none"]
+    concept, none = rows.loc["targeted"], rows.loc["none"]
     best = concept[READERS].max(axis=1)
     lost = none["removed"] - concept["removed"]
     beyond, drift = concept["end"] - best, none["end"] - none["removed"]

@@ -204,8 +204,8 @@ def _check_same_shape(X_base: np.ndarray, X_end: np.ndarray) -> None:
 
 
 COMPARED: tuple[Moment, ...] = (
-    ("concept", "removed"),
-    ("concept", "end"),
+    ("targeted", "removed"),
+    ("targeted", "end"),
     ("random", "end"),
     ("none", "end"),
 )
@@ -221,7 +221,7 @@ def representation(moments: Moments) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        condition, stage (`removed`, `end`), units (`all`, or `kept`: those that neither `concept`
+        condition, stage (`removed`, `end`), units (`all`, or `kept`: those that neither `targeted`
         nor the condition removed), layer, cka, cka_debiased, n (words). From `cka_by_layer`.
     """
     own = moments.is_concept
@@ -310,7 +310,7 @@ def answer_table(groups: Sequence[Seeds], name: str, keys: Sequence[str]) -> pd.
 
 
 def reliance_of(groups: Sequence[Seeds]) -> pd.DataFrame:
-    """F1 of each concept when neurons are removed again at the end, after `concept` and `none`.
+    """F1 of each concept when neurons are removed again at the end, after `targeted` and `none`.
 
     Returns
     -------
@@ -326,11 +326,11 @@ def same_by_run(groups: Sequence[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, seed; cka, cka_none (debiased, kept units, base to the end of `concept`, `none`);
+        concept, seed; cka, cka_none (debiased, kept units, base to the end of `targeted`, `none`);
         as_is, aligned, shuffled (share of the base's F1 that its probe keeps at the end of
-        `concept`), as_is_none, aligned_none; as_is_kept, as_is_kept_none (of a probe that was
-        fitted on the units that `concept` kept); lost_as_is, lost_as_is_kept, lost_aligned,
-        lost_cka (`none` less `concept`); aligned_beyond (aligned less shuffled); on_same, on_new,
+        `targeted`), as_is_none, aligned_none; as_is_kept, as_is_kept_none (of a probe that was
+        fitted on the units that `targeted` kept); lost_as_is, lost_as_is_kept, lost_aligned,
+        lost_cka (`none` less `targeted`); aligned_beyond (aligned less shuffled); on_same, on_new,
         on_random (share of F1 lost when these are removed again), on_new_beyond
         (on_new less on_random).
     """
@@ -365,25 +365,25 @@ def _same(run: Run) -> dict[str, float]:
     cka = cka[(cka["layer"] == cka["layer"].max()) & (cka["stage"] == "end")]
     cka = cka[cka["units"] == "kept"].set_index("condition")["cka_debiased"]
     again = reliance_table(run.reliance)
-    again = again[(again["entity"] == run.config.label) & (again["condition"] == "concept")]
+    again = again[(again["entity"] == run.config.label) & (again["condition"] == "targeted")]
     left = again.set_index("again")["f1"]
     new = wording(run.config).new
     lost = 1 - left / left["nothing"] if left["nothing"] > 0 else left * np.nan
     return {
-        "cka": cka["concept"],
+        "cka": cka["targeted"],
         "cka_none": cka["none"],
-        "as_is": share.loc["concept", "none"],
+        "as_is": share.loc["targeted", "none"],
         "as_is_none": share.loc["none", "none"],
-        "as_is_kept": kept.loc["concept", "none"],
+        "as_is_kept": kept.loc["targeted", "none"],
         "as_is_kept_none": kept.loc["none", "none"],
-        "lost_as_is_kept": kept.loc["none", "none"] - kept.loc["concept", "none"],
-        "aligned": share.loc["concept", "procrustes"],
+        "lost_as_is_kept": kept.loc["none", "none"] - kept.loc["targeted", "none"],
+        "aligned": share.loc["targeted", "procrustes"],
         "aligned_none": share.loc["none", "procrustes"],
-        "shuffled": share.loc["concept", "shuffled"],
-        "lost_as_is": share.loc["none", "none"] - share.loc["concept", "none"],
-        "lost_aligned": share.loc["none", "procrustes"] - share.loc["concept", "procrustes"],
-        "lost_cka": cka["none"] - cka["concept"],
-        "aligned_beyond": share.loc["concept", "procrustes"] - share.loc["concept", "shuffled"],
+        "shuffled": share.loc["targeted", "shuffled"],
+        "lost_as_is": share.loc["none", "none"] - share.loc["targeted", "none"],
+        "lost_aligned": share.loc["none", "procrustes"] - share.loc["targeted", "procrustes"],
+        "lost_cka": cka["none"] - cka["targeted"],
+        "aligned_beyond": share.loc["targeted", "procrustes"] - share.loc["targeted", "shuffled"],
         "on_same": lost["same"],
         "on_new": lost[new],
         "on_random": lost["random"],

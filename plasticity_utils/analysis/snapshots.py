@@ -35,9 +35,9 @@ BASE: Moment = ("none", "base")
 # Training on with nothing removed is what every change is compared with.
 MOMENTS: tuple[Moment, ...] = (
     BASE,
-    ("concept", "removed"),
+    ("targeted", "removed"),
     ("random", "removed"),
-    ("concept", "end"),
+    ("targeted", "end"),
     ("random", "end"),
     ("none", "end"),
 )
@@ -106,10 +106,10 @@ class Moments:
         """Activations of the base on the ranking half, which picks neurons."""
         return np.asarray(activations_at(self.run, *BASE, "ranking")).T.astype(np.float32)
 
-    def kept(self, condition: str = "concept") -> Bool[np.ndarray, " neuron"]:
-        """Tell which neurons neither `concept` nor this condition removed, in flat order."""
+    def kept(self, condition: str = "targeted") -> Bool[np.ndarray, " neuron"]:
+        """Tell which neurons neither `targeted` nor this condition removed, in flat order."""
         kept = np.ones(self.n_layers * self.d_model, dtype=bool)
-        for name in {"concept", condition}:
+        for name in {"targeted", condition}:
             plan = self._plans[name]
             if plan is not None:
                 kept[flat_ids(plan.neurons, self.d_model)] = False

@@ -261,7 +261,7 @@ def _clusters(layer: pd.Series) -> dict[str, object]:
     return {"cov_type": "cluster", "cov_kwds": {"groups": groups}, "use_t": True}
 
 
-COMPARED = ("concept", "random")
+COMPARED = ("targeted", "random")
 # Penn Treebank tags by their beginning; the longer one first.
 WORD_CLASSES = {"NNP": "proper nouns", "NN": "nouns", "VB": "verbs", "CD": "numbers"}
 OTHER_WORDS, PUNCTUATION = "other words", "punctuation"
@@ -300,7 +300,7 @@ def migration_answer(moments: Moments) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        condition (`concept`, `random`) and the columns of `migration_matrix`: targets are the
+        condition (`targeted`, `random`) and the columns of `migration_matrix`: targets are the
         entity types, the run's own first; roles are those of `ROLES` that occur, each neuron having
         the one that it served best in the base. p_adjusted is over one condition's table.
     """
@@ -335,7 +335,7 @@ def priming_answer(moments: Moments) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        condition (`concept`, `random`), similarity (`profile`: of the σ profile to that of neurons
+        condition (`targeted`, `random`), similarity (`profile`: of the σ profile to that of neurons
         that serve the concept; `words`: of the neuron's highest-activating words, the concept's own
         left out, to the concept's words, at the neuron's nearer end), errors, and the columns of
         `priming.priming`. A measure that is not defined here (no neuron serves the concept) has no

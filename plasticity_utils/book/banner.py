@@ -75,14 +75,14 @@ def five_lines(seeds: Seeds) -> list[str]:
     label, about = seeds.config.label, seeds.config.about
     words = wording(seeds.config)
     again = _reliance(seeds)["f1"]
-    own = _base_f1(seeds, label) if about.is_entity else _f1(seeds, "concept", "base")
+    own = _base_f1(seeds, label) if about.is_entity else _f1(seeds, "targeted", "base")
     return [
         f"base model: F1 {_base_f1(seeds, OVERALL)} on the validation split, "
         f"{label} {own}; test split {_base_f1(seeds, OVERALL, 'test')}",
         f"{words.done}: {removed_share(seeds)} take {label} "
-        f"from {_f1(seeds, 'concept', 'base')} to {_f1(seeds, 'concept', 'removed')}; "
+        f"from {_f1(seeds, 'targeted', 'base')} to {_f1(seeds, 'targeted', 'removed')}; "
         f"{words.random_short} leave {_f1(seeds, 'random', 'removed')}",
-        f"trained on: {label} {_f1(seeds, 'concept', 'end')} (after a random {words.act} "
+        f"trained on: {label} {_f1(seeds, 'targeted', 'end')} (after a random {words.act} "
         f"{_f1(seeds, 'random', 'end')}, with nothing removed {_f1(seeds, 'none', 'end')})",
         f"the linear head alone: {label} {_f1(seeds, 'head', 'end')} (base "
         f"{_f1(seeds, 'head', 'base')}): {head_verdict(_recovery(seeds), label)}"
@@ -101,12 +101,12 @@ def summary(seeds: Seeds) -> str:
     return "\n".join(
         [
             f"- **Lost.** {words.doing} {removed_share(seeds)} "
-            f"takes {label} from F1 {_with_interval(seeds, 'concept', 'base')} to "
-            f"{_with_interval(seeds, 'concept', 'removed')}. {_others(seeds)} "
+            f"takes {label} from F1 {_with_interval(seeds, 'targeted', 'base')} to "
+            f"{_with_interval(seeds, 'targeted', 'removed')}. {_others(seeds)} "
             f"{words.random_long} leave {label} at "
             f"{_with_interval(seeds, 'random', 'removed')}.",
             f"- **Back.** After {_epochs(seeds)} of further training {label} is at "
-            f"{_with_interval(seeds, 'concept', 'end')}; with nothing removed, training on gives "
+            f"{_with_interval(seeds, 'targeted', 'end')}; with nothing removed, training on gives "
             f"{_with_interval(seeds, 'none', 'end')}. {_speed(table, _epochs_to_95(seeds))}",
             f"- **Never left?** {_never_left(seeds, drift)}",
             f"- **Where it sits in the end.** {_reliance_sentence(seeds)}",
@@ -142,7 +142,7 @@ def head_verdict(recovery: pd.DataFrame, label: str) -> str:
 
 def beyond_head(seeds: Seeds) -> str:
     """Write what training the whole model brings beyond the head, paired by seed."""
-    row = _recovery(seeds).loc["concept"]
+    row = _recovery(seeds).loc["targeted"]
     value = signed(row["beyond_head"])
     if pd.isna(row["beyond_head_low"]):
         return value
@@ -156,8 +156,8 @@ def removed_share(seeds: Seeds) -> str:
     Where the concept was erased: how many dimensions of each level.
     """
     if seeds.config.regime == "erase":
-        ranks = [rank for run in seeds.runs for rank in run.facts["ranks"]["concept"]]
-        n_levels = len(seeds.facts["ranks"]["concept"])
+        ranks = [rank for run in seeds.runs for rank in run.facts["ranks"]["targeted"]]
+        n_levels = len(seeds.facts["ranks"]["targeted"])
         return eraser_share(ranks, seeds.facts["n_neurons"] // n_levels)
     counts = sorted({run.facts["n_removed"] for run in seeds.runs})
     shares = sorted({run.facts["dose"] for run in seeds.runs})
@@ -177,11 +177,11 @@ def _front_line(seeds: Seeds) -> str:
         f"**{config.concept.capitalize()}**: {head_verdict(_recovery(seeds), 'the concept')}"
         f"{_and_more(seeds)}. "
         f"{cut} took the score from "
-        f"{_with_interval(seeds, 'concept', 'base')} to "
-        f"{_with_interval(seeds, 'concept', 'removed')}; {words.front_random} took it to "
+        f"{_with_interval(seeds, 'targeted', 'base')} to "
+        f"{_with_interval(seeds, 'targeted', 'removed')}; {words.front_random} took it to "
         f"{_with_interval(seeds, 'random', 'removed')}. Training only the last, linear layer "
         f"brought {_with_interval(seeds, 'head', 'end')}, training everything "
-        f"{_with_interval(seeds, 'concept', 'end')} ({runs})."
+        f"{_with_interval(seeds, 'targeted', 'end')} ({runs})."
     )
 
 
@@ -190,10 +190,10 @@ def _own_front_line(seeds: Seeds, runs: str) -> str:
     return (
         f"**{title[:1].upper()}{title[1:]}** (no entity type; read by a probe): cutting out "
         f"{removed_share(seeds)} of {seeds.facts['n_neurons']:,} took the score from "
-        f"{_with_interval(seeds, 'concept', 'base')} to "
-        f"{_with_interval(seeds, 'concept', 'removed')}; as many random neurons took it to "
+        f"{_with_interval(seeds, 'targeted', 'base')} to "
+        f"{_with_interval(seeds, 'targeted', 'removed')}; as many random neurons took it to "
         f"{_with_interval(seeds, 'random', 'removed')}. Training everything brought "
-        f"{_with_interval(seeds, 'concept', 'end')} ({runs}). Probes fitted anew: "
+        f"{_with_interval(seeds, 'targeted', 'end')} ({runs}). Probes fitted anew: "
         f"{_fitted_anew(seeds)}."
     )
 
@@ -240,7 +240,7 @@ def _fitted_anew(seeds: Seeds) -> str:
     Not of the best layer: the embeddings tell the words of a list apart whatever is removed above.
     """
     label, layers = seeds.config.label, seeds.layers
-    rows = layers[(layers["condition"] == "concept") & (layers["entity"] == label)]
+    rows = layers[(layers["condition"] == "targeted") & (layers["entity"] == label)]
     last = rows[rows["layer"] == rows["layer"].max()].set_index("stage")["probe_f1"]
     found = (
         f"on the last layer {label} has {last['base']:.3f} in the base model, "
@@ -259,7 +259,7 @@ def _recovery(seeds: Seeds) -> pd.DataFrame:
 
 def _and_more(seeds: Seeds) -> str:
     """Add to what the head finds what training everything surely brings beyond it."""
-    if not _recovery(seeds).loc["concept", "beyond_head_low"] > 0:
+    if not _recovery(seeds).loc["targeted", "beyond_head_low"] > 0:
         return ""
     return f"; training everything adds {beyond_head(seeds)} to what the last layer finds by itself"
 
@@ -267,11 +267,11 @@ def _and_more(seeds: Seeds) -> str:
 def _epochs_to_95(seeds: Seeds) -> list[float]:
     label = seeds.config.label
     by_run = [tables.recovery(run.metrics, label).set_index("condition") for run in seeds.runs]
-    return [table.loc["concept", "epochs_to_95"] for table in by_run]
+    return [table.loc["targeted", "epochs_to_95"] for table in by_run]
 
 
 def _speed(table: pd.DataFrame, epochs: list[float]) -> str:
-    if pd.isna(table.loc["concept", "recovery"]):
+    if pd.isna(table.loc["targeted", "recovery"]):
         return "Too little was lost to speak of a recovery."
     if any(map(pd.isna, epochs)):
         return "It does not regain 95 % of the loss" + (
@@ -283,7 +283,7 @@ def _speed(table: pd.DataFrame, epochs: list[float]) -> str:
 
 
 def _others(seeds: Seeds) -> str:
-    rows = seeds.metrics[seeds.metrics["condition"] == "concept"]
+    rows = seeds.metrics[seeds.metrics["condition"] == "targeted"]
     rows = rows[~rows["entity"].isin([seeds.config.label, OVERALL])]
     f1 = rows.pivot_table(index="entity", columns="stage", values="f1", sort=False)
     changes = [f"{e} goes from {r['base']:.3f} to {r['removed']:.3f}" for e, r in f1.iterrows()]
@@ -292,7 +292,7 @@ def _others(seeds: Seeds) -> str:
 
 def _reliance(seeds: Seeds) -> pd.DataFrame:
     table = seeds.reliance
-    own = (table["condition"] == "concept") & (table["entity"] == seeds.config.label)
+    own = (table["condition"] == "targeted") & (table["entity"] == seeds.config.label)
     return table[own].set_index("again")
 
 

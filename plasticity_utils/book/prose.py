@@ -61,8 +61,8 @@ def dose_sentence(run: Run) -> str:
 def _erased_sentence(run: Run) -> str:
     label = run.config.label
     f1 = run.metrics.pivot_table(index="entity", columns=["condition", "stage"], values="f1")
-    own, random = f1.loc[label, "concept"], f1.loc[label, "random"]
-    lost = f1["concept", "base"] - f1["concept", "removed"]
+    own, random = f1.loc[label, "targeted"], f1.loc[label, "random"]
+    lost = f1["targeted", "base"] - f1["targeted", "removed"]
     return (
         "No neuron is removed under this regime: the curve is there to compare. Erasing takes "
         f"{label} from {own['base']:.3f} to {own['removed']:.3f}; the other entity types lose "
@@ -76,7 +76,7 @@ def half_sentence(run: Run) -> str:
     label = run.config.label
     rows = tables.dose_curve(run.dose)
     rows = rows[rows["regime"] == "half"]
-    concept = rows[rows["condition"] == "concept"].set_index("entity")["f1"]
+    concept = rows[rows["condition"] == "targeted"].set_index("entity")["f1"]
     random = rows[rows["condition"] == "random"].set_index("entity")["f1"]
     whole = run.dose[(run.dose["condition"] == "base") & (run.dose["half"] == "scoring")]
     left = (random / whole.set_index("entity")["f1"]).max()
@@ -97,7 +97,7 @@ def half_sentence(run: Run) -> str:
 def place_sentence(seeds: Seeds) -> str:
     """Say whether the concept moved between layers beyond its controls (Markdown)."""
     beyond = movement.shifts([seeds]).iloc[0]
-    concept = seeds.redistribution.set_index("condition").loc["concept"]
+    concept = seeds.redistribution.set_index("condition").loc["targeted"]
     return (
         f"Over neurons that were not removed, the centre of |σ| lies at layer "
         f"{concept['centroid_base']:.2f} before and {concept['centroid_end']:.2f} after "
@@ -115,14 +115,14 @@ def gain_sentence(seeds: Seeds) -> str:
     """Say where kept neurons took over most, beside the controls (Markdown)."""
     label, table = seeds.config.label, seeds.kept_gain
     rows = table[table["entity"] == label].set_index("condition")
-    layer = int(rows.loc[["concept"]].sort_values("gain")["layer"].iloc[-1])
+    layer = int(rows.loc[["targeted"]].sort_values("gain")["layer"].iloc[-1])
     at = rows[rows["layer"] == layer]
     parts = [
         f"{with_interval(at.loc[name], 'gain')} under *{name}*"
-        for name in ("concept", "head", "none")
+        for name in ("targeted", "head", "none")
         if name in at.index
     ]
-    more = at.loc["concept", "gain_low"] > at.loc["none", "gain_high"]
+    more = at.loc["targeted", "gain_low"] > at.loc["none", "gain_high"]
     return f"|σ| for {label} rises most at layer {layer}: {', '.join(parts)}. " + (
         "So training does write the concept into neurons that were left, whether or not the "
         "head needs it there."
@@ -137,7 +137,7 @@ def turnover_sentence(seeds: Seeds) -> str:
     parts = [
         f"{name}: Jaccard {row['jaccard']:.2f} (by chance {row['jaccard_by_chance']:.2f}), "
         f"Spearman {row['spearman']:.2f}"
-        for name, row in table.loc[["concept", "head", "random", "none"]].iterrows()
+        for name, row in table.loc[["targeted", "head", "random", "none"]].iterrows()
         if row["n_kept"]
     ]
     erases = seeds.config.regime == "erase"
@@ -155,7 +155,7 @@ def turnover_sentence(seeds: Seeds) -> str:
 def probe_sentence(seeds: Seeds) -> str:
     """Say how well a linear probe still reads the concept just after removal (Markdown)."""
     label, layers = seeds.config.label, seeds.layers
-    rows = layers[(layers["condition"] == "concept") & (layers["entity"] == label)]
+    rows = layers[(layers["condition"] == "targeted") & (layers["entity"] == label)]
     best = rows.loc[rows.groupby("stage")["probe_f1"].idxmax()].set_index("stage")
     parts = [
         f"{name} {best.loc[stage, 'probe_f1']:.3f} (layer {best.loc[stage, 'layer']})"

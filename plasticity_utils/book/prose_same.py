@@ -1,7 +1,7 @@
 """Two verdicts by rules, set before the numbers were seen but for one case that says so.
 
 *Is it the same concept?* The quantity is F1 at the last layer, which the head reads, of a probe
-that was fitted on the base: the share of its F1 that it loses under `concept` beyond what it loses
+that was fitted on the base: the share of its F1 that it loses under `targeted` beyond what it loses
 under `none`. Less than a tenth, the whole interval: the same directions. More, but less than a
 tenth after an orthogonal alignment, which must keep a tenth more than one to shuffled words does:
 the same geometry, turned. More even then: another representation. An interval that holds the tenth
@@ -10,7 +10,7 @@ became of the others, so one case was added once the first run had shown it: mor
 tenth, but less by a probe of the kept units alone: there, the same directions.
 
 *Do other neurons carry the parts of the concept?* The quantity is the share of the kept carriers at
-the end that are new to their part, under `concept` less under `none`. Wholly above zero, and a
+the end that are new to their part, under `targeted` less under `none`. Wholly above zero, and a
 twentieth or more on average: yes. Wholly below a tenth: no. Else nothing is resolved.
 """
 

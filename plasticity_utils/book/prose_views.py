@@ -111,7 +111,7 @@ def last_layer_kept_units(groups: Sequence[Seeds]) -> Styler:
 
 @_if_any
 def last_layer_beyond_none(groups: Sequence[Seeds]) -> Styler:
-    """What `concept` loses beyond `none`: the numbers of the verdict."""
+    """What `targeted` loses beyond `none`: the numbers of the verdict."""
     return _averages(groups, ["lost_as_is", "lost_aligned", "lost_cka"])
 
 
@@ -143,9 +143,9 @@ def carrier_counts(groups: Sequence[Seeds]) -> alt.VConcatChart:
 
 @_if_parts
 def transitions(groups: Sequence[Seeds]) -> alt.VConcatChart:
-    """What kept neurons carried and carry, under `concept` and `none`."""
+    """What kept neurons carried and carry, under `targeted` and `none`."""
     table = parts_tables.transition_counts(groups)
-    return charts.part_transitions(table[table["condition"].isin(["concept", "none"])])
+    return charts.part_transitions(table[table["condition"].isin(["targeted", "none"])])
 
 
 @_if_any

@@ -176,7 +176,7 @@ def _sigma_lines(
             value="mean(value)", neurons="count()", groupby=["condition", "entity", "time"]
         )
     signs = entity_signs(entities_of(cards))
-    dashes = {name: theme.CONDITION_DASHES[name] for name in ("concept", "none")}
+    dashes = {name: theme.CONDITION_DASHES[name] for name in ("targeted", "none")}
     legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolStrokeColor=theme.MUTED)
     scale = alt.Scale(domain=list(dashes), range=list(dashes.values()))
     tooltips = [
@@ -196,7 +196,7 @@ def _sigma_lines(
     lines = base.mark_line(clip=True).encode(strokeDash=dash)
     points = base.mark_point(opacity=1).encode(shape=signs["shape"], tooltip=tooltips)
     # The control is a line without points, so that the two are told apart at a glance.
-    return [lines, points.transform_filter("datum.condition === 'concept'")]
+    return [lines, points.transform_filter("datum.condition === 'targeted'")]
 
 
 def _words(shown: alt.Chart, end: int) -> alt.Chart:
@@ -297,7 +297,7 @@ def classes_of(cards: Mapping[str, pd.DataFrame]) -> list[str]:
 
 def sigma_rows(cards: Mapping[str, pd.DataFrame]) -> list[tuple[str, str]]:
     """Condition and entity of each line of σ that a record holds, in order."""
-    return [(name, entity) for name in ("concept", "none") for entity in entities_of(cards)]
+    return [(name, entity) for name in ("targeted", "none") for entity in entities_of(cards)]
 
 
 def times(cards: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -315,7 +315,7 @@ def card_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str
     """
     mapped, classes = map_records(cards, label), classes_of(cards)
     stages = cards["card_stages"]
-    own = stages[(stages["condition"] == "concept") & stages["stage"].isin(STAGES)]
+    own = stages[(stages["condition"] == "targeted") & stages["stage"].isin(STAGES)]
     gains = _nested(own.round({"gain": 3}), ["stage"], "gain")
     words = {end: _nested(cards["card_words"], ["stage"], end) for end in ("words", "words_low")}
     histograms = cards["card_histograms"]
@@ -373,7 +373,7 @@ def map_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str,
                 **{name: neuron[name] for name in (*_PLACE, "kind", "place")},
                 "types": neuron["n_types"],
                 "spread": round(neuron["layer"] + 0.7 * (neuron["unit"] / most - 0.5), 3),
-                "change": change["concept"],
+                "change": change["targeted"],
                 "change_none": change["none"],
                 "sigma": list(sigma.values()),
             }

@@ -379,7 +379,7 @@ def _group_signs(host: str, shown: Sequence[str]) -> dict[str, Any]:
     colours = {
         **SERIES_COLOURS,
         "host": theme.entity_colour(host),
-        "removed": theme.CONDITION_COLOURS["concept"],
+        "removed": theme.CONDITION_COLOURS["targeted"],
         "all": theme.CONDITION_COLOURS["none"],
         "just removed": theme.MUTED,
     }

@@ -50,12 +50,12 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
     """Draw in which layers the concept lives, before and after, by selectivity and by rank.
 
     Each condition has base rows of its own, for its own kept neurons; `removal_only` is read from
-    the rows of `concept`. Where the table has a column entity, only the rows of `label` are drawn.
+    the rows of `targeted`. Where the table has a column entity, only the rows of `label` are drawn.
     """
     need(profile, ["condition", "stage", "layer", "selectivity", "saliency", "removal_only"])
     profile = _of_concept(profile, label)
-    shown = ["base", "concept", "none", REMOVAL_ALONE]
-    of = {name: profile[profile["condition"] == name] for name in ("concept", "none")}
+    shown = ["base", "targeted", "none", REMOVAL_ALONE]
+    of = {name: profile[profile["condition"] == name] for name in ("targeted", "none")}
     for name, rows in of.items():
         if rows.empty:
             raise InputError(f"no rows of condition {name!r} in the chart's table")
@@ -76,7 +76,7 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
         )
         for name in of
     ]
-    alone = ends["concept"][["layer", "removal_only"]].rename(columns={"removal_only": "saliency"})
+    alone = ends["targeted"][["layer", "removal_only"]].rename(columns={"removal_only": "saliency"})
     by_rank = pd.concat([bases["none"], *ends.values(), alone.assign(condition=REMOVAL_ALONE)])
     heading = "Mean rank saliency, all neurons, base and after retraining"
     panels.append(
@@ -163,7 +163,7 @@ def released_profile(table: pd.DataFrame) -> alt.VConcatChart:
             "saliency",
             "rank saliency",
             group,
-            ["base", "concept", REMOVAL_ALONE],
+            ["base", "targeted", REMOVAL_ALONE],
             UNIT,
             group == groups[-1],
         )

@@ -27,7 +27,7 @@ _STAR = "M0,-1L.3,-.3L1,-.3L.4,.2L.6,.9L0,.4L-.6,.9L-.4,.2L-1,-.3L-.3,-.3Z"
 # Kinds of neurons stand beside conditions, never beside entity types.
 KIND_COLOURS = {
     "kept": theme.MUTED,
-    "removed": theme.CONDITION_COLOURS["concept"],
+    "removed": theme.CONDITION_COLOURS["targeted"],
     "newly salient": theme.INK,
     "polysemantic": theme.INK,
 }
@@ -38,10 +38,10 @@ KIND_SHAPES = {
     "polysemantic": _STAR,
 }
 CONDITION_TITLES = {
-    "concept": "concept: what carries it removed",
+    "targeted": "targeted: what carries the concept removed",
     "random": "random: as much removed at random in each layer",
     "none": "none: nothing removed, trained on just the same",
-    "head": "head: as concept, but only the head trained",
+    "head": "head: as targeted, but only the head trained",
 }
 _TAG = re.compile(r"[A-Z0-9_]+")
 BAND_OPACITY = 0.18

@@ -28,12 +28,12 @@ MIME = "application/vnd.vegalite.v5+json"
 VEGALITE_VERSION = "v" + "_".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
 
 CONDITION_COLOURS = {
-    "concept": "#d21e00",
+    "targeted": "#d21e00",
     "random": "#696969",
     "none": "#00a587",
     "head": "#a587e1",
 }
-CONDITION_DASHES = {"concept": [1, 0], "random": [6, 3], "none": [2, 2], "head": [8, 3, 2, 3]}
+CONDITION_DASHES = {"targeted": [1, 0], "random": [6, 3], "none": [2, 2], "head": [8, 3, 2, 3]}
 ENTITY_COLOURS = {"LOC": "#3c78f0", "PER": "#a59600", "ORG": "#007800", "MISC": "#c33c96"}
 ENTITY_SHAPES = {"LOC": "circle", "PER": "square", "ORG": "triangle-up", "MISC": "diamond"}
 # A concept of one's own, beside the entity types or alone: ink, since no fifth colour stays apart

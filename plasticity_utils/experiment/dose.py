@@ -62,7 +62,7 @@ def dose_response(
     Returns
     -------
     DataFrame
-        regime (`curve` or `half`), dose, n_removed, condition (`base`, `concept`, `random`), draw,
+        regime (`curve` or `half`), dose, n_removed, condition (`base`, `targeted`, `random`), draw,
         half (`dose`, `scoring`), and the columns of `entity_scores`.
     """
     scorers = {"dose": score_dose, "scoring": score_curve}
@@ -133,7 +133,7 @@ def specificity(
     """
     rows = curve[(curve["half"] == half) & (curve["entity"] != "overall")]
     base = rows[rows["condition"] == "base"].set_index("entity")["f1"]
-    rows = rows[(rows["condition"] == "concept") & (rows["regime"] == regime)]
+    rows = rows[(rows["condition"] == "targeted") & (rows["regime"] == regime)]
     f1 = rows.pivot(index="dose", columns="entity", values="f1")
     loss = base - f1
     others = loss.drop(columns=label).mean(axis=1)
@@ -165,7 +165,7 @@ def _cell(
     """Score one dose: the concept's neurons on both halves, random draws on the scoring half."""
     n_removed = len(plan.neurons)
     with removed(model, plan):
-        tables = [_scored(scorers, condition="concept", n_removed=n_removed, draw=0)]
+        tables = [_scored(scorers, condition="targeted", n_removed=n_removed, draw=0)]
     only_curve = {"scoring": scorers["scoring"]}
     for draw, neurons in enumerate(_draws(model, plan.neurons, draws, seed)):
         with removed(model, RemovalPlan(neurons, plan.rest, plan.positions)):

@@ -264,7 +264,7 @@ class ForcingStages(Stages):
 
     def _finished(self, target: Target, plan: RemovalPlan) -> Path | None:
         """The run's own training of the whole model or of the head, where it is the same one."""
-        whole = {"all": "concept", "head": "head"}
+        whole = {"all": "targeted", "head": "head"}
         same = self.forcing.share == 1 and self.config.retrain_epochs == 1
         if target.name not in whole or not same:
             return None

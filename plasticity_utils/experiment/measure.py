@@ -279,7 +279,7 @@ def layer_table(measured: Measured, neurons: pd.DataFrame, label: str) -> pd.Dat
 
 
 def kept_neurons(neurons: pd.DataFrame, condition: str) -> pd.MultiIndex:
-    """(layer, unit) of the neurons that neither `concept` nor the condition itself removed.
+    """(layer, unit) of the neurons that neither `targeted` nor the condition itself removed.
 
     Parameters
     ----------
@@ -287,7 +287,7 @@ def kept_neurons(neurons: pd.DataFrame, condition: str) -> pd.MultiIndex:
         From `neuron_table`.
     condition : str
     """
-    compared = neurons[neurons["condition"].isin(["concept", condition])]
+    compared = neurons[neurons["condition"].isin(["targeted", condition])]
     gone = compared.groupby(PLACE)["removed"].any()
     return gone.index[~gone]
 

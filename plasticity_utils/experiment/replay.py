@@ -38,7 +38,7 @@ def model_at(
     ----------
     run : Run
         Its stages must still be in `run.config.results`.
-    condition : {"concept", "random", "none", "head"}
+    condition : {"targeted", "random", "none", "head"}
     stage : {"base", "removed", "end"}
 
     Yields
@@ -85,8 +85,8 @@ def activations_at(run: Run, condition: str, stage: str, half: str = "measuring"
     _check(condition, stage)
     if half not in HALVES:
         raise InputError(f"unknown half {half!r}; allowed: {', '.join(HALVES)}")
-    # In the base, and before training, `head` is `concept`, and all conditions share the base.
-    condition = {"base": "none", "removed": condition.replace("head", "concept")}.get(
+    # In the base, and before training, `head` is `targeted`, and all conditions share the base.
+    condition = {"base": "none", "removed": condition.replace("head", "targeted")}.get(
         stage, condition
     )
     if not (run.path / files.SEAL).is_file():

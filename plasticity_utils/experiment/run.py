@@ -32,7 +32,7 @@ from plasticity_utils.names import CONDITIONS
 from plasticity_utils.removal.plans import ErasurePlan, Plan, plan_at, random_plan
 from plasticity_utils.training.custom_probe import check_readable
 
-RELIANCE_CONDITIONS = ("concept", "none")
+RELIANCE_CONDITIONS = ("targeted", "none")
 
 
 @dataclass(frozen=True)
@@ -187,25 +187,30 @@ class Choice:
     dose : float
         Share of all neurons; under `erase`, which removes none, the surgical one, which then only
         says how many neurons count as top where rankings are compared.
-    concept, random : RemovalPlan or ErasurePlan
+    targeted, random : RemovalPlan or ErasurePlan
         The concept's neurons, and as many of each layer drawn at random; or erasers of the concept,
         and of shuffled labels.
     """
 
     dose: float
-    concept: Plan
+    targeted: Plan
     random: Plan
 
     @property
     def overlap(self) -> int:
         """How many of the random neurons are also the concept's (where a layer has too few)."""
-        own = {tuple(pair) for pair in self.concept.neurons.tolist()}
+        own = {tuple(pair) for pair in self.targeted.neurons.tolist()}
         return len(own & {tuple(pair) for pair in self.random.neurons.tolist()})
 
     @property
     def plans(self) -> dict[str, Plan | None]:
         """What each condition removes; None removes nothing."""
-        own = {"concept": self.concept, "random": self.random, "none": None, "head": self.concept}
+        own = {
+            "targeted": self.targeted,
+            "random": self.random,
+            "none": None,
+            "head": self.targeted,
+        }
         return {name: own[name] for name in CONDITIONS}
 
 
@@ -236,7 +241,7 @@ def _make(config: RunConfig, part: Path) -> None:
     untrained = {name: stages.measured(plan) for name, plan in choice.plans.items()}
     retrained = {name: stages.retrained(name, plan) for name, plan in choice.plans.items()}
     reliance = {
-        name: stages.reliance(name, choice.concept, choice.plans[name])
+        name: stages.reliance(name, choice.targeted, choice.plans[name])
         for name in RELIANCE_CONDITIONS
     }
     measured = {
@@ -283,7 +288,7 @@ def _facts(
         **({} if config.about.is_entity else {"about": asdict(config.about)}),
         "sizes": asdict(config.sizes),
         "dose": choice.dose,
-        "n_removed": len(choice.concept.neurons),
+        "n_removed": len(choice.targeted.neurons),
         "random_overlap": choice.overlap,
         **_ranks(choice),
         **counts,
@@ -294,7 +299,7 @@ def _facts(
 
 def _ranks(choice: Choice) -> dict[str, dict[str, list[int]]]:
     """Dimensions erased at each level, where anything is."""
-    plans = {"concept": choice.concept, "random": choice.random}
+    plans = {"targeted": choice.targeted, "random": choice.random}
     ranks = {n: p.erasers.ranks for n, p in plans.items() if isinstance(p, ErasurePlan)}
     return {"ranks": ranks} if ranks else {}
 

@@ -54,6 +54,8 @@ from plasticity_utils.training.custom_probe import OwnProbe, fit_own_probe, last
 from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences, train_only_head
 
 HEAD_RATE = 2e-3
+# The names of columns and conditions have changed so often: what was made before is made again.
+TABLE_NAMES = 2
 
 
 CHECKED_SENTENCES = 20
@@ -127,6 +129,7 @@ class Stages:
     def _base_settings(self) -> dict[str, Any]:
         n_processes = hardware.count()
         return {
+            "tables": TABLE_NAMES,
             "model": model_fingerprint(self.config.model),
             "train": self.config.sizes.train,
             "validation": self.config.sizes.validation,
@@ -261,7 +264,7 @@ class Stages:
         """Everything that the trainings of a run depend on."""
         return {
             "base": self._base_settings,
-            "retraining": self._retraining_settings("concept"),
+            "retraining": self._retraining_settings("targeted"),
             "head": asdict(self._retraining("head")),
         }
 

@@ -38,7 +38,7 @@ from plasticity_utils.explorer.data import RunData, Selected
 from plasticity_utils.results.groups import seeds_of
 
 VIEWS = ("Neuron", "Sentence", "Compare")
-FIRST_CONDITION, FIRST_STAGE = "concept", "end"
+FIRST_CONDITION, FIRST_STAGE = "targeted", "end"
 
 
 def explore(run: Run) -> widgets.VBox:

@@ -172,7 +172,7 @@ def _places(name: str, layer: pd.DataFrame, reach: float) -> str:
         left, bottom = (50 * (1 + value / reach) for value in (row.sigma_base, row.sigma))
         looks = f"left:{left:.1f}%;bottom:{bottom:.1f}%"
         if row.removed:
-            looks += f";background:{theme.CONDITION_COLOURS['concept']};border-radius:0;opacity:.9"
+            looks += f";background:{theme.CONDITION_COLOURS['targeted']};border-radius:0;opacity:.9"
         rules.append(f".{name} .widget-toggle-button:nth-child({i}){{{looks}}}")
     # Twice the class, so that it outweighs the style that all points share.
     text = "\n".join(rules).replace(f".{name} ", f".widget-toggle-buttons.{name}.{name} ")

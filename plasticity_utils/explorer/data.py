@@ -35,7 +35,7 @@ class Selected:
 
     Attributes
     ----------
-    condition : {"concept", "random", "none", "head"}
+    condition : {"targeted", "random", "none", "head"}
     stage : {"base", "removed", "end"}
     layer, unit : int
     """
@@ -234,4 +234,4 @@ def _same_neurons(condition: str, stage: str) -> tuple[str, str]:
     """
     if stage == "base" or (condition, stage) == ("none", "removed"):
         return "none", "base"
-    return ("concept", "removed") if condition == "head" else (condition, stage)
+    return ("targeted", "removed") if condition == "head" else (condition, stage)

@@ -19,11 +19,11 @@ from plasticity_utils.results.stack import SERIES, UNIT, group_means, stack
 from plasticity_utils.training.evaluate import OVERALL
 
 STEPS = {
-    "before": ("concept", "base"),
+    "before": ("targeted", "base"),
     "random neurons cut out": ("random", "removed"),
-    "its neurons cut out": ("concept", "removed"),
+    "its neurons cut out": ("targeted", "removed"),
     "only the last layer trained on": ("head", "end"),
-    "the whole model trained on": ("concept", "end"),
+    "the whole model trained on": ("targeted", "end"),
 }
 # What the intervals of F1 are, for a chart's note.
 OVER = "95 % interval: over seeds, or over sentences where there is one seed"
@@ -95,13 +95,13 @@ def recoveries(groups: Iterable[Seeds]) -> pd.DataFrame:
 def relearned(run: Run) -> dict[str, float]:
     """One run's lost, by_head, recovery, beyond_head, drift, beyond_drift: see `relearning`."""
     table = tables.recovery(run.metrics, run.config.label).set_index("condition")
-    lost = table.loc["concept", "base"] - table.loc["concept", "removed"]
-    beyond = table.loc["concept", "beyond_head"]
+    lost = table.loc["targeted", "base"] - table.loc["targeted", "removed"]
+    beyond = table.loc["targeted", "beyond_head"]
     drift = table.loc["none", "end"] - table.loc["none", "base"]
     return {
         "lost": lost,
         "by_head": table.loc["head", "recovery"],
-        "recovery": table.loc["concept", "recovery"],
+        "recovery": table.loc["targeted", "recovery"],
         "beyond_head": beyond,
         "drift": drift,
         "beyond_drift": beyond - drift,
@@ -142,7 +142,7 @@ def collateral(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of `SERIES` but for entity; n_seeds, condition (`concept`, `random`), other
+        The columns of `SERIES` but for entity; n_seeds, condition (`targeted`, `random`), other
         (entity type), at_removal, at_end (change of F1 from the base); with `_low` and `_high`.
     """
     names = [name for name in SERIES if name != "entity"]
@@ -150,7 +150,7 @@ def collateral(groups: Iterable[Seeds]) -> pd.DataFrame:
 
 
 def turnovers(groups: Iterable[Seeds]) -> pd.DataFrame:
-    """Overlap of the top kept neurons before and after, for `concept`, `random` and `none`.
+    """Overlap of the top kept neurons before and after, for `targeted`, `random` and `none`.
 
     Returns
     -------
@@ -240,8 +240,8 @@ def _erased(run: Run) -> dict[str, float]:
     """What erasing takes, on the scoring half; it has no dose."""
     label = run.config.label
     f1 = run.metrics.pivot_table(index="entity", columns=["condition", "stage"], values="f1")
-    lost = {name: f1[name, "base"] - f1[name, "removed"] for name in ("concept", "random")}
-    own, others = lost["concept"][label], lost["concept"].drop([label, OVERALL]).mean()
+    lost = {name: f1[name, "base"] - f1[name, "removed"] for name in ("targeted", "random")}
+    own, others = lost["targeted"][label], lost["targeted"].drop([label, OVERALL]).mean()
     return {
         "dose": float("nan"),
         "loss": own,
@@ -252,7 +252,7 @@ def _erased(run: Run) -> dict[str, float]:
 
 
 def _others(run: Run) -> pd.DataFrame:
-    rows = run.metrics[run.metrics["condition"].isin(["concept", "random"])]
+    rows = run.metrics[run.metrics["condition"].isin(["targeted", "random"])]
     rows = rows[~rows["entity"].isin([run.config.label, OVERALL])]
     f1 = rows.pivot_table(index=["condition", "entity"], columns="stage", values="f1", sort=False)
     table = pd.DataFrame(

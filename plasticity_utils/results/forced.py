@@ -194,7 +194,7 @@ def _settings(config: ForcingConfig) -> dict[str, Any]:
 
 def _make(config: ForcingConfig, part: Path) -> None:
     stages = ForcingStages(config.run, forcing=config)
-    plan = choose_neurons(stages).concept
+    plan = choose_neurons(stages).targeted
     assert isinstance(plan, RemovalPlan)
     host = Stages(replace(config.run, concept=config.host)).ranking()
     targets = choose_targets(config, plan, pd.read_parquet(host / "ranking.parquet"))

@@ -107,7 +107,7 @@ def regrowth(neurons: pd.DataFrame) -> pd.DataFrame:
 
 
 def newly_salient(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
-    """Kept neurons whose |σ| rose most in `concept`, with their words through the run.
+    """Kept neurons whose |σ| rose most in `targeted`, with their words through the run.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def newly_salient(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
         removed and end (the end of the scale on which the concept lies: `words_low` where σ is
         negative).
     """
-    wide = _through_stages(neurons, "concept")
+    wide = _through_stages(neurons, "targeted")
     wide = wide[~wide["removed"]]
     none = _through_stages(neurons, "none")
     wide["rise_under_none"] = none["selectivity_end"].abs() - none["selectivity_base"].abs()
@@ -132,7 +132,7 @@ def newly_salient(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
 
 
 def selectivity_change(neurons: pd.DataFrame, k: int, most: int = 1000) -> pd.DataFrame:
-    """σ of the neurons of `concept` in the base model and at the end, one row a neuron.
+    """σ of the neurons of `targeted` in the base model and at the end, one row a neuron.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def selectivity_change(neurons: pd.DataFrame, k: int, most: int = 1000) -> pd.Da
         layer, unit, selectivity_base, selectivity_end, kind (`kept`, `removed`, `newly salient`),
         words (highest-activating at the end; of the base for removed neurons).
     """
-    wide = _through_stages(neurons, "concept")
+    wide = _through_stages(neurons, "targeted")
     wide["kind"] = "kept"
     wide.loc[wide[~wide["removed"]].nlargest(k, "picking_rise").index, "kind"] = "newly salient"
     wide.loc[wide["removed"], "kind"] = "removed"
@@ -168,7 +168,7 @@ def removed_neurons(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
     DataFrame
         As `newly_salient`, with `effect_end` and `gain` in place of `rise_under_none`.
     """
-    wide = _through_stages(neurons, "concept")
+    wide = _through_stages(neurons, "targeted")
     wide = wide[wide["removed"]]
     order = wide["selectivity_base"].abs().sort_values(ascending=False, kind="stable").index[:k]
     return _shown(wide.loc[order], "effect_end", "gain")
@@ -243,13 +243,13 @@ def neuron_cards(run: Run, n: int = 100) -> dict[str, pd.DataFrame]:
         kind), n_types (entity types served at the end, told from the other entities), low, high
         (the ends of its histogram, in units of its activation).
 
-        `card_stages`, a row a neuron, stage and condition (`concept`, `none`): condition, stage,
+        `card_stages`, a row a neuron, stage and condition (`targeted`, `none`): condition, stage,
         epoch, layer, unit, gain, `selectivity_*` (σ of every entity type, against all words).
 
-        `card_words`, a row a neuron and stage of `concept`: stage, layer, unit, words (highest-
+        `card_words`, a row a neuron and stage of `targeted`: stage, layer, unit, words (highest-
         activating, joined by " · "), words_low.
 
-        `card_histograms`, a row a neuron, stage of `concept` and class of words: stage, layer,
+        `card_histograms`, a row a neuron, stage of `targeted` and class of words: stage, layer,
         unit, entity (a type, the own concept, or `other`), n (words of that class), share (a list
         of `BINS` numbers that add up to 1: the share of the class's words in each bin from low to
         high; words beyond the ends count in the outermost bins).
@@ -264,7 +264,7 @@ def neuron_cards(run: Run, n: int = 100) -> dict[str, pd.DataFrame]:
     corpus = load_sentences(run.config).measuring
     neurons = _chosen(run, n)
     ids = flat_ids(neurons[PLACE].to_numpy(), _width(run))
-    stored = {stage: activations_at(run, "concept", stage) for stage in STAGES}
+    stored = {stage: activations_at(run, "targeted", stage) for stage in STAGES}
     X = {stage: activations[ids].astype(np.float32) for stage, activations in stored.items()}
     neurons["n_types"] = 0
     if "entity" in corpus.labels:
@@ -340,11 +340,11 @@ def _polysemantic(run: Run, taken: pd.DataFrame, k: int) -> pd.DataFrame:
     corpus = load_sentences(run.config).ranking
     if "entity" not in corpus.labels:
         return taken.iloc[:0]
-    with model_at(run, "concept", "end") as (model, tokenizer):
+    with model_at(run, "targeted", "end") as (model, tokenizer):
         X = word_activations(model, tokenizer, corpus.sentences)
     sigma, threshold = within_entities(X, corpus)
     second = np.sort(np.abs(sigma), axis=1)[:, -2]
-    at_end = _at(run, "concept", "end")
+    at_end = _at(run, "targeted", "end")
     second[at_end["removed"].to_numpy()] = 0
     second[flat_ids(taken.to_numpy(), _width(run))] = 0
     order = np.argsort(-second, kind="stable")[:k]
@@ -376,13 +376,13 @@ def _histograms(X: dict[str, np.ndarray], corpus: Corpus, neurons: pd.DataFrame)
 def _stages(run: Run, neurons: pd.DataFrame) -> pd.DataFrame:
     sigma = [name for name in run.neurons if name.startswith("selectivity_")]
     columns = ["condition", "stage", "epoch", *PLACE, "gain", *sigma]
-    both = run.neurons[run.neurons["condition"].isin(["concept", "none"])]
+    both = run.neurons[run.neurons["condition"].isin(["targeted", "none"])]
     return neurons[PLACE].merge(both[columns], on=PLACE)[columns].round(dict.fromkeys(sigma, 3))
 
 
 def _words(run: Run, neurons: pd.DataFrame) -> pd.DataFrame:
     columns = ["stage", *PLACE, "words", "words_low"]
-    shown = pd.concat([_at(run, "concept", stage) for stage in STAGES])
+    shown = pd.concat([_at(run, "targeted", stage) for stage in STAGES])
     return neurons[PLACE].merge(shown[columns], on=PLACE)[columns]
 
 

@@ -43,7 +43,7 @@ def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
     -------
     DataFrame
         condition, base, removed, end (F1), recovery ((end − removed) / (base − removed)),
-        beyond_head (F1 at the end minus that of `head`; NaN but for `concept`), epochs_to_95
+        beyond_head (F1 at the end minus that of `head`; NaN but for `targeted`), epochs_to_95
         (first snapshot at which 95 % of the loss is regained). Where less than 0.05 was lost,
         recovery and epochs_to_95 are NaN: a share of that is a share of noise. Of a concept that is
         no entity type the head says nothing: its numbers, and what goes beyond it, are NaN.
@@ -54,7 +54,7 @@ def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
     lost = table["base"] - table["removed"]
     table["recovery"] = (table["end"] - table["removed"]) / lost.where(lost > MEASURABLE_LOSS)
     beyond = table["end"] - f1.loc["head", "end"]
-    table["beyond_head"] = beyond.where(table["condition"] == "concept")
+    table["beyond_head"] = beyond.where(table["condition"] == "targeted")
     table["epochs_to_95"] = [_epochs_to(rows, name, 0.95) for name in table["condition"]]
     if entity not in ENTITIES:
         of_head = table["condition"] == "head"
@@ -168,7 +168,7 @@ def unordered_centroid(group: pd.DataFrame) -> float:
     Parameters
     ----------
     group : DataFrame
-        One row a layer, of `concept` after the removal: layer, n_kept, n_removed.
+        One row a layer, of `targeted` after the removal: layer, n_kept, n_removed.
     """
     kept, removed = group["n_kept"].sum(), group["n_removed"].sum()
     # Mean rank saliency, 1 for the first and 0 for the last, of those that are left and of those

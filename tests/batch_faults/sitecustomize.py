@@ -40,7 +40,7 @@ def patch_training(training):
         stage = Path(args.output_dir).parent.name.removesuffix(".part")
         with (WORK / "steps").open("a") as file:
             file.write(f"{stage} {state.global_step}\n")
-        if FAULT and stage.startswith("retrained-concept") and state.global_step == FAULT_STEP:
+        if FAULT and stage.startswith("retrained-targeted") and state.global_step == FAULT_STEP:
             break_once(stage, Path(args.output_dir))
 
     training.Snapshots.on_step_end = note_and_break
