@@ -97,8 +97,9 @@ charts.number_table(limit.reset_index())
 extraction, training = limit.loc["extraction"], limit.loc["training"]
 Markdown(
     f"Extraction reaches {100 * extraction.fraction:.0f} % of the "
-    f"{extraction.precision} rate at the model's own sizes, and training "
-    f"{100 * training.fraction:.0f} % of the {training.precision} rate; the "
+    f"{extraction.precision} rate at the model's own sizes, and "
+    f"training {100 * training.fraction:.0f} % of the "
+    f"{training.precision} rate; the "
     f"aim is 60 %. Under the profiler matrix products take "
     f"{100 * extraction.products:.0f} % and {100 * training.products:.0f} % "
     f"of the time. The rest goes to:"
