@@ -11,7 +11,7 @@ import plasticity_utils as pu
 
 ROOT = Path(pu.__file__).parent
 sys.path.insert(0, str(ROOT.parent / "book" / "_ext"))
-from packages import ORDER  # noqa: E402
+from packages import ORDER, charter  # noqa: E402
 
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -73,3 +73,9 @@ def test_charts_load_without_a_model_and_at_once():
     allowed = ("plasticity_utils.charts", "plasticity_utils.errors", "plasticity_utils.names")
     allowed += ("plasticity_utils.formats",)
     assert [m for m in modules[1:] if not m.startswith(allowed)] == []
+
+
+def test_the_readme_says_what_each_package_says_it_is_for():
+    readme = (ROOT.parent / "README.md").read_text(encoding="utf-8")
+    for package in ORDER:
+        assert f"| `{package}` | {charter(package)} |" in readme, package

@@ -125,3 +125,19 @@ def test_lab_starts_for_root_too():
     line = told.stdout.splitlines()[-1]
     assert "jupyter lab" in line
     assert ("--allow-root" in line) == (os.getuid() == 0)
+
+
+def test_whatever_skips_is_listed_with_its_reason():
+    tiers = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    skips = re.compile(r"pytest\.(skip|importorskip|mark\.skipif|mark\.skip)\(")
+    for path in (ROOT / "tests").rglob("*.py"):
+        if path != Path(__file__) and skips.search(path.read_text(encoding="utf-8")):
+            assert f"{path.name}`" in tiers, path
+    assert "`test_links.py`" in tiers
+
+
+def test_editions_and_versions_agree():
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    edition = re.search(r"^## (Edition \d+)", changes, re.MULTILINE)[1]
+    assert edition in CONFIG["html"]["extra_footer"]
+    assert f"({CITATION['version']}" in changes

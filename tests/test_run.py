@@ -1,9 +1,11 @@
 """A whole run: once on a tiny random model, once at the smoke scale on the real one (slow)."""
 
 import json
+import os
 import shutil
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -43,7 +45,10 @@ def tiny_run(tiny_run_folder, session_folder):
 
 @pytest.fixture(scope="session")
 def real_run(session_folder):
-    return run_experiment(RunConfig(scale="smoke", results_dir=str(session_folder / "real-runs")))
+    """The smoke run of MiniLM: one that is there already, as in `.ci/run`, or a new one."""
+    made = os.environ.get("PLASTICITY_RUNS")
+    results = Path(made).resolve() if made else session_folder / "real-runs"
+    return run_experiment(RunConfig(scale="smoke", results_dir=str(results)))
 
 
 @pytest.fixture(params=["tiny", pytest.param("real", marks=pytest.mark.slow)])

@@ -26,7 +26,7 @@ FLAGS = [
 DESKTOP = {"width": 1280, "height": 900}
 DRAWN_OR_SAID_WHY = """() => [...document.querySelectorAll(".vl-chart .vl-view")]
   .every(view => view.querySelector("svg") || view.textContent)"""
-SOURCES = ["_config.yml", "_toc.yml", "book", "notebooks"]
+SOURCES = ["_config.yml", "_toc.yml", "CHANGELOG.md", "book", "notebooks"]
 
 
 class _Quiet(SimpleHTTPRequestHandler):
