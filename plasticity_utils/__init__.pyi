@@ -20,7 +20,12 @@ from .neurons.scores import rank_saliency as rank_saliency
 from .neurons.scores import removal_only_profile as removal_only_profile
 from .neurons.words import highest_activating_words as highest_activating_words
 from .removal.gate import remove_neurons as remove_neurons
+from .removal.patch import patch_layers as patch_layers
+from .removal.patch import undo as undo
 from .results.groups import Seeds as Seeds
 from .results.groups import seeds_of as seeds_of
 from .results.published import find_run as find_run
 from .results.published import published_runs as published_runs
+from .training.steps import predict as predict
+from .training.steps import score as score
+from .training.steps import train as train

@@ -1,6 +1,5 @@
 """Every function that takes neurons, words or labels reads them by one rule, or refuses them."""
 
-import jaxtyping
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,12 +15,7 @@ LAYERS, WIDTH = 3, 4
 N = LAYERS * WIDTH
 
 
-@pytest.fixture(autouse=True)
-def as_for_users():
-    """Switch the tests' shape checker off, which would speak before our own checks do."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+pytestmark = pytest.mark.usefixtures("as_for_users")
 
 
 def spellings(pairs):

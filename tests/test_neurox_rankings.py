@@ -1,4 +1,3 @@
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -18,14 +17,6 @@ from plasticity_utils.neurons.other_rankings import (
 from plasticity_utils.neurons.scores import rank_neurons
 
 PLANTED, CONSTANT = 17, 5
-
-
-@pytest.fixture
-def as_for_users():
-    """Switch the tests' shape checker off, which would speak before our own checks do."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 BASELINES = [mean_select_scores, iou_scores, gaussian_scores]

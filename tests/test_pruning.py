@@ -7,7 +7,8 @@ from conftest import BLOCKS, SPECIAL_IDS, WIDTH
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import levels
-from plasticity_utils.removal.gate import layer_matched_draw, patch_levels, remove_neurons
+from plasticity_utils.removal.gate import layer_matched_draw, remove_neurons
+from plasticity_utils.removal.patch import patch_layers, undo
 
 FAMILIES = ("bert", "distilbert", "roberta", "gpt2", "llama")
 POST_NORM = ("bert", "distilbert", "roberta")
@@ -286,14 +287,14 @@ def test_patched_level_is_the_function_of_what_it_was(family, tiny_model, tiny_b
     before = run(model, tiny_batch)
     words = is_word(tiny_batch)
     for level in LEVELS:
-        patch = patch_levels(model, {level: lambda state: 2 * state + 1})
+        patch = patch_layers(model, {level: lambda state: 2 * state + 1})
         after = run(model, tiny_batch)[level]
         patch.undo()
         assert torch.equal(after[words], 2 * before[level][words] + 1)
         assert torch.equal(after[~words], before[level][~words])
     assert_same(run(model, tiny_batch), before)
     with pytest.raises(InputError, match="layer 4; allowed: 0 to 3"):
-        patch_levels(model, {BLOCKS + 1: torch.neg})
+        patch_layers(model, {BLOCKS + 1: torch.neg})
 
 
 # Layer-matched draws
@@ -342,3 +343,74 @@ def test_excluded_neurons_are_not_drawn():
     # Too few are left: drawn from the whole layer.
     crowded = layer_matched_draw(top, 2, 8, seed=0, exclude=[(0, 4), (0, 5)])
     assert len(crowded.neurons) == 4
+
+
+@pytest.mark.usefixtures("as_for_users")
+def test_all_that_was_put_on_a_model_comes_off(tiny_model, tiny_batch):
+    model = tiny_model("bert")
+    before = run(model, tiny_batch)
+    clean = fingerprint(model)
+    remove_neurons(model, [(1, 2), (3, 4)], regrow=True)
+    patch_layers(model, {2: torch.neg})
+    kept = remove_neurons(model, [5], positions="all")
+    copied = copy.deepcopy(model)
+    changed = run(model, tiny_batch)
+    undo(model)
+    assert fingerprint(model) == clean
+    assert_same(run(model, tiny_batch), before)
+    assert_same(run(copied, tiny_batch), changed)
+    undo(copied)
+    assert_same(run(copied, tiny_batch), before)
+    kept.undo()
+    undo(model)
+    assert fingerprint(model) == clean
+    with pytest.raises(InputError, match="needs a model, not str"):
+        undo("bert")
+
+
+@pytest.mark.usefixtures("as_for_users")
+@pytest.mark.parametrize(
+    ("functions", "message"),
+    [
+        ({1: lambda state: state[..., :3]}, r"layer 1 makes \[1, 2, 3\] of a state .*\[1, 2, 16\]"),
+        ({1: lambda state: None}, "layer 1 makes NoneType"),
+        ({1: lambda state: state @ torch.eye(3)}, "layer 1 fails on a state of shape"),
+        ({1: "negate"}, "layer 1 fails"),
+        ({"1": torch.neg}, "layer '1'"),
+        ({True: torch.neg}, "layer True"),
+        ([torch.neg], "must map layers to functions"),
+    ],
+)
+def test_a_patch_that_does_not_fit_is_never_in_force(functions, message, tiny_model):
+    model = tiny_model("bert")
+    clean = fingerprint(model)
+    with pytest.raises(InputError, match=message):
+        patch_layers(model, functions)
+    assert fingerprint(model) == clean
+
+
+@pytest.mark.usefixtures("as_for_users")
+def test_neurons_rest_at_their_mean_over_the_words_of_x(tiny_model, tiny_batch):
+    model = tiny_model("gpt2")
+    X = np.random.default_rng(0).normal(size=(7, (BLOCKS + 1) * WIDTH)).astype(np.float32)
+    with remove_neurons(model, [(2, 3)], rest="mean", X=X.tolist()):
+        held = run(model, tiny_batch)[2][..., 3][is_word(tiny_batch)]
+    assert torch.allclose(held, torch.full_like(held, float(X[:, 2 * WIDTH + 3].mean())))
+    for arguments, message in (
+        ({"rest": "mean"}, "needs X"),
+        ({"X": X}, "rest='mean' alone"),
+        ({"rest": "mean", "X": X[:, :9]}, r"it must be \[n_words, 64\]"),
+        ({"rest": "mean", "X": X[:0]}, "at least one word"),
+    ):
+        with pytest.raises(InputError, match=message):
+            remove_neurons(model, [(2, 3)], **arguments)
+
+
+def test_neurons_are_removed_in_every_spelling(tiny_model, tiny_batch):
+    model = tiny_model("bert")
+    with remove_neurons(model, [(1, 2), (3, 4)]):
+        expected = run(model, tiny_batch)
+    mask = np.isin(np.arange((BLOCKS + 1) * WIDTH), [18, 52])
+    for neurons in ([18, 52], mask, {(3, 4), (1, 2)}, np.array([[1, 2], [3, 4]])):
+        with remove_neurons(model, neurons):
+            assert_same(run(model, tiny_batch), expected)

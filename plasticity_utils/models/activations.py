@@ -28,6 +28,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import Encoded, encode_words, max_positions, n_levels, width
+from plasticity_utils.models.tokens import as_sentences
 from plasticity_utils.progress import bar
 
 BATCH_TOKENS = 2048
@@ -56,6 +57,11 @@ class ActivationStream:
     tokenizer: PreTrainedTokenizerBase
     sentences: Sequence[Sequence[str]]
     batch_tokens: int = BATCH_TOKENS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sentences", as_sentences(self.sentences))
+        if not self.sentences:
+            raise InputError("no sentences; at least one is needed")
 
     @cached_property
     def first_row(self) -> np.ndarray:

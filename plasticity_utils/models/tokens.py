@@ -20,6 +20,7 @@ from plasticity_utils.errors import InputError
 # How byte-level and sentence-piece tokenizers write the space before a word.
 _SPACE_MARKERS = ("Ġ", "▁")
 _REPLACEMENT_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,21 @@ def encode_words(
     Raises
     ------
     InputError
-        An empty sentence, an empty word, or a sentence of more than `max_tokens` tokens.
+        Something that is no sentence of words, an empty sentence or word, or a sentence of more
+        than `max_tokens` tokens.
     """
-    _check_sentences(sentences)
+    sentences = as_sentences(sentences)
     if not sentences:
         return []
     space = _missing_space(tokenizer)
     words = [[space + word for word in sentence] for sentence in sentences]
     batch = _tokenize(tokenizer, words)
     opening = _opening_ids(tokenizer, batch.encodings[0].word_ids[0] is None)
-    stand_in = _stand_in_ids(tokenizer)
+    stand_in, special = _stand_in_ids(tokenizer), set(special_token_ids(tokenizer))
     encoded = [
-        _with_every_word(row.ids, row.word_ids, len(sentence), opening, stand_in)
+        _with_every_word(
+            *_without_specials(row, special, stand_in), len(sentence), opening, stand_in
+        )
         for row, sentence in zip(batch.encodings, sentences, strict=True)
     ]
     for number, row in enumerate(encoded, start=1):
@@ -101,13 +105,46 @@ def special_token_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return sorted(set(tokenizer.all_special_ids) - unknown)
 
 
-def _check_sentences(sentences: Sequence[Sequence[str]]) -> None:
-    for number, sentence in enumerate(sentences, start=1):
-        if not sentence:
-            raise InputError(f"sentence {number} has 0 words; at least 1 is needed")
-        if "" in sentence:
-            place = list(sentence).index("") + 1
+def as_sentences(sentences: Any) -> list[list[str]]:
+    """Read sentences of words from any sequence of sequences of texts, or refuse them."""
+    if isinstance(sentences, str) or not hasattr(sentences, "__iter__"):
+        raise InputError(
+            f"sentences must be sequences of words, not {str(sentences)[:SHOWN]!r}; for one "
+            "sentence: [['New', 'York', 'is', 'large']]"
+        )
+    return [_as_sentence(sentence, number) for number, sentence in enumerate(sentences, start=1)]
+
+
+def _as_sentence(sentence: Any, number: int) -> list[str]:
+    if isinstance(sentence, str) or not hasattr(sentence, "__iter__"):
+        raise InputError(
+            f"sentence {number} is {str(sentence)[:SHOWN]!r}; needed: its words, one by one, as in "
+            "['New', 'York']"
+        )
+    words = list(sentence)
+    if not words:
+        raise InputError(f"sentence {number} has 0 words; at least 1 is needed")
+    for place, word in enumerate(words, start=1):
+        if not isinstance(word, str):
+            raise InputError(
+                f"sentence {number}, word {place} is {str(word)[:SHOWN]!r}, which is no text"
+            )
+        if not word:
             raise InputError(f"sentence {number}, word {place} is empty; leave empty words out")
+    return words
+
+
+def _without_specials(
+    row: Any, special: set[int], stand_in: list[int]
+) -> tuple[list[int], list[int | None]]:
+    """Replace special tokens within words: some vocabularies have `<s>` among their pieces."""
+    ids: list[int] = []
+    word_ids: list[int | None] = []
+    for token, word in zip(row.ids, row.word_ids, strict=True):
+        kept = [token] if word is None or token not in special else stand_in
+        ids += kept
+        word_ids += [word] * len(kept)
+    return ids, word_ids
 
 
 def _tokenize(tokenizer: PreTrainedTokenizerBase, sentences: list[list[str]]) -> Any:

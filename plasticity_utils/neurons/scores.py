@@ -74,7 +74,7 @@ class Ranking:
         ranks[self.order] = np.arange(self.order.size)
         return ranks
 
-    def top(self, how_many: float) -> Int[np.ndarray, "neuron 2"]:
+    def top(self, how_many: int | float) -> Int[np.ndarray, "neuron 2"]:
         """Return the best neurons as (layer, unit) pairs, best first.
 
         Parameters

@@ -21,9 +21,9 @@ from transformers import PreTrainedModel
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import n_levels, width
+from plasticity_utils.neurons.inputs import Matrix, Neurons, as_activations
 from plasticity_utils.neurons.inputs import as_pairs as as_pairs
 from plasticity_utils.removal.patch import Patch
-from plasticity_utils.removal.patch import patch_levels as patch_levels
 
 
 class _Gate:
@@ -80,7 +80,6 @@ class Removal(Patch):
             units = torch.from_numpy(neurons[:, 1]).to(rest.device)[places]
             gates[level] = _Gate(units, rest[level], self._gains, places)
         super().__init__(model, gates, positions)
-        self._model = model
         self.parameter_name = _free_name(model) if regrow else None
         if self.parameter_name is not None:
             model.register_parameter(self.parameter_name, self._gains)
@@ -111,27 +110,35 @@ class Removal(Patch):
 
 def remove_neurons(
     model: PreTrainedModel,
-    neurons: Iterable[Any],
-    rest: str | np.ndarray = "zero",
+    neurons: Neurons,
+    rest: Matrix = "zero",
     positions: str = "words",
     regrow: bool = False,
+    X: Matrix = None,
 ) -> Removal:
     """Set neurons to their resting values (method, section 3).
+
+    Neurons are named in one of three ways here and wherever neurons are taken: (layer, unit) pairs,
+    an [n, 2] array or sequence of integers, layer 0 being the embedding output; flat ids,
+    layer · d_model + unit, integers in one row; or a mask, a truth value for each neuron in flat
+    order. What could be read in two ways, such as the tuple (1, 2), is an error.
 
     Parameters
     ----------
     model : PreTrainedModel
         Usually from `load_model`.
-    neurons : pairs of int, or int array [n_removed, 2]
-        (layer, unit) pairs, layer 0 being the embedding output.
-    rest : "zero" or float array [n_layers, d_model]
-        Resting values μ; usually the mean activation of each neuron over all words of the ranking
-        set.
-    positions : str
-        ``"words"`` gates the tokens of words, ``"all"`` special tokens too.
+    neurons : pairs, flat ids or a mask
+        Each neuron once; for instance `ranking.top(0.02)`.
+    rest : {"zero", "mean"} or float array-like, [n_layers, d_model]
+        Resting values μ: 0, the mean of each neuron over the words of `X`, or one's own.
+    positions : {"words", "all"}
+        Whether the tokens of words alone are gated, or special tokens too.
     regrow : bool
         If true the gains are one parameter of the model, starting at 0, that training can raise;
         else removed neurons are gone for good and pass no gradient.
+    X : float array-like, [n_words, n_layers * d_model], optional
+        Activations of the model, as from `word_activations`, usually those that ranked the neurons;
+        needed for the mean, and for nothing else.
 
     Returns
     -------
@@ -142,11 +149,11 @@ def remove_neurons(
     Raises
     ------
     InputError
-        Neurons out of range or given twice, resting values of another shape or not finite,
-        unknown positions, an architecture that is not supported.
+        Neurons out of range or given twice, resting values of another shape or not finite, a mean
+        without activations, unknown positions, an architecture that is not supported.
     """
     pairs = as_pairs(neurons, n_levels(model), width(model))
-    values = _as_rest(rest, n_levels(model), width(model))
+    values = _as_rest(rest, X, n_levels(model), width(model))
     weights = next(model.parameters())
     resting = torch.as_tensor(values, dtype=weights.dtype, device=weights.device)
     return Removal(model, pairs, resting, positions, regrow)
@@ -198,17 +205,32 @@ def layer_matched_draw(
     return LayerMatchedDraw(np.array(drawn, dtype=np.int64).reshape(-1, 2), overlap)
 
 
-def _as_rest(rest: str | np.ndarray, n_layers: int, d_model: int) -> np.ndarray:
-    if isinstance(rest, str):
+def _as_rest(rest: Matrix, X: Matrix, n_layers: int, d_model: int) -> np.ndarray:
+    is_mean = isinstance(rest, str) and rest == "mean"
+    if is_mean != (X is not None):
+        raise InputError(
+            "rest 'mean' needs X, the activations of which it is the mean (word_activations)"
+            if is_mean
+            else "X is for rest='mean' alone, which was not asked for"
+        )
+    if isinstance(rest, str) and not is_mean:
         if rest != "zero":
-            raise InputError(f"rest {rest!r}; allowed: 'zero', or an array of resting values")
+            raise InputError(f"rest {rest!r}; allowed: 'zero', 'mean', or an array of values")
         return np.zeros((n_layers, d_model))
-    if rest.shape != (n_layers, d_model):
-        raise InputError(f"rest has shape {rest.shape}; it must be {(n_layers, d_model)}")
-    if not np.isfinite(rest).all():
-        where = tuple(np.argwhere(~np.isfinite(rest))[0].tolist())
-        raise InputError(f"the resting value of neuron {where} is {rest[where]}, not finite")
-    return rest
+    values = as_activations(X if is_mean else rest)
+    if is_mean:
+        if values.shape[1] != n_layers * d_model or not len(values):
+            raise InputError(
+                f"X has shape {values.shape}; it must be [n_words, {n_layers * d_model}], with at "
+                "least one word"
+            )
+        values = values.mean(axis=0, dtype=np.float64).reshape(n_layers, d_model)
+    if values.shape != (n_layers, d_model):
+        raise InputError(f"rest has shape {values.shape}; it must be {(n_layers, d_model)}")
+    if not np.isfinite(values).all():
+        where = tuple(np.argwhere(~np.isfinite(values))[0].tolist())
+        raise InputError(f"the resting value of neuron {where} is {values[where]}, not finite")
+    return values
 
 
 def _free_name(model: nn.Module) -> str:

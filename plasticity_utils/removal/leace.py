@@ -44,7 +44,7 @@ from plasticity_utils.models.load import (
 )
 from plasticity_utils.names import INDICATORS
 from plasticity_utils.progress import bar
-from plasticity_utils.removal.patch import Patch, patch_levels
+from plasticity_utils.removal.patch import Patch
 
 BATCH_TOKENS = 2048
 # Of singular values that are correlations: below it is rounding, and so nothing to erase.
@@ -295,7 +295,7 @@ def _fitted(model: PreTrainedModel, targets: _Targets, erasers: Erasers, level: 
         raise _Reached
 
     lengths = [len(sentence.ids) for sentence in targets.encoded]
-    with erase(model, erasers), patch_levels(model, {level: stop}, "all"):
+    with erase(model, erasers), Patch(model, {level: stop}, "all"):
         for batch in inference_batches(lengths, BATCH_TOKENS):
             with suppress(_Reached):
                 model(**inputs(model, [targets.encoded[i] for i in batch]))

@@ -15,17 +15,19 @@ be undone follows Meng et al. (2022, ROME).
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import levels
+from plasticity_utils.models.load import levels, width
 
 StateFunction = Callable[[Tensor], Tensor]
 # beartype, under jaxtyping, cannot check typing.Self.
-_SomePatch = TypeVar("_SomePatch", bound="Patch")
+_SomeChange = TypeVar("_SomeChange", bound="Change")
+_CHANGES = "_plasticity_changes"
 _SPECIAL_ROLES = ("bos", "eos", "pad", "cls", "sep")
 
 
@@ -94,11 +96,52 @@ class _AtWords:
         return torch.where(self.words.of(state), changed, state)
 
 
-class Patch:
-    """Functions in force at some levels of a model, until `undo` or the end of a ``with`` block.
+class Change:
+    """Something that was put on a model, in force until `undo` or the end of a ``with`` block."""
 
-    Usually made by `patch_levels` or `remove_neurons`. Patches of one model apply in the order in
-    which they were made and can be undone in any order.
+    def __init__(self, model: PreTrainedModel):
+        self._model = model
+        # On the model, so that `undo` finds it and a copy of the model has its own.
+        model.__dict__.setdefault(_CHANGES, []).append(self)
+
+    def undo(self) -> None:
+        """Take it off; the model is as if it had never been there. May be called twice."""
+        others = [c for c in self._model.__dict__.pop(_CHANGES, []) if c is not self]
+        if others:
+            self._model.__dict__[_CHANGES] = others
+
+    def __enter__(self: _SomeChange) -> _SomeChange:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.undo()
+
+
+def undo(model: PreTrainedModel) -> None:
+    """Take off a model everything that this package has put on it, the newest first.
+
+    Removed neurons, patches and erasers come off, and training is no longer confined; what training
+    has changed in the weights stays. A model that has nothing on it is left as it is.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+
+    Raises
+    ------
+    InputError
+        If it is no model.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"undo needs a model, not {type(model).__name__}")
+    for change in reversed(list(model.__dict__.get(_CHANGES, []))):
+        change.undo()
+
+
+class Patch(Change):
+    """Functions in force at some layers of a model; usually made by `patch_layers`.
+
+    Patches of one model apply in the order in which they were made and can be undone in any order.
     """
 
     def __init__(
@@ -113,6 +156,7 @@ class Patch:
         words = _WordTokens(_special_ids(model.config) if positions == "words" else [])
         if positions == "words":
             functions = {level: _AtWords(f, words) for level, f in functions.items()}
+        super().__init__(model)
         # At the base model, so that it holds with and without the classification head.
         self._pre_hook = model.base_model.register_forward_pre_hook(words, with_kwargs=True)
         self._in_force = [(modules[level], f) for level, f in functions.items()]
@@ -121,31 +165,29 @@ class Patch:
 
     def undo(self) -> None:
         """Take the patch off; the model is as if it had never been there. May be called twice."""
+        super().undo()
         for module, function in self._in_force:
             LevelPatch.on(module).drop(function)
         self._in_force = []
         self._pre_hook.remove()
 
-    def __enter__(self: _SomePatch) -> _SomePatch:
-        return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.undo()
-
-
-def patch_levels(
+def patch_layers(
     model: PreTrainedModel, functions: Mapping[int, StateFunction], positions: str = "words"
 ) -> Patch:
-    """Let a function change each of the given hidden states, for good or until undone.
+    """Let a function change each of the given hidden states, until undone.
+
+    Each function is tried on two tokens of zeros first: what does not fit is never put in force.
 
     Parameters
     ----------
     model : PreTrainedModel
         Usually from `load_model`.
     functions : mapping from int to callable
-        For a layer (0 to L) a function from [n_sentences, n_tokens, d_model] to the same shape.
-    positions : str
-        ``"words"`` changes the tokens of words, ``"all"`` special tokens too.
+        For a layer (0, the embedding output, to L) a function from [n_sentences, n_tokens, d_model]
+        to the same shape.
+    positions : {"words", "all"}
+        Whether the tokens of words alone are changed, or special tokens too.
 
     Returns
     -------
@@ -155,9 +197,35 @@ def patch_levels(
     Raises
     ------
     InputError
-        A layer out of range, unknown positions, or an architecture that is not supported.
+        A layer out of range, a function that fails or gives another shape, unknown positions, or an
+        architecture that is not supported.
     """
-    return Patch(model, functions, positions)
+    if not isinstance(functions, Mapping):
+        raise InputError(f"functions must map layers to functions, not {type(functions).__name__}")
+    for layer, function in functions.items():
+        if isinstance(layer, bool) or not isinstance(layer, int | np.integer):
+            raise InputError(f"layer {layer!r}; allowed: 0 to {len(levels(model)) - 1}")
+        _try(function, layer, model)
+    return Patch(model, {int(layer): f for layer, f in functions.items()}, positions)
+
+
+def _try(function: StateFunction, layer: int, model: PreTrainedModel) -> None:
+    weight = next(model.parameters())
+    state = torch.zeros(1, 2, width(model), dtype=weight.dtype, device=weight.device)
+    shape = list(state.shape)
+    try:
+        with torch.no_grad():
+            changed = function(state)
+    except Exception as error:
+        raise InputError(
+            f"the function of layer {layer} fails on a state of shape {shape}: {error}"
+        ) from error
+    if not isinstance(changed, Tensor) or list(changed.shape) != shape:
+        found = list(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
+        raise InputError(
+            f"the function of layer {layer} makes {found} of a state of shape {shape}; needed: the "
+            "same shape"
+        )
 
 
 def _special_ids(config: PreTrainedConfig) -> list[int]:

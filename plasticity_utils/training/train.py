@@ -109,8 +109,7 @@ def tag_sentences(
             f"allowed: {', '.join(label_ids(model))}"
         )
     encoded = encode_words(tokenizer, corpus.sentences, max_positions(model))
-    last = label_position(model) == "last"
-    positions = [_label_tokens(sentence.word_of_token, last) for sentence in encoded]
+    positions = [label_tokens(model, sentence) for sentence in encoded]
     return TaggedSentences(encoded, positions, corpus.labels["entity"])
 
 
@@ -202,8 +201,10 @@ def train_only_head(model: PreTrainedModel) -> None:
         parameter.requires_grad_(True)
 
 
-def _label_tokens(word_of_token: Sequence[int], last: bool) -> list[int]:
-    numbered = list(enumerate(word_of_token))
+def label_tokens(model: PreTrainedModel, encoded: Encoded) -> list[int]:
+    """Return the token that carries the label of each word."""
+    last = label_position(model) == "last"
+    numbered = list(enumerate(encoded.word_of_token))
     # A dict keeps the last value of a key: read backwards, that is the word's first token.
     chosen = {word: token for token, word in (numbered if last else reversed(numbered))}
     chosen.pop(-1, None)

@@ -1,0 +1,154 @@
+"""The steps of the method on a model in memory, for those who run no whole experiment.
+
+Train it, the head alone if one likes; predict; score. What is removed from the model is in force in
+each. Nothing is kept on disk: a run from settings to tables, which can be interrupted, is
+`run_experiment`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.data.schemes import OUTSIDE
+from plasticity_utils.errors import InputError
+from plasticity_utils.models.load import encode_words, label_ids, max_positions
+from plasticity_utils.models.tokens import as_sentences
+from plasticity_utils.training.evaluate import entity_scores
+from plasticity_utils.training.train import (
+    Schedule,
+    TaggedSentences,
+    fine_tune,
+    label_tokens,
+    predict_tags,
+    tag_sentences,
+    train_only_head,
+)
+
+# Peak rates where none is named; a linear head by itself needs a high one to converge.
+RATES = {"all": 5e-5, "head": 2e-3}
+
+
+def train(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    corpus: Corpus,
+    only: str = "all",
+    epochs: int = 1,
+    learning_rate: float | None = None,
+    batch_tokens: int = 1000,
+    seed: int = 0,
+) -> None:
+    """Train a model on the tags of a corpus, in place, with whatever is removed from it in force.
+
+    One linear schedule with a warm-up. Neurons that were removed with ``regrow=True`` train at ten
+    times the rate; others stay removed.
+
+    Parameters
+    ----------
+    model, tokenizer
+        From `load_model`, with the labels of the corpus.
+    corpus : Corpus
+        From `load_corpus`; its column `entity` holds the tags.
+    only : {"all", "head"}
+        What trains: everything, or the linear classification head alone, which shows what can still
+        be read from the rest.
+    epochs : int
+    learning_rate : float, optional
+        Peak rate; by default 5e-5, and 2e-3 for the head alone. MiniLM is trained here at 2e-4.
+    batch_tokens : int
+        Sub-words in a batch, padding included.
+    seed : int
+        Of the order of the sentences and of dropout.
+
+    Raises
+    ------
+    InputError
+        For a setting that is not allowed, a tag that the model has no label for, or a sentence that
+        is too long.
+    """
+    if only not in RATES:
+        raise InputError(f"only {only!r}; allowed: {', '.join(RATES)}")
+    rate = RATES[only] if learning_rate is None else learning_rate
+    for name, value, least in (("epochs", epochs, 1), ("batch_tokens", batch_tokens, 1),
+                               ("seed", seed, 0)):  # fmt: skip
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    if not isinstance(rate, int | float) or not 0 < rate < 1:
+        raise InputError(f"learning_rate must be between 0 and 1, not {learning_rate!r}")
+    data = tag_sentences(model, tokenizer, corpus)
+    required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    gates = [p for name, p in model.named_parameters() if name.startswith("removed_gains_")]
+    if only == "head":
+        train_only_head(model)
+    try:
+        with tempfile.TemporaryDirectory(prefix="plasticity-") as work:
+            schedule = Schedule(epochs, rate, batch_tokens, seed)
+            fine_tune(model, data, schedule, Path(work), gates=[] if only == "head" else gates)
+    finally:
+        for parameter, was_required in required:
+            parameter.requires_grad_(was_required)
+        model.eval()
+
+
+def predict(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sentences: Sequence[Sequence[str]],
+) -> list[list[str]]:
+    """Return the model's most likely tag for each word, with whatever is removed from it in force.
+
+    Parameters
+    ----------
+    model, tokenizer
+        From `load_model`.
+    sentences : sequence of sequence of str
+        The words of each sentence, for instance `corpus.sentences`.
+
+    Returns
+    -------
+    list of list of str
+        In the shape of the sentences.
+
+    Raises
+    ------
+    InputError
+        For something that is no sentence of words, or is too long for the model.
+    """
+    rows = as_sentences(sentences)
+    encoded = encode_words(tokenizer, rows, max_positions(model))
+    positions = [label_tokens(model, sentence) for sentence in encoded]
+    return predict_tags(model, TaggedSentences(encoded, positions, tags=[]))
+
+
+def score(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
+) -> pd.DataFrame:
+    """Score a model's tags on a corpus, with whatever is removed from it in force.
+
+    Parameters
+    ----------
+    model, tokenizer
+        From `load_model`.
+    corpus : Corpus
+        From `load_corpus`; its column `entity` holds the tags.
+
+    Returns
+    -------
+    DataFrame
+        A row for each type of the model's labels, and `overall`: as `entity_scores`.
+
+    Raises
+    ------
+    InputError
+        For a tag that the model has no label for, or a sentence that is too long.
+    """
+    data = tag_sentences(model, tokenizer, corpus)
+    types = dict.fromkeys(label.split("-", 1)[-1] for label in label_ids(model))
+    types.pop(OUTSIDE, None)
+    return entity_scores(data.tags, predict_tags(model, data), list(types))
