@@ -86,7 +86,7 @@ LONGEST = (
     "test_pruning.py",
 )
 # Whoever asks for one of these gets a run, or a page in a browser.
-SLOW = {"run", "tiny_run", "real_run", "own_runs", "forced", "two_runs", "explorer", "book_html"}
+SLOW = {"run", "explorer", "make_run", "real_run", "book_html"}
 BROWSER = {"browser", "lab"}
 _now: dict[str, pytest.Item] = {}
 
@@ -121,6 +121,7 @@ def only_slow(function, is_work=lambda *arguments: True):
 @pytest.hookimpl(trylast=True)
 def pytest_configure():
     # After jaxtyping's hook, which checks what is imported from then on.
+    global runs
     from plasticity_utils.data import corpus
     from plasticity_utils.models import load
 
@@ -134,6 +135,7 @@ def pytest_configure():
         return (read_once if source == "conll2003" else read)(source, *arguments, **options)
 
     corpus.load_corpus = load_corpus
+    import runs
 
 
 def make_tiny_model(family: str, seed: int = 0, **changes) -> PreTrainedModel:
@@ -185,6 +187,77 @@ def once(session_folder):
         return folder
 
     return made
+
+
+# Runs that files and workers share; their own locks see to it that each is made once.
+
+
+@pytest.fixture(scope="session")
+def tiny_run_folder(once):
+    """A tiny model for runs, with the scale `tiny` added for as long as the session lasts."""
+    folder = once("tiny-model", runs.make_folder)
+    with pytest.MonkeyPatch.context() as patch:
+        runs.add_tiny(folder, patch.setitem)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def make_run(tiny_run_folder, session_folder):
+    """Return a function: make_run(**settings) → the tiny run with these settings."""
+    from plasticity_utils import run_experiment
+
+    def made(results=None, **settings):
+        results = results or session_folder / "tiny-runs"
+        return run_experiment(runs.tiny_config(tiny_run_folder, results, **settings))
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny_run(make_run):
+    return make_run()
+
+
+@pytest.fixture(scope="session")
+def two_runs(tiny_run, make_run, once):
+    """The tiny run, and one under another seed beside it, apart from where it is alone."""
+    results = once("two-runs", lambda copy: runs.copy_finished(tiny_run.config.results, copy))
+    return [make_run(results, seed=seed) for seed in (0, 1)]
+
+
+@pytest.fixture(scope="session")
+def erased_run(make_run):
+    return make_run(regime="erase", dose=None)
+
+
+@pytest.fixture(scope="session")
+def file_concept(once):
+    folder = once("pair", runs.write_pair)
+    return f"file:{folder / 'words.txt'},{folder / 'labels.txt'}#SEM:article"
+
+
+@pytest.fixture(scope="session")
+def own_runs(make_run, file_concept):
+    """Runs about a word list and about a label."""
+    return {
+        "words": make_run(concept="words:of,in", dose=None),
+        "file": make_run(concept=file_concept),
+    }
+
+
+@pytest.fixture(params=["words", "file"])
+def own_run(own_runs, request):
+    return own_runs[request.param]
+
+
+@pytest.fixture(scope="session")
+def real_run(session_folder):
+    """The smoke run of MiniLM: one that is there already, as in `.ci/run`, or a new one."""
+    from plasticity_utils import RunConfig, run_experiment
+
+    made = os.environ.get("PLASTICITY_RUNS")
+    results = Path(made).resolve() if made else session_folder / "real-runs"
+    return run_experiment(RunConfig(scale="smoke", results_dir=str(results)))
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from test_published import two_runs  # noqa: F401
-from test_run import tiny_run, tiny_run_folder  # noqa: F401
 
 from plasticity_utils import Seeds, charts
 from plasticity_utils.analysis import movement
@@ -14,18 +12,18 @@ from plasticity_utils.results.derived import finding
 
 
 @pytest.fixture(scope="module")
-def groups(two_runs):  # noqa: F811
+def groups(two_runs):
     return grouping.series_of(two_runs)
 
 
-def test_runs_that_differ_in_the_seed_alone_are_one_series(two_runs, groups):  # noqa: F811
+def test_runs_that_differ_in_the_seed_alone_are_one_series(two_runs, groups):
     assert len(groups) == 1
     assert groups[0].numbers == [0, 1]
     assert grouping.choose(groups, concept="locations", variant="dose=0.1") == groups
     assert grouping.choose(groups, variant="") == []
 
 
-def test_relearning_is_paired_by_seed(two_runs, groups):  # noqa: F811
+def test_relearning_is_paired_by_seed(two_runs, groups):
     row = across.relearning(groups).iloc[0]
     by_seed = [
         tables.recovery(run.metrics, "LOC").set_index("condition").loc["targeted", "beyond_head"]
@@ -35,7 +33,7 @@ def test_relearning_is_paired_by_seed(two_runs, groups):  # noqa: F811
     assert (row["concept"], row["entity"], row["n_seeds"]) == ("locations", "LOC", 2)
 
 
-def test_shifts_are_beyond_their_controls(two_runs, groups):  # noqa: F811
+def test_shifts_are_beyond_their_controls(two_runs, groups):
     row = movement.shifts(groups).iloc[0]
     mean = {
         name: sum(
@@ -61,7 +59,7 @@ def test_shifts_are_beyond_their_controls(two_runs, groups):  # noqa: F811
     assert row["beyond_none_depth"] == pytest.approx(row["beyond_none"] / n_blocks)
 
 
-def test_what_the_dose_takes_stands_beside_what_random_neurons_take(two_runs, groups):  # noqa: F811
+def test_what_the_dose_takes_stands_beside_what_random_neurons_take(two_runs, groups):
     row = across.dose_table(groups).iloc[0]
     losses = []
     for run in two_runs:
@@ -102,6 +100,6 @@ def test_neurons_that_may_not_grow_back_stay_at_no_gain_and_no_effect(groups):
     assert (gone[["gain", "gain_low", "gain_high", "effect"]] == 0).all().all()
 
 
-def test_one_run_alone_is_a_series_without_intervals(two_runs):  # noqa: F811
+def test_one_run_alone_is_a_series_without_intervals(two_runs):
     row = across.relearning([Seeds((two_runs[0],))]).iloc[0]
     assert np.isnan(row["beyond_head_low"])

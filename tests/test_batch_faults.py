@@ -18,7 +18,7 @@ import psutil
 import pytest
 import yaml
 from batch_faults.sitecustomize import CHECKPOINT_STEPS, FAULT_STEP
-from test_resume import add_tiny, assert_same_tables, make_folder
+from runs import add_tiny, assert_same_tables, make_folder
 
 from plasticity_utils import cli, load_run
 from plasticity_utils.batch.driver import read_summary

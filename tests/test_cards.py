@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_run import at, tiny_run, tiny_run_folder  # noqa: F401
+from test_run import at
 
 from plasticity_utils import InputError, names
 from plasticity_utils.data.corpus import Corpus
@@ -16,7 +16,7 @@ PLACE = ["layer", "unit"]
 
 
 @pytest.fixture(scope="module")
-def made(tiny_run):  # noqa: F811
+def made(tiny_run):
     return cards.neuron_cards(tiny_run, 12)
 
 
@@ -24,7 +24,7 @@ def places(frame):
     return list(map(tuple, frame[PLACE].to_numpy()))
 
 
-def test_every_neuron_has_one_card_of_one_kind(made, tiny_run):  # noqa: F811
+def test_every_neuron_has_one_card_of_one_kind(made, tiny_run):
     neurons = made["card_neurons"]
     assert len(set(places(neurons))) == len(neurons) <= 12
     assert set(neurons["kind"]) <= set(names.KINDS)
@@ -34,7 +34,7 @@ def test_every_neuron_has_one_card_of_one_kind(made, tiny_run):  # noqa: F811
         assert {place in gone for place in places(group)} == {kind == "removed"}
 
 
-def test_the_newly_salient_rose_most_on_the_ranking_half(made, tiny_run):  # noqa: F811
+def test_the_newly_salient_rose_most_on_the_ranking_half(made, tiny_run):
     own = at(tiny_run.neurons, condition="targeted")
     size = {s: at(own, stage=s).set_index(PLACE)["picking"].abs() for s in ("base", "end")}
     rise = (size["end"] - size["base"])[~at(own, stage="end").set_index(PLACE)["removed"]]
@@ -42,7 +42,7 @@ def test_the_newly_salient_rose_most_on_the_ranking_half(made, tiny_run):  # noq
     assert rise.loc[places(new)].min() == pytest.approx(rise.nlargest(len(new)).min())
 
 
-def test_stages_are_those_of_the_table(made, tiny_run):  # noqa: F811
+def test_stages_are_those_of_the_table(made, tiny_run):
     keys = ["condition", "stage", "epoch", *PLACE]
     table = tiny_run.neurons.set_index(keys).sort_index()
     stages = made["card_stages"].set_index(keys)
@@ -55,7 +55,7 @@ def test_stages_are_those_of_the_table(made, tiny_run):  # noqa: F811
         )
 
 
-def test_words_are_those_of_the_table(made, tiny_run):  # noqa: F811
+def test_words_are_those_of_the_table(made, tiny_run):
     table = at(tiny_run.neurons, condition="targeted").set_index(["stage", *PLACE])
     words = made["card_words"].set_index(["stage", *PLACE])
     assert len(words) == 3 * len(made["card_neurons"])
@@ -63,7 +63,7 @@ def test_words_are_those_of_the_table(made, tiny_run):  # noqa: F811
         assert list(words[column]) == list(table.loc[words.index, column])
 
 
-def test_histograms_count_the_words_of_each_class(made, tiny_run):  # noqa: F811
+def test_histograms_count_the_words_of_each_class(made, tiny_run):
     corpus = load_sentences(tiny_run.config).measuring
     members = concept_columns(corpus)
     d_model = int(tiny_run.neurons["unit"].max()) + 1
@@ -110,6 +110,6 @@ def test_polysemantic_is_told_within_entities():
     assert sigma[1] == pytest.approx([2 / 3, 2 / 3, -2 / 3, -2 / 3], abs=0.1)
 
 
-def test_too_few_neurons_are_named(tiny_run):  # noqa: F811
+def test_too_few_neurons_are_named(tiny_run):
     with pytest.raises(InputError, match="n = 2: at least 3"):
         cards.neuron_cards(tiny_run, 2)

@@ -7,9 +7,9 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from test_resume import FRAMES, add_tiny, make_folder, tiny_config
+from runs import FRAMES
 
-from plasticity_utils import InputError, RunConfig, run_experiment
+from plasticity_utils import InputError, RunConfig
 from plasticity_utils.analysis import movement
 from plasticity_utils.analysis.indicators import (
     by_indicator,
@@ -38,13 +38,9 @@ from plasticity_utils.results.neurons import neuron_cards
 from plasticity_utils.results.published import published_runs
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = make_folder(tmp_path_factory.mktemp("model") / "tiny")
-    results = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        add_tiny(folder, patch.setitem)
-        yield run_experiment(tiny_config(folder, results, regime="erase", dose=None))
+@pytest.fixture
+def run(erased_run):
+    return erased_run
 
 
 def f1_of(run, condition, stage, entity="LOC"):

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 import pytest
 from test_neuron_html import EVIL, Tags
-from test_run import at, real_run, tiny_run, tiny_run_folder  # noqa: F401
+from test_run import at
 
 from plasticity_utils import (
     Explorer,
@@ -28,12 +28,12 @@ from plasticity_utils.neurons.scores import selectivity
 
 
 @pytest.fixture(scope="module")
-def tiny_data(tiny_run):  # noqa: F811
+def tiny_data(tiny_run):
     return RunData(tiny_run)
 
 
 @pytest.fixture(scope="module")
-def real_data(real_run):  # noqa: F811
+def real_data(real_run):
     return RunData(real_run)
 
 
@@ -229,7 +229,7 @@ def test_an_unknown_neuron_gets_a_message_and_the_view_stays(tiny, unit):
     assert tiny.card.heading.value == before
 
 
-def test_words_of_the_corpus_are_text(tiny_run):  # noqa: F811
+def test_words_of_the_corpus_are_text(tiny_run):
     data = RunData(tiny_run)
     data.corpus = copy.deepcopy(data.corpus)
     data.corpus.sentences[0][0] = EVIL
@@ -245,7 +245,7 @@ def test_words_of_the_corpus_are_text(tiny_run):  # noqa: F811
     assert "< b > London" in Tags(tiny.sentence.answer.value).text
 
 
-def test_a_run_without_its_models_is_shown_from_its_tables(tiny_run, tmp_path):  # noqa: F811
+def test_a_run_without_its_models_is_shown_from_its_tables(tiny_run, tmp_path):
     alone = Run(shutil.copytree(tiny_run.path, tmp_path / tiny_run.path.name))
     explorer = explore(alone)
     assert "models of this run are not kept here" in said(explorer)
@@ -262,14 +262,14 @@ def test_a_run_without_its_models_is_shown_from_its_tables(tiny_run, tmp_path): 
     assert not list(tmp_path.glob("stages"))
 
 
-def test_a_published_run_says_that_it_has_no_table_of_neurons(tiny_run, tmp_path):  # noqa: F811
+def test_a_published_run_says_that_it_has_no_table_of_neurons(tiny_run, tmp_path):
     folder = shutil.copytree(tiny_run.path, tmp_path / "published")
     (folder / "neurons.parquet").unlink()
     (only,) = explore(Run(folder)).children
     assert "plasticity run" in Tags(only.value).text
 
 
-def test_other_seeds_are_found_beside_the_run(tiny_run, tmp_path):  # noqa: F811
+def test_other_seeds_are_found_beside_the_run(tiny_run, tmp_path):
     first = shutil.copytree(tiny_run.path, tmp_path / tiny_run.path.name)
     second = shutil.copytree(first, tmp_path / tiny_run.path.name.replace("seed0", "seed7"))
     facts = json.loads((second / "config.json").read_text())
@@ -298,7 +298,7 @@ def test_every_control_has_a_label(tiny):
     assert points.tooltips == points.options
 
 
-def test_neurons_that_are_the_same_are_read_once(tiny_run):  # noqa: F811
+def test_neurons_that_are_the_same_are_read_once(tiny_run):
     run, data = tiny_run, RunData(tiny_run)
     for condition in ("none", "head", "targeted"):
         data.load_activations(condition)

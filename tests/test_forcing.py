@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from test_resume import add_tiny, make_folder, tiny_config
+from runs import tiny_config
 
 from plasticity_utils import InputError, RunConfig, cli
 from plasticity_utils.experiment import forcing as forced_stages
@@ -20,22 +20,14 @@ DOSES = (0.05, 0.25)
 
 
 @pytest.fixture(scope="module")
-def model_folder(once):
-    folder = once("tiny-model", make_folder)
-    with pytest.MonkeyPatch.context() as patch:
-        add_tiny(folder, patch.setitem)
-        yield folder
-
-
-@pytest.fixture(scope="module")
 def results(session_folder):
-    # The folder of test_run's run: what is made already is found again.
+    # The folder of the shared runs: what is made already is found again.
     return session_folder / "tiny-runs"
 
 
 @pytest.fixture(scope="module")
-def config(model_folder, results):
-    run = tiny_config(model_folder, results)
+def config(tiny_run_folder, results):
+    run = tiny_config(tiny_run_folder, results)
     return ForcingConfig(run, doses=DOSES, share=1.0, rate_factor=1.0)
 
 
@@ -236,9 +228,11 @@ def test_the_command_names_bad_input_in_one_line(capsys):
     assert err == ("plasticity: host 'locations' is the concept itself; allowed: another one\n")
 
 
-def test_the_command_finds_the_forcing_and_says_its_verdict(forced, model_folder, results, capsys):
+def test_the_command_finds_the_forcing_and_says_its_verdict(
+    forced, tiny_run_folder, results, capsys
+):
     # The dose that the tiny run's settings fix cannot be asked for on the command line.
-    arguments = ["force", "--model", str(model_folder), "--scale", "tiny", "--doses", "0.25"]
+    arguments = ["force", "--model", str(tiny_run_folder), "--scale", "tiny", "--doses", "0.25"]
     assert cli.main([*arguments, "--share", "0.25", "--results-dir", str(results)]) == 0
     first, second = capsys.readouterr().out.splitlines()[:2]
     assert "forced-locations-persons-tiny-model-share0.25-tiny-seed0" in first

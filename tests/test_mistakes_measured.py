@@ -5,8 +5,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from test_published import published_once, shelf, two_runs  # noqa: F401
-from test_run import tiny_run, tiny_run_folder  # noqa: F401
+from test_published import published_once, shelf  # noqa: F401
 
 from plasticity_utils.analysis.mistakes import (
     TABLES,

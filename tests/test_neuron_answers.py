@@ -6,7 +6,6 @@ The functions behind them have planted truths in `test_questions_*`.
 import numpy as np
 import pandas as pd
 import pytest
-from test_run import tiny_run, tiny_run_folder  # noqa: F401
 
 from plasticity_utils.analysis.polysemanticity import (
     COMPARED,
@@ -23,7 +22,7 @@ from plasticity_utils.neurons.words import embed_words
 
 
 @pytest.fixture(scope="module")
-def moments(tiny_run):  # noqa: F811
+def moments(tiny_run):
     return Moments(tiny_run)
 
 
@@ -36,7 +35,7 @@ def serves(moments, moment):
     return np.abs(moments.sigma(moment)) > moments.tau
 
 
-def test_every_answer_is_a_small_table_that_parquet_holds(tiny_run, tmp_path):  # noqa: F811
+def test_every_answer_is_a_small_table_that_parquet_holds(tiny_run, tmp_path):
     found = answers(tiny_run)
     assert tuple(found) == ANSWERS
     for name, table in found.items():

@@ -1,4 +1,3 @@
-# ruff: noqa: F811
 """A concept that is no entity type, through a whole run: a word list, and a label of two files."""
 
 import json
@@ -7,10 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from test_resume import tiny_config
-from test_run import tiny_run_folder  # noqa: F401
+from runs import tiny_config
 
-from plasticity_utils import InputError, load_corpus, load_model, load_run, run_experiment
+from plasticity_utils import InputError, load_model, load_run, run_experiment
 from plasticity_utils.data.concepts import kinds, members
 from plasticity_utils.experiment import stages
 from plasticity_utils.experiment import stages as base_stages
@@ -18,41 +16,7 @@ from plasticity_utils.experiment.splits import LEAST_WORDS, OWN_PARTS, load_sent
 from plasticity_utils.training.custom_probe import OwnProbe, fit_own_probe, last_level, score_own
 
 DAYS = "words:Monday,Tuesday,Wednesday,Thursday,Friday,Saturday,Sunday"
-OFTEN = "words:of,in"
 ENTITIES = ["LOC", "PER", "ORG", "MISC"]
-
-
-def write_pair(folder, n_sentences=400, marked="the"):
-    """Write a pair of files: sentences of the corpus, with a label at one word."""
-    corpus = load_corpus("conll2003", "test").first(n_sentences)
-    tags = [["SEM:article" if w.lower() == marked else "N/A" for w in s] for s in corpus.sentences]
-    folder.mkdir(exist_ok=True)
-    paths = folder / "words.txt", folder / "labels.txt"
-    for path, lines in zip(paths, (corpus.sentences, tags), strict=True):
-        path.write_text("".join(" ".join(line) + "\n" for line in lines), encoding="utf-8")
-    return f"file:{paths[0]},{paths[1]}#SEM:article"
-
-
-@pytest.fixture(scope="session")
-def file_concept(once):
-    folder = once("pair", write_pair)
-    return f"file:{folder / 'words.txt'},{folder / 'labels.txt'}#SEM:article"
-
-
-@pytest.fixture(scope="session")
-def own_runs(tiny_run_folder, file_concept, session_folder):
-    """Runs about a word list and about a label, made once for all files and workers."""
-    results = session_folder / "tiny-runs"
-    settings = {"words": {"concept": OFTEN, "dose": None}, "file": {"concept": file_concept}}
-    return {
-        kind: run_experiment(tiny_config(tiny_run_folder, results, **own))
-        for kind, own in settings.items()
-    }
-
-
-@pytest.fixture(params=["words", "file"])
-def own_run(own_runs, request):
-    return own_runs[request.param]
 
 
 def test_it_is_scored_at_every_moment_beside_the_entity_types(own_run):

@@ -1,12 +1,10 @@
-# ruff: noqa: F811
 """What a page shows of a concept that is no entity type: charts draw, sentences hold."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from made_up_cards import made_up_cards
-from test_own_concepts import ENTITIES, file_concept, own_run, own_runs  # noqa: F401
-from test_run import tiny_run_folder  # noqa: F401
+from test_own_concepts import ENTITIES
 
 from plasticity_utils import InputError, charts
 from plasticity_utils.analysis.published import publish

@@ -14,8 +14,8 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from runs import make_folder
 from safetensors.torch import load_file, save_file
-from test_resume import make_folder
 from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny, toy, weights
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 

@@ -7,8 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from test_resume import tiny_config
-from test_run import copy_finished, tiny_run, tiny_run_folder  # noqa: F401
 
 from plasticity_utils import InputError, Seeds, find_run, publish, run_experiment, seeds_of
 from plasticity_utils.experiment.run import run_name, variant
@@ -18,13 +16,6 @@ from plasticity_utils.results.groups import largest, series_of
 from plasticity_utils.results.published import published_runs, status
 
 LOC = "LOC"
-
-
-@pytest.fixture(scope="session")
-def two_runs(tiny_run, tiny_run_folder, once):  # noqa: F811
-    """The tiny run, and one under another seed beside it, apart from where it is alone."""
-    results = once("two-runs", lambda copy: copy_finished(tiny_run.config.results, copy))
-    return [run_experiment(tiny_config(tiny_run_folder, results, seed=seed)) for seed in (0, 1)]
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from test_run import tiny_run, tiny_run_folder  # noqa: F401
 
 from plasticity_utils.analysis import parts_tables
 from plasticity_utils.analysis.parts import carried, carriers
@@ -23,7 +22,7 @@ FEW = 4
 
 
 @pytest.fixture(scope="module")
-def moments(tiny_run):  # noqa: F811
+def moments(tiny_run):
     return Moments(tiny_run)
 
 

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_run import at, real_run, run, tiny_run, tiny_run_folder  # noqa: F401
+from test_run import at
 
 from plasticity_utils import InputError, Run, word_activations
 from plasticity_utils.experiment.measure import concept_columns
@@ -16,7 +16,7 @@ from plasticity_utils.neurons.scores import selectivity
 
 @pytest.mark.parametrize("condition", ["targeted", "random", "none", "head"])
 @pytest.mark.parametrize("stage", ["base", "removed", "end"])
-def test_activations_are_those_that_the_tables_describe(tiny_run, condition, stage):  # noqa: F811
+def test_activations_are_those_that_the_tables_describe(tiny_run, condition, stage):
     X = np.asarray(activations_at(tiny_run, condition, stage), dtype=np.float32).T
     corpus = load_sentences(tiny_run.config).measuring
     sigma = selectivity(X, concept_columns(corpus)[:, :1])[:, 0]
@@ -26,7 +26,7 @@ def test_activations_are_those_that_the_tables_describe(tiny_run, condition, sta
     assert (np.ptp(X[:, table["removed"]], axis=0) == 0).all()
 
 
-def test_a_model_is_brought_back_with_its_removal_and_whole_afterwards(tiny_run):  # noqa: F811
+def test_a_model_is_brought_back_with_its_removal_and_whole_afterwards(tiny_run):
     sentence = [["London", "calls"]]
     with model_at(tiny_run, "targeted", "end") as (model, tokenizer):
         cut = word_activations(model, tokenizer, sentence)
@@ -39,12 +39,12 @@ def test_a_model_is_brought_back_with_its_removal_and_whole_afterwards(tiny_run)
 @pytest.mark.parametrize(
     ("condition", "stage", "said"), [("nobody", "end", "condition 'nobody'"), ("none", "x", "'x'")]
 )
-def test_what_there_is_not_is_named(tiny_run, condition, stage, said):  # noqa: F811
+def test_what_there_is_not_is_named(tiny_run, condition, stage, said):
     with pytest.raises(InputError, match=said):
         activations_at(tiny_run, condition, stage)
 
 
-def test_a_run_without_its_models_says_so_and_trains_nothing(tiny_run, tmp_path):  # noqa: F811
+def test_a_run_without_its_models_says_so_and_trains_nothing(tiny_run, tmp_path):
     alone = Run(shutil.copytree(tiny_run.path, tmp_path / tiny_run.path.name))
     with pytest.raises(InputError, match="plasticity run"), model_at(alone, "none", "end"):
         pass

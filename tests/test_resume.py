@@ -12,23 +12,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
-import pandas as pd
 import pytest
-import torch
-from conftest import make_tiny_model, make_tiny_tokenizer
+from runs import add_tiny, assert_same_tables, make_folder, tiny_config
 
 from plasticity_utils import load_run, run_experiment
-from plasticity_utils.data.corpus import load_corpus
-from plasticity_utils.experiment import config
-from plasticity_utils.experiment.config import RunConfig, Scale
 from plasticity_utils.hardware import training_precision
 from plasticity_utils.training import train
 
-TINY = Scale(200, 40, 40, 40, 40, 20, 40, 12, 1, 150, (0.0, 0.5, 1.0), draws=2)
-VOCABULARY = 1500
 # Stages in the order in which a run makes them; the last is the run's own folder.
 MOMENTS = (
     "base", "base", "measured", "ranking", "dose", "dose", "retrained-targeted",
@@ -36,34 +28,6 @@ MOMENTS = (
     "reliance-targeted", "reliance-none", "locations-tiny",
 )  # fmt: skip
 LEAST_KILLS = 10
-FRAMES = ("metrics", "neurons", "layers", "dose", "reliance", "ranking", "base")
-
-
-def make_folder(folder):
-    """Save a tiny random BERT that knows the corpus's most frequent words."""
-    counts = Counter(word.lower() for word in load_corpus("conll2003").words)
-    words = [word for word, _ in counts.most_common(VOCABULARY - 5) if word.isalnum()]
-    noisy = make_tiny_model(
-        "bert", vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2,
-        max_position_embeddings=512,
-    )  # fmt: skip
-    # The usual small weights: the large ones of unit tests learn nothing here.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        type(noisy)(noisy.config).save_pretrained(folder)
-    make_tiny_tokenizer(words).save_pretrained(folder)
-    return folder
-
-
-def add_tiny(folder, setitem=dict.__setitem__):
-    """Add the scale `tiny`, and a rate at which a tiny model learns."""
-    setitem(config.SCALES, "tiny", TINY)
-    setitem(config.LEARNING_RATES, str(folder), 1e-2)
-
-
-def tiny_config(folder, results, **changes):
-    settings = {"dose": 0.1, **changes}
-    return RunConfig(model=str(folder), scale="tiny", results_dir=str(results), **settings)
 
 
 def attempt(folder, results):
@@ -122,13 +86,6 @@ def main(folder, killed, whole):
     run_to_the_end(folder, killed)
     left = [str(path) for path in killed.rglob("*.part")]
     print(json.dumps({"kills": kills, "seconds": seconds, "left": left}))
-
-
-def assert_same_tables(first, second):
-    for name in FRAMES:
-        pd.testing.assert_frame_equal(
-            getattr(first, name), getattr(second, name), check_exact=True, obj=name
-        )
 
 
 @pytest.fixture(scope="module")

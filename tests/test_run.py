@@ -1,18 +1,15 @@
 """A whole run: once on a tiny random model, once at the smoke scale on the real one (slow)."""
 
 import json
-import os
-import shutil
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from runs import FRAMES, assert_same_tables
 from safetensors.torch import load_file
-from test_resume import FRAMES, add_tiny, assert_same_tables, make_folder, tiny_config
 
 from plasticity_utils import RunConfig, run_experiment
 from plasticity_utils.models.activations import word_activations
@@ -28,37 +25,9 @@ PLACE = ["layer", "unit"]
 STAGES = ["base", "removed", "retraining", "end"]
 
 
-@pytest.fixture(scope="session")
-def tiny_run_folder(once):
-    """A tiny model for runs, with the scale `tiny` added for as long as the session lasts."""
-    folder = once("tiny-model", make_folder)
-    with pytest.MonkeyPatch.context() as patch:
-        add_tiny(folder, patch.setitem)
-        yield folder
-
-
-@pytest.fixture(scope="session")
-def tiny_run(tiny_run_folder, session_folder):
-    """A run that files and workers share: its own locks see to it that it is made once."""
-    return run_experiment(tiny_config(tiny_run_folder, session_folder / "tiny-runs"))
-
-
-@pytest.fixture(scope="session")
-def real_run(session_folder):
-    """The smoke run of MiniLM: one that is there already, as in `.ci/run`, or a new one."""
-    made = os.environ.get("PLASTICITY_RUNS")
-    results = Path(made).resolve() if made else session_folder / "real-runs"
-    return run_experiment(RunConfig(scale="smoke", results_dir=str(results)))
-
-
 @pytest.fixture(params=["tiny", pytest.param("real", marks=pytest.mark.slow)])
 def run(request):
     return request.getfixturevalue(f"{request.param}_run")
-
-
-def copy_finished(results, copy):
-    """Copy a folder of runs in which another worker may be making a stage."""
-    shutil.copytree(results, copy, ignore=shutil.ignore_patterns("*.lock", "*.part", "*.part.*"))
 
 
 def at(table, **values):

@@ -3,9 +3,9 @@
 import shutil
 
 import pytest
+from runs import assert_same_tables, copy_finished, tiny_config
 from safetensors.torch import load_file, save_file
-from test_resume import assert_same_tables, tiny_config
-from test_run import copy_finished, stage_of, tiny_run, tiny_run_folder  # noqa: F401
+from test_run import stage_of
 from test_store import flip_a_byte
 
 from plasticity_utils import InputError, load_run, run_experiment
@@ -15,13 +15,13 @@ from plasticity_utils.models.load import load_model
 
 
 @pytest.fixture
-def copied(tiny_run, tmp_path):  # noqa: F811
+def copied(tiny_run, tmp_path):
     """The tiny run's results, copied to be damaged."""
     copy_finished(tiny_run.config.results, tmp_path / "runs")
     return tmp_path / "runs"
 
 
-def test_a_damaged_table_is_named_and_made_again(copied, tiny_run, tiny_run_folder):  # noqa: F811
+def test_a_damaged_table_is_named_and_made_again(copied, tiny_run, tiny_run_folder):
     table = copied / tiny_run.path.name / "metrics.parquet"
     flip_a_byte(table, 100)
     with (
@@ -34,7 +34,7 @@ def test_a_damaged_table_is_named_and_made_again(copied, tiny_run, tiny_run_fold
     assert_same_tables(again, tiny_run)
 
 
-def test_damaged_weights_are_named_and_trained_again(copied, tiny_run, tiny_run_folder):  # noqa: F811
+def test_damaged_weights_are_named_and_trained_again(copied, tiny_run, tiny_run_folder):
     folder = copied / "stages" / stage_of(tiny_run, "retrained-targeted").name
     flip_a_byte(folder / "model" / "model.safetensors", 5000)
     shutil.rmtree(copied / tiny_run.path.name)
@@ -56,7 +56,7 @@ def break_weights(folder):
 
 
 def test_weights_that_are_not_finite_end_a_run_before_its_training(
-    tiny_run_folder,  # noqa: F811
+    tiny_run_folder,
     tmp_path,
     monkeypatch,
 ):
@@ -68,7 +68,7 @@ def test_weights_that_are_not_finite_end_a_run_before_its_training(
         run_experiment(tiny_config(folder, tmp_path / "runs"))
 
 
-def test_activations_that_are_not_finite_are_named(tiny_run, tmp_path):  # noqa: F811
+def test_activations_that_are_not_finite_are_named(tiny_run, tmp_path):
     folder = tmp_path / "base"
     shutil.copytree(stage_of(tiny_run, "base") / "model", folder)
     break_weights(folder)

@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
-from test_resume import FRAMES, assert_same_tables, tiny_config
-from test_run import PLACE, at, tiny_run, tiny_run_folder  # noqa: F401
+from runs import FRAMES, assert_same_tables, tiny_config
+from test_run import PLACE, at
 
-from plasticity_utils import RunConfig, run_experiment
+from plasticity_utils import RunConfig
 from plasticity_utils.experiment import stages
 from plasticity_utils.experiment.config import SCALES
 from plasticity_utils.experiment.dose import pick_dose
@@ -16,14 +16,12 @@ from plasticity_utils.results import neurons as neuron_changes
 
 
 def test_the_same_seed_gives_the_same_tables_and_another_others(
-    tiny_run,  # noqa: F811
-    tiny_run_folder,  # noqa: F811
-    tmp_path,
+    tiny_run, two_runs, make_run, tmp_path
 ):
-    again = run_experiment(tiny_config(tiny_run_folder, tmp_path))
+    again = make_run(tmp_path)
     assert again.path != tiny_run.path
     assert_same_tables(again, tiny_run)
-    other = run_experiment(tiny_config(tiny_run_folder, tmp_path, seed=1))
+    other = two_runs[1]
     for name in FRAMES:
         assert not getattr(other, name).equals(getattr(tiny_run, name)), name
 
@@ -31,9 +29,8 @@ def test_the_same_seed_gives_the_same_tables_and_another_others(
 # Other settings
 
 
-def test_half_the_neurons_can_be_removed(tiny_run, tiny_run_folder):  # noqa: F811
-    results = tiny_run.config.results_dir
-    run = run_experiment(tiny_config(tiny_run_folder, results, regime="half", dose=None))
+def test_half_the_neurons_can_be_removed(tiny_run, make_run):
+    run = make_run(regime="half", dose=None)
     assert run.facts["dose"] == 0.5
     assert run.facts["n_removed"] == len(run.ranking) / 2
     gone = at(run.neurons, condition="targeted", stage="end", removed=True)
@@ -49,9 +46,8 @@ def test_half_the_neurons_can_be_removed(tiny_run, tiny_run_folder):  # noqa: F8
         assert not answer.empty
 
 
-def test_neurons_may_grow_back_but_not_under_the_head_alone(tiny_run, tiny_run_folder):  # noqa: F811
-    results = tiny_run.config.results_dir
-    run = run_experiment(tiny_config(tiny_run_folder, results, regrow=True))
+def test_neurons_may_grow_back_but_not_under_the_head_alone(make_run):
+    run = make_run(regrow=True)
     end = at(run.neurons, stage="end", removed=True).set_index("condition")["gain"]
     assert (end["targeted"] != 0).all()
     assert (end["random"] != 0).all()
@@ -59,7 +55,7 @@ def test_neurons_may_grow_back_but_not_under_the_head_alone(tiny_run, tiny_run_f
     assert (at(run.neurons, stage="removed", removed=True)["gain"] == 0).all()
 
 
-def test_without_a_dose_it_is_picked(tiny_run, tiny_run_folder):  # noqa: F811
+def test_without_a_dose_it_is_picked(tiny_run, tiny_run_folder):
     results = tiny_run.config.results_dir
     config = tiny_config(tiny_run_folder, results, dose=None)
     made = stages.Stages(config)
