@@ -59,6 +59,7 @@ def assert_same_state(first, second):
             assert torch.equal(second["state"][index][name], value), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_steps", [0, 3])
 def test_an_optimizer_and_its_schedule_come_back_exactly(n_steps, tmp_path):
     optimizer, scheduler, parameters, generator = stepped(n_steps)
@@ -100,6 +101,7 @@ def test_random_states_come_back_exactly(tmp_path):
     assert draws() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("restarts", "regrow"), [(1, True), (2, False), (2, True)])
 def test_a_training_with_gates_and_restarts_resumes_exactly(
     restarts, regrow, tokenizer, tmp_path, monkeypatch  # noqa: F811
@@ -131,6 +133,7 @@ def test_a_training_with_gates_and_restarts_resumes_exactly(
     assert (gains != 0).any() == regrow
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_safetensors_and_json(tokenizer, tmp_path):  # noqa: F811
     model = tiny()
     fine_tune(model, data_for(model, tokenizer), SCHEDULE, tmp_path, (2.0,))

@@ -126,6 +126,7 @@ def test_every_supported_family_has_an_anatomy():
     assert set(ANATOMIES) == set(POST_NORM_ENCODERS + PRE_NORM_DECODERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_training_moves_nothing_but_the_chosen_entries(family, train):
     model = tiny(family)
@@ -144,6 +145,7 @@ def test_training_moves_nothing_but_the_chosen_entries(family, train):
     assert set(parts) == set(moved)
 
 
+@pytest.mark.slow
 def test_without_the_confinement_the_same_training_moves_everything(train):
     model = tiny()
     before = weights(model)
@@ -153,6 +155,7 @@ def test_without_the_confinement_the_same_training_moves_everything(train):
     assert moved["bert.encoder.layer.0.output.dense.weight"].all()
 
 
+@pytest.mark.slow
 def test_the_heads_columns_train_only_where_asked(train):
     model = tiny()
     before = weights(model)
@@ -165,6 +168,7 @@ def test_the_heads_columns_train_only_where_asked(train):
     assert torch.equal(before["classifier.bias"], after["classifier.bias"])
 
 
+@pytest.mark.slow
 def test_a_confined_training_that_was_cut_off_ends_with_the_same_weights(train):
     class KilledError(Exception):
         pass
@@ -183,6 +187,7 @@ def test_a_confined_training_that_was_cut_off_ends_with_the_same_weights(train):
         assert same(train(resumed, "cut", snapshot_epochs=(1.0,)), expected)
 
 
+@pytest.mark.slow
 def test_gains_added_inside_train_and_nothing_of_the_model_beside_them(train):
     model = tiny()
     removed = [(1, 3), (1, 9)]
@@ -197,6 +202,7 @@ def test_gains_added_inside_train_and_nothing_of_the_model_beside_them(train):
     assert set(changed_entries(before, weights(model))) <= names
 
 
+@pytest.mark.slow
 def test_undone_it_leaves_gradients_hooks_and_other_optimizers_alone():
     model = tiny()
     head(model).bias.requires_grad_(False)
@@ -270,11 +276,13 @@ def _f1(data, predicted):
 WORDS_LAYER = [(0, unit) for unit in range(WIDTH)]
 
 
+@pytest.mark.slow
 def test_a_model_in_which_only_the_chosen_neurons_may_change_learns(toy_f1):
     before, after = toy_f1(WORDS_LAYER)
     assert after > before + 0.3
 
 
+@pytest.mark.slow
 def test_what_the_frozen_head_does_not_hear_of_is_not_learned(toy_f1):
     before, after = toy_f1(WORDS_LAYER, removed=[(BLOCKS, unit) for unit in range(WIDTH)])
     assert after == before

@@ -140,6 +140,7 @@ def test_mistake_7_a_neuron_without_words_counts_like_any_other():
     assert rank_saliency(ranking.order).mean() == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [1, 4])
 def test_mistake_8_restarted_schedules(epochs, tmp_path):
     """ "8 epochs" were four runs of two; here the rate rises once and falls once, to 0."""
@@ -177,6 +178,7 @@ def test_mistake_8_restarted_schedules(epochs, tmp_path):
     assert (steps[peak + 1 :] < schedule.learning_rate).all()
 
 
+@pytest.mark.slow
 def test_mistake_8_can_be_made_on_purpose(tmp_path):
     """For the chapter on the paper: two schedules in a row, each with an optimizer of its own."""
     schedule = Schedule(4, SCHEDULE.learning_rate, SCHEDULE.batch_tokens, SCHEDULE.seed)

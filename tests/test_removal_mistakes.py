@@ -104,6 +104,7 @@ def test_mistake_4_is_refused_where_it_cannot_be_made(tiny_model):
         zero_mlp_gains(tiny_model("bert"), [(1, 5)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_mistake_5_freezing_freezes(family, tiny_model, tiny_batch):
     """`requires_grad=False` on `.data` freezes nothing: the optimizer brought the gains back."""
@@ -178,6 +179,7 @@ def test_zeroed_layernorm_gain_leaves_the_bias(family, tiny_model, tiny_batch):
     assert_same(run(model, tiny_batch), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regrow", [False, True])
 def test_zeroed_layernorm_gains_train_again_only_if_they_may(regrow, tiny_model, tiny_batch):
     """As mistake 5: `requires_grad=False` on `.data` froze nothing."""

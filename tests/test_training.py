@@ -124,6 +124,7 @@ def test_predicting_changes_nothing_and_keeps_the_order(tokenizer):
 # Learning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["bert", "llama"])
 def test_a_toy_task_is_learned(family, tokenizer, tmp_path):
     model = tiny(family)
@@ -138,6 +139,7 @@ def test_a_toy_task_is_learned(family, tokenizer, tmp_path):
     assert f1() > 0.95
 
 
+@pytest.mark.slow
 def test_the_head_alone_changes_nothing_but_the_head(tokenizer, tmp_path):
     model = tiny()
     before = weights(model)
@@ -150,6 +152,7 @@ def test_the_head_alone_changes_nothing_but_the_head(tokenizer, tmp_path):
     assert changed == in_head == {"classifier.weight", "classifier.bias"}
 
 
+@pytest.mark.slow
 def test_the_whole_model_is_trained_otherwise(trained):
     before, after = weights(tiny()), trained("a")
     unchanged = {name for name in before if torch.equal(before[name], after[name])}
@@ -157,6 +160,7 @@ def test_the_whole_model_is_trained_otherwise(trained):
     assert unchanged <= {"bert.embeddings.position_ids", "bert.embeddings.token_type_ids"}
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_others(trained):
     first = trained("a")
     torch.manual_seed(99)
@@ -164,6 +168,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(trained):
     assert not same(first, trained("c", Schedule(2, 1e-2, 60, seed=1)))
 
 
+@pytest.mark.slow
 def test_removed_neurons_stay_removed_while_the_rest_is_trained(tokenizer, tmp_path):
     model = tiny()
     data = data_for(model, tokenizer)
@@ -178,6 +183,7 @@ def test_removed_neurons_stay_removed_while_the_rest_is_trained(tokenizer, tmp_p
     assert (removal.gains() == 0).all()
 
 
+@pytest.mark.slow
 def test_gates_that_may_grow_back_are_trained_at_ten_times_the_rate(tokenizer, tmp_path):
     model = tiny()
     seen = []
@@ -203,6 +209,7 @@ def test_gates_that_may_grow_back_are_trained_at_ten_times_the_rate(tokenizer, t
 # Snapshots and resuming
 
 
+@pytest.mark.slow
 def test_snapshots_come_once_each_in_order_and_change_nothing(trained, tokenizer, tmp_path):
     epochs = []
     plain = trained("plain")
@@ -211,6 +218,7 @@ def test_snapshots_come_once_each_in_order_and_change_nothing(trained, tokenizer
     assert same(plain, watched)
 
 
+@pytest.mark.slow
 def test_a_snapshot_sees_the_model_as_it_is_then(tokenizer, tmp_path):
     model = tiny()
     start, seen = weights(model), {}
@@ -246,6 +254,7 @@ def newest(work):
     return sorted(work.glob("checkpoint-*"), key=lambda f: int(f.name.split("-")[1]))
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_with_the_same_weights(trained, interrupted):
     options, _ = interrupted
     epochs = []
@@ -257,6 +266,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(trained, interrupted
     assert same(resumed, trained("whole", **options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "random.json"])
 def test_a_damaged_checkpoint_is_named_and_an_older_one_is_used(name, trained, interrupted):
     options, work = interrupted
@@ -273,6 +283,7 @@ def test_a_damaged_checkpoint_is_named_and_an_older_one_is_used(name, trained, i
     assert same(resumed, trained("whole", **options))
 
 
+@pytest.mark.slow
 def test_with_all_checkpoints_damaged_the_training_starts_again(trained, interrupted):
     options, work = interrupted
     for folder in newest(work):
@@ -284,6 +295,7 @@ def test_with_all_checkpoints_damaged_the_training_starts_again(trained, interru
     assert same(resumed, trained("whole", **options))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_was_cut_off_is_not_used(trained, interrupted):
     options, work = interrupted
     older, last = newest(work)
@@ -297,6 +309,7 @@ def test_a_checkpoint_that_was_cut_off_is_not_used(trained, interrupted):
     assert same(resumed, trained("whole", **options))
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_not_trained_on(trained, tmp_path):
     first = trained("a", snapshot_epochs=(2.0,))
     assert same(first, trained("a", snapshot_epochs=(2.0,)))
