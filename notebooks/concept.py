@@ -44,14 +44,13 @@ from plasticity_utils import charts
 from plasticity_utils.book import banner, prose
 from plasticity_utils.charts import theme
 from plasticity_utils.results import across, groups, tables
-from plasticity_utils.results.derived import finding
-from plasticity_utils.results.neurons import cards_of
+from plasticity_utils.results.derived import CARDS, derive, derived
 
 theme.enable()
 config = pu.RunConfig.from_notebook(globals())
 
 # %%
-run = pu.find_run(config)
+run = pu.find_run(config, make=True)
 seeds = pu.seeds_of(run)
 Markdown(banner.settings(seeds, home=""))
 
@@ -186,7 +185,7 @@ charts.reliance(seeds.reliance, config.label, seeds.interval)
 # there are many kept neurons, a regular sample of them is drawn.
 
 # %%
-charts.neuron_scatter(finding(run, "neuron_changes"), config.label)
+charts.neuron_scatter(derived(run, "neuron_changes"), config.label)
 
 # %% [markdown]
 # The words are those that move the neuron furthest from its mean, on the side
@@ -195,14 +194,14 @@ charts.neuron_scatter(finding(run, "neuron_changes"), config.label)
 # since they say the same of every word.
 
 # %%
-charts.words_table(finding(run, "removed_neurons"))
+charts.words_table(derived(run, "removed_neurons"))
 
 # %% [markdown]
 # Then the neurons that were left and gained most, with what the same neuron
 # gained when nothing was removed.
 
 # %%
-charts.words_table(finding(run, "newly_salient"))
+charts.words_table(derived(run, "newly_salient"))
 
 # %% [markdown]
 # A card for each of about a hundred neurons: those removed, those that gained
@@ -210,7 +209,7 @@ charts.words_table(finding(run, "newly_salient"))
 # the list and move the slider from the base model to the end.
 
 # %%
-cards = cards_of(run)
+cards = derive(run, CARDS)
 charts.neuron_card(cards, config.label)
 
 # %% [markdown]
@@ -225,7 +224,7 @@ charts.neuron_map(cards, config.label)
 # method would have removed too.
 
 # %%
-charts.number_table(finding(run, "method_overlap"))
+charts.number_table(derived(run, "method_overlap"))
 
 # %% [markdown]
 # ## Beside the other concepts

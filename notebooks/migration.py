@@ -30,16 +30,16 @@ import plasticity_utils as pu
 from IPython.display import Markdown
 from plasticity_utils import charts
 from plasticity_utils.analysis import pooled as tables
-from plasticity_utils.analysis.registry import answered
 from plasticity_utils.book import prose_neurons as verdicts
 from plasticity_utils.book.on_page import figure, numbers
 from plasticity_utils.charts import theme
 from plasticity_utils.results import groups
+from plasticity_utils.results.derived import OF_SNAPSHOTS
 
 theme.enable()
 chosen = {"regime": regime, "scale": scale, "model": model, "variant": ""}
 published = groups.series_of(pu.published_runs())
-series = answered(groups.choose(published, **chosen))
+series = groups.holding(groups.choose(published, **chosen), OF_SNAPSHOTS)
 Markdown(verdicts.runs_sentence(series))
 
 # %% [markdown]

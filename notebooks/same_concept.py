@@ -28,10 +28,10 @@ model = "minilm"
 
 # %% tags=["remove-input"]
 import plasticity_utils as pu
-from plasticity_utils.analysis.registry import answered
 from plasticity_utils.book import prose_views
 from plasticity_utils.charts import theme
 from plasticity_utils.results import groups
+from plasticity_utils.results.derived import OF_SNAPSHOTS
 
 theme.enable()
 series = groups.choose(
@@ -41,7 +41,7 @@ series = groups.choose(
     model=model,
     variant="",
 )
-runs = answered(series)
+runs = groups.holding(series, OF_SNAPSHOTS)
 prose_views.same_verdict(runs)
 
 # %% [markdown]

@@ -27,10 +27,10 @@ model = "minilm"
 
 # %% tags=["remove-input"]
 import plasticity_utils as pu
-from plasticity_utils.analysis.registry import answered
 from plasticity_utils.book import prose_views
 from plasticity_utils.charts import theme
 from plasticity_utils.results import groups
+from plasticity_utils.results.derived import OF_SNAPSHOTS
 
 theme.enable()
 series = groups.choose(
@@ -40,7 +40,7 @@ series = groups.choose(
     model=model,
     variant="",
 )
-runs = answered(series)
+runs = groups.holding(series, OF_SNAPSHOTS)
 prose_views.taken_over_verdict(runs)
 
 # %% [markdown]

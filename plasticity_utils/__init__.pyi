@@ -1,7 +1,6 @@
 # The public names, said once: what `import plasticity_utils as pu` offers, for Python (each name is
 # imported when it is first asked for), for editors and for type checkers.
 
-from .analysis.published import publish as publish
 from .data.corpus import concept_words as concept_words
 from .data.corpus import load_corpus as load_corpus
 from .errors import InputError as InputError
@@ -25,6 +24,7 @@ from .removal.patch import undo as undo
 from .results.groups import Seeds as Seeds
 from .results.groups import seeds_of as seeds_of
 from .results.published import find_run as find_run
+from .results.published import publish as publish
 from .results.published import published_runs as published_runs
 from .training.steps import predict as predict
 from .training.steps import score as score

@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from plasticity_utils.analysis.published import publish
 from plasticity_utils.data.concepts import FILE, OWN_KINDS, WORDS
 from plasticity_utils.data.corpus import CONCEPTS, concept_words, load_corpus
 from plasticity_utils.errors import InputError
@@ -24,7 +23,7 @@ from plasticity_utils.experiment.splits import load_sentences, part_counts
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.neurons.scores import RANKING_METHODS
 from plasticity_utils.optional import check_extra
-from plasticity_utils.results.published import find_run
+from plasticity_utils.results.published import add, find_run, publish
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -139,16 +138,12 @@ def _publish(options: argparse.Namespace) -> None:
 
 
 def _indicators(options: argparse.Namespace) -> None:
-    from plasticity_utils.analysis.indicators import publish_indicators
-
-    print(f"published: {publish_indicators(load_run(options.run))}")
+    print(f"published: {add(load_run(options.run), 'indicators')}")
 
 
 def _readers(options: argparse.Namespace) -> None:
-    from plasticity_utils.analysis.readers import publish_readers
-
     for folder in options.runs:
-        print(f"published: {publish_readers(load_run(folder))}")
+        print(f"published: {add(load_run(folder), 'readers')}")
 
 
 def _figures(options: argparse.Namespace) -> None:

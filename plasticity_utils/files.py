@@ -135,6 +135,14 @@ def seal_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / SEAL).read_text())
 
 
+def is_current(folder: Path) -> bool:
+    """Tell whether a sealed folder is of this `STAGE_VERSION`, by its name; no file is checked."""
+    try:
+        return folder.name.endswith(digest(seal_of(folder)["settings"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def is_sound(folder: Path) -> bool:
     """Tell whether a sealed folder is as it was sealed; warn of what is not.
 

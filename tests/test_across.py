@@ -8,7 +8,7 @@ from plasticity_utils.analysis import movement
 from plasticity_utils.data.concepts import ENTITIES
 from plasticity_utils.results import across, tables
 from plasticity_utils.results import groups as grouping
-from plasticity_utils.results.derived import finding
+from plasticity_utils.results.derived import derived
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_a_table_is_the_same_when_it_is_made_again(groups):
 
 
 def test_neurons_that_may_not_grow_back_stay_at_no_gain_and_no_effect(groups):
-    table = finding(groups[0].runs[0], "regrowth")
+    table = derived(groups[0].runs[0], "regrowth")
     gone = table[table["epoch"] >= 0]
     assert (gone[["gain", "gain_low", "gain_high", "effect"]] == 0).all().all()
 

@@ -2,22 +2,22 @@
 
 import json
 import shutil
+from functools import partial
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 from runs import FRAMES
+from test_published import SHORT
 
 from plasticity_utils import InputError, RunConfig
 from plasticity_utils.analysis import movement
 from plasticity_utils.analysis.indicators import (
     by_indicator,
     compare_indicators,
-    publish_indicators,
 )
-from plasticity_utils.analysis.published import _keep_additions
-from plasticity_utils.analysis.readers import by_reader, publish_readers
+from plasticity_utils.analysis.readers import by_reader, read_anew
 from plasticity_utils.book import banner
 from plasticity_utils.book.prose import dose_sentence, turnover_sentence
 from plasticity_utils.charts import (
@@ -32,10 +32,10 @@ from plasticity_utils.models.load import levels
 from plasticity_utils.names import CONDITIONS
 from plasticity_utils.results import across, tables
 from plasticity_utils.results import groups as grouping
-from plasticity_utils.results.derived import FINDINGS, finding
+from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import Seeds
 from plasticity_utils.results.neurons import neuron_cards
-from plasticity_utils.results.published import published_runs
+from plasticity_utils.results.published import _keep_additions, add, published_runs
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_pages_speak_of_erasing_and_not_of_removed_neurons(run):
 
 
 def test_what_pages_show_of_neurons_can_do_without_removed_ones(run):
-    found = {name: finding(run, name) for name in FINDINGS}
+    found = {name: derived(run, name) for name in SHORT}
     assert found["removed_neurons"].empty
     assert found["regrowth"].empty
     assert set(found["neuron_changes"]["kind"]) == {"kept", "newly salient"}
@@ -139,10 +139,12 @@ def test_series_stand_beside_each_other(run):
 def test_indicators_are_compared_on_one_base(run, tmp_path):
     folder = tmp_path / run_name(run.config)
     with pytest.raises(InputError, match="is not published"):
-        publish_indicators(run, tmp_path)
+        add(run, "indicators", tmp_path)
     shutil.copytree(run.path, folder)
     asked = ["types", run.config.indicator]
-    table = pd.read_parquet(publish_indicators(run, tmp_path, asked))
+    table = pd.read_parquet(
+        add(run, "indicators", tmp_path, partial(compare_indicators, indicators=asked))
+    )
     assert table["indicator"].unique().tolist() == asked
     own = table[(table["indicator"] == run.config.indicator) & (table["entity"] == "LOC")]
     for moment, condition, stage in (("removed", "targeted", "removed"), ("head", "head", "end")):
@@ -160,9 +162,9 @@ def test_indicators_are_compared_on_one_base(run, tmp_path):
 
 def test_readers_find_what_is_there_and_not_what_was_erased(run, tmp_path):
     with pytest.raises(InputError, match="is not published"):
-        publish_readers(run, tmp_path)
+        add(run, "readers", tmp_path)
     folder = shutil.copytree(run.path, tmp_path / run_name(run.config))
-    table = pd.read_parquet(publish_readers(run, tmp_path, 100))
+    table = pd.read_parquet(add(run, "readers", tmp_path, partial(read_anew, n_sentences=100)))
     assert (table["n_fitted"] == 100).all()
     f1 = table[table["entity"] == "LOC"].set_index(["condition", "reader"])["f1"]
     assert set(f1.index) == set(product(["none", "targeted", "random"], ["linear", "perceptron"]))

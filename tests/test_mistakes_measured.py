@@ -8,14 +8,13 @@ import pytest
 from test_published import published_once, shelf  # noqa: F401
 
 from plasticity_utils.analysis.mistakes import (
-    TABLES,
     by_concept,
     changes_over,
-    has_mistakes,
     mistake_changes,
     setting_changes,
 )
 from plasticity_utils.experiment.run import Run
+from plasticity_utils.results.derived import MISTAKES
 from plasticity_utils.results.groups import series_of
 from plasticity_utils.results.published import published_runs
 
@@ -27,9 +26,9 @@ def changes(shelf):  # noqa: F811
 
 def test_published_runs_have_them(shelf):  # noqa: F811
     run = published_runs(shelf)[0]
-    assert has_mistakes(run)
-    (run.path / f"{TABLES[0]}.parquet").unlink()
-    assert not has_mistakes(run)
+    assert run.holds(MISTAKES)
+    (run.path / f"{MISTAKES[0]}.parquet").unlink()
+    assert not run.holds(MISTAKES)
 
 
 def test_without_the_mistake_the_numbers_are_the_runs_own(shelf, changes):  # noqa: F811

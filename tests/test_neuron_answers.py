@@ -15,10 +15,10 @@ from plasticity_utils.analysis.polysemanticity import (
     sharing_answer,
     superposition_answer,
 )
-from plasticity_utils.analysis.registry import ANSWERS, answers
 from plasticity_utils.analysis.snapshots import BASE, Moments
 from plasticity_utils.analysis.takeover import ROLES, migration_answer, priming_answer, role_of
 from plasticity_utils.neurons.words import embed_words
+from plasticity_utils.results.derived import OF_SNAPSHOTS, derive
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def serves(moments, moment):
 
 
 def test_every_answer_is_a_small_table_that_parquet_holds(tiny_run, tmp_path):
-    found = answers(tiny_run)
-    assert tuple(found) == ANSWERS
+    found = derive(tiny_run, OF_SNAPSHOTS)
+    assert tuple(found) == OF_SNAPSHOTS
     for name, table in found.items():
         assert len(table) < 1000, name
         table.to_parquet(tmp_path / name)

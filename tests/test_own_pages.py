@@ -5,18 +5,18 @@ import pandas as pd
 import pytest
 from made_up_cards import made_up_cards
 from test_own_concepts import ENTITIES
+from test_published import SHORT
 
 from plasticity_utils import InputError, charts
-from plasticity_utils.analysis.published import publish
 from plasticity_utils.book import banner, prose
 from plasticity_utils.charts import theme
 from plasticity_utils.charts.parts import entities_in
 from plasticity_utils.explorer.app import explore
 from plasticity_utils.results import across, tables
-from plasticity_utils.results.derived import FINDINGS, finding
+from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import Seeds
 from plasticity_utils.results.neurons import neuron_cards
-from plasticity_utils.results.published import published_runs, status
+from plasticity_utils.results.published import publish, published_runs, status
 
 _CARDS = {}
 
@@ -66,8 +66,8 @@ def test_every_chart_of_the_page_draws_it(seeds, own_run, cards):
     assert all(scale[label] == theme.OWN_COLOUR for scale in scales)
     gains = domains(specs[4], "entity type")[0]
     assert list(gains) == ([*ENTITIES, "WORDS"] if label == "WORDS" else [label])
-    for name in FINDINGS:
-        assert len(finding(own_run, name).columns)
+    for name in SHORT:
+        assert len(derived(own_run, name).columns)
 
 
 def test_the_head_is_not_drawn_where_it_says_nothing(seeds, own_run):

@@ -8,14 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils import InputError, Seeds, find_run, publish, run_experiment, seeds_of
+from plasticity_utils import InputError, Seeds, files, find_run, publish, seeds_of
+from plasticity_utils.experiment import config as config_module
+from plasticity_utils.experiment import stages as stages_module
 from plasticity_utils.experiment.run import run_name, variant
 from plasticity_utils.results import published as published_module
-from plasticity_utils.results.derived import FINDINGS, finding
+from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import largest, series_of
 from plasticity_utils.results.published import published_runs, status
 
 LOC = "LOC"
+SHORT = (
+    "kept_gain", "turnover", "neuron_changes", "regrowth", "removed_neurons", "newly_salient",
+    "method_overlap",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -62,8 +68,8 @@ def test_published_tables_are_those_of_the_run(two_runs, shelf):
         assert copy.config.seed == run.config.seed
         for name in ("base", "dose", "layers", "metrics", "reliance"):
             pd.testing.assert_frame_equal(getattr(copy, name), getattr(run, name))
-        for name in FINDINGS:
-            pd.testing.assert_frame_equal(finding(copy, name), finding(run, name))
+        for name in SHORT:
+            pd.testing.assert_frame_equal(derived(copy, name), derived(run, name))
         assert copy.facts["commits"]
         assert copy.facts["published"].keys() >= {"date", "code", "libraries", "machine"}
         assert copy.facts["settings"]["results_dir"] == ""
@@ -93,20 +99,27 @@ def test_a_smoke_run_is_not_published(two_runs, tmp_path):
 
 def test_what_is_published_is_opened_without_training(two_runs, shelf, monkeypatch):
     monkeypatch.setattr(published_module, "run_experiment", never)
-    monkeypatch.setattr(published_module, "is_finished", lambda config: False)
     found = find_run(replace(two_runs[1].config, results_dir=""))
     assert found.path.parent == shelf
     assert found.config.seed == 1
     for changes in ({"seed": 7}, {"regime": "half"}, {"results_dir": str(shelf)}, {"dose": 0.2}):
+        wanted = replace(two_runs[1].config, **{"results_dir": "", **changes})
+        with pytest.raises(
+            InputError, match=r"no finished run .* `plasticity run --concept .*` makes it"
+        ):
+            find_run(wanted)
         with pytest.raises(AssertionError, match="about to train"):
-            find_run(replace(two_runs[1].config, **{"results_dir": "", **changes}))
+            find_run(wanted, make=True)
 
 
 def test_ones_own_finished_run_comes_before_the_published_one(two_runs, shelf, monkeypatch):
-    own = run_experiment(two_runs[0].config)
-    monkeypatch.setattr(published_module, "is_finished", lambda config: True)
-    monkeypatch.setattr(published_module, "run_experiment", lambda config: own)
-    assert find_run(replace(own.config, results_dir="")) is own
+    own = two_runs[0]
+    monkeypatch.setattr(config_module, "results_root", lambda: own.path.parent)
+    for costly in ("model_fingerprint", "training_precision", "load_sentences"):
+        monkeypatch.setattr(stages_module, costly, never)
+    assert find_run(replace(own.config, results_dir="")).path == own.path
+    monkeypatch.setattr(files, "STAGE_VERSION", files.STAGE_VERSION + 1)
+    assert find_run(replace(own.config, results_dir="")).path.parent == shelf
 
 
 def test_seeds_are_the_runs_that_differ_in_nothing_else(two_runs, shelf):
@@ -157,6 +170,11 @@ def test_the_status_has_a_row_a_run(two_runs, shelf):
     assert variant(replace(two_runs[0].config, rest="zero", regrow=True)).endswith("regrow=True")
 
 
-def test_an_unknown_finding_is_named(two_runs):
+def test_a_table_that_was_not_added_names_its_command(two_runs):
+    with pytest.raises(InputError, match="`plasticity readers` does it"):
+        derived(two_runs[0], "readers")
+
+
+def test_an_unknown_table_is_named(two_runs):
     with pytest.raises(InputError, match=r"'kept'.*kept_gain"):
-        finding(two_runs[0], "kept")
+        derived(two_runs[0], "kept")

@@ -12,11 +12,11 @@ from plasticity_utils.analysis.parts_tables import (
     subconcept_parts,
     subconcepts,
 )
-from plasticity_utils.analysis.registry import answer
 from plasticity_utils.analysis.sameness import linear_cka
 from plasticity_utils.analysis.snapshots import BASE, Moments
 from plasticity_utils.data.corpus import halves, in_first_half
 from plasticity_utils.names import NOTHING
+from plasticity_utils.results.derived import derived
 
 FEW = 4
 
@@ -28,7 +28,7 @@ def moments(tiny_run):
 
 @pytest.fixture(scope="module")
 def representation(moments):
-    return answer(moments.run, "representation")
+    return derived(moments.run, "representation")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_similarity_of_kept_units_is_that_without_the_others(moments, representa
 
 
 def test_the_probe_of_the_base_is_the_ceiling_in_every_comparison(moments):
-    table = answer(moments.run, "transfer")
+    table = derived(moments.run, "transfer")
     assert set(table["alignment"]) == {"base", "none", "procrustes", "shuffled"}
     ceiling = table[table["alignment"] == "base"]
     assert set(table["units"]) == {"all", "kept"}

@@ -15,13 +15,13 @@ from plasticity_utils.analysis.parts_tables import (
     taken_over_by_run,
     transition_counts,
 )
-from plasticity_utils.analysis.registry import answered
 from plasticity_utils.analysis.sameness import SAME, answer_table, averaged, same_by_run
 from plasticity_utils.book import prose_views
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.names import NOTHING
-from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.derived import OF_SNAPSHOTS
+from plasticity_utils.results.groups import Seeds, holding
 
 A, B = "country", "city"
 # How many neurons carried the one and carry the other, (base, end, removed) → n.
@@ -222,5 +222,5 @@ def test_reliance_is_drawn_for_every_concept(two_seeds, monkeypatch):
 
 def test_runs_without_answers_are_left_out(tmp_path):
     (tmp_path / "old").mkdir()
-    assert answered([Seeds((Run(tmp_path / "old"),))]) == []
+    assert holding([Seeds((Run(tmp_path / "old"),))], OF_SNAPSHOTS) == []
     assert parts_tables.with_parts([]) == []

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
@@ -19,7 +18,7 @@ from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import read_tables
 from plasticity_utils.names import INDICATORS
 from plasticity_utils.results.groups import Seeds
-from plasticity_utils.results.published import PUBLISHED, add, added
+from plasticity_utils.results.stack import stack
 from plasticity_utils.training.evaluate import OVERALL
 
 NAME = "indicators"
@@ -52,26 +51,6 @@ def compare_indicators(run: Run, indicators: Sequence[str] = INDICATORS) -> pd.D
     return pd.concat([_scores(run, indicator) for indicator in indicators], ignore_index=True)
 
 
-def publish_indicators(
-    run: Run, results: Path = PUBLISHED, indicators: Sequence[str] = INDICATORS
-) -> Path:
-    """Compare the indicators and put the table beside the run's published ones.
-
-    Parameters
-    ----------
-    run, indicators
-        As in `compare_indicators`.
-    results : Path
-        Folder of all published runs.
-
-    Raises
-    ------
-    InputError
-        As `compare_indicators`, and if the run is not published.
-    """
-    return add(run, NAME, lambda: compare_indicators(run, indicators), results)
-
-
 def by_indicator(groups: Sequence[Seeds]) -> pd.DataFrame:
     """What each indicator leaves to the head, of the published runs that were asked.
 
@@ -87,13 +66,9 @@ def by_indicator(groups: Sequence[Seeds]) -> pd.DataFrame:
         erasure, and after training the head alone), others (mean F1 that the other entity types
         lose at the erasure).
     """
-    rows = [
-        {"concept": run.config.about.title, "seed": run.config.seed, **row}
-        for run, table in added((run for seeds in groups for run in seeds.runs), NAME)
-        for row in _rows(run, table)
-    ]
-    names = ["concept", "seed", "indicator", "dimensions", *MOMENTS, "others"]
-    return pd.DataFrame(rows, columns=names)
+    names = ["concept", "seed"]
+    found = stack(groups, lambda run: _by_indicator(run) if run.holds([NAME]) else None, names)
+    return found.reindex(columns=[*names, "indicator", "dimensions", *MOMENTS, "others"])
 
 
 def _scores(run: Run, indicator: str) -> pd.DataFrame:
@@ -109,7 +84,8 @@ def _scores(run: Run, indicator: str) -> pd.DataFrame:
     return named.set_index(["indicator", "n_dimensions", "moment"]).reset_index()
 
 
-def _rows(run: Run, table: pd.DataFrame) -> list[dict[str, object]]:
+def _by_indicator(run: Run) -> pd.DataFrame:
+    table = run.table(NAME)
     base = run.metrics[(run.metrics["condition"] == "targeted") & (run.metrics["stage"] == "base")]
     label, whole = run.config.label, base.set_index("entity")["f1"]
     rows = []
@@ -125,4 +101,4 @@ def _rows(run: Run, table: pd.DataFrame) -> list[dict[str, object]]:
                 "others": others.mean(),
             }
         )
-    return rows
+    return pd.DataFrame(rows)

@@ -27,7 +27,7 @@ from plasticity_utils.neurons.scores import layer_unit, removal_only_profile
 from plasticity_utils.removal.layernorm import zero_mlp_gains
 from plasticity_utils.removal.plans import ErasurePlan, Regime, RemovalPlan, plan_at, removed
 from plasticity_utils.results import tables
-from plasticity_utils.results.derived import finding
+from plasticity_utils.results.derived import MISTAKES, derived
 from plasticity_utils.results.groups import Seeds
 from plasticity_utils.results.stack import group_means, mean_interval
 from plasticity_utils.training.train import tag_sentences
@@ -196,7 +196,6 @@ def shift_of_mistake_3(ranking: pd.DataFrame, regime: Regime, dose: float) -> pd
 
 
 DIFFERENCE = ["difference", "difference_low", "difference_high"]
-TABLES = ("mistakes_removal", "mistakes_profile", "mistakes_averaging")
 # The setting, its right value, and that of the public code.
 SETTINGS = {5: ("regrow", False, True), 8: ("restarts", 1, 4)}
 
@@ -231,18 +230,13 @@ def measure_mistakes(run: Run) -> dict[str, pd.DataFrame]:
     }
 
 
-def has_mistakes(run: Run) -> bool:
-    """Tell whether a published run has these tables; the first runs were made without."""
-    return run.holds(TABLES)
-
-
 def mistake_changes(run: Run) -> pd.DataFrame:
     """One row a mistake and quantity: as it should be, and with the mistake made.
 
     Parameters
     ----------
     run : Run
-        With its tables of mistakes (`has_mistakes`).
+        With its tables of mistakes (`derived.MISTAKES`).
 
     Returns
     -------
@@ -252,7 +246,7 @@ def mistake_changes(run: Run) -> pd.DataFrame:
         layer, the centre (in layers) of the profile that removal alone predicts, and the mean rise
         of rank saliency over the layers.
     """
-    removal, profile, averaging = (pd.read_parquet(run.path / f"{t}.parquet") for t in TABLES)
+    removal, profile, averaging = (run.table(name) for name in MISTAKES)
     own = removal[removal["entity"] == run.config.label]
     wide = own.pivot_table(
         index="mistake", columns="made", values=["f1", "n_removed", "first_layer_share"]
@@ -287,7 +281,7 @@ def changes_over(groups: Iterable[Seeds]) -> pd.DataFrame:
     """
 
     def changes(run: Run) -> pd.DataFrame | None:
-        return mistake_changes(run) if has_mistakes(run) else None
+        return mistake_changes(run) if run.holds(MISTAKES) else None
 
     return group_means(groups, changes, ["mistake", "quantity"])
 
@@ -370,7 +364,7 @@ def _ends(run: Run) -> dict[str, float]:
     own = run.metrics[run.metrics["condition"].eq("targeted") & run.metrics["entity"].eq(label)]
     f1 = own.set_index("epoch")["f1"]
     again = tables.reliance_table(run.reliance).set_index(["condition", "again", "entity"])["f1"]
-    gains = finding(run, "regrowth")
+    gains = derived(run, "regrowth")
     gains = gains[gains["condition"] == "targeted"].set_index("epoch")["gain"]
     return {
         "F1 of the concept after one epoch": f1[1.0],

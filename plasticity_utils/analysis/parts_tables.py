@@ -25,13 +25,13 @@ from plasticity_utils.analysis.parts import (
     entity_spans,
     location_kinds,
 )
-from plasticity_utils.analysis.registry import answer
 from plasticity_utils.analysis.sameness import BY_RUN
 from plasticity_utils.analysis.snapshots import BASE, Moments
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.names import NOTHING
 from plasticity_utils.neurons.inventory import LEAST_SELECTIVITY
 from plasticity_utils.neurons.words import embed_words
+from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import Seeds
 from plasticity_utils.results.stack import SERIES, group_means, stack
 
@@ -287,14 +287,14 @@ def part_table(groups: Sequence[Seeds]) -> pd.DataFrame:
         seeds; NaN where the part is not compared), each of the last five with `_low`, `_high`.
     """
     firsts = [Seeds(seeds.runs[:1]) for seeds in groups]
-    fixed = stack(firsts, lambda run: answer(run, "subconcept_parts"), SERIES)
+    fixed = stack(firsts, lambda run: derived(run, "subconcept_parts"), SERIES)
     counts = group_means(groups, _part_counts, ["part"])
     table = fixed.drop(columns="by_chance").merge(counts, on=[*SERIES, "part"], how="left")
     return table.drop(columns=SERIES[1:])
 
 
 def _taken_over(run: Run) -> dict[str, float]:
-    rows = answer(run, "subconcepts")
+    rows = derived(run, "subconcepts")
     concept = rows[rows["condition"] == "targeted"]
     carriers = float(concept.loc[concept["base"] != NOTHING, "n"].sum())
     removed = float(concept.loc[(concept["base"] != NOTHING) & concept["removed"], "n"].sum())
@@ -320,7 +320,7 @@ def _taken_over(run: Run) -> dict[str, float]:
 
 
 def _counts(run: Run) -> pd.DataFrame:
-    rows = answer(run, "subconcepts")
+    rows = derived(run, "subconcepts")
     kept = rows[~rows["removed"]]
     base = kept[kept["condition"] == "targeted"].assign(condition="base", end=lambda t: t["base"])
     table = pd.concat([base, kept]).rename(columns={"end": "part"})
@@ -328,14 +328,14 @@ def _counts(run: Run) -> pd.DataFrame:
 
 
 def _transitions(run: Run) -> pd.DataFrame:
-    rows = answer(run, "subconcepts")
+    rows = derived(run, "subconcepts")
     counts = _filled(rows[~rows["removed"]], ["condition", "base", "end"])
     total = counts.groupby(["condition", "base"])["n"].transform("sum")
     return counts.assign(share=(counts["n"] / total.where(total > 0)).fillna(0))
 
 
 def _part_counts(run: Run) -> pd.DataFrame:
-    rows, parts = answer(run, "subconcepts"), answer(run, "subconcept_parts")
+    rows, parts = derived(run, "subconcepts"), derived(run, "subconcept_parts")
     came = rows[~rows["removed"] & (rows["base"] != rows["end"])]
     table = pd.DataFrame({"by_chance": parts.set_index("part")["by_chance"]})
     concept = rows[rows["condition"] == "targeted"]
@@ -362,4 +362,4 @@ def with_parts(groups: Sequence[Seeds]) -> list[Seeds]:
 
 
 def _has_parts(run: Run) -> bool:
-    return not answer(run, "subconcepts").empty
+    return not derived(run, "subconcepts").empty

@@ -1,6 +1,6 @@
 """Tables of the pages about neurons: answers of all runs, with intervals, as charts take them.
 
-Each function takes series of runs that have their answers (`answered`) and returns a tidy frame.
+Each function takes groups of runs that hold these tables, and returns a tidy frame.
 """
 
 from __future__ import annotations

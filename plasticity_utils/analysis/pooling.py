@@ -9,8 +9,8 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from plasticity_utils.analysis.registry import answer
 from plasticity_utils.analysis.rules import LEAST_RUNS, OPEN, Estimate, decide
+from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import Seeds, check_poolable
 from plasticity_utils.results.stack import mean_interval, stack
 
@@ -26,9 +26,9 @@ def stacked(groups: Sequence[Seeds], name: str) -> pd.DataFrame:
     Parameters
     ----------
     groups : sequence of Seeds
-        From `answered`; at least one.
+        From `holding`; at least one.
     name : str
-        One of `ANSWERS`.
+        Of `derived.MAKERS`.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def stacked(groups: Sequence[Seeds], name: str) -> pd.DataFrame:
         If the series differ in model or scale.
     """
     check_poolable(groups)
-    return stack(groups, lambda run: answer(run, name), RUN)
+    return stack(groups, lambda run: derived(run, name), RUN)
 
 
 def over_runs(table: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) -> pd.DataFrame:

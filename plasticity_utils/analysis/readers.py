@@ -11,7 +11,6 @@ without one says little (Hewitt & Liang 2019).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -32,7 +31,7 @@ from plasticity_utils.models.activations import inference_batches, inputs
 from plasticity_utils.models.load import head
 from plasticity_utils.progress import bar
 from plasticity_utils.results.groups import Seeds
-from plasticity_utils.results.published import PUBLISHED, add, added
+from plasticity_utils.results.stack import stack
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.train import EVALUATION_TOKENS, TaggedSentences, tag_sentences
 
@@ -112,24 +111,6 @@ def label_states(
     return np.concatenate(found)
 
 
-def publish_readers(run: Run, results: Path = PUBLISHED, n_sentences: int = N_SENTENCES) -> Path:
-    """Put the table of `read_anew` beside a run's published ones.
-
-    Parameters
-    ----------
-    run, n_sentences
-        As for `read_anew`.
-    results : Path
-        Folder of all published runs.
-
-    Raises
-    ------
-    InputError
-        As `read_anew`, and if the run is not published.
-    """
-    return add(run, NAME, lambda: read_anew(run, n_sentences), results)
-
-
 def by_reader(groups: Sequence[Seeds]) -> pd.DataFrame:
     """F1 of the concept as each reader finds it, beside the head and the whole model trained on.
 
@@ -145,13 +126,9 @@ def by_reader(groups: Sequence[Seeds]) -> pd.DataFrame:
         is), head (trained for as long as the model; only of `targeted`), linear, perceptron, end
         (the whole model trained on).
     """
-    rows = [
-        row
-        for run, table in added((run for seeds in groups for run in seeds.runs), NAME)
-        for row in _rows(run, table)
-    ]
-    names = ["concept", "regime", "seed", "condition"]
-    return pd.DataFrame(rows, columns=[*names, *FOUND])
+    names = ["concept", "regime", "seed"]
+    found = stack(groups, lambda run: _by_reader(run) if run.holds([NAME]) else None, names)
+    return found.reindex(columns=[*names, "condition", *FOUND])
 
 
 def mean_by_reader(groups: Sequence[Seeds]) -> pd.DataFrame:
@@ -188,15 +165,12 @@ def _read(reader: Pipeline, states: np.ndarray, data: TaggedSentences) -> list[l
     return [tags[end - len(own) : end] for end, own in zip(ends, data.tags, strict=True)]
 
 
-def _rows(run: Run, table: pd.DataFrame) -> list[dict[str, object]]:
-    label, metrics = run.config.label, run.metrics
+def _by_reader(run: Run) -> pd.DataFrame:
+    label, metrics, table = run.config.label, run.metrics, run.table(NAME)
     f1 = metrics[metrics["entity"] == label].set_index(["condition", "stage"])["f1"]
     found = table[table["entity"] == label].set_index(["condition", "reader"])["f1"]
-    names = {"concept": run.config.about.title, "regime": run.config.regime}
-    return [
+    rows = [
         {
-            **names,
-            "seed": run.config.seed,
             "condition": condition,
             "removed": f1[condition, "removed"],
             "head": f1["head", "end"] if condition == "targeted" else None,
@@ -205,3 +179,4 @@ def _rows(run: Run, table: pd.DataFrame) -> list[dict[str, object]]:
         }
         for condition in PLACES
     ]
+    return pd.DataFrame(rows)

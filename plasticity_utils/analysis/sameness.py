@@ -22,13 +22,13 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from plasticity_utils.analysis.registry import answer
 from plasticity_utils.analysis.snapshots import BASE, Moment, Moments
 from plasticity_utils.analysis.wording import wording
 from plasticity_utils.data.corpus import in_first_half
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.across import relied_on
+from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import Seeds
 from plasticity_utils.results.stack import group_means, mean_interval, stack
 from plasticity_utils.results.tables import reliance_table
@@ -295,9 +295,9 @@ def answer_table(groups: Sequence[Seeds], name: str, keys: Sequence[str]) -> pd.
     Parameters
     ----------
     groups : sequence of Seeds
-        From `answered`.
+        From `holding`.
     name : str
-        One of `ANSWERS`.
+        Of `derived.MAKERS`.
     keys : sequence of str
         Its columns that are no measured values.
 
@@ -306,7 +306,7 @@ def answer_table(groups: Sequence[Seeds], name: str, keys: Sequence[str]) -> pd.
     DataFrame
         concept, the keys, and each number with `_low` and `_high`; n_seeds.
     """
-    return group_means(groups, lambda run: answer(run, name), keys, names=["concept"])
+    return group_means(groups, lambda run: derived(run, name), keys, names=["concept"])
 
 
 def reliance_of(groups: Sequence[Seeds]) -> pd.DataFrame:
@@ -361,7 +361,7 @@ def averaged(runs: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
 
 def _same(run: Run) -> dict[str, float]:
     share, kept = _kept_f1(run, "all"), _kept_f1(run, "kept")
-    cka = answer(run, "representation")
+    cka = derived(run, "representation")
     cka = cka[(cka["layer"] == cka["layer"].max()) & (cka["stage"] == "end")]
     cka = cka[cka["units"] == "kept"].set_index("condition")["cka_debiased"]
     again = reliance_table(run.reliance)
@@ -393,7 +393,7 @@ def _same(run: Run) -> dict[str, float]:
 
 def _kept_f1(run: Run, units: str) -> pd.DataFrame:
     """Share of its F1 that the base's probe keeps at the last layer, condition by alignment."""
-    f1 = answer(run, "transfer")
+    f1 = derived(run, "transfer")
     f1 = f1[(f1["layer"] == f1["layer"].max()) & (f1["stage"] == "end") & (f1["units"] == units)]
     f1 = f1.pivot_table(index="condition", columns="alignment", values="f1")
     return f1.div(f1["base"].where(f1["base"] > 0), axis=0)

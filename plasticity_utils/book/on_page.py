@@ -23,7 +23,7 @@ def figure(
     Parameters
     ----------
     groups : sequence of Seeds
-        From `answered`.
+        From `groups.holding`.
     make : function
         Of `neuron_tables` or another module: series of runs → table.
     draw : function

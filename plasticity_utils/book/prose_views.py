@@ -17,10 +17,10 @@ from pandas.io.formats.style import Styler
 
 from plasticity_utils import charts
 from plasticity_utils.analysis import parts_tables, sameness
-from plasticity_utils.analysis.registry import answer
 from plasticity_utils.book import prose_same
 from plasticity_utils.charts.f1 import AGAIN
 from plasticity_utils.charts.tables import number_table
+from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import Seeds
 
 OVER_SEEDS = "95 % over the seeds of a concept; none where there is one seed"
@@ -184,7 +184,7 @@ def taken_over(groups: Sequence[Seeds]) -> Styler:
 def new_carriers(groups: Sequence[Seeds]) -> Styler:
     """The strongest neurons that came to carry a part, of each concept's first seed."""
     tables = [
-        answer(seeds.runs[0], "subconcept_neurons").assign(concept=seeds.config.about.title)
+        derived(seeds.runs[0], "subconcept_neurons").assign(concept=seeds.config.about.title)
         for seeds in groups
     ]
     table = pd.concat(tables, ignore_index=True)

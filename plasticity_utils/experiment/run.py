@@ -11,6 +11,7 @@ head. What the head alone regains was never lost, only not read: *relearned* mea
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -62,43 +63,44 @@ class Run:
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """Entity F1: condition, stage, epoch, entity, precision, recall, f1, f1_low, f1_high, n."""
-        return self._table("metrics")
+        return self.table("metrics")
 
     @cached_property
     def neurons(self) -> pd.DataFrame:
         """Every neuron at every stage of every condition: see `assembly.neuron_table`."""
-        return self._table("neurons")
+        return self.table("neurons")
 
     @cached_property
     def layers(self) -> pd.DataFrame:
         """Every layer at every stage: see `assembly.layer_table`."""
-        return self._table("layers")
+        return self.table("layers")
 
     @cached_property
     def dose(self) -> pd.DataFrame:
         """Dose–response without retraining: see `dose_response`."""
-        return self._table("dose")
+        return self.table("dose")
 
     @cached_property
     def reliance(self) -> pd.DataFrame:
         """F1 with neurons removed again at the end: see `Stages.reliance`."""
-        return self._table("reliance")
+        return self.table("reliance")
 
     @cached_property
     def ranking(self) -> pd.DataFrame:
         """Scores and ranks of the base model's neurons by every method."""
-        return self._table("ranking")
+        return self.table("ranking")
 
     @cached_property
     def base(self) -> pd.DataFrame:
         """F1 of the base model on the validation and the test split."""
-        return self._table("base")
+        return self.table("base")
 
     def holds(self, names: Iterable[str]) -> bool:
-        """Tell whether all tables of these names are there; older runs lack newer ones."""
+        """Tell whether all tables of these names are kept; older runs lack newer ones."""
         return all((self.path / f"{name}.parquet").is_file() for name in names)
 
-    def _table(self, name: str) -> pd.DataFrame:
+    def table(self, name: str) -> pd.DataFrame:
+        """Read the table of this name."""
         path = self.path / f"{name}.parquet"
         if not path.is_file():
             raise InputError(f"{str(path)!r} is not published; `plasticity run` makes it")
@@ -130,9 +132,31 @@ def run_experiment(config: RunConfig) -> Run:
     return Run(folder)
 
 
-def is_finished(config: RunConfig) -> bool:
-    """Tell whether `run_experiment` would find this run and make nothing."""
-    return files.is_sound(files.folder_of(config.results, run_name(config), _settings(config)))
+def finished_run(config: RunConfig) -> Run | None:
+    """Open the newest finished run of these settings in the results folder, if there is one.
+
+    Files are read and nothing is worked out: no model is hashed, no precision is chosen.
+    """
+    wanted = json.loads(json.dumps(_own_settings(config)))
+    found = [
+        path.parent
+        for path in config.results.glob(f"{run_name(config)}-*/{files.SEAL}")
+        if files.is_current(path.parent)
+        and wanted.items() <= files.seal_of(path.parent)["settings"].items()
+        and files.is_sound(path.parent)
+    ]
+    return Run(max(found, key=lambda folder: folder.stat().st_mtime)) if found else None
+
+
+def command(config: RunConfig) -> str:
+    """Return the command that makes a run."""
+    usual = {field.name: field.default for field in fields(config)}
+    own = {name: value for name, value in asdict(config).items() if value != usual[name]}
+    options = [
+        f"--{name.replace('_', '-')}" + ("" if value is True else f" {shlex.quote(str(value))}")
+        for name, value in ({"concept": config.concept} | own).items()
+    ]
+    return " ".join(["plasticity run", *options])
 
 
 def load_run(path: str | Path) -> Run:
@@ -326,12 +350,16 @@ def _by_condition(folders: dict[str, Path], table: str) -> pd.DataFrame:
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
+    return {**_own_settings(config), **Stages(config).training_settings}
+
+
+def _own_settings(config: RunConfig) -> dict[str, Any]:
+    """What a run's settings alone say of what it depends on."""
     settings = {
         **asdict(config),
         # Of a pair of files this stands for the contents; where they lie does not matter.
         "concept": config.about.name,
         "sizes": asdict(config.sizes),
-        **Stages(config).training_settings,
     }
     # What came with erasing is no setting of the others: runs made before keep their names.
     unused = ERASER_SETTINGS if config.regime != "erase" else ()

@@ -13,7 +13,7 @@ import pandas as pd
 from plasticity_utils.experiment.dose import specificity
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results import tables
-from plasticity_utils.results.derived import finding
+from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import Seeds
 from plasticity_utils.results.stack import SERIES, UNIT, group_means, stack
 from plasticity_utils.training.evaluate import OVERALL
@@ -262,10 +262,10 @@ def _others(run: Run) -> pd.DataFrame:
 
 
 def _turnover(run: Run) -> pd.DataFrame:
-    table = finding(run, "turnover")
+    table = derived(run, "turnover")
     return table[["condition", "jaccard", "jaccard_by_chance", "spearman"]]
 
 
 def _regrown(run: Run) -> pd.DataFrame:
-    table = finding(run, "regrowth")
+    table = derived(run, "regrowth")
     return table.loc[table["epoch"] == table["epoch"].max(), ["condition", "gain", "effect"]]

@@ -1,51 +1,131 @@
-"""Short tables of neurons that are worked out of a run when it is published."""
+"""Tables that are worked out of a finished run: each has a name and a maker.
+
+Most are worked out when a run is published, since its models are then still there; some are added
+later, by a command of their own. Makers of other packages are named and not imported, so that
+opening a published table imports no analysis.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 import pandas as pd
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run
-from plasticity_utils.results import neurons as neuron_changes
-from plasticity_utils.results import tables
+from plasticity_utils.results import neurons, tables
 
 N_REMOVED, N_NEWLY_SALIENT = 8, 12
 
 
-_FINDINGS: dict[str, Callable[[Run], pd.DataFrame]] = {
-    "kept_gain": lambda run: neuron_changes.kept_gain(run.neurons),
-    "turnover": lambda run: neuron_changes.turnover(run.neurons, run.facts["dose"]),
-    "neuron_changes": lambda run: neuron_changes.selectivity_change(run.neurons, N_NEWLY_SALIENT),
-    "regrowth": lambda run: neuron_changes.regrowth(run.neurons),
-    "removed_neurons": lambda run: neuron_changes.removed_neurons(run.neurons, N_REMOVED),
-    "newly_salient": lambda run: neuron_changes.newly_salient(run.neurons, N_NEWLY_SALIENT),
-    "method_overlap": lambda run: tables.method_overlap(run.ranking, run.facts["dose"]),
+@dataclass(frozen=True)
+class Maker:
+    """What works a table out, or several that it gives by name.
+
+    Attributes
+    ----------
+    function : callable, or str
+        Or its place in this package.
+    of_snapshots : bool
+        Whether it is given the run's models at their snapshots (`Moments`), and not the run. Only
+        runs of an entity type have these tables.
+    added : str
+        The command that makes the table of a published run; empty for one that publishing makes.
+    """
+
+    function: Callable[[Any], Any] | str
+    of_snapshots: bool = False
+    added: str = ""
+
+    def __call__(self, source: Any) -> pd.DataFrame | dict[str, pd.DataFrame]:
+        """Work the table out, or the tables."""
+        if not isinstance(self.function, str):
+            return self.function(source)
+        module, name = self.function.rsplit(".", 1)
+        return getattr(import_module(f"plasticity_utils.{module}"), name)(source)
+
+
+CARDS = ("card_neurons", "card_stages", "card_words", "card_histograms")
+MISTAKES = ("mistakes_removal", "mistakes_profile", "mistakes_averaging")
+MAKERS = {
+    "kept_gain": Maker(lambda run: neurons.kept_gain(run.neurons)),
+    "turnover": Maker(lambda run: neurons.turnover(run.neurons, run.facts["dose"])),
+    "neuron_changes": Maker(lambda run: neurons.selectivity_change(run.neurons, N_NEWLY_SALIENT)),
+    "regrowth": Maker(lambda run: neurons.regrowth(run.neurons)),
+    "removed_neurons": Maker(lambda run: neurons.removed_neurons(run.neurons, N_REMOVED)),
+    "newly_salient": Maker(lambda run: neurons.newly_salient(run.neurons, N_NEWLY_SALIENT)),
+    "method_overlap": Maker(lambda run: tables.method_overlap(run.ranking, run.facts["dose"])),
+    **dict.fromkeys(CARDS, Maker(neurons.neuron_cards)),
+    "representation": Maker("analysis.sameness.representation", of_snapshots=True),
+    "transfer": Maker("analysis.sameness.transfer", of_snapshots=True),
+    "subconcepts": Maker("analysis.parts_tables.subconcepts", of_snapshots=True),
+    "subconcept_parts": Maker("analysis.parts_tables.subconcept_parts", of_snapshots=True),
+    "subconcept_neurons": Maker("analysis.parts_tables.subconcept_neurons", of_snapshots=True),
+    "polysemanticity": Maker("analysis.polysemanticity.polysemanticity_answer", of_snapshots=True),
+    "sharing": Maker("analysis.polysemanticity.sharing_answer", of_snapshots=True),
+    "superposition": Maker("analysis.polysemanticity.superposition_answer", of_snapshots=True),
+    "migration": Maker("analysis.takeover.migration_answer", of_snapshots=True),
+    "priming": Maker("analysis.takeover.priming_answer", of_snapshots=True),
+    **dict.fromkeys(MISTAKES, Maker("analysis.mistakes.measure_mistakes")),
+    "indicators": Maker("analysis.indicators.compare_indicators", added="plasticity indicators"),
+    "readers": Maker("analysis.readers.read_anew", added="plasticity readers"),
 }
+OF_SNAPSHOTS = tuple(name for name, maker in MAKERS.items() if maker.of_snapshots)
+ADDED = tuple(name for name, maker in MAKERS.items() if maker.added)
 
 
-FINDINGS = tuple(_FINDINGS)
-
-
-def finding(run: Run, name: str) -> pd.DataFrame:
-    """Return one of a run's short tables of neurons.
+def derived(run: Run, name: str) -> pd.DataFrame:
+    """Return one of a run's derived tables: read where it was kept, else worked out.
 
     Parameters
     ----------
     run : Run
-        From `find_run`, `run_experiment` or `load_run`.
+        From `find_run`, `run_experiment` or `load_run`. `run.holds([name])` tells whether it keeps
+        the table.
     name : str
-        `kept_gain`, `turnover`, `regrowth`, `neuron_changes` (`neuron_changes.selectivity_change`),
-        `removed_neurons`, `newly_salient` or `method_overlap`: see the functions of these names in
-        `neuron_changes` and `tables`.
+        One of `MAKERS`.
 
     Raises
     ------
     InputError
-        For another name.
+        For another name, a table that is added and was not, one that this run cannot have, or if
+        it is to be worked out and the run's models are gone.
     """
-    if name not in _FINDINGS:
-        raise InputError(f"unknown finding {name!r}; allowed: {', '.join(FINDINGS)}")
-    path = run.path / f"{name}.parquet"
-    return pd.read_parquet(path) if path.is_file() else _FINDINGS[name](run)
+    if name not in MAKERS:
+        raise InputError(f"unknown derived table {name!r}; allowed: {', '.join(MAKERS)}")
+    if MAKERS[name].added and not run.holds([name]):
+        raise InputError(
+            f"table {name!r} was not added to {run.path.name!r}; `{MAKERS[name].added}` does it"
+        )
+    found = derive(run, [name])
+    if name not in found:
+        raise InputError(f"{run.path.name!r} can have no table {name!r}")
+    return found[name]
+
+
+def derive(run: Run, names: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """Return several derived tables of a run, which share what they have in common.
+
+    What the run cannot have is left out.
+    """
+    found: dict[str, pd.DataFrame] = {}
+    snapshots = None
+    for name in names:
+        if run.holds([name]):
+            found[name] = run.table(name)
+        elif name not in found:
+            maker = MAKERS[name]
+            if maker.of_snapshots and snapshots is None:
+                snapshots = Maker("analysis.snapshots.Moments")(run)
+            made = maker(snapshots if maker.of_snapshots else run)
+            found |= made if isinstance(made, Mapping) else {name: made}
+    return {name: found[name] for name in names if name in found}
+
+
+def when_published(run: Run) -> list[str]:
+    """Names of the tables that are worked out when a run is published."""
+    own = [name for name, maker in MAKERS.items() if not maker.added]
+    return own if run.config.about.is_entity else [n for n in own if n not in OF_SNAPSHOTS]

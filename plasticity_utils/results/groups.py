@@ -21,7 +21,7 @@ from plasticity_utils.experiment.config import SCALES, RunConfig
 from plasticity_utils.experiment.run import Run, series_name, shared_settings, variant
 from plasticity_utils.names import OVER_NEURONS, OVER_SENTENCES
 from plasticity_utils.results import tables
-from plasticity_utils.results.derived import finding
+from plasticity_utils.results.derived import derived
 from plasticity_utils.results.published import PUBLISHED, published_runs
 from plasticity_utils.results.stack import UNIT, mean_interval, stack
 
@@ -133,7 +133,7 @@ class Seeds:
     @cached_property
     def kept_gain(self) -> pd.DataFrame:
         """As `neuron_changes.kept_gain`; with several seeds the interval is over seeds."""
-        stacked = stack([self], lambda run: finding(run, "kept_gain"), ["seed"])
+        stacked = stack([self], lambda run: derived(run, "kept_gain"), ["seed"])
         keys = ["condition", "entity", "layer"]
         n = stacked.groupby(keys, sort=False)["n"].mean().round().astype(int)
         return mean_interval(stacked, keys, ["gain"]).merge(n.reset_index(), on=keys)
@@ -149,7 +149,7 @@ class Seeds:
     def turnover(self) -> pd.DataFrame:
         """As `neuron_changes.turnover`, with `_low` and `_high` over seeds."""
         return mean_interval(
-            stack([self], lambda run: finding(run, "turnover"), ["seed"]), ["condition"]
+            stack([self], lambda run: derived(run, "turnover"), ["seed"]), ["condition"]
         )
 
     @cached_property
@@ -205,6 +205,21 @@ def choose(groups: Iterable[Seeds], **wanted: str | int) -> list[Seeds]:
             for name, value in wanted.items()
         )
     ]
+
+
+def holding(groups: Iterable[Seeds], names: Iterable[str]) -> list[Seeds]:
+    """Keep the runs that have these tables, published runs of old lack newer ones; of no run, none.
+
+    Parameters
+    ----------
+    groups : iterable of Seeds
+        From `series_of`.
+    names : iterable of str
+        Of `derived.MAKERS`, for instance `derived.OF_SNAPSHOTS`.
+    """
+    wanted = list(names)
+    kept = [tuple(run for run in group.runs if run.holds(wanted)) for group in groups]
+    return [Seeds(runs) for runs in kept if runs]
 
 
 def largest(groups: Iterable[Seeds]) -> list[Seeds]:

@@ -215,7 +215,6 @@ def _shown(wide: pd.DataFrame, *extra: str) -> pd.DataFrame:
     return wide[columns].reset_index()
 
 
-TABLES = ("card_neurons", "card_stages", "card_words", "card_histograms")
 BINS = 20
 LEAST_SELECTIVITY = 0.4
 SHUFFLED_QUANTILE = 0.999
@@ -277,25 +276,6 @@ def neuron_cards(run: Run, n: int = 100) -> dict[str, pd.DataFrame]:
         "card_words": _words(run, neurons),
         "card_histograms": _histograms(X, corpus, neurons),
     }
-
-
-def cards_of(run: Run) -> dict[str, pd.DataFrame]:
-    """Cards of a run: read where it is a published one, else described anew.
-
-    Parameters
-    ----------
-    run : Run
-        From `find_run`, `run_experiment` or `load_run`.
-
-    Returns
-    -------
-    dict of DataFrame
-        As `neuron_cards`.
-    """
-    paths = [run.path / f"{name}.parquet" for name in TABLES]
-    if all(path.is_file() for path in paths):
-        return {path.stem: pd.read_parquet(path) for path in paths}
-    return neuron_cards(run)
 
 
 def within_entities(X: np.ndarray, corpus: Corpus) -> tuple[np.ndarray, float]:

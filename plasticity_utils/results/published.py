@@ -7,7 +7,8 @@ so that the book is built in seconds and a reader's own settings still run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,48 +18,77 @@ import pandas as pd
 from plasticity_utils import files
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.run import Run, is_finished, run_experiment, run_name, variant
+from plasticity_utils.experiment.run import (
+    Run,
+    command,
+    finished_run,
+    run_experiment,
+    run_name,
+    variant,
+)
 from plasticity_utils.experiment.store import made_now
 from plasticity_utils.files import ROOT
+from plasticity_utils.results.derived import ADDED, MAKERS, derive, when_published
 
 PUBLISHED = ROOT / "book" / "results"
 TABLES = ("base", "dose", "layers", "metrics", "reliance")
-# What `indicator_comparison` and `readers` add to a published run: a table and its facts each.
-ADDED = ("indicators", "readers")
 
 
-def find_run(config: RunConfig) -> Run:
-    """Open one's own finished run, else the published one, else run the experiment.
+def find_run(config: RunConfig, make: bool = False) -> Run:
+    """Open one's own finished run, else the published one.
+
+    Nothing is worked out for that: a run is known by its settings.
 
     Parameters
     ----------
     config : RunConfig
         With a `results_dir` of its own nothing published is looked at.
+    make : bool
+        Run the experiment where it is not there, or what is left of it. A notebook of one concept
+        asks for this, so that papermill runs it on any settings; nothing else that reads results
+        does.
 
     Returns
     -------
     Run
         Of a published run only the tables that pages show are there, no table of all neurons.
+
+    Raises
+    ------
+    InputError
+        If there is no such run, and none is to be made.
     """
+    if own := finished_run(config):
+        return own
     folder = PUBLISHED / run_name(config)
-    if not config.results_dir and not is_finished(config) and _is_of(folder, config):
+    if not config.results_dir and _is_of(folder, config):
         return Run(folder)
-    return run_experiment(config)
+    if make:
+        return run_experiment(config)
+    raise InputError(
+        f"no finished run {run_name(config)!r} in {str(config.results)!r}; `{command(config)}` "
+        "makes it"
+    )
 
 
-def add(run: Run, name: str, make: Callable[[], pd.DataFrame], results: Path = PUBLISHED) -> Path:
+def add(
+    run: Run,
+    name: str,
+    results: Path = PUBLISHED,
+    make: Callable[[Run], pd.DataFrame] | None = None,
+) -> Path:
     """Put a further table beside a run's published ones, and what it was made with beside that.
 
     Parameters
     ----------
     run : Run
-        Published already.
+        Published already, with its stages still kept.
     name : str
-        Of `ADDED`.
-    make : function
-        Makes the table; only called for a published run.
+        Of `derived.ADDED`.
     results : Path
         Folder of all published runs.
+    make : callable, optional
+        Makes the table; by default its maker in `derived.MAKERS`.
 
     Returns
     -------
@@ -68,22 +98,78 @@ def add(run: Run, name: str, make: Callable[[], pd.DataFrame], results: Path = P
     Raises
     ------
     InputError
-        If the run is not published.
+        If the run is not published, or as the maker.
     """
     folder = results / run_name(run.config)
     if not folder.is_dir():
         raise InputError(f"{run_name(run.config)!r} is not published; `plasticity publish` does it")
     path = folder / f"{name}.parquet"
-    make().to_parquet(path, index=False, compression="zstd")
+    table = (make or MAKERS[name])(run)
+    assert isinstance(table, pd.DataFrame)
+    table.to_parquet(path, index=False, compression="zstd")
     files.write_json(path.with_suffix(".json"), {"seed": run.config.seed, **made_now()})
     return path
 
 
-def added(runs: Iterable[Run], name: str) -> list[tuple[Run, pd.DataFrame]]:
-    """Read the table of this name (of `ADDED`) of every run that has it."""
-    return [
-        (run, pd.read_parquet(run.path / f"{name}.parquet")) for run in runs if run.holds([name])
-    ]
+def publish(run: Run, results: Path = PUBLISHED) -> Path:
+    """Copy what pages show of a finished run to the book's results.
+
+    Parameters
+    ----------
+    run : Run
+        From `run_experiment`.
+    results : Path
+        Folder of all published runs.
+
+    Returns
+    -------
+    Path
+        The run's folder, named after its settings; an older one of that name is replaced. What was
+        added to that (`add`) is kept where it is of the same stages.
+
+    Raises
+    ------
+    InputError
+        For a run at the smoke scale, whose numbers mean nothing, or one whose models are gone.
+    """
+    if run.config.scale == "smoke":
+        raise InputError("a run at the smoke scale is not published: its numbers mean nothing")
+    folder = results / run_name(run.config)
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    frames = {name: run.table(name) for name in TABLES} | derive(run, when_published(run))
+    for name, frame in frames.items():
+        frame.to_parquet(part / f"{name}.parquet", index=False, compression="zstd")
+    facts = {**run.facts, "settings": {**run.facts["settings"], "results_dir": ""}}
+    # What is measured here can be made by later code than the run.
+    facts |= {"commits": _commits(run), "published": made_now()}
+    files.write_json(part / "config.json", facts)
+    _keep_additions(folder, part)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.replace(folder)
+    return folder
+
+
+def _keep_additions(old: Path, new: Path) -> None:
+    if not (old / "config.json").is_file() or _stages(old) != _stages(new):
+        return
+    for name in ADDED:
+        for file in old.glob(f"{name}.*"):
+            shutil.copy2(file, new / file.name)
+
+
+def _stages(folder: Path) -> set[str]:
+    """Stages of a published run, each named with a digest of its settings."""
+    return set(Run(folder).facts["seconds"])
+
+
+def _commits(run: Run) -> list[str]:
+    """Commits of the code that made the run's stages."""
+    folders = [run.config.results / "stages" / name for name in run.facts["seconds"]]
+    made = [files.seal_of(folder).get("made_with", {}) for folder in folders if folder.is_dir()]
+    commits = {facts.get("code", {}).get("commit") for facts in made}
+    return sorted(commit for commit in commits if commit)
 
 
 def published_runs(results: Path = PUBLISHED) -> list[Run]:

@@ -22,7 +22,7 @@ import nbformat
 import pytest
 
 from plasticity_utils import InputError, Run
-from plasticity_utils.experiment.run import is_finished
+from plasticity_utils.experiment import run as experiment_run
 from plasticity_utils.explorer.data import RunData
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +45,11 @@ class Lab:
 def finished_run() -> Run:
     """Find a run of `locations` whose models are kept, as today's code would name it."""
     runs = [Run(path.parent) for path in sorted(RESULTS.glob("locations-*/config.json"))]
-    found = {run.config.scale: run for run in runs if is_finished(run.config) and has_models(run)}
+    found = {
+        run.config.scale: run
+        for run in runs
+        if experiment_run.finished_run(run.config) and has_models(run)
+    }
     for scale in SCALES:
         if scale in found:
             return found[scale]
