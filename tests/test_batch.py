@@ -9,8 +9,8 @@ import pytest
 
 from plasticity_utils import cli
 from plasticity_utils import files as store
+from plasticity_utils.batch import cells
 from plasticity_utils.batch import grid as hours
-from plasticity_utils.batch import places
 from plasticity_utils.batch.cells import Cell, is_done, note_try, page_digest, tries_of
 from plasticity_utils.batch.driver import Board, read_summary
 from plasticity_utils.batch.grid import read_grid
@@ -247,11 +247,11 @@ def test_a_folder_outside_the_mirrored_one_stays_here(make_here, address, tmp_pa
 
 
 def test_results_without_an_address_are_the_folder_itself(tmp_path):
-    results = places.check_results(str(tmp_path / "results"))
-    assert places.place_of(results) == Mirror(tmp_path / "results")
-    far = places.place_of(places.check_results("memory://some/where/"))
+    results = cells.check_results(str(tmp_path / "results"))
+    assert cells.place_of(results) == Mirror(tmp_path / "results")
+    far = cells.place_of(cells.check_results("memory://some/where/"))
     assert far.url == "memory://some/where"
-    assert far.root != places.place_of("memory://some/other").root
+    assert far.root != cells.place_of("memory://some/other").root
 
 
 def test_a_summary_is_json(grid, tmp_path):

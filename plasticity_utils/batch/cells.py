@@ -7,8 +7,11 @@ were cut off. The run's own tables and stages lie where `plasticity run` puts th
 
 from __future__ import annotations
 
+import getpass
+import hashlib
 import json
 import re
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,9 +20,11 @@ from typing import Any
 import nbformat
 
 from plasticity_utils import files
+from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.run import run_name
 from plasticity_utils.experiment.store import model_fingerprint
+from plasticity_utils.files import Mirror
 
 BASE_CODE = """from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.stages import Stages
@@ -112,7 +117,7 @@ def tries_of(folder: Path) -> int:
 
 
 def record_of(folder: Path) -> dict[str, Any]:
-    """How a cell ended last: see `work.execute`. Empty where it never did, or is damaged."""
+    """How a cell ended last: see `workers.execute`. Empty where it never did, or is damaged."""
     try:
         return dict(json.loads((folder / "record.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -152,3 +157,42 @@ def page_digest(folder: Path) -> str:
 
 def _settings(config: RunConfig) -> dict[str, Any]:
     return {**asdict(config), "results_dir": ""}
+
+
+def check_results(results: str) -> str:
+    """Return the results' place so that every worker understands it."""
+    if "://" in results:
+        _check_address(results)
+        return results.rstrip("/")
+    folder = (Path(results) if results else RunConfig().results).expanduser().resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = error.strerror
+        raise InputError(f"results cannot be written to {str(folder)!r}: {reason}") from None
+    return str(folder)
+
+
+def place_of(results: str) -> Mirror:
+    """Return the folder on this machine for results, and the address that it mirrors."""
+    if "://" not in results:
+        return Mirror(Path(results))
+    digest = hashlib.sha256(results.encode()).hexdigest()[:12]
+    root = Path(tempfile.gettempdir()) / f"plasticity-{getpass.getuser()}-{digest}"
+    return Mirror(root, results)
+
+
+def _check_address(address: str) -> None:
+    from fsspec.core import url_to_fs
+
+    kind = re.split("://", address)[0]
+    try:
+        system, place = url_to_fs(address)
+        system.makedirs(place, exist_ok=True)
+    except ValueError:
+        raise InputError(f"results in {address!r}: fsspec knows no {kind!r} addresses") from None
+    except ImportError as error:
+        raise InputError(f"results in {address!r}: {error}") from None
+    except OSError as error:
+        raise InputError(f"results cannot be written to {address!r}: {error}") from None

@@ -23,9 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from plasticity_utils import files
-from plasticity_utils.batch.cells import Cell, base_cells, tries_of
+from plasticity_utils.batch.cells import Cell, base_cells, check_results, place_of, tries_of
 from plasticity_utils.batch.grid import estimated_seconds, read_grid
-from plasticity_utils.batch.places import check_results, place_of
 from plasticity_utils.batch.workers import (
     Batch,
     fetched_and_done,
@@ -147,13 +146,7 @@ COLUMNS = ("cell", "status", "seconds", "tries")
 
 
 class Board:
-    """The state of all cells, shown on standard error.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-        Base models among them.
-    """
+    """The state of all cells, shown on standard error."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self.rows: dict[str, dict[str, Any]] = {

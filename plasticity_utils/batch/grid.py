@@ -37,27 +37,7 @@ SETTINGS = tuple(field.name for field in dataclasses.fields(RunConfig))
 
 
 def read_grid(path: str | Path) -> list[Cell]:
-    """Read a grid file.
-
-    Parameters
-    ----------
-    path : str or Path
-        YAML with `concepts` and, as wanted, `models`, `scales` (or one `scale`), `regimes`,
-        `seeds` (lists), `parameters` (a mapping, for all cells), `variants` (a list of mappings,
-        each with a `name`) and `notebook` (relative to the grid file, or to the project).
-
-    Returns
-    -------
-    list of Cell
-        In the order of the grid. Relative paths in it are understood as the notebook does, from
-        its own folder.
-
-    Raises
-    ------
-    InputError
-        For a file that cannot be read or is no YAML, for an unknown key, a value that is not
-        allowed, a parameter that the notebook does not have, and for a cell that is there twice.
-    """
+    """Read a grid file."""
     file = Path(path)
     grid = _read_yaml(file)
     for key in grid:
@@ -182,22 +162,7 @@ MEASURED = {
 
 
 def estimated_seconds(cell: Cell, known: Sequence[Cell], results: Path) -> tuple[float | None, str]:
-    """Estimate what a cell takes.
-
-    Parameters
-    ----------
-    cell : Cell
-        To be executed.
-    known : sequence of Cell
-        All cells of the grid; those that are done tell how long one takes here.
-    results : Path
-        Folder of results.
-
-    Returns
-    -------
-    tuple
-        Seconds, None where nothing is known, and where the number comes from.
-    """
+    """Estimate what a cell takes."""
     alike = [other for other in known if _kind(other) == _kind(cell)]
     records = [record_of(other.folder(results)) for other in alike]
     seconds = [float(record["seconds"]) for record in records if record.get("status") == "done"]

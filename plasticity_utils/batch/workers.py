@@ -1,4 +1,4 @@
-"""Executing one cell, in the process that is to do it.
+"""Executing cells, here or on Dask, each in the process that is to do it.
 
 The notebook's kernel is a child of that process and ends when it ends; what it had finished lies in
 sealed stages and checkpoints, from which the next kernel goes on. A lock on the cell's folder keeps
@@ -34,17 +34,21 @@ from plasticity_utils.batch.cells import (
     is_done,
     note_try,
     page_digest,
+    place_of,
     record_of,
     tries_of,
 )
-from plasticity_utils.batch.places import place_of
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.files import Mirror
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 RECORD = "record.json"
-SECONDS_TO_START = 300
+SECONDS_TO_START, SECONDS_TO_CONNECT = 300, 30
+Told = Callable[..., None]
 FULL_DISK = ("No space left", "no space left", "os error 28", "Disk quota exceeded")
 _stopped: set[str] = set()
 _running: set[str] = set()
@@ -57,7 +61,7 @@ class Batch:
     Attributes
     ----------
     results : str
-        From `places.check_results`.
+        From `check_results`.
     token : str
         Stands for this command among others on the same workers.
     resume : bool
@@ -75,24 +79,11 @@ class Batch:
 def execute(
     cell: Cell, batch: Batch, started: Callable[[int], None], gpu: str | None = None
 ) -> dict[str, Any]:
-    """Execute a cell, or find that it is done.
+    """Execute a cell, or find that it is done; on the device `gpu` alone, if one is named.
 
-    Parameters
-    ----------
-    cell : Cell
-        From `read_grid` or `base_cells`.
-    batch : Batch
-    started : callable
-        Called with the number of tries when the cell begins.
-    gpu : str, optional
-        The only device that the kernel may see.
-
-    Returns
-    -------
-    dict
-        status (done, skipped, failed, interrupted), seconds, tries, error, worker, page (digest of
-        the executed notebook), run (name of the finished run's folder). Whatever goes wrong is
-        told here: a cell never raises.
+    The record that comes back tells how it ended: status (done, skipped, failed, interrupted),
+    seconds, tries, error, worker, page (digest of the executed notebook) and run (name of the
+    finished run's folder). Whatever goes wrong is told there: a cell never raises.
     """
     place = place_of(batch.results)
     folder, begun = cell.folder(place.root), time.monotonic()
@@ -143,13 +134,7 @@ def fetched_and_done(cell: Cell, place: Mirror) -> bool:
 
 
 def stop(token: str) -> None:
-    """End the kernels of a command in this process, and begin no more for it.
-
-    Parameters
-    ----------
-    token : str
-        Of the command's `Batch`.
-    """
+    """End the kernels of a command in this process, and begin no more for it."""
     _stopped.add(token)
     # A kernel that is just being started is not yet to be seen, hence again and again.
     while token in _running:
@@ -161,17 +146,7 @@ def stop(token: str) -> None:
 
 
 def gpu_for(worker: int, n_gpus: int, given: str | None) -> str | None:
-    """Return the device of a worker: one each, in turn; None where there is nothing to choose.
-
-    Parameters
-    ----------
-    worker : int
-        Number of the worker on its machine, from 0.
-    n_gpus : int
-        Devices of the machine, or as many as `given` names.
-    given : str or None
-        `CUDA_VISIBLE_DEVICES` of the worker: then one of those.
-    """
+    """Return the device of a worker: one each, in turn, of those given or all; None for none."""
     devices = given.split(",") if given else [str(i) for i in range(n_gpus)]
     return devices[worker % len(devices)] if n_gpus else None
 
@@ -248,29 +223,8 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-if TYPE_CHECKING:
-    from distributed import Client
-
-SECONDS_TO_CONNECT = 30
-Told = Callable[..., None]
-
-
 def run_here(cells: Sequence[Cell], batch: Batch, told: Told) -> None:
-    """Execute cells in this process, one after another.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-        Base models before the cells that need them.
-    batch : Batch
-    told : callable
-        `told(name, **facts)` is called with what becomes of each cell.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        On Ctrl-C, when the running kernel has ended.
-    """
+    """Execute cells in this process, one after another; on Ctrl-C the running kernel ends first."""
     outcomes: dict[str, dict[str, Any]] = {}
     # Not in the main thread, where the notebook's client would take Ctrl-C for itself.
     with ThreadPoolExecutor(1) as pool:
@@ -287,7 +241,7 @@ def run_here(cells: Sequence[Cell], batch: Batch, told: Told) -> None:
 
 
 def run_on(client: Client, cells: Sequence[Cell], batch: Batch, told: Told) -> None:
-    """Execute cells on a Dask cluster; parameters and errors as `run_here`."""
+    """Execute cells on a Dask cluster; Ctrl-C is answered as by `run_here`."""
     from distributed import as_completed
 
     def begin(event: Any) -> None:
@@ -334,14 +288,7 @@ def local_cluster(workers: int) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def remote_cluster(address: str) -> Iterator[Client]:
-    """Connect to the scheduler of any Dask cluster.
-
-    Raises
-    ------
-    InputError
-        If nobody answers, or its workers have several threads: the working folder of a notebook is
-        that of its whole process.
-    """
+    """Connect to the scheduler of any Dask cluster."""
     from distributed import Client
 
     _quiet()
