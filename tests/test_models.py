@@ -1,14 +1,19 @@
 import json
 import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
-from conftest import BLOCKS, SPECIAL_IDS, WIDTH, make_tiny_model
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from conftest import BLOCKS, SPECIAL_IDS, VOCABULARY, WIDTH, make_tiny_model
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers.models import Unigram
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.hardware import find_device
+from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import (
     encode_words,
     head,
@@ -309,3 +314,103 @@ def test_code_beside_a_model_is_never_run(tiny_folder, monkeypatch):
         load_model(str(tiny_folder))
     assert not asked
     assert not list(tiny_folder.rglob("ran"))
+
+
+# Models that load are the models that were saved
+
+
+def edited(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return folder
+
+
+def test_weights_that_the_model_has_no_place_for_are_refused(tiny_folder):
+    weights = load_file(tiny_folder / "model.safetensors")
+    extra = {"bert.encoder.layer.0.attention.self.distance_embedding.weight": torch.zeros(3, 8)}
+    save_file({**weights, **extra}, tiny_folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"do not fit its config, 1 are left over.*distance_emb"):
+        load_model(str(tiny_folder))
+    harmless = {"cls.predictions.bias": torch.zeros(3), "bert.pooler.dense.bias": torch.zeros(16)}
+    save_file({**weights, **harmless}, tiny_folder / "model.safetensors", metadata={"format": "pt"})
+    load_model(str(tiny_folder))
+
+
+def test_a_config_of_fewer_blocks_than_the_weights_is_refused(tiny_folder):
+    with pytest.raises(InputError, match=r"16 are left over, the first is bert\.encoder\.layer\.2"):
+        load_model(str(edited(tiny_folder, num_hidden_layers=BLOCKS - 1)))
+
+
+def test_a_token_without_an_embedding_is_refused(tiny_folder):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    tokenizer.add_tokens([f"new{i}" for i in range(VOCABULARY)])
+    tokenizer.save_pretrained(tiny_folder)
+    with pytest.raises(InputError, match="its tokenizer has 52 tokens, its weights 40 embeddings"):
+        load_model(str(tiny_folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, r"quantised \(gptq\)"),
+        ({"attn_implementation": "flash_attention_2"}, "could not be loaded"),
+        ({"hidden_act": "nope"}, "could not be loaded"),
+        ({"chunk_size_feed_forward": 2}, "a pass under its config fails"),
+    ],
+)
+def test_a_config_that_cannot_be_met_is_one_error(changes, message, tiny_folder):
+    with pytest.raises(InputError, match=message):
+        load_model(str(edited(tiny_folder, **changes)))
+
+
+def test_what_a_config_says_of_outputs_changes_nothing(tiny_folder):
+    model, tokenizer = load_model(str(tiny_folder))
+    expected = word_activations(model, tokenizer, [["london", "calls"]])
+    labels = model.config.label2id
+    changes = {"return_dict": False, "label2id": {"O": 9}, "output_attentions": True}
+    model, tokenizer = load_model(str(edited(tiny_folder, **changes)))
+    np.testing.assert_array_equal(
+        word_activations(model, tokenizer, [["london", "calls"]]), expected
+    )
+    assert model.config.label2id == labels
+
+
+@pytest.mark.usefixtures("as_for_users")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"labels": "LOC"}, "not the text 'LOC'"),
+        ({"labels": ["O", None]}, "None is no label"),
+        ({"labels": ["O", "O"]}, "each only once"),
+        ({"labels": []}, "at least one"),
+        ({"device": "gpu"}, "device 'gpu' cannot be used"),
+        ({"device": "meta"}, "allowed: cpu, cuda, mps"),
+        ({"device": 1.5}, "device 1.5 cannot be used"),
+        ({"name": None}, "must be a name, not None"),
+        ({"name": ["minilm"]}, "must be a name"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_told(arguments, message, tiny_folder):
+    with pytest.raises(InputError, match=message):
+        load_model(**{"name": str(tiny_folder), **arguments})
+
+
+def test_a_model_loads_by_its_path_and_with_labels_in_any_sequence(tiny_folder):
+    model, _ = load_model(tiny_folder, labels=pd.Series(["O", "B-LOC"]), device="cpu")
+    assert model.config.label2id == {"O": 0, "B-LOC": 1}
+
+
+def test_a_piece_spelled_like_a_special_token_stays_a_word():
+    backend = Tokenizer(Unigram([("<s>", 0), ("</s>", 0), ("<unk>", 0), ("▁", -1), ("a", -2)], 2))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>",
+        pad_token="</s>",
+    )  # fmt: skip
+    (row,) = encode_words(tokenizer, [["a", "</s>", "<s>"]])
+    inside = [i for i, word in zip(row.ids, row.word_of_token, strict=True) if word >= 0]
+    assert not set(inside) & {0, 1}
+    assert set(row.word_of_token) == {-1, 0, 1, 2}

