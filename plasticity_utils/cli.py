@@ -227,7 +227,7 @@ def add_force(commands: Any) -> None:
 
 def _force(options: argparse.Namespace) -> None:
     # Here, not above: another command's bad input is told without waiting for IPython.
-    from plasticity_utils.analysis.forced import ForcedSeeds, verdict
+    from plasticity_utils.analysis.forced import ForcedSeeds
     from plasticity_utils.results.forced import force, publish_forced
 
     run = RunConfig(
@@ -240,7 +240,8 @@ def _force(options: argparse.Namespace) -> None:
     )
     forced = force(config)
     print(f"forced: {forced.path}")
-    print(f"  {verdict(ForcedSeeds((forced,)))}")
+    columns = ["n_neurons", "f1_base", "f1_removed", "f1_end", "price", "rise", "verdict"]
+    print(ForcedSeeds((forced,)).judged[columns].round(3).to_string(index=False))
     if options.publish:
         print(f"published: {publish_forced(forced)}")
 

@@ -6,10 +6,8 @@ import nbformat
 import pandas as pd
 import pytest
 
-from plasticity_utils import RunConfig
-from plasticity_utils.analysis import forced, movement, paper, relearning
+from plasticity_utils.analysis import movement, paper, relearning
 from plasticity_utils.analysis import relearning as reading
-from plasticity_utils.analysis.forced import or_command
 from plasticity_utils.analysis.mistakes import mistake_changes, setting_changes
 from plasticity_utils.analysis.movement import shifts
 from plasticity_utils.analysis.readers import by_reader
@@ -18,7 +16,6 @@ from plasticity_utils.book import prose as sentences
 from plasticity_utils.data.corpus import CONCEPTS
 from plasticity_utils.experiment.config import SURGICAL_DOSES
 from plasticity_utils.experiment.dose import LOST, specificity
-from plasticity_utils.experiment.forcing import ForcingConfig
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.results.across import collateral, readable, recoveries, relied_on, turnovers
@@ -312,13 +309,6 @@ def test_a_concepts_page_says_what_the_results_say(concept):
         sentences.probe_sentence(seeds),
     ):
         assert said in shown
-
-
-def test_the_page_of_forced_neurons_says_what_the_results_say():
-    config = ForcingConfig(RunConfig(scale="full"))
-    shown = shown_on("forced")
-    for said in (forced.verdict, forced.price_sentence):
-        assert or_command(config, said).data in shown
 
 
 def test_the_page_on_large_models_says_what_the_published_stages_took():
