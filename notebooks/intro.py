@@ -34,7 +34,7 @@ from IPython.display import Markdown
 from plasticity_utils import charts
 from plasticity_utils.analysis import movement, relearning
 from plasticity_utils.analysis import relearning as reading
-from plasticity_utils.book import banner
+from plasticity_utils.book import front as banner
 from plasticity_utils.charts import theme
 from plasticity_utils.results import across, groups
 
