@@ -14,245 +14,200 @@
 # ---
 
 # %% [markdown]
-# # Concepts and models side by side
+# # Two models agree on the last layer, and not on the layers
 #
-# Every published run with the settings below on one page, concept by concept
-# and model by model, each at the largest scale that was run. *minilm* is an
-# encoder of 6 blocks, which reads a sentence at once; *smollm2* is a decoder of
-# 30 blocks, which reads from left to right. Both were trained on all 14,041
-# sentences. Points are means over seeds and lines 95 % intervals over seeds
-# (Student's t); a difference is taken within each seed before it is averaged.
-# Where there is one seed, the line of an F1 is its interval over sentences, and
-# a difference has none: neither says anything of other seeds.
+# In both models the last layer alone finds the concept again after a small cut.
+# Only in one of them does the concept grow in later layers.
+#
+# *minilm* (MiniLM) reads a whole sentence at once and has 6 blocks. *smollm2*
+# (SmolLM2) reads from left to right and has 30. Both were trained to mark names
+# on all 14,041 sentences. The **small cut** holds the few per cent of the
+# neurons that respond most to the concept at their mean. MiniLM was run with
+# three seeds of each concept, SmolLM2 with one.
 
 # %% tags=["parameters"]
 regime = "surgical"
 
-# %%
+# %% tags=["remove-cell"]
 import plasticity_utils as pu
 from IPython.display import Markdown
 from plasticity_utils import charts
-from plasticity_utils.analysis import movement, relearning
-from plasticity_utils.analysis import movement as centres
-from plasticity_utils.book.on_page import figure, numbers
+from plasticity_utils.analysis import movement, relearning, rules
 from plasticity_utils.charts import theme
+from plasticity_utils.formats import percent, signed, with_interval
 from plasticity_utils.results import across, groups
 
 theme.enable()
-series = groups.largest(groups.series_of(pu.published_runs()))
+published = groups.series_of(pu.published_runs())
+series = groups.largest(published)
 surgical = groups.choose(series, regime=regime, variant="")
-over = "95 % interval over seeds"
-
-# %% [markdown]
-# ## What removal takes, and what comes back
-#
-# The distance between *targeted* and *head* is the one to look at: what the
-# head alone regains had never left. *random* and *none* show what the same
-# training does where nothing of the concept was removed.
-
-# %%
-charts.outcomes(across.outcomes(surgical), across.OVER)
-
-# %%
-charts.number_table(
-    across.relearning(surgical),
-    ["concept", "model", "n_seeds", "lost", "by_head", "recovery"],
+encoder = groups.choose(surgical, model="minilm")
+decoder = groups.choose(surgical, model="smollm2")
+on_2000 = groups.choose(
+    published, model="smollm2", scale="medium", regime=regime, variant=""
 )
+by_concept = relearning.each_concept(relearning.by_run(decoder))
 
 # %% [markdown]
-# ## What is relearned
+# ## What the cut takes, and what comes back
 #
-# F1 that training the whole model brings beyond what the head alone brings,
-# and, as its control, what further training brings where nothing was removed.
-# First in a sentence a model, over all of its concepts and seeds.
+# *targeted* trains the whole model after the cut, *head* its last layer alone.
+# *random* cuts other neurons of the same layers, *none* cuts nothing.
 
 # %% tags=["remove-input"]
-Markdown(relearning.model_verdicts(surgical))
+charts.outcomes(across.outcomes(surgical), across.OVER)
 
-# %%
-charts.differences(
-    across.relearning(surgical),
-    {
-        "beyond_head": "F1 beyond the head",
-        "drift": "F1 by further training, nothing removed",
-    },
-    "Relearned: recovered beyond the head",
-    "Right of zero: training the whole model brings more than the head.",
-    over,
+# %% tags=["remove-input"]
+Markdown(
+    "In SmolLM2 the last layer alone regains "
+    f"{percent(by_concept['by_head'].min())} to "
+    f"{percent(by_concept['by_head'].max())} of the loss. That is one run a "
+    "concept on one base model, so there is no interval and no verdict. "
+    "[Is it relearning](relearning.ipynb) has MiniLM's verdict, and SmolLM2 on "
+    "2,000 sentences with two seeds."
 )
 
 # %% [markdown]
-# ## Dose, and what else goes
-#
-# How many neurons had to go, what that took from the concept without any
-# retraining, what from the other entity types, and what random neurons take.
-# These are numbers of the dose–response: on a part of the scoring half, and of
-# random neurons the median over several draws. Elsewhere on this page one draw
-# is trained on, and all of that half is scored.
+# ## Is the cut about the concept?
 
-# %%
+# %% tags=["remove-input"]
 charts.number_table(
-    across.dose_table(surgical),
-    ["concept", "model", "dose", "loss", "loss_others", "random_loss"],
+    relearning.specificity({"minilm": encoder, "smollm2": decoder}),
+    ["model", "concept", "lost", "lost_others", "lost_random", "cut"],
 )
 
 # %% [markdown]
-# How F1 of the other entity types changes from the base, just after the removal
-# (negative: lost) and in the end. *random* is the control: what a random cut
-# takes as well is no mark of the concept.
+# F1 that the concept and the other types lose to its own cut, and the concept to
+# a random one. In SmolLM2 the cut of organisations takes much of locations with
+# it.
 
-# %%
-charts.number_table(
-    across.collateral(surgical),
-    ["concept", "model", "condition", "other", "at_removal", "at_end"],
-)
-
-# %% [markdown]
-# ## The paper's dose: half of all neurons
-#
-# The 50 % that the released runs remove, by the same ranking (probeless), held
-# at 0 at every token. *random* removes as many neurons of the same layers: if
-# it takes as much, the loss is the network's and not the concept's.
-
-# %%
-half = groups.choose(series, regime="half", variant="")
-figure(half, across.outcomes, charts.outcomes, across.OVER)
-
-# %%
-numbers(
-    half,
-    across.relearning,
-    ["concept", "model", "n_seeds", "lost", "by_head", "recovery"],
-)
+# %% tags=["remove-input"]
+rules.cut
 
 # %% [markdown]
 # ## Does the concept move?
 #
-# First the centre of |σ| over kept neurons, minus its movement where nothing
-# was removed; then minus the same of the other entity types, in the same
-# neurons. Then the centre of the ranks of |σ|, minus what removal alone
-# predicts. The last panels are what one would read off the ranks without that
-# control, for the concept's neurons and for as many random ones of each layer.
-# All are shares of the model's depth, so that 6 blocks stand beside 30: 0.01 is
-# 0.06 layers of the one and 0.3 of the other. Left of zero is towards the
-# embedding.
+# |σ| says how well a neuron alone tells the concept's words from others. Its
+# **centre** is the mean layer, weighted by |σ|. There are two ways to take it.
+#
+# - *Of the survivors*: over the neurons that were left. It asks where training
+#   makes them respond.
+# - *Of the whole*: over all neurons, those cut out as silent. It asks where the
+#   concept sits, before and after.
 
-# %%
+# %% tags=["remove-input"]
 charts.differences(
-    centres.shifts(surgical),
+    movement.depth_shares(surgical),
     {
-        "beyond_none_depth": "by selectivity, beyond none",
-        "beyond_others_depth": "by selectivity, beyond the other types",
-        "beyond_removal_depth": "by rank, beyond removal alone",
-        "rank_shift_depth": "by rank, as read without controls",
-        "rank_shift_random_depth": "by rank, random neurons cut out",
+        "survivors": "survivors, beyond no cut",
+        "survivors_random": "survivors after a random cut, beyond no cut",
+        "whole": "the whole",
+        "whole_random": "the whole, as many random neurons silent",
     },
-    "Movement between layers (share of the depth)",
-    "Left of zero: towards the embedding.",
-    over,
+    "Survivors gain later layers; the whole moves as a random cut moves it",
+    "Shares of the depth. Left of zero: towards the embedding.",
+    "the least and the greatest seed",
 )
 
 # %% tags=["remove-input"]
-Markdown(movement.movement_sentence(centres.shifts(surgical)))
+small = movement.summary(encoder)
+large = movement.summary(on_2000)
+Markdown(
+    f"- **MiniLM, survivors: {small['survivors_word']}.** Their centre moves by "
+    f"{with_interval(small, 'survivors')} layers, towards the last; after a "
+    f"random cut by {with_interval(small, 'survivors_random')}. Of six layers "
+    "that is little. Survivors gain most where most was cut out.\n"
+    f"- **MiniLM, the whole.** It moves the other way, by "
+    f"{with_interval(small, 'whole')}. Silencing as many random neurons of "
+    f"each layer gives {with_interval(small, 'whole_random')} without any "
+    "training. So this tells the cut, and not the concept.\n"
+    f"- **SmolLM2, survivors: {large['survivors_word']}.** On 2,000 sentences, "
+    f"with two seeds of each concept, they move by "
+    f"{with_interval(large, 'survivors')} layers and after a random cut by "
+    f"{with_interval(large, 'survivors_random')}. On all sentences, one run a "
+    "concept, persons do not move where a random cut does (figure)."
+)
+
+# %% tags=["remove-input"]
+rules.moves
 
 # %% [markdown]
 # ## Which neurons does the model use in the end?
 #
-# F1 of the concept when neurons are removed once more after retraining: the
-# same ones, the model's new top ones, random ones.
+# F1 of the concept in the end, and with neurons cut out once more: as many new
+# top ones, or random ones. No reader was fitted after this second cut, so a low
+# F1 says that the model reads these neurons, and not that the concept sits
+# there.
 
-# %%
+# %% tags=["remove-input", "hide-output"]
+relied = across.relied_on(encoder + decoder + on_2000)
 charts.number_table(
-    across.relied_on(surgical),
-    ["concept", "model", "condition", "again", "f1"],
+    relied[relied["again"].isin(["nothing", "new top", "random"])],
+    ["concept", "model", "scale", "condition", "again", "f1"],
+)
+
+# %% tags=["remove-input"]
+taken = relearning.taken_again(encoder + decoder + on_2000)
+Markdown(
+    "A second cut takes all of it in MiniLM "
+    f"({taken.loc['minilm', 'full'].min():.2f} or more). In SmolLM2 on all "
+    f"sentences it takes {taken.loc['smollm2', 'full'].min():.2f} to "
+    f"{taken.loc['smollm2', 'full'].max():.2f}, on 2,000 sentences "
+    f"{signed(taken.loc['smollm2', 'medium'].min())} to "
+    f"{signed(taken.loc['smollm2', 'medium'].max())}, most of it from locations."
 )
 
 # %% [markdown]
-# In the encoder as many new top neurons take all of it once more. In the decoder
-# they take 0.02 to 0.25: in the end no set of that size, as far as the ranking
-# finds one, carries the concept, and the head reads it all the same. That is one
-# seed, and what the removal alone does to this is not told apart.
+# ## If neurons are held in another way
 #
-# How far the top neurons among those kept are the same before and after, with
-# what chance would give. *none* shows how much training on changes by itself,
-# *head* how much the removal changes with no neuron trained: an overlap as low
-# as that of *head* says nothing about relearning.
+# Locations in MiniLM, one run each but for the first row. Neurons rest at their
+# mean on the words; on the special tokens too (`positions=all`); at 0
+# (`rest=zero`); or they may grow back while the model trains (`regrow=True`).
+# Each picks its own dose by the same rule. At 0 no dose of the rule takes nine
+# tenths of the F1, so the most specific one is taken.
 
-# %%
-charts.number_table(
-    across.turnovers(surgical),
-    ["concept", "model", "condition", "jaccard", "jaccard_by_chance"],
-)
-
-# %% [markdown]
-# ## And if neurons are held in another way?
-#
-# Above, a removed neuron rests at its mean on every word, for good. Here it
-# rests there on the special tokens as well, which mark where a sentence begins
-# and ends (`positions=all`); or at 0 (`rest=zero`); or it starts at its mean and
-# may grow back while the model trains (`regrow=True`): the gate that holds it
-# trains with the model. Special tokens that rest too change none of these F1 by
-# more than 0.015 at the same seed.
-# Locations in MiniLM; the rows without a variant are the removal of the rest of
-# this page. Each picks its own dose, by the same rule. Of neurons that rest at
-# 0, no dose of the rule takes nine tenths of the concept's F1; the most specific
-# one is taken instead, and little is lost that could come back.
-
-# %%
+# %% tags=["remove-input"]
 ways = groups.choose(series, concept="locations", model="minilm")
 ways = groups.choose(ways, regime=regime)
-numbers(
-    ways,
-    across.relearning,
-    ["variant", "n_seeds", "lost", "by_head", "recovery", "beyond_head"],
+charts.number_table(
+    across.relearning(ways),
+    ["variant", "n_seeds", "lost", "by_head", "beyond_head"],
 )
 
-# %%
-numbers(
-    ways,
-    across.dose_table,
+# %% [markdown]
+# Doses and costs, and how far neurons grow back (*gain* is 0 for one that rests
+# and 1 for one that is as it was; medians):
+
+# %% tags=["remove-input", "hide-output"]
+charts.number_table(
+    across.dose_table(ways),
     ["variant", "dose", "loss", "loss_others", "random_loss"],
 )
 
-# %%
-numbers(ways, across.recoveries, ["variant", "condition", "removed", "end"])
-
-# %% [markdown]
-# How far do neurons grow back that may? *gain* is 0 for a neuron that rests and
-# 1 for one that is as it was; *effect* is how far its mean on words of the
-# concept lies from that on others, as a share of the base's (medians over the
-# removed neurons). Where both stay near 0, the model does without them: what
-# comes back does not come back there.
-
-# %%
-numbers(
-    groups.choose(ways, regrow=True),
-    across.grown_back,
+# %% tags=["remove-input", "hide-output"]
+charts.number_table(
+    across.grown_back(groups.choose(ways, regrow=True)),
     ["variant", "condition", "gain", "effect"],
 )
 
 # %% [markdown]
 # ## All of it in numbers
 #
-# F1 of the concept in the base model, just after, and in the end, for every
-# condition: first the surgical removal, then half of all neurons, then the
-# erasure.
+# F1 of the concept in the base, just after, and in the end: the small cut, half
+# of all neurons ([the paper's dose](paper.ipynb)), and the
+# [erasure](erasure.ipynb).
 
-# %%
-columns = ["concept", "model", "condition", "base", "removed", "end"]
-numbers(surgical, across.recoveries, columns)
-
-# %%
-numbers(half, across.recoveries, columns)
-
-# %%
+# %% tags=["remove-input", "hide-output"]
+half = groups.choose(series, regime="half", variant="")
 erased = groups.choose(series, variant="indicator=outside")
-numbers(erased, across.recoveries, columns)
+charts.number_table(
+    across.recoveries(surgical + half + erased),
+    ["concept", "model", "regime", "condition", "base", "removed", "end"],
+)
 
 # %% [markdown]
-# ## What is missing here
+# ## What is not measured yet
 #
-# The decoder on all sentences with more seeds than one (`--model smollm2 --scale
-# full --seed 1`, which asks for a graphics processor), with half of its neurons
-# removed (`--regime half`), or erased (`--regime erase`); other ways to hold a
+# SmolLM2 on all sentences with more seeds than one, with half of its neurons cut
+# out or erased, and with readers of the frozen network; other ways to hold a
 # neuron for more than one concept and seed.

@@ -14,122 +14,106 @@
 # ---
 
 # %% [markdown]
-# # Do models relearn removed concepts?
+# # Cut out, or only unread?
 #
-# A language model that finds the names of places in a text holds the concept
-# "location" somewhere in its neurons, the numbers that make up its hidden
-# states. Suppose we find the neurons that carry it and hold them still, so that
-# they say nothing any more. The model now misses places. Then we let it train
-# on a little. It finds places again.
+# **We silenced the neurons for place names in a small language model. It stopped
+# finding places. Retraining only its last layer brought them back: the knowledge
+# had never left.**
 #
-# **Was the concept relearned, or had it never left?** If the rest of the
-# network still held it, then the last, linear layer, which merely reads what
-# the network offers, can find it again by itself. That is the control on
-# which this book turns: after the cut, only that last layer may learn. What it
-# regains alone was never lost.
+# Whoever wants a model to forget something, a private fact or a dangerous one,
+# can cut out the neurons that carry it. If the model trains on and the skill
+# returns, it looks as if it had been learned again. This book asks whether it was
+# ever gone.
+#
+# The model is MiniLM, taught to mark places, persons and organisations in news
+# sentences. Its **score** is 1 if it finds every name and nothing else. A
+# **reader** looks at the damaged model from outside, without changing it. The
+# model's own last layer is the simplest reader: let it alone learn again, and
+# what it finds the layers below still hold.
 
 # %% tags=["remove-cell"]
 import plasticity_utils as pu
 from IPython.display import Markdown
 from plasticity_utils import charts
-from plasticity_utils.analysis import movement, relearning
-from plasticity_utils.analysis import relearning as reading
-from plasticity_utils.book import front as banner
+from plasticity_utils.analysis import relearning
 from plasticity_utils.charts import theme
-from plasticity_utils.results import across, groups
+from plasticity_utils.results import groups
 
 theme.enable()
 published = groups.series_of(pu.published_runs())
 full = groups.choose(published, model="minilm", scale="full")
-series = groups.choose(full, regime="surgical", variant="")
-decoder = groups.choose(
-    groups.largest(published),
-    model="smollm2",
-    regime="surgical",
-    variant="",
-)
+surgical = groups.choose(full, regime="surgical", variant="")
 half = groups.choose(full, regime="half", variant="")
 erased = groups.choose(full, variant="indicator=outside")
+decoder = groups.choose(
+    published, model="smollm2", scale="full", regime="surgical", variant=""
+)
+cuts = {
+    "a few per cent of the neurons held still": relearning.by_run(surgical),
+    "half of all neurons set to zero": relearning.by_run(half),
+    "erased from every layer": relearning.by_run(erased),
+}
+small, halved, gone = (
+    row for _, row in relearning.side_by_side(cuts).iterrows()
+)
+places = relearning.each_concept(relearning.by_run(surgical)).iloc[0]
+rest = relearning.each_concept(relearning.by_run(erased))["beyond_control"]
+second = relearning.summary(relearning.by_run(decoder))
 
 # %% tags=["remove-input"]
-charts.steps(across.steps(series), "95 % intervals over seeds")
-
-# %% tags=["remove-input"]
-Markdown(banner.front(series))
+charts.regained(
+    relearning.shares(cuts),
+    "A small cut leaves everything to be read; harder ones do not",
+    "Look at the gap between the best reader and the whole model.",
+)
 
 # %% [markdown]
-# In brackets are 95 % intervals over random seeds (over sentences where there
-# is one run). The *score* is F1 over whole names: 1 if every name is found and
-# nothing else, 0 if none is. The model is MiniLM, a small language model that
-# reads a sentence at once (an *encoder*), trained to mark names in news text
-# (CoNLL-2003, all 14,041 sentences).
-#
-# ## And if nothing is left to read?
-#
-# That answer is about one way of cutting: the neurons that respond most to the
-# concept, held still, while the other neurons say it too. So we also left the
-# neurons and took out of every layer what lets a linear reader tell the
-# concept. The last layer then has nothing to read, and the same control speaks
-# the other way.
+# ## Three numbers
 
 # %% tags=["remove-input"]
-Markdown(relearning.plain_sentence(erased))
-
-# %% tags=["remove-input"]
-Markdown(reading.plain_sentence(erased))
+Markdown(
+    f"- **{places['base']:.2f} to {places['removed']:.2f}**: the score for "
+    "places, before and after one neuron in twenty was held still. As many "
+    "random neurons change nothing.\n"
+    f"- **{places['head']:.2f}**: the score for places after the last layer "
+    f"alone learned again. With the whole model it is {places['end']:.2f}.\n"
+    f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: the "
+    "score for places, persons and organisations that no reader of ours found "
+    "after the concept was erased from every layer, and that training brought "
+    "back. At most so much had to be learned."
+)
 
 # %% [markdown]
-# [Erased, and written again](erasure.ipynb) has the figures, the cost to the
-# other names, and where in the network it comes back.
+# ## What would mislead you
 #
-# ## And where does it go?
+# - Two small models, one task, one collection of news texts. The second model
+#   agrees on the last layer, with one run for each kind of name; it does not
+#   agree on the layers.
+# - Erasing places or organisations blinds the model to most other names too. Of
+#   these it is the *task* that comes back. Of persons it is the concept.
+# - Half of all neurons, any half, breaks the model. That says little of a concept.
+# - What lies beyond our readers is an upper bound. And whether it was *relearned*,
+#   or learned as if for the first time, is not measured yet: it takes a model
+#   that never knew these names.
+# - *Why is training the last layer not learning?* Because it can only read what
+#   is below. How much it would find in a body that was never taught names is not
+#   measured yet.
 #
-# After the cut the concept sits in neurons that were left. Does it move between
-# the layers, of which MiniLM has six? The
-# [paper](https://arxiv.org/abs/2401.01814) that asked first says: to earlier
-# ones. Here, after the small cut above, it moves a little, and to later ones.
-
-# %% tags=["remove-input"]
-Markdown(movement.plain_sentence(series, half))
-
-# %% [markdown]
-# ## And in a model of another kind?
+# ## What is new here, what is not
 #
-# MiniLM sees a whole sentence at once. *SmolLM2* has six times as many weights
-# and was made to write: of a sentence it knows, at each word, only what stands
-# up to there (a *decoder*). Trained on the same sentences it finds fewer names
-# to begin with. The same cut, and the same control:
-
-# %% tags=["remove-input"]
-Markdown(banner.front(decoder))
-
-# %% tags=["remove-input"]
-Markdown(relearning.cost_sentence(decoder))
-
-# %% [markdown]
-# [Side by side](compare) has both models in each figure, and what training the
-# whole model brings beyond the last layer.
+# That a last layer trained alone can bring back what looks forgotten is known
+# from continual learning and from unlearning (Tao et al. 2023, Davari et al.
+# 2022). New is that the relearning after the removal of concept neurons which
+# [Lo, Barez and Cohen (2024)](paper.ipynb) report, and its move to earlier layers,
+# vanish beside such controls.
 #
 # ## Where to go next
 #
-# - [Locations](locations), [persons](persons) and
-#   [organisations](organisations): each concept with every control: random
-#   neurons of the same layers, nothing removed, the last layer alone.
-# - The questions, each with a verdict and its control:
-#   [is it relearning](relearning.ipynb), also where it was
-#   [erased](erasure.ipynb), do neurons
-#   [take on new functions](polysemanticity.ipynb), who carries
-#   [the parts of a concept](subconcepts.ipynb), is it
-#   [the same concept](same_concept.ipynb),
-#   [where does it go](migration.ipynb), and can neurons be
-#   [forced to carry two](forced.ipynb)?
-# - [Side by side](compare): how the concepts differ, what is relearned beyond
-#   the last layer, and whether anything moves between layers.
-# - [The paper](paper): what the results that started this book show beside a
-#   control.
+# - [Was it relearned?](relearning.ipynb) All three cuts, with readers and
+#   controls. [Erased](erasure.ipynb): what an erasure takes, and what it costs.
+# - [Locations](locations), [persons](persons), [organisations](organisations):
+#   one concept at a time, down to single neurons.
+# - [The paper](paper.ipynb) that started this, and what we find of it.
+#   [Side by side](compare.ipynb): two models.
 # - [The method](../book/method) defines every quantity;
-#   [how to reproduce it](../book/reproduce) needs one command, and a concept
-#   of your own one more. [Status](status.ipynb) lists every run behind these pages.
-#
-# Charts answer to the pointer: hover over a mark to see its numbers. They need
-# no network.
+#   [how to reproduce it](../book/reproduce) takes one command.

@@ -14,28 +14,34 @@
 # ---
 
 # %% [markdown]
-# # The paper, side by side
+# # The move to earlier layers is the cut's, not the concept's
 #
-# This book began as a second look at
-# [Lo, Cohen & Barez (2024)](https://arxiv.org/abs/2401.01814): neurons that
-# carry a concept are cut out of a fine-tuned model, the model trains on, and
-# the concept comes back. The paper reports that it comes back *elsewhere*: in
-# earlier layers. Its authors published their code and their tables, which is
-# why the question can be asked again at all. This chapter reads the released
-# tables beside the control that they lacked. It says what the released data
-# show. What this book's own runs show, with the same cuts and the same mistakes,
-# follows, and is said of them alone.
+# [Lo, Barez and Cohen](https://aclanthology.org/2024.findings-acl.492/) (Findings
+# of ACL 2024, pages 8306–8323; first a
+# [preprint](https://arxiv.org/abs/2401.01814)) cut the neurons that carry a
+# concept out of a fine-tuned model and train on. The concept comes back, and
+# their tables suggest that it comes back in earlier layers. The published
+# abstract says so with more care than the preprint's. This book began as a
+# second look. Its authors gave their code and tables away, which is why one can
+# look at all.
+#
+# This page sets what they released beside the controls that it lacks, and then
+# says what this book's own runs show with the same cuts.
 
-# %%
+# %% tags=["remove-cell"]
 import plasticity_utils as pu
 from IPython.display import Markdown
 from plasticity_utils import charts
-from plasticity_utils.analysis import mistakes, movement, paper, relearning
-from plasticity_utils.analysis import movement as centres
-from plasticity_utils.analysis import relearning as reading
+from plasticity_utils.analysis import (
+    mistakes,
+    movement,
+    paper,
+    relearning,
+    rules,
+)
 from plasticity_utils.analysis.readers import FOUND, by_reader
-from plasticity_utils.book.on_page import figure, numbers
 from plasticity_utils.charts import theme
+from plasticity_utils.formats import percent, with_interval
 from plasticity_utils.results import across, groups
 
 theme.enable()
@@ -43,98 +49,115 @@ series = groups.series_of(pu.published_runs())
 plain = groups.choose(series, model="minilm", scale="full", variant="")
 half = groups.choose(plain, regime="half")
 surgical = groups.choose(plain, regime="surgical")
+sets = paper.released_centres()
+ranks = paper.load_reference("ranks_distilbert_location")
+profile = paper.released_profile(ranks)
 
 # %% [markdown]
-# ## F1 comes back
+# ## The seven released sets
 #
-# Overall word-level F1 of DistilBERT in the released logs, each with the commit
-# that holds it: before removal, just after it, and after each block of
-# retraining (two epochs, if the log says no other).
+# The tables rank every neuron before the cut and after eight epochs. **Rank
+# saliency** is 1 for the first and 0 for the last; the **centre** is the mean
+# layer, weighted by it. A ranking is like places in a race: neurons that are cut
+# out fall to the end and all others rise, though none of them changed. What that
+# gives without any training is *removal only*.
 
-# %%
+# %% tags=["remove-input"]
+charts.number_table(
+    sets,
+    ["set", "selected", "before", "after", "removal_only", "beside"],
+)
+
+# %% tags=["remove-input"]
+counts = sets["beside"].value_counts()
+first, tail = (
+    sets.set_index("set").loc[name]
+    for name in ("DB-loc", "DB-probe-v2tail")
+)
+Markdown(
+    f"Of the seven, {counts['as removal alone']} move as removal alone "
+    f"predicts, one moves less and one further. In the two of DistilGPT2 the "
+    f"centre moves to *later* layers, and their tables do not tell which "
+    "neurons were cut out. The one that moves further, *DB-probe-v2tail*, was "
+    "run with mistake 1 below: the least salient neurons were cut. In the first "
+    "set the centre moves from "
+    f"{first['before']:.2f} to {first['after']:.2f}, and removal alone gives "
+    f"{first['removal_only']:.2f}. Its intact neurons, ranked among themselves, "
+    f"go the other way: from {first['intact_before']:.2f} to "
+    f"{first['intact_after']:.2f}; those of *DB-probe-v2tail* go from "
+    f"{tail['intact_before']:.2f} to {tail['intact_after']:.2f}."
+)
+
+# %% tags=["remove-input"]
+rules.beside_removal
+
+# %% [markdown]
+# *DB-* is DistilBERT; all sets are of locations but *DB-name*. Layer by layer:
+
+# %% tags=["remove-input"]
+charts.released_profile(paper.released_lines(profile))
+
+# %% [markdown]
+# F1 comes back in the released logs (folded). None that we could read retrains
+# the last layer alone, cuts random neurons of the same layers, or trains on
+# with nothing cut out. A log of a random cut is named in the repository
+# (`baseline_log.out`), and could not be read in the copy at hand.
+
+# %% tags=["remove-input", "hide-output"]
 charts.number_table(paper.f1_trajectories())
 
 # %% [markdown]
-# No run here retrains the head alone, removes random neurons of the same
-# layers, or trains on with nothing removed. So the logs show that F1 returns;
-# they cannot show whether anything was relearned.
-
-# %% [markdown]
-# ## The move to earlier layers
-#
-# The released tables give the rank of every neuron before removal and after
-# retraining. Rank saliency is 1 for the first and 0 for the last. It is
-# relative: neurons that are cut out fall to the bottom and all others rise,
-# so a layer that lost few neurons rises by itself.
-#
-# Who was cut out? The 3,000 neurons that the base ranks first were selected.
-# The public code counts layers from one and indexes them from zero, so that a
-# neuron of the embedding layer sends its namesake in the last layer instead:
-# the embedding layer lost none.
-
-# %%
-profile = paper.released_profile(
-    paper.load_reference("ranks_distilbert_location")
-)
-charts.released_profile(paper.released_lines(profile))
-
-# %% tags=["remove-input"]
-Markdown(paper.centres_sentence(profile))
-
-# %%
-charts.number_table(profile)
-
-# %% [markdown]
-# The move of the centre is what removal alone predicts. Layer by layer the two
-# are not the same: the embedding and the last layer end below the prediction,
-# the layers between at it or above. Among the intact neurons those of the last
-# layers rise most. Ranks cannot say whether that is the concept or merely what
-# is left of the model; the pages of the concepts ask with a score that is not
-# relative.
-#
 # ## Would any such cut move the ranks?
 #
-# The released tables hold no control of random neurons. The runs of this book
-# do: as many neurons, drawn at random in each layer. At the paper's dose, half
-# of all neurons set to 0 at every token, three concepts with three seeds each
-# (MiniLM, after one epoch of retraining; the paper's runs are DistilBERT after
-# eight):
+# This book's runs have a random cut: as many neurons of each layer. At the
+# paper's dose, half of all neurons set to 0, with three concepts and three seeds
+# (MiniLM after one epoch, where the paper has DistilBERT after eight):
 
 # %% tags=["remove-input"]
-Markdown(movement.ranks_sentence(half))
+large, small = movement.summary(half), movement.summary(surgical)
+Markdown(
+    f"- **The ranks: {large['ranks_word']}.** Their centre moves by "
+    f"{with_interval(large, 'ranks')} layers, after a random half by "
+    f"{with_interval(large, 'ranks_random')}. Of the random neurons "
+    f"{percent(large['shared'])} are among the concept's own. Removal alone, "
+    "the others in their order, gives "
+    f"{with_interval(large, 'ranks_alone')}. Removal alone, the others in no "
+    f"order, gives {with_interval(large, 'ranks_counts')}; this second "
+    "prediction was added after the numbers were seen.\n"
+    f"- **Survivors, by |σ|: {large['survivors_word']}.** |σ| of a neuron is "
+    "not relative: it says how well that neuron alone tells the concept. Over "
+    "the neurons that were left the centre moves later, by "
+    f"{with_interval(large, 'survivors')}, and after a random half by "
+    f"{with_interval(large, 'survivors_random')}.\n"
+    "- **All neurons, by |σ|.** With those cut out counted as silent it moves "
+    f"earlier, by {with_interval(large, 'whole')}; silencing as many random "
+    f"ones gives {with_interval(large, 'whole_random')}.\n"
+    "- **The small cut**, a few per cent held at their mean: survivors move by "
+    f"{with_interval(small, 'survivors')}, all neurons by "
+    f"{with_interval(small, 'whole')}, as many random ones silent by "
+    f"{with_interval(small, 'whole_random')}."
+)
+
+# %% tags=["remove-input"]
+rules.moves
 
 # %% [markdown]
-# It could hardly be otherwise. With so many neurons gone, the profile of the
-# ranks follows from how many were cut in each layer, and a random cut takes as
-# many. By concept: the move, that after a random half, and what is left of the
-# first beyond two predictions from the removal alone. In one the neurons that
-# are left keep their order; in the other they are in no order, so that only the
-# numbers cut in each layer count. Beyond the latter it is less than a tenth of a
-# layer.
+# So neither ranks nor the whole tell the concept's cut from a random one. By
+# concept, means over seeds, in layers:
 
-# %%
-columns = ["concept", "rank_shift", "rank_shift_random"]
-numbers(half, centres.shifts, [*columns, "beyond_removal", "beyond_counts"])
-
-# %% [markdown]
-# |σ| of a neuron is not relative. By |σ| the centre of the concept in the
-# neurons that are left moves the other way, to *later* layers, in layers beyond
-# what training on does without a removal; the other entity types, in the same
-# neurons, hardly move. After a random half the centre moves later about as far,
-# in the neurons that neither half holds.
-
-# %%
-columns = ["concept", "beyond_none", "others_beyond_none"]
-numbers(half, centres.shifts, [*columns, "random_beyond_none"])
-
-# %% [markdown]
-# So at this dose nothing that is the concept's own moves to earlier layers, and
-# what moves to later ones does so after a random half as well. The surgical
-# removal tells the two apart: there a random cut hardly moves the centre, and the
-# concept's own cut moves it to later layers.
-
-# %%
-numbers(surgical, centres.shifts, [*columns, "random_beyond_none"])
+# %% tags=["remove-input", "hide-output"]
+charts.number_table(
+    movement.by_concept(half),
+    [
+        "concept",
+        "ranks",
+        "ranks_random",
+        "survivors",
+        "survivors_random",
+        "whole",
+        "whole_random",
+    ],
+)
 
 # %% [markdown]
 # ## Eight mistakes that change conclusions
@@ -149,153 +172,72 @@ numbers(surgical, centres.shifts, [*columns, "random_beyond_none"])
 # | 3 | `layer[layer_id − 1]` | neurons of the embedding layer send their namesakes of the last layer |
 # | 4 | GPT-2: zeroes the gain of `ln_2` | changes what the MLP reads; the ranked neuron stays |
 # | 5 | `requires_grad=False` on `.data` | freezes nothing: gains train again |
-# | 6 | counts 6 layers where there are 7 levels | "50 %" is 43 %, and `abs()` folds the lowest ranks upward |
+# | 6 | counts 6 layers where there are 7 | "50 %" is 43 %, and `abs()` folds the lowest ranks upward |
 # | 7 | missing values are 0 in the base and dropped later | saliency seems to rise everywhere |
 # | 8 | "8 epochs" are four runs of two | four warm-ups and decays instead of one |
 #
-# ## What each of them changes
-#
-# Made one at a time, on purpose, in this project's code and on its own models
-# at full size: the difference that it makes to the run as published here. An
-# interval is over seeds; a concept of which one seed was measured has none.
+# Each was made on purpose on this book's models. Mistake 1 spares the concept,
+# 2 puts every neuron of the control into the embeddings, and 7 makes the mean
+# rise whatever happens. Mistake 3 spares the embeddings at the paper's dose, and
+# so moves what removal alone predicts. Mistake 4, made on SmolLM2 (built like
+# GPT-2), leaves most of the concept. 5 and 8 move F1 little. The differences:
+# after the small cut, at half, in SmolLM2, and of 5 and 8.
 
-# %%
-changes = mistakes.changes_over(surgical)
-charts.number_table(mistakes.by_concept(changes))
+# %% tags=["remove-input", "hide-output"]
+charts.number_table(mistakes.by_concept(mistakes.changes_over(surgical)))
 
-# %% [markdown]
-# Mistake 1 spares the concept. Mistake 2 puts every neuron of the control into
-# the embedding layer, so that it is no control of anything. Mistake 3 changes
-# nothing here, since the surgical removal takes no neuron of the embedding
-# layer. Mistake 6 removes a seventh fewer neurons. In single runs a good part
-# of the concept then survives; where there are several seeds, its interval
-# says whether that is sure. Mistake 7 makes the mean rise whatever happens.
-#
-# At the paper's dose, half of all neurons, mistake 3 matters: it spares the
-# embedding layer, and what removal *alone* predicts moves towards the
-# embedding.
+# %% tags=["remove-input", "hide-output"]
+charts.number_table(mistakes.by_concept(mistakes.changes_over(half)))
 
-# %%
-at_half = mistakes.changes_over(half)
-charts.number_table(mistakes.by_concept(at_half))
-
-# %% [markdown]
-# Mistake 1 now spares locations and organisations in part, and persons not at
-# all. Both tables in full: *right* is as published here, *made* with the mistake.
-
-# %% tags=["hide-output"]
-columns = ["concept", "n_seeds", "mistake", "quantity"]
-columns += ["right", "made"]
-charts.number_table(changes, columns)
-
-# %% tags=["hide-output"]
-charts.number_table(at_half, columns)
-
-# %% [markdown]
-# Mistake 4 is one of decoders. The runs here are of SmolLM2 and not of GPT-2,
-# but it is built alike: what `ln_2` is to a block of GPT-2,
-# `post_attention_layernorm` is to one of SmolLM2. With its gains zeroed in place
-# of the neurons, and the others made on the decoder as well (2,000 training
-# sentences), the difference that each makes:
-
-# %%
+# %% tags=["remove-input", "hide-output"]
 decoder = groups.choose(
     series, model="smollm2", regime="surgical", scale="medium", variant=""
 )
-on_decoder = mistakes.changes_over(decoder)
-charts.number_table(mistakes.by_concept(on_decoder))
+charts.number_table(mistakes.by_concept(mistakes.changes_over(decoder)))
 
-# %% [markdown]
-# Mistake 4 leaves the neurons, and with them most of the concept's F1, but not
-# always. Of what the removal takes, more than nine tenths stay of persons and
-# organisations; of locations two fifths in one run and more than four fifths in
-# the other. With two seeds the intervals are wide. Mistakes 1 and 2 do what they do in the
-# encoder; 3 changes nothing here either, and one level of 31 makes little of
-# mistake 6.
-#
-# Mistakes 5 and 8 are settings of a training, so they are measured on the
-# paper's protocol, which is next.
-#
-# ## The paper's protocol, with its controls
-#
-# Half of all neurons, those that probeless ranks first, taken out through
-# their LayerNorm gains and held there, then eight epochs: in the four blocks of
-# two that the released code makes of them (mistake 8, in the figure), and in one
-# schedule. Run in this project's code, with MiniLM in the place of DistilBERT, on
-# all sentences, with one seed. Beside it stand the controls that the released
-# logs lack.
-
-# %%
+# %% tags=["remove-input", "hide-output"]
 protocol = groups.choose(
     series, regime="half", scale="full", rest="layernorm", epochs=8
 )
-theirs = groups.choose(protocol, restarts=4, regrow=False)
-figure(theirs, across.outcomes, charts.outcomes, across.OVER)
-
-# %%
-numbers(
-    groups.choose(protocol, regrow=False),
-    across.recoveries,
-    ["variant", "condition", "base", "removed", "end", "recovery"],
-)
-
-# %% tags=["remove-input"]
-Markdown(relearning.relearning_verdicts({"half": theirs}))
-
-# %% [markdown]
-# And beyond the best of the readers that were fitted on the frozen states just
-# after the removal (see [is it relearning](relearning.ipynb)):
-
-# %% tags=["remove-input"]
-Markdown(reading.reading_verdicts({"half": theirs}))
-
-# %% [markdown]
-# *random*, another half, takes LOC to nothing as well, and in the end LOC is
-# where it is after its own half was removed: in either run the two differ by
-# less than 0.005. So F1 in the end does not tell the concept from the task. The
-# frozen states do: after a random half both readers find more of LOC.
-
-# %%
-numbers(theirs, by_reader, ["concept", "condition", *FOUND])
-
-# %% [markdown]
-# The move of the centre of the ranks, as the paper reads it, the same after a
-# random half, what is left of the first beyond removal alone; and the movement
-# by |σ| beyond *none* and beyond the other types, in layers, for this protocol
-# and its variants.
-
-# %%
-numbers(
-    protocol,
-    centres.shifts,
-    [
-        "variant",
-        "rank_shift",
-        "rank_shift_random",
-        "beyond_removal",
-        "beyond_none",
-        "beyond_others",
-    ],
-)
-
-# %% [markdown]
-# In one run a difference has no interval. What the table does show is what the
-# nine runs above do: the ranks move by about a layer towards the embedding, and
-# after a random half (half of it the same neurons) by the same within a tenth of
-# one; and by |σ| the centre moves the other way.
-#
-# Mistakes 5 and 8, each made alone: *right* is one schedule of eight epochs in
-# which no gain trains. F1 with the neurons removed again is scored on fewer
-# sentences than the others.
-
-# %%
 charts.number_table(
     mistakes.setting_changes(protocol),
     ["mistake", "quantity", "right", "made", "difference"],
 )
 
 # %% [markdown]
-# In one run F1 differs by less than 0.02 either way, in the end by less than
-# 0.01, and without an interval not even that is sure. Gains that may train stay
-# close to zero; where they may, the ranks move less (`regrow=True` in the table
-# of shifts).
+# ## The paper's protocol, with its controls
+#
+# Half of all neurons, taken out through their LayerNorm gains and held there,
+# then eight epochs in four blocks of two, as the released code does. MiniLM in
+# the place of DistilBERT, all sentences, one seed.
+
+# %% tags=["remove-input"]
+theirs = groups.choose(protocol, restarts=4, regrow=False)
+charts.outcomes(across.outcomes(theirs), across.OVER)
+
+# %% tags=["remove-input"]
+n = relearning.by_run(theirs).iloc[0]
+read = by_reader(theirs).set_index("condition")
+moved = movement.by_concept(theirs).iloc[0]
+Markdown(
+    f"The last layer alone regains {percent(n['by_head'])} of the loss, a "
+    f"reader with a hidden layer {percent(n['by_best'])}, the whole model "
+    f"{percent(n['by_end'])}. But *random*, another half, takes locations to "
+    f"{read.loc['random', 'removed']:.2f} as well, and in the end they are at "
+    f"{read.loc['random', 'end']:.3f}, after their own half at "
+    f"{read.loc['targeted', 'end']:.3f}. So F1 does not tell the concept from "
+    "the task. The frozen states do: after a random half the reader finds "
+    f"{read.loc['random', 'perceptron']:.2f}, after its own "
+    f"{read.loc['targeted', 'perceptron']:.2f}. The ranks move by "
+    f"{moved['ranks']:+.2f} layers, after the random half by "
+    f"{moved['ranks_random']:+.2f}. This is one run: there is no interval."
+)
+
+# %% tags=["remove-input", "hide-output"]
+charts.number_table(by_reader(theirs), ["concept", "condition", *FOUND])
+
+# %% [markdown]
+# ## What would change our mind
+#
+# Released tables of a random cut whose ranks stay where they were; or a run in
+# which ranks move further than after a random cut of the same layers.

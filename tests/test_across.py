@@ -34,7 +34,7 @@ def test_relearning_is_paired_by_seed(two_runs, groups):
 
 
 def test_shifts_are_beyond_their_controls(two_runs, groups):
-    row = movement.shifts(groups).iloc[0]
+    row = movement.by_concept(groups).iloc[0]
     mean = {
         name: sum(
             tables.redistribution(run.layers, name).set_index("condition") for run in two_runs
@@ -45,18 +45,16 @@ def test_shifts_are_beyond_their_controls(two_runs, groups):
     own = mean["LOC"]
     beyond = {name: table.loc["targeted"] - table.loc["none"] for name, table in mean.items()}
     others = np.mean([beyond[name]["shift"] for name in ("PER", "ORG", "MISC")])
-    assert row["beyond_none"] == pytest.approx(beyond["LOC"]["shift"])
-    assert row["others_beyond_none"] == pytest.approx(others)
+    assert row["survivors"] == pytest.approx(beyond["LOC"]["shift"])
+    assert row["others"] == pytest.approx(others)
     shift = own["shift"]
-    assert row["random_beyond_none"] == pytest.approx(shift["random"] - shift["none"])
-    assert row["beyond_others"] == pytest.approx(row["beyond_none"] - others)
-    assert row["rank_shift"] == pytest.approx(own.loc["targeted", "rank_shift"])
-    assert row["rank_shift_random"] == pytest.approx(own.loc["random", "rank_shift"])
-    assert row["rank_beyond_random"] == pytest.approx(row["rank_shift"] - row["rank_shift_random"])
+    assert row["survivors_random"] == pytest.approx(shift["random"] - shift["none"])
+    assert row["beyond_others"] == pytest.approx(row["survivors"] - others)
+    assert row["ranks"] == pytest.approx(own.loc["targeted", "rank_shift"])
+    assert row["ranks_random"] == pytest.approx(own.loc["random", "rank_shift"])
+    assert row["ranks_beyond"] == pytest.approx(row["ranks"] - row["ranks_random"])
     alone = own.loc["targeted", "rank_shift_removal_only"]
-    assert row["beyond_removal"] == pytest.approx(row["rank_shift"] - alone)
-    n_blocks = two_runs[0].layers["layer"].nunique() - 1
-    assert row["beyond_none_depth"] == pytest.approx(row["beyond_none"] / n_blocks)
+    assert row["ranks_alone"] == pytest.approx(alone)
 
 
 def test_what_the_dose_takes_stands_beside_what_random_neurons_take(two_runs, groups):
@@ -85,7 +83,7 @@ def test_every_table_names_the_series_and_draws(groups):
     assert set(readable["stage"]) >= {"base", "removed", "end"}
     assert "head" not in set(readable["condition"])
     charts.probe_by_layer(readable, "LOC")
-    drawn = charts.differences(movement.shifts(groups), {"beyond_none": "layers"}, "t", "n", "i")
+    drawn = charts.differences(movement.by_concept(groups), {"survivors": "layers"}, "t", "n", "i")
     assert "layers" in str(drawn.to_dict())
     assert across.grown_back(groups).empty
 

@@ -76,12 +76,8 @@ def test_concepts_stand_side_by_side_with_the_intervals_that_there_are():
         }
     )
     table = by_concept(changes).set_index(["mistake", "quantity"])
-    assert set(table) == {"persons", "persons_low", "persons_high", "locations"}
-    assert table.loc[(1, "F1"), ["persons", "persons_low", "locations"]].tolist() == [
-        0.9,
-        0.8,
-        0.75,
-    ]
+    assert set(table) == {"persons", "locations"}
+    assert table.loc[(1, "F1"), ["persons", "locations"]].tolist() == [0.9, 0.75]
     assert table.loc[(6, "neurons removed"), ["locations"]].isna().all()
     assert by_concept(changes_over([])).empty
 

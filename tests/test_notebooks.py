@@ -46,6 +46,26 @@ def test_cells_hold_no_logic_and_fit_the_page(path):
         assert max(map(len, cell.source.splitlines()), default=0) <= PAGE_COLUMNS, cell.source
 
 
+# Pages whose sentences are still built elsewhere, or that are about cost in seconds.
+NOT_YET = {
+    "concept", "cost", "forced", "locations", "migration", "organisations", "persons",
+    "polysemanticity", "same_concept", "status", "subconcepts",
+}  # fmt: skip
+MEASURED = re.compile(r"\d\.\d")
+
+
+@every_notebook
+def test_no_hand_written_cell_holds_a_measured_number(path):
+    """A number in prose is inserted from the results, so that it cannot be stale."""
+    if path.stem in NOT_YET:
+        pytest.skip("not converted yet")
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            text = re.sub(r"\(https?://[^)]*\)", "", cell.source)
+            assert not MEASURED.search(text), cell.source
+
+
 @every_concept
 def test_parameters_are_the_ones_others_script_against(path):
     tagged = [c for c in code_cells(path) if "parameters" in c.metadata.get("tags", [])]
@@ -54,6 +74,20 @@ def test_parameters_are_the_ones_others_script_against(path):
     exec(tagged[0].source, {}, values)
     assert set(values) == {"concept", "model", "scale", "seed", "regime", "results_dir"}
     assert RunConfig.from_notebook(values).concept == values["concept"]
+
+
+def test_concept_pages_share_their_calls():
+    """Each has prose of its own; what is called, and in which order, is the same."""
+    assert {path.stem for path in CONCEPT_PAGES} >= {"locations", "persons", "concept"}
+    calls = [
+        [
+            re.sub(r'home="\w*"', "home=...", cell.source)
+            for cell in code_cells(path)
+            if "parameters" not in cell.metadata.get("tags", [])
+        ]
+        for path in CONCEPT_PAGES
+    ]
+    assert all(other == calls[0] for other in calls[1:])
 
 
 @every_notebook

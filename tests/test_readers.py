@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny
 
-from plasticity_utils.analysis import readers, relearning
+from plasticity_utils.analysis import readers
 from plasticity_utils.analysis.readers import (
     _read,
     _readers,
@@ -14,7 +14,6 @@ from plasticity_utils.analysis.readers import (
     mean_by_reader,
     read_anew,
 )
-from plasticity_utils.analysis.relearning import reading_of
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.activations import inputs
 from plasticity_utils.models.load import head
@@ -76,90 +75,6 @@ def by_run(removed, head, linear, perceptron, end):
         {**own, "condition": "none", "removed": 0.9, "end": 0.9},
         {**own, "condition": "targeted", **concept, "end": end},
     ]
-
-
-@pytest.mark.parametrize(
-    ("found", "beyond", "verdict"),
-    [
-        ((0.0, 0.0, 0.3, 0.5, 0.8), 0.3, "relearned"),
-        ((0.0, 0.0, 0.3, 0.85, 0.86), 0.01, "read again"),
-        ((0.0, 0.84, 0.3, 0.2, 0.85), 0.01, "read again"),
-        ((0.0, 0.1, 0.4, 0.6, 0.62), 0.02, "not resolved"),
-    ],
-)
-def test_relearned_is_what_no_reader_finds(found, beyond, verdict):
-    rows = [
-        {**row, "seed": seed, "end": row["end"] + 0.001 * seed}
-        for seed in range(3)
-        for row in by_run(*found)
-    ]
-    judged = reading_of(pd.DataFrame(rows))
-    assert judged.verdict == verdict
-    assert judged.values["beyond_head"] == pytest.approx(beyond + 0.001)
-    assert judged.values["n_seeds"] == 3
-    assert judged.values["least"] == pytest.approx(beyond)
-    assert judged.values["greatest"] == pytest.approx(beyond + 0.002)
-
-
-@pytest.mark.parametrize(
-    ("perceptron", "left", "relearned"),
-    [
-        (0.7, "**most of the concept had not left**", "so much **was relearned**"),
-        (0.05, "**it finds next to nothing either**", "so much **was relearned**"),
-        (0.85, "**the concept had not left**", "too little to count as relearned"),
-    ],
-)
-def test_the_front_page_says_what_a_better_reader_finds(monkeypatch, perceptron, left, relearned):
-    rows = [
-        {**row, "seed": seed, "end": row["end"] + 0.001 * seed}
-        for seed in range(3)
-        for row in by_run(0.0, 0.0, 0.0, perceptron, 0.86)
-    ]
-    monkeypatch.setattr(relearning, "by_reader", lambda groups: pd.DataFrame(rows))
-    said = relearning.plain_sentence([])
-    assert f"finds the names at {perceptron:.2f}." in said
-    assert f"of what was lost: {left}. Training everything brings +{0.861 - perceptron:.3f}" in said
-    assert f"(from +{0.86 - perceptron:.3f} to " in said
-    assert "by run; 95 % over 3 runs: " in said
-    assert said.endswith(f": {relearned}.")
-    first, *others = relearning.reading_verdicts({"erase": []}).splitlines()
-    assert not others
-    assert first.startswith("- After the concept was erased from every level (locations): **")
-    monkeypatch.setattr(relearning, "by_reader", lambda groups: pd.DataFrame())
-    assert relearning.plain_sentence([]) == relearning.reading_verdicts({"erase": []}) == ""
-
-
-def test_concepts_that_differ_more_than_their_seeds_are_said_to(monkeypatch):
-    ends = {"locations": 0.5, "persons": 0.9}
-    rows = [
-        {**row, "seed": seed, "concept": concept, "end": end + 0.001 * seed}
-        for concept, end in ends.items()
-        for seed in range(3)
-        for row in by_run(0.0, 0.0, 0.0, 0.4, end)
-    ]
-    values = reading_of(pd.DataFrame(rows)).values
-    # Two concepts, 0.4 apart: half of that times Student's t of one degree of freedom.
-    assert values["n_concepts"] == 2
-    assert values["concepts_high"] - values["concepts_low"] == pytest.approx(0.4 * 12.706, rel=1e-3)
-    monkeypatch.setattr(relearning, "by_reader", lambda groups: pd.DataFrame(rows))
-    said = relearning.reading_verdicts({"half": []})
-    assert (
-        "averaged first, 95 % over 2 concepts: -2.240 to +2.842; so it speaks of these 2 alone."
-        in said
-    )
-    assert relearning.plain_sentence([]).endswith("speaks of these 2 alone.")
-
-
-def test_what_had_not_left_is_said_of_the_concept_of_which_most_had(monkeypatch):
-    rows = [
-        {**row, "concept": concept}
-        for concept, perceptron in (("locations", 0.63), ("persons", 0.36))
-        for row in by_run(0.0, 0.0, 0.0, perceptron, 0.9)
-    ]
-    monkeypatch.setattr(relearning, "by_reader", lambda groups: pd.DataFrame(rows))
-    said = "regains 55 % of what was lost (from 40 % to 70 % by concept)"
-    assert f"{said}: **a part of the concept had not left**" in relearning.plain_sentence([])
-    assert said in relearning.reading_verdicts({"half": []})
 
 
 def test_readers_are_averaged_over_the_seeds_of_a_concept(monkeypatch):

@@ -195,7 +195,6 @@ def shift_of_mistake_3(ranking: pd.DataFrame, regime: Regime, dose: float) -> pd
     return pd.DataFrame({"layer": range(n_layers), **profiles})
 
 
-DIFFERENCE = ["difference", "difference_low", "difference_high"]
 # The setting, its right value, and that of the public code.
 SETTINGS = {5: ("regrow", False, True), 8: ("restarts", 1, 4)}
 
@@ -297,19 +296,18 @@ def by_concept(changes: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        mistake, quantity, and a column a concept with the difference that the mistake makes; with
-        `_low` and `_high` where the concept has several seeds. Without changes, nothing.
+        mistake, quantity, and a column a concept with the difference that the mistake makes (mean
+        over its few seeds). Without changes, nothing.
     """
     if changes.empty:
         return changes
     wide = changes.pivot_table(
         index=["mistake", "quantity"],
         columns="concept",
-        values=DIFFERENCE,
+        values="difference",
         sort=False,
     )
-    wide.columns = [f"{concept}{name.removeprefix('difference')}" for name, concept in wide]
-    return wide.reset_index()
+    return wide.rename_axis(columns=None).reset_index()
 
 
 def setting_changes(groups: Iterable[Seeds]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from plasticity_utils.analysis.rules import beside_removal
 from plasticity_utils.errors import InputError
 from plasticity_utils.files import ROOT
 from plasticity_utils.neurons.scores import rank_saliency, removal_only_profile
@@ -153,14 +154,42 @@ def centres(profile: pd.DataFrame) -> pd.Series:
     return weights.mul(profile["layer"], axis=0).sum() / weights.sum()
 
 
-def centres_sentence(profile: pd.DataFrame) -> str:
-    """Say how far the centre of rank saliency moved, and how far removal alone moves it."""
-    at = centres(profile)
-    return (
-        f"The centre of rank saliency lies at layer {at['base']:.2f} before removal and at "
-        f"{at['after']:.2f} after eight epochs. Sending the {int(profile['n_removed'].sum()):,} "
-        f"neurons that were cut out to the bottom of the *base* ranking, without any training, "
-        f"puts it at {at['removal_only']:.2f}. Among the neurons that were left intact, ranked "
-        f"among themselves, it moves the other way: from {at['intact_base']:.2f} to "
-        f"{at['intact_after']:.2f}."
-    )
+# What the README of the reference tables says of each set.
+SETS = {
+    "DB-loc": ("DistilBERT", "locations", "probeless, 3,000"),
+    "DB-loc-2": ("DistilBERT", "locations", "probeless, 2,688"),
+    "DB-name": ("DistilBERT", "persons", "probeless, 3,000"),
+    "DB-probe-v1": ("DistilBERT", "locations", "linear probe, 2,688"),
+    "DB-probe-v2tail": ("DistilBERT", "locations", "linear probe, tail, 2,688"),
+    "DGPT2-loc": ("DistilGPT2", "locations", "not known"),
+    "gpt2dir": ("DistilGPT2", "locations", "not known"),
+}
+
+
+def released_centres() -> pd.DataFrame:
+    """Centre of rank saliency in each of the seven released sets, before and after 8 epochs.
+
+    set, model, concept, selected (how, and how many); before, after, removal_only (what removal
+    alone predicts), intact_before, intact_after (neurons left, ranked among themselves); missing
+    where the tables do not tell which neurons were cut out; and beside (`rules.beside_removal`).
+    """
+    profile = load_reference("layer_saliency_unfiltered_null")
+    columns = {
+        "base": "before",
+        "rt8": "after",
+        "null_move_pruned_to_bottom": "removal_only",
+        "unpr_base": "intact_before",
+        "unpr_rt8": "intact_after",
+    }
+    rows = []
+    for name, about in SETS.items():
+        own = profile[profile["set"] == name]
+        weights = own[list(columns)].rename(columns=columns)
+        centre = weights.mul(own["layer"], axis=0).sum() / weights.sum()
+        beside = beside_removal(
+            float(centre["after"] - centre["before"]),
+            float(centre["removal_only"] - centre["before"]),
+        )
+        named = dict(zip(("set", "model", "concept", "selected"), (name, *about), strict=True))
+        rows.append({**named, **centre, "beside": beside})
+    return pd.DataFrame(rows)

@@ -161,7 +161,7 @@ def seed_columns(table: pd.DataFrame, value: str, keys: Sequence[str]) -> pd.Dat
         The keys, `seed 0`, …, and mean.
     """
     wide = table.pivot_table(index=list(keys), columns="seed", values=value, sort=False)
-    wide = wide[sorted(wide)].rename(columns="seed {}".format)
+    wide = wide.reindex(columns=sorted(table["seed"].unique())).rename(columns="seed {}".format)
     return wide.assign(mean=wide.mean(axis=1)).rename_axis(columns=None).reset_index()
 
 

@@ -1,0 +1,179 @@
+"""What the pages on relearning, movement and the paper say holds in the committed results."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from plasticity_utils.analysis import movement, paper, relearning, rules
+from plasticity_utils.analysis.mistakes import setting_changes
+from plasticity_utils.analysis.readers import by_reader
+from plasticity_utils.results.across import recoveries, turnovers
+from plasticity_utils.results.groups import choose, series_of
+from plasticity_utils.results.published import published_runs
+
+
+@pytest.fixture(scope="module")
+def published():
+    return series_of(published_runs())
+
+
+@pytest.fixture(scope="module")
+def cuts(published):
+    full = choose(published, model="minilm", scale="full")
+    return {
+        "surgical": choose(full, regime="surgical", variant=""),
+        "half": choose(full, regime="half", variant=""),
+        "erase": choose(full, variant="indicator=outside"),
+    }
+
+
+@pytest.fixture(scope="module")
+def rows(cuts):
+    return {name: relearning.by_run(groups) for name, groups in cuts.items()}
+
+
+def test_numbers_of_a_run_come_from_its_tables(cuts, rows):
+    run = cuts["surgical"][0].runs[0]
+    f1 = run.metrics[run.metrics["entity"] == run.config.label]
+    f1 = f1.set_index(["condition", "stage"])["f1"]
+    row = rows["surgical"].query("concept == 'locations' and seed == @run.config.seed").iloc[0]
+    assert row["lost"] == pytest.approx(f1["targeted", "base"] - f1["targeted", "removed"])
+    assert row["beyond_head"] == pytest.approx(f1["targeted", "end"] - f1["head", "end"])
+    assert row["drift"] == pytest.approx(f1["none", "end"] - f1["none", "base"])
+
+
+def test_the_words_of_the_three_cuts(rows):
+    table = relearning.side_by_side(rows).set_index("way")
+    assert table["answer"].to_dict() == {
+        "surgical": rules.READ,
+        "half": rules.BEYOND,
+        "erase": rules.BEYOND,
+    }
+    assert table["cut"].to_dict() == {
+        "surgical": rules.CONCEPT,
+        "half": rules.TASK,
+        "erase": rules.TASK,
+    }
+    of_erasure = relearning.each_concept(rows["erase"]).set_index("concept")["cut"]
+    assert of_erasure.to_dict() == {
+        "locations": rules.TASK,
+        "persons": rules.CONCEPT,
+        "organisations": rules.TASK,
+    }
+    # Organisations gain hardly more than after a random half.
+    half = rows["half"].set_index("concept")["beyond_control"]
+    assert half["organisations"].mean() < 0.05 < half[["locations", "persons"]].min()
+
+
+@pytest.mark.parametrize(
+    ("perceptron", "end", "control", "word"),
+    [
+        (0.5, 0.8, 0.0, rules.BEYOND),
+        # As much comes back after a random cut.
+        (0.5, 0.8, 0.3, rules.OPEN),
+        (0.88, 0.89, 0.0, rules.READ),
+        (0.6, 0.62, 0.0, rules.OPEN),
+    ],
+)
+def test_what_came_back_is_judged_beside_the_best_reader_and_the_control(
+    perceptron, end, control, word
+):
+    made = []
+    for seed in range(3):
+        beyond = end - perceptron + 0.001 * seed
+        made.append(
+            {
+                "concept": "locations", "seed": seed, "lost": 0.9, "lost_others": 0.0,
+                "by_head": 0.1, "by_best": perceptron / 0.9, "beyond": beyond,
+                "beyond_control": beyond - control,
+            }
+        )  # fmt: skip
+    found = relearning.summary(pd.DataFrame(made))
+    assert found["answer"] == word
+    assert found["n_runs"] == 3
+
+
+def test_a_reader_that_was_not_fitted_is_not_taken_to_find_nothing(rows):
+    erased = rows["erase"].set_index("seed")
+    assert erased.loc[1, "beyond"].isna().all()
+    assert erased.loc[[0, 2], "beyond"].notna().all()
+    assert rows["surgical"]["best"].notna().all()
+
+
+def test_after_the_small_cut_no_reader_finds_more_than_the_last_layer(rows):
+    small = rows["surgical"]
+    assert (small["best"] == small["head"]).all()
+    assert (small["by_head"] > 0.9).all()
+
+
+def test_what_is_said_of_readers_after_the_harder_cuts(rows):
+    half, erased = rows["half"], rows["erase"].dropna(subset="perceptron")
+    assert (half["head"] < half["removed"]).all()
+    assert (half["linear"] > half["head"]).all()
+    assert (half["perceptron"] > half["linear"]).all()
+    assert (erased[["head", "linear"]] < 0.05).all(axis=None)
+
+
+def test_the_last_layer_brings_back_others_and_nothing_of_what_was_erased(cuts):
+    table = relearning.head_brings(cuts["erase"])
+    assert (table["head"] < 0.005).all()
+    assert (table["others_head"] > table["others_removed"] + 0.05).all()
+
+
+def test_the_erasure_turns_over_the_top_neurons_as_its_page_says(cuts):
+    overlap = turnovers(cuts["erase"]).pivot(index="concept", columns="condition", values="jaccard")
+    assert (overlap["head"] < 0.15).all()
+    assert overlap["targeted"].between(0.4, 0.6).all()
+
+
+def test_survivors_and_the_whole_move_opposite_ways(cuts):
+    found = movement.summary(cuts["surgical"])
+    assert found["survivors_word"] == rules.FURTHER
+    assert found["survivors_low"] > 0 > found["whole_high"]
+    # Silencing random neurons of the same layers moves the whole as far.
+    assert found["whole_random_low"] < found["whole"] < found["whole_random_high"]
+    half = movement.summary(cuts["half"])
+    assert half["ranks_word"] == rules.AS_RANDOM
+    assert half["survivors_word"] == rules.OPEN
+
+
+def test_the_decoder_does_not_resolve_the_move(published):
+    on_2000 = choose(published, model="smollm2", scale="medium", regime="surgical", variant="")
+    assert movement.summary(on_2000)["survivors_word"] == rules.OPEN
+    full = choose(published, model="smollm2", scale="full", regime="surgical", variant="")
+    persons = movement.by_concept(full).set_index("concept").loc["persons"]
+    assert abs(persons["survivors"]) < 0.01 < persons["survivors_random"]
+    taken = relearning.taken_again(on_2000)
+    assert taken.max() > 0.5 > 0 > taken.min()
+
+
+def test_all_seven_released_sets_are_shown():
+    table = paper.released_centres().set_index("set")
+    assert set(table.index) == set(paper.load_reference("layer_saliency_unfiltered_null")["set"])
+    assert table["beside"].value_counts().to_dict() == {
+        rules.ALONE: 3,
+        rules.NO_PREDICTION: 2,
+        rules.LESS: 1,
+        rules.MORE: 1,
+    }
+    assert table.loc["DB-probe-v2tail", "beside"] == rules.MORE
+    later = table["after"] > table["before"]
+    assert set(table.index[later]) == {"DGPT2-loc", "gpt2dir"}
+    profile = paper.released_profile(paper.load_reference("ranks_distilbert_location"))
+    centres = paper.centres(profile)
+    for ours, theirs in (("base", "before"), ("after", "after"), ("removal_only", "removal_only")):
+        assert centres[ours] == pytest.approx(table.loc["DB-loc", theirs], abs=1e-3)
+
+
+def test_what_is_said_of_the_papers_protocol(published):
+    protocol = choose(published, regime="half", scale="full", rest="layernorm", epochs=8)
+    for schedule in choose(protocol, regrow=False):
+        f1 = recoveries([schedule]).set_index("condition")
+        assert abs(f1.loc["random", "end"] - f1.loc["targeted", "end"]) < 0.005
+    read = by_reader(choose(protocol, restarts=4, regrow=False)).set_index("condition")
+    assert (read.loc["random", ["linear", "perceptron"]].astype(float)
+            > read.loc["targeted", ["linear", "perceptron"]].astype(float)).all()  # fmt: skip
+    changes = setting_changes(protocol)
+    assert set(changes["mistake"]) == {5, 8}
+    assert (changes["difference"].abs() < 0.02).all()
+    assert np.isfinite(changes["difference"]).all()
