@@ -91,7 +91,7 @@ def whole_run(folder: Path, scale: str, model: str, seed: int = 0) -> Work:
         end = run.metrics[(run.metrics["stage"] == "end") & (run.metrics["entity"] == "overall")]
         return {
             "stages": run.facts["seconds"],
-            "f1_end": end.set_index("condition")["f1"].round(4).to_dict(),
+            "f1_end": end.set_index("condition")["entity_f1"].round(4).to_dict(),
         }
 
     return Work(lambda: run_experiment(config), keep)

@@ -136,5 +136,5 @@ def _rows(data: TaggedSentences, ids: dict[str, int]) -> Any:
 def _facts(
     model: PreTrainedModel, scoring: TaggedSentences, n_tokens: int, batch: int | None
 ) -> dict[str, Any]:
-    f1 = score(model, scoring).set_index("entity").loc[OVERALL, "f1"]
+    f1 = score(model, scoring).set_index("entity").loc[OVERALL, "entity_f1"]
     return {"f1": float(f1), "n_tokens": n_tokens, "batch": batch}

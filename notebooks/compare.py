@@ -143,7 +143,7 @@ rules.moves
 relied = across.relied_on(encoder + decoder + on_2000)
 charts.number_table(
     relied[relied["again"].isin(["nothing", "new top", "random"])],
-    ["concept", "model", "scale", "condition", "again", "f1"],
+    ["concept", "model", "scale", "condition", "again", "entity_f1"],
 )
 
 # %% tags=["remove-input"]

@@ -173,7 +173,7 @@ charts.probe_by_layer(
 
 # %% tags=["remove-input", "hide-output"]
 charts.number_table(
-    across.relied_on(erased), ["concept", "condition", "again", "f1"]
+    across.relied_on(erased), ["concept", "condition", "again", "entity_f1"]
 )
 
 # %% [markdown]

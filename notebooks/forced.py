@@ -88,7 +88,7 @@ or_command(
     config,
     lambda seeds: charts.number_table(
         seeds.f1[seeds.f1["entity"].isin(seeds.entities)],
-        ["target", "n_neurons", "entity", "f1_removed", "regained"],
+        ["target", "n_neurons", "entity", "entity_f1_removed", "regained"],
     ),
 )
 
@@ -97,7 +97,7 @@ or_command(
     config,
     lambda seeds: charts.number_table(
         seeds.f1[seeds.f1["entity"].isin(seeds.entities)],
-        ["target", "n_neurons", "entity", "f1_end"],
+        ["target", "n_neurons", "entity", "entity_f1_end"],
     ),
 )
 

@@ -94,7 +94,7 @@ numbers(
         "concept",
         "condition",
         "role",
-        "n",
+        "n_neurons",
         "share",
         "expected",
         "p_adjusted",

@@ -101,4 +101,4 @@ charts.number_table(forced_status())
 # | what a better reader finds, and what training brings beyond it | the same | `readers`, `metrics` | `linear`, `perceptron` of `targeted`; `targeted`, `head`; `end` |
 # | movement of the neurons that respond | `*-minilm-surgical-full-*` | `layers` | centre of `share`; `end` minus `base`; `targeted` minus `none` |
 # | that of the other kinds of name | the same | the same | the same of the other entities |
-# | movement of the order of all neurons | `*-minilm-half-full-*` | the same | centre of `saliency`; `end` minus `base`; `targeted`, `random` |
+# | movement of the order of all neurons | `*-minilm-half-full-*` | the same | centre of `rank_saliency`; `end` minus `base`; `targeted`, `random` |

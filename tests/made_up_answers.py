@@ -46,7 +46,16 @@ def polysemanticity(label, size, noise):
     for condition, quantity, layer in itertools.product(COMPARED, FUNCTIONS, (*LAYERS, pd.NA)):
         beyond, n = size[condition] + noise(), KEPT * (1 if layer is not pd.NA else len(LAYERS))
         rows.append((condition, layer, quantity, 0.5, beyond + 0.1, 0.1, beyond, n))
-    names = ["condition", "layer", "quantity", "base", "change", "change_none", "beyond_none", "n"]
+    names = [
+        "condition",
+        "layer",
+        "quantity",
+        "base",
+        "change",
+        "change_none",
+        "beyond_none",
+        "n_neurons",
+    ]
     return pd.DataFrame(rows, columns=names).astype({"layer": "Int64"})
 
 
@@ -66,7 +75,7 @@ def superposition(label, size, noise):
         rise = size.get(condition, 0) + noise() if stage == "end" else 0
         rows.append((condition, stage, layer, 0.1 + rise, 0.08, 0.8 - rise, 0.82, 16))
     names = ["condition", "stage", "layer", "interference", "interference_shuffled"]
-    names += ["dimensionality", "dimensionality_shuffled", "n"]
+    names += ["dimensionality", "dimensionality_shuffled", "n_concepts"]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -79,7 +88,7 @@ def migration(label, size, noise):
             difference = extra.get(role, -sum(extra.values()) / 2)
             rows.append((condition, target, role, 0.25 + difference, 0.25, difference))
     names = ["condition", "target", "role", "share", "expected", "difference"]
-    return pd.DataFrame(rows, columns=names).assign(p=0.01, p_adjusted=0.02, n=KEPT)
+    return pd.DataFrame(rows, columns=names).assign(p=0.01, p_adjusted=0.02, n_neurons=KEPT)
 
 
 def priming(label, size, noise):
@@ -89,7 +98,7 @@ def priming(label, size, noise):
     )  # fmt: skip
     rows = [(*kind, size[kind[0]] + noise()) for kind in kinds]
     names = ["condition", "similarity", "errors", "outcome", "term", "effect"]
-    table = pd.DataFrame(rows, columns=names).assign(p=0.01, n=KEPT)
+    table = pd.DataFrame(rows, columns=names).assign(p=0.01, n_neurons=KEPT)
     return table.assign(low=table["effect"] - 0.05, high=table["effect"] + 0.05)
 
 

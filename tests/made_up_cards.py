@@ -42,7 +42,7 @@ def made_up_cards(n_neurons=12, n_bins=20, seed=0, entities=ENTITIES):
             words.append({"stage": stage, **place, **lists})
             for entity in (*entities, "other"):
                 share = np.eye(n_bins)[n_bins // 2] if gone else rng.dirichlet(np.ones(n_bins))
-                row = {"stage": stage, **place, "entity": entity, "n": 50}
+                row = {"stage": stage, **place, "entity": entity, "n_words": 50}
                 histograms.append({**row, "share": np.float32(share.round(4))})
     return {
         "card_neurons": neurons,

@@ -25,7 +25,7 @@ EPOCHS = [0, 0.125, 0.25, 0.5, 1, 2, 4]
 CONDITIONS = ["targeted", "random", "none", "head"]
 
 
-def with_interval(rows, value="f1", half=0.02):
+def with_interval(rows, value="entity_f1", half=0.02):
     frame = pd.DataFrame(rows)
     frame[f"{value}_low"] = (frame[value] - half).clip(0)
     frame[f"{value}_high"] = (frame[value] + half).clip(upper=1)
@@ -44,16 +44,20 @@ def curve_rows():
                 "condition": "base",
                 "dose": 0.0,
                 "n_removed": 0,
-                "f1": base,
+                "entity_f1": base,
             }
         )
         for dose in DOSES:
             common |= {"regime": "curve", "dose": dose, "n_removed": round(2688 * dose)}
-            rows.append({**common, "condition": "targeted", "f1": base / (1 + (hit * dose) ** 3)})
-            rows.append({**common, "condition": "random", "f1": base / (1 + (4 * dose) ** 4)})
+            rows.append(
+                {**common, "condition": "targeted", "entity_f1": base / (1 + (hit * dose) ** 3)}
+            )
+            rows.append(
+                {**common, "condition": "random", "entity_f1": base / (1 + (4 * dose) ** 4)}
+            )
         common |= {"regime": "half", "dose": 0.5, "n_removed": 1344}
-        rows.append({**common, "condition": "targeted", "f1": 0.003})
-        rows.append({**common, "condition": "random", "f1": 0.04})
+        rows.append({**common, "condition": "targeted", "entity_f1": 0.003})
+        rows.append({**common, "condition": "random", "entity_f1": 0.04})
     return with_interval(rows, half=0.03)
 
 
@@ -62,7 +66,8 @@ def metrics_rows():
     rows = [
         {
             "condition": condition, "epoch": epoch, "entity": entity,
-            "f1": 0.94 - 0.05 * i - (0.94 - start[condition]) * np.exp(-9 * epoch) * (i == 0),
+            "entity_f1": 0.94 - 0.05 * i
+            - (0.94 - start[condition]) * np.exp(-9 * epoch) * (i == 0),
         }
         for condition in CONDITIONS for epoch in EPOCHS for i, entity in enumerate(ENTITIES)
     ]  # fmt: skip
@@ -80,7 +85,7 @@ def profile_rows():
                     {
                         "condition": condition, "stage": stage, "layer": layer,
                         "selectivity": 1 / 7 + tilt * (layer - 3),
-                        "saliency": 0.5 + tilt * (layer - 3),
+                        "rank_saliency": 0.5 + tilt * (layer - 3),
                         "removal_only": 0.5 + 0.012 * (layer - 3),
                     }
                 )  # fmt: skip
@@ -92,7 +97,7 @@ def probe_rows():
     rows = [
         {
             "condition": condition, "stage": stage, "layer": layer,
-            "probe_f1": 0.6 + 0.05 * layer - gap[stage] * (condition == "targeted"),
+            "word_f1": 0.6 + 0.05 * layer - gap[stage] * (condition == "targeted"),
         }
         for condition in CONDITIONS[:3] for stage in gap for layer in range(7)
     ]  # fmt: skip
@@ -115,7 +120,7 @@ def reliance_rows():
     rows = [
         {
             "condition": condition, "again": again, "entity": entity,
-            "f1": 0.01 if again == "new top" and entity == "LOC" else 0.94 - 0.05 * i,
+            "entity_f1": 0.01 if again == "new top" and entity == "LOC" else 0.94 - 0.05 * i,
         }
         for condition in CONDITIONS[:3] for again in ("nothing", "same", "new top", "random")
         for i, entity in enumerate(ENTITIES)

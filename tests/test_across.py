@@ -63,9 +63,9 @@ def test_what_the_dose_takes_stands_beside_what_random_neurons_take(two_runs, gr
     for run in two_runs:
         curve = tables.dose_curve(run.dose)
         curve = curve[(curve["entity"] == "LOC") & (curve["regime"] == "curve")]
-        base = curve.loc[curve["condition"] == "base", "f1"].iloc[0]
+        base = curve.loc[curve["condition"] == "base", "entity_f1"].iloc[0]
         random = (curve["condition"] == "random") & (curve["dose"] == 0.1)
-        losses.append(base - curve.loc[random, "f1"].iloc[0])
+        losses.append(base - curve.loc[random, "entity_f1"].iloc[0])
     assert row["random_loss"] == pytest.approx(np.mean(losses))
     assert row["dose"] == pytest.approx(0.1)
 

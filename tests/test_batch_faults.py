@@ -190,7 +190,7 @@ def _was_told(process, work):
 def test_the_undisturbed_run_does_each_cell_once_and_is_then_skipped(whole, batch, capsys):
     assert [(row["status"], row["tries"]) for row in rows(whole)] == [("done", 1)] * 2
     assert all(row["run"] and row["page"] for row in rows(whole))
-    assert load_run(whole / "results" / rows(whole)[0]["run"]).metrics["f1"].max() > 0
+    assert load_run(whole / "results" / rows(whole)[0]["run"]).metrics["entity_f1"].max() > 0
     assert len(set((whole / "steps").read_text().splitlines())) == len(
         (whole / "steps").read_text().splitlines()
     )

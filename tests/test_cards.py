@@ -36,7 +36,9 @@ def test_every_neuron_has_one_card_of_one_kind(made, tiny_run):
 
 def test_the_newly_salient_rose_most_on_the_ranking_half(made, tiny_run):
     own = at(tiny_run.neurons, condition="targeted")
-    size = {s: at(own, stage=s).set_index(PLACE)["picking"].abs() for s in ("base", "end")}
+    size = {
+        s: at(own, stage=s).set_index(PLACE)["ranking_selectivity"].abs() for s in ("base", "end")
+    }
     rise = (size["end"] - size["base"])[~at(own, stage="end").set_index(PLACE)["removed"]]
     new = at(made["card_neurons"], kind="newly salient")
     assert rise.loc[places(new)].min() == pytest.approx(rise.nlargest(len(new)).min())
@@ -77,10 +79,12 @@ def test_histograms_count_the_words_of_each_class(made, tiny_run):
         inside = other if row.entity == "other" else members[:, ENTITIES.index(row.entity)]
         low, high = ends.loc[(row.layer, row.unit), ["low", "high"]]
         counts, _ = np.histogram(X[inside].clip(low, high), cards.BINS, (low, high))
-        assert row.n == inside.sum()
+        assert row.n_words == inside.sum()
         assert np.sum(row.share) == pytest.approx(1, abs=0.002)
         # A value on the border of two bins may fall to either side of it by rounding.
-        assert np.cumsum(row.share) == pytest.approx(np.cumsum(counts) / row.n, abs=2.1 / row.n)
+        assert np.cumsum(row.share) == pytest.approx(
+            np.cumsum(counts) / row.n_words, abs=2.1 / row.n_words
+        )
 
 
 def test_a_removed_neuron_has_one_bar(made):

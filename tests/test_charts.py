@@ -52,12 +52,13 @@ AXES = {
     "reliance": {"removed again", "F1"},
 }
 COLUMNS = {
-    "dose_response": "regime dose n_removed condition entity f1 f1_low f1_high n_draws",
-    "f1_through_retraining": "condition epoch entity f1 f1_low f1_high",
-    "layer_profile": "condition stage layer selectivity saliency removal_only",
-    "probe_by_layer": "condition stage layer probe_f1",
+    "dose_response": "regime dose n_removed condition entity entity_f1 entity_f1_low "
+    "entity_f1_high n_draws",
+    "f1_through_retraining": "condition epoch entity entity_f1 entity_f1_low entity_f1_high",
+    "layer_profile": "condition stage layer selectivity rank_saliency removal_only",
+    "probe_by_layer": "condition stage layer word_f1",
     "kept_gain": "condition entity layer gain",
-    "reliance": "condition again entity f1 f1_low f1_high",
+    "reliance": "condition again entity entity_f1 entity_f1_low entity_f1_high",
 }
 
 
@@ -159,12 +160,12 @@ def test_f1_is_drawn_with_its_interval(name):
         for axis in "xy"
         if f"{axis}2" in encoding and (channel := encoding[axis])
     }
-    assert ends == {("f1_low", "f1_high")}
+    assert ends == {("entity_f1_low", "entity_f1_high")}
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("layer_profile", "selectivity"), ("probe_by_layer", "probe_f1"), ("kept_gain", "gain")],
+    [("layer_profile", "selectivity"), ("probe_by_layer", "word_f1"), ("kept_gain", "gain")],
 )
 def test_intervals_are_drawn_where_the_table_has_them(name, value):
     def areas(frame_change):
@@ -240,7 +241,7 @@ def test_colour_and_dash_of_a_condition_share_one_legend():
 
 def test_layer_charts_draw_the_concepts_rows_only():
     def with_others(frame):
-        return pd.concat([frame.assign(entity="LOC"), frame.assign(entity="PER", probe_f1=0.5)])
+        return pd.concat([frame.assign(entity="LOC"), frame.assign(entity="PER", word_f1=0.5)])
 
     assert {row["entity"] for row in drawn_rows(spec_of("probe_by_layer", with_others))} == {"LOC"}
 
@@ -255,7 +256,7 @@ def test_what_removal_alone_predicts_is_that_of_the_concept():
         return frame.assign(removal_only=np.where(frame["condition"] == "targeted", 0.7, 0.1))
 
     drawn = drawn_rows(spec_of("layer_profile", marked))
-    alone = [row["saliency"] for row in drawn if row["condition"] == "removal alone"]
+    alone = [row["rank_saliency"] for row in drawn if row["condition"] == "removal alone"]
     assert alone == [0.7] * 7
 
 
@@ -276,7 +277,7 @@ def test_a_condition_that_others_bring_has_a_sign_of_its_own(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("layer_profile", "selectivity"), ("probe_by_layer", "probe_f1")]
+    ("name", "value"), [("layer_profile", "selectivity"), ("probe_by_layer", "word_f1")]
 )
 def test_panels_that_are_compared_have_one_scale(name, value):
     axes = [e["y"] for e in encodings(spec_of(name)) if e.get("y", {}).get("field") == value]

@@ -31,14 +31,16 @@ def outcome_rows():
             CONCEPTS, conditions, STAGES.items()
         )
     ]
-    frame = pd.DataFrame(rows, columns=["concept", "model", "condition", "stage", "f1"])
-    return spread(frame, ["f1"])
+    frame = pd.DataFrame(rows, columns=["concept", "model", "condition", "stage", "entity_f1"])
+    return spread(frame, ["entity_f1"])
 
 
 def step_rows():
     steps = (("before", 0.9), ("cut out", 0.0))
     rows = [(c, "minilm", s, f1) for c in CONCEPTS for s, f1 in steps]
-    return spread(pd.DataFrame(rows, columns=["concept", "model", "step", "f1"]), ["f1"])
+    return spread(
+        pd.DataFrame(rows, columns=["concept", "model", "step", "entity_f1"]), ["entity_f1"]
+    )
 
 
 def difference_rows():
@@ -86,7 +88,7 @@ def test_every_row_becomes_a_point(name):
 @pytest.mark.parametrize("name", CASES_ACROSS)
 def test_a_missing_column_and_an_empty_table_are_named(name):
     make, draw = CASES_ACROSS[name]
-    column = {"differences": "shift", "released_profile": "saliency"}.get(name, "f1")
+    column = {"differences": "shift", "released_profile": "rank_saliency"}.get(name, "entity_f1")
     with pytest.raises(InputError, match=f"no column '{column}'"):
         draw(make().drop(columns=column))
     with pytest.raises(InputError, match="no rows"):

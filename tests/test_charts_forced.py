@@ -14,7 +14,7 @@ CASES_FORCED = {
 }
 # Two panels of host and random at two doses; one of three groups, open and full, and two more.
 POINTS = {"forced_f1": 8, "forced_carriers": 24}
-TABLES = {"forced_f1": ("f1", "f1_end"), "forced_carriers": ("carriers", "rise")}
+TABLES = {"forced_f1": ("entity_f1", "entity_f1_end"), "forced_carriers": ("carriers", "rise")}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -46,7 +46,7 @@ def test_what_has_no_number_of_neurons_is_a_line_across():
         if layer["mark"]["type"] == "rule" and "x" not in layer["encoding"]
     ]
     shown = [layer["encoding"]["y"]["field"] for layer in rules]
-    assert shown == ["f1_end", "f1_end", "f1_base", "f1_removed"] * 2
+    assert shown == ["entity_f1_end", "entity_f1_end", "entity_f1_base", "entity_f1_removed"] * 2
 
 
 @pytest.mark.parametrize("name", CASES_FORCED)

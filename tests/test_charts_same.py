@@ -34,8 +34,8 @@ def transfer_rows():
             CONCEPTS, CONDITIONS, range(7), alignments.items()
         )
     ]
-    frame = pd.DataFrame(rows, columns=["concept", "condition", "layer", "alignment", "f1"])
-    return spread(frame, ["f1"])
+    frame = pd.DataFrame(rows, columns=["concept", "condition", "layer", "alignment", "word_f1"])
+    return spread(frame, ["word_f1"])
 
 
 def count_rows():
@@ -44,7 +44,9 @@ def count_rows():
         for concept in CONCEPTS
         for part, condition in itertools.product(PARTS[concept], ("base", *CONDITIONS))
     ]
-    return spread(pd.DataFrame(rows, columns=["concept", "part", "condition", "n"]), ["n"])
+    return spread(
+        pd.DataFrame(rows, columns=["concept", "part", "condition", "n_neurons"]), ["n_neurons"]
+    )
 
 
 def transition_rows():
@@ -53,7 +55,7 @@ def transition_rows():
         for concept, condition in itertools.product(CONCEPTS, ("targeted", "none"))
         for base, end in itertools.product([*PARTS[concept], "nothing"], repeat=2)
     ]
-    names = ["concept", "condition", "base", "end", "n", "share"]
+    names = ["concept", "condition", "base", "end", "n_neurons", "share"]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -96,7 +98,7 @@ def test_every_row_is_drawn(name):
 @pytest.mark.parametrize("name", CASES_SAME)
 def test_a_missing_column_and_an_empty_table_are_named(name):
     make, draw = CASES_SAME[name]
-    column = COLUMN.get(name, "n")
+    column = COLUMN.get(name, "n_neurons")
     with pytest.raises(InputError, match=f"no column '{column}'"):
         draw(make().drop(columns=column))
     with pytest.raises(InputError, match="no rows"):
@@ -111,7 +113,7 @@ def test_a_condition_that_others_bring_is_drawn(name):
 
 
 def test_a_single_seed_is_drawn_without_intervals():
-    frame = count_rows().drop(columns=["n_low", "n_high"])
+    frame = count_rows().drop(columns=["n_neurons_low", "n_neurons_high"])
     spec = charts.carrier_counts(frame, OVER).to_dict()
     assert all(len(panel["layer"]) == 1 for panel in spec["vconcat"])
 

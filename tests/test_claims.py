@@ -35,7 +35,7 @@ def rows(cuts):
 def test_numbers_of_a_run_come_from_its_tables(cuts, rows):
     run = cuts["surgical"][0].runs[0]
     f1 = run.metrics[run.metrics["entity"] == run.config.label]
-    f1 = f1.set_index(["condition", "stage"])["f1"]
+    f1 = f1.set_index(["condition", "stage"])["entity_f1"]
     row = rows["surgical"].query("concept == 'locations' and seed == @run.config.seed").iloc[0]
     assert row["lost"] == pytest.approx(f1["targeted", "base"] - f1["targeted", "removed"])
     assert row["beyond_head"] == pytest.approx(f1["targeted", "end"] - f1["head", "end"])

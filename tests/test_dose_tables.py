@@ -22,9 +22,11 @@ def curve(concept, others, random=((0.9, 0.8),), base=0.9):
         rows += [
             ("curve", 0.05, 50, "random", i, "scoring", "LOC", f1) for i, f1 in enumerate(draws)
         ]
-    names = ["regime", "dose", "n_removed", "condition", "draw", "half", "entity", "f1"]
+    names = ["regime", "dose", "n_removed", "condition", "draw", "part", "entity", "entity_f1"]
     table = pd.DataFrame(rows, columns=names)
-    return table.assign(f1_low=table["f1"] - 0.05, f1_high=table["f1"] + 0.05)
+    return table.assign(
+        entity_f1_low=table["entity_f1"] - 0.05, entity_f1_high=table["entity_f1"] + 0.05
+    )
 
 
 def test_specificity_is_the_loss_beyond_that_of_the_others():
@@ -54,10 +56,10 @@ def test_pick_dose(concept, others, dose):
 
 def test_the_dose_is_picked_on_the_dose_half():
     table = curve((0.8, 0.05, 0.0), (0.9, 0.85, 0.85))
-    early = (table["half"] == "scoring") & (table["dose"] == 0.01) & (table["entity"] == "LOC")
-    table.loc[early, "f1"] = 0.0
+    early = (table["part"] == "scoring") & (table["dose"] == 0.01) & (table["entity"] == "LOC")
+    table.loc[early, "entity_f1"] = 0.0
     assert pick_dose(table, "LOC") == 0.05
-    table["half"] = table["half"].map({"dose": "scoring", "scoring": "dose"})
+    table["part"] = table["part"].map({"dose": "scoring", "scoring": "dose"})
     assert pick_dose(table, "LOC") == 0.01
 
 
@@ -71,9 +73,9 @@ def test_dose_curve_shows_random_draws_as_median_and_range():
     table = tables.dose_curve(curve((0.8, 0.05, 0), (0.9, 0.8, 0.5), random=((0.9, 0.6, 0.8),)))
     assert set(table["entity"]) == {"LOC", "PER"}
     (row,) = at(table, condition="random").itertuples()
-    assert (row.f1, row.f1_low, row.f1_high, row.n_draws) == (0.8, 0.6, 0.9, 3)
+    assert (row.entity_f1, row.entity_f1_low, row.entity_f1_high, row.n_draws) == (0.8, 0.6, 0.9, 3)
     (row,) = at(table, condition="targeted", dose=0.05, entity="LOC").itertuples()
-    assert (row.f1, row.f1_low, row.f1_high) == pytest.approx((0.05, 0, 0.1))
+    assert (row.entity_f1, row.entity_f1_low, row.entity_f1_high) == pytest.approx((0.05, 0, 0.1))
     assert row.n_draws == 1
     assert len(at(table, condition="base")) == 2
 
@@ -81,13 +83,20 @@ def test_dose_curve_shows_random_draws_as_median_and_range():
 def test_reliance_table():
     rows = [("nothing", 0, 0.9), ("same", 0, 0.88), ("new top", 0, 0.1)]
     rows += [("random", i, f1) for i, f1 in enumerate((0.9, 0.7, 0.8))]
-    reliance = pd.DataFrame(rows, columns=["again", "draw", "f1"]).assign(
+    reliance = pd.DataFrame(rows, columns=["again", "draw", "entity_f1"]).assign(
         condition="targeted", entity="LOC"
     )
-    reliance["f1_low"], reliance["f1_high"] = reliance["f1"] - 0.05, reliance["f1"] + 0.05
+    reliance["entity_f1_low"], reliance["entity_f1_high"] = (
+        reliance["entity_f1"] - 0.05,
+        reliance["entity_f1"] + 0.05,
+    )
     table = tables.reliance_table(reliance).set_index("again")
     assert len(table) == 4
-    assert table.loc["new top", ["f1", "f1_low", "f1_high"]].tolist() == pytest.approx(
-        [0.1, 0.05, 0.15]
-    )
-    assert table.loc["random", ["f1", "f1_low", "f1_high"]].tolist() == [0.8, 0.7, 0.9]
+    assert table.loc[
+        "new top", ["entity_f1", "entity_f1_low", "entity_f1_high"]
+    ].tolist() == pytest.approx([0.1, 0.05, 0.15])
+    assert table.loc["random", ["entity_f1", "entity_f1_low", "entity_f1_high"]].tolist() == [
+        0.8,
+        0.7,
+        0.9,
+    ]

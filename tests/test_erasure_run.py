@@ -44,7 +44,7 @@ def run(erased_run):
 
 
 def f1_of(run, condition, stage, entity="LOC"):
-    rows = run.metrics.set_index(["condition", "stage", "entity"])["f1"]
+    rows = run.metrics.set_index(["condition", "stage", "entity"])["entity_f1"]
     return rows[condition, stage, entity]
 
 
@@ -77,7 +77,7 @@ def test_at_the_end_it_is_erased_again(run):
     assert set(again["condition"]) == {"targeted", "none"}
     assert list(again["again"].unique()) == ["nothing", "same", "refitted", "random"]
     assert (again["n_removed"] == 0).all()
-    f1 = again.groupby(["condition", "again", "entity"])["f1"].mean().unstack()
+    f1 = again.groupby(["condition", "again", "entity"])["entity_f1"].mean().unstack()
     # In place already: projecting once more changes nothing.
     own = f1.loc["targeted"]
     assert own.loc["same"].tolist() == pytest.approx(own.loc["nothing"].tolist(), abs=0.02)
@@ -148,7 +148,7 @@ def test_indicators_are_compared_on_one_base(run, tmp_path):
     assert table["indicator"].unique().tolist() == asked
     own = table[(table["indicator"] == run.config.indicator) & (table["entity"] == "LOC")]
     for moment, condition, stage in (("removed", "targeted", "removed"), ("head", "head", "end")):
-        found = own.set_index("moment").loc[moment, "f1"]
+        found = own.set_index("moment").loc[moment, "entity_f1"]
         assert found == f1_of(run, condition, stage)
     # Every tag told apart takes more dimensions than the concept against the rest.
     dimensions = table.groupby("indicator")["n_dimensions"].first()
@@ -166,7 +166,7 @@ def test_readers_find_what_is_there_and_not_what_was_erased(run, tmp_path):
     folder = shutil.copytree(run.path, tmp_path / run_name(run.config))
     table = pd.read_parquet(add(run, "readers", tmp_path, partial(read_anew, n_sentences=100)))
     assert (table["n_fitted"] == 100).all()
-    f1 = table[table["entity"] == "LOC"].set_index(["condition", "reader"])["f1"]
+    f1 = table[table["entity"] == "LOC"].set_index(["condition", "reader"])["entity_f1"]
     assert set(f1.index) == set(product(["none", "targeted", "random"], ["linear", "perceptron"]))
     assert f1["none", "linear"] > 0.2
     assert f1["targeted", "linear"] < 0.5 * f1["none", "linear"]

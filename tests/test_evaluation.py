@@ -7,7 +7,15 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.training.evaluate import entity_scores
 
 ENTITIES = ("LOC", "PER", "ORG", "MISC")
-COLUMNS = ["entity", "precision", "recall", "f1", "f1_low", "f1_high", "n"]
+COLUMNS = [
+    "entity",
+    "precision",
+    "recall",
+    "entity_f1",
+    "entity_f1_low",
+    "entity_f1_high",
+    "n_gold",
+]
 
 
 def noisy(gold, seed=0, share=0.2):
@@ -33,35 +41,42 @@ def test_equal_to_seqeval_for_each_type_and_overall(gold, seed):
         row, theirs = table.loc[entity], report[entity]
         assert row["precision"] == pytest.approx(theirs["precision"], abs=1e-12)
         assert row["recall"] == pytest.approx(theirs["recall"], abs=1e-12)
-        assert row["f1"] == pytest.approx(theirs["f1-score"], abs=1e-12)
-        assert row["n"] == theirs["support"]
+        assert row["entity_f1"] == pytest.approx(theirs["f1-score"], abs=1e-12)
+        assert row["n_gold"] == theirs["support"]
     overall = table.loc["overall"]
-    assert overall["f1"] == pytest.approx(f1_score(gold, predicted), abs=1e-12)
+    assert overall["entity_f1"] == pytest.approx(f1_score(gold, predicted), abs=1e-12)
     assert overall["precision"] == pytest.approx(precision_score(gold, predicted), abs=1e-12)
     assert overall["recall"] == pytest.approx(recall_score(gold, predicted), abs=1e-12)
-    assert 0 < overall["f1"] < 1
+    assert 0 < overall["entity_f1"] < 1
 
 
 def test_boundaries_count():
     gold = [["B-LOC", "I-LOC", "O", "B-PER"]]
     half = [["B-LOC", "O", "O", "B-PER"]]
     table = entity_scores(gold, half, ENTITIES).set_index("entity")
-    assert table.loc["LOC", "f1"] == 0
-    assert table.loc["PER", "f1"] == 1
-    assert table.loc["overall", ["precision", "recall", "f1", "n"]].tolist() == [0.5, 0.5, 0.5, 2]
+    assert table.loc["LOC", "entity_f1"] == 0
+    assert table.loc["PER", "entity_f1"] == 1
+    assert table.loc["overall", ["precision", "recall", "entity_f1", "n_gold"]].tolist() == [
+        0.5,
+        0.5,
+        0.5,
+        2,
+    ]
 
 
 def test_columns_and_rows(gold):
     table = entity_scores(gold, gold, ENTITIES)
     assert list(table) == COLUMNS
     assert table["entity"].tolist() == [*ENTITIES, "overall"]
-    assert (table[["precision", "recall", "f1", "f1_low", "f1_high"]] == 1).all(axis=None)
+    assert (
+        table[["precision", "recall", "entity_f1", "entity_f1_low", "entity_f1_high"]] == 1
+    ).all(axis=None)
 
 
 def test_a_type_that_is_never_there_or_never_found_scores_zero():
     table = entity_scores([["B-LOC", "O"]], [["O", "O"]], ("LOC", "PER"))
-    assert (table[["precision", "recall", "f1"]] == 0).all(axis=None)
-    assert table["n"].tolist() == [1, 0, 1]
+    assert (table[["precision", "recall", "entity_f1"]] == 0).all(axis=None)
+    assert table["n_gold"].tolist() == [1, 0, 1]
 
 
 def test_interval_holds_the_estimate_narrows_and_is_the_same_each_time(gold):
@@ -69,11 +84,11 @@ def test_interval_holds_the_estimate_narrows_and_is_the_same_each_time(gold):
     all_of_them = entity_scores(gold, predicted, ENTITIES)
     a_few = entity_scores(gold[:60], predicted[:60], ENTITIES)
     for table in (all_of_them, a_few):
-        assert (table["f1_low"] <= table["f1"]).all()
-        assert (table["f1"] <= table["f1_high"]).all()
-        assert (table["f1_low"] < table["f1_high"]).all()
-    spread = all_of_them["f1_high"] - all_of_them["f1_low"]
-    assert (spread < a_few["f1_high"] - a_few["f1_low"]).all()
+        assert (table["entity_f1_low"] <= table["entity_f1"]).all()
+        assert (table["entity_f1"] <= table["entity_f1_high"]).all()
+        assert (table["entity_f1_low"] < table["entity_f1_high"]).all()
+    spread = all_of_them["entity_f1_high"] - all_of_them["entity_f1_low"]
+    assert (spread < a_few["entity_f1_high"] - a_few["entity_f1_low"]).all()
     assert spread.max() < 0.2
     assert entity_scores(gold, predicted, ENTITIES).equals(all_of_them)
 
@@ -86,8 +101,8 @@ def test_interval_has_about_the_width_of_many_samples(gold):
     predicted = noisy(whole, share=0.1)
     chunks = [slice(i, i + 400) for i in range(0, 8000, 400)]
     tables = [entity_scores(whole[c], predicted[c], ("LOC",)).iloc[1] for c in chunks]
-    spread = np.std([t["f1"] for t in tables], ddof=1)
-    widths = np.mean([t["f1_high"] - t["f1_low"] for t in tables])
+    spread = np.std([t["entity_f1"] for t in tables], ddof=1)
+    widths = np.mean([t["entity_f1_high"] - t["entity_f1_low"] for t in tables])
     assert 0.5 < widths / (2 * 1.96 * spread) < 2
 
 

@@ -22,7 +22,13 @@ def neurons_table(sigma_concept, sigma_host):
 
 def scores(f1):
     return pd.DataFrame(
-        {"entity": ["LOC", "PER"], "f1": f1, "f1_low": f1, "f1_high": f1, "n": [3, 4]}
+        {
+            "entity": ["LOC", "PER"],
+            "entity_f1": f1,
+            "entity_f1_low": f1,
+            "entity_f1_high": f1,
+            "n_gold": [3, 4],
+        }
     )
 
 

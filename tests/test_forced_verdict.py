@@ -54,10 +54,19 @@ def made_up(seed=0, loc=(0.5, 0.9), per=0.95, rise=0.3, margin=None, lost=0.9):
     for target, dose, k in (("all", 1.0, 2688), ("head", 0.0, 0)):
         for entity in ("LOC", "PER", "overall"):
             rows.append((target, dose, k, entity, 9, 0.94, 0.04, 0.93, 0.92, 0.94))
-    names = ["target", "dose", "n_neurons", "entity", "n", "f1_base", "f1_removed", "f1_end"]
-    f1 = pd.DataFrame(rows, columns=[*names, "f1_end_low", "f1_end_high"])
-    gone = f1["f1_base"] - f1["f1_removed"]
-    f1["regained"] = ((f1["f1_end"] - f1["f1_removed"]) / gone).where(gone > 0)
+    names = [
+        "target",
+        "dose",
+        "n_neurons",
+        "entity",
+        "n_gold",
+        "entity_f1_base",
+        "entity_f1_removed",
+        "entity_f1_end",
+    ]
+    f1 = pd.DataFrame(rows, columns=[*names, "entity_f1_end_low", "entity_f1_end_high"])
+    gone = f1["entity_f1_base"] - f1["entity_f1_removed"]
+    f1["regained"] = ((f1["entity_f1_end"] - f1["entity_f1_removed"]) / gone).where(gone > 0)
     facts = {"entities": ["LOC", "PER"], "settings": {"run": {"seed": seed}}}
     forced = Forced(Path("made-up"))
     # Its tables are read once and kept there; these are given instead.
@@ -141,7 +150,7 @@ def test_several_seeds_are_averaged_and_differences_taken_within_each():
     row = seeds.beyond("random").set_index("dose").loc[0.05]
     assert row["beyond_random_low"] == pytest.approx(row["beyond_random_high"])
     assert seeds.f1.set_index(["target", "dose", "entity"]).loc[
-        ("host", 0.05, "LOC"), "f1_end"
+        ("host", 0.05, "LOC"), "entity_f1_end"
     ] == pytest.approx(0.9)
     assert "2 seeds" in seeds.f1_interval
     assert "2 seeds" in seeds.neuron_interval

@@ -122,12 +122,18 @@ def test_the_tables_have_a_row_for_every_group(forced):
         ["removed", 0.05, 5], ["all", 1.0, 96], ["head", 0.0, 0],
     ]  # fmt: skip
     assert (f1.groupby(["target", "dose"])["entity"].nunique() == 5).all()
-    for name in ("f1_base", "f1_removed", "f1_end", "f1_end_low", "f1_end_high"):
+    for name in (
+        "entity_f1_base",
+        "entity_f1_removed",
+        "entity_f1_end",
+        "entity_f1_end_low",
+        "entity_f1_end_high",
+    ):
         assert f1[name].between(0, 1).all()
     # Before, all groups are one and the same model; afterwards they differ.
     own = f1[f1["entity"] == "overall"]
-    assert own["f1_base"].nunique() == own["f1_removed"].nunique() == 1
-    assert own["f1_end"].nunique() > 3
+    assert own["entity_f1_base"].nunique() == own["entity_f1_removed"].nunique() == 1
+    assert own["entity_f1_end"].nunique() > 3
     carriers = forced.carriers
     assert carriers[["target", "dose"]].values.tolist() == [
         ["host", 0.05], ["random", 0.05], ["host", 0.25], ["random", 0.25], ["removed", 0.05],
@@ -142,8 +148,8 @@ def test_all_and_head_are_the_runs_own_trainings(config, forced, chosen):
     plan, _, _ = chosen
     for target, condition in (("all", "targeted"), ("head", "head")):
         folder = Stages(config.run).retrained(condition, plan) / "snapshots" / "1"
-        expected = pd.read_parquet(folder / "metrics.parquet")["f1"].to_numpy()
-        own = forced.f1[forced.f1["target"] == target]["f1_end"].to_numpy()
+        expected = pd.read_parquet(folder / "metrics.parquet")["entity_f1"].to_numpy()
+        own = forced.f1[forced.f1["target"] == target]["entity_f1_end"].to_numpy()
         assert np.array_equal(own, expected)
 
 
@@ -200,7 +206,7 @@ def test_a_published_forcing_is_found_with_what_made_it(config, forced, tmp_path
         == "forced-locations-persons-tiny-model-share1-rate1-dose0.1-tiny-seed0"
     )
     (found,) = find_forced(replace(config, run=replace(config.run, seed=7)), tmp_path)
-    pd.testing.assert_frame_equal(found.f1, forced.f1)
+    pd.testing.assert_frame_equal(found.entity_f1, forced.f1)
     assert found.facts["entities"] == ["LOC", "PER"]
     assert found.facts["n_removed"] == 10
     assert found.facts["settings"]["run"]["results_dir"] == ""

@@ -13,7 +13,7 @@ FRAME = pd.DataFrame(
         "concept": ["locations", "<b>"],
         "quantity": ["the mean rise of rank saliency", "neurons removed"],
         "seed": [0, 1],
-        "f1": [0.12345, np.nan],
+        "entity_f1": [0.12345, np.nan],
         "difference": [-1e-9, 179.333],
         "difference_low": [-0.25, 81.807],
         "difference_high": [0.25, 276.86],

@@ -67,7 +67,7 @@ def test_7_makes_saliency_rise_where_nothing_rose():
     assert (table["rise"] == 0).all()
     # Layer 0 lost two of its three neurons; layer 1 none.
     assert table["dropped"].tolist() == [pytest.approx(2 / 3), 0]
-    kept = neurons.query("stage == 'base' and layer == 0 and unit == 2")["saliency"].iloc[0]
+    kept = neurons.query("stage == 'base' and layer == 0 and unit == 2")["rank_saliency"].iloc[0]
     assert table.loc[0, "rise_unequal"] == pytest.approx(kept - kept / 3)
     assert table.loc[1, "rise_unequal"] == 0
 
@@ -79,7 +79,7 @@ def test_each_is_scored_beside_the_right_removal_and_undone(ranking):
 
     def score():
         seen.append(len(model.bert.encoder.layer[0]._forward_hooks))
-        return pd.DataFrame({"entity": [LOC], "f1": [0.5]})
+        return pd.DataFrame({"entity": [LOC], "entity_f1": [0.5]})
 
     draw = random_plan(plan_at(ranking, REGIME, 0.25), BLOCKS + 1, WIDTH, 0)
     table = mistakes.removal_mistakes(model, ranking, REGIME, 0.25, draw, score)

@@ -110,7 +110,7 @@ def test_mistake_7_unequal_averaging():
     assert (counts["base"].groupby(["entity", "layer"]).nunique() == 1).all()
     gain = neuron_changes.kept_gain(neurons)
     gain = gain[gain["condition"] != "random"]
-    assert (gain.groupby(["entity", "layer"])["n"].nunique() == 1).all()
+    assert (gain.groupby(["entity", "layer"])["n_neurons"].nunique() == 1).all()
     # Where nothing but the removal happened, no kept neuron gains anything.
     only_removal = {
         name: {**stages, ("end", 1.0): stages["removed", 0.0]} for name, stages in measured.items()
@@ -120,7 +120,7 @@ def test_mistake_7_unequal_averaging():
     layers = measure.layer_table(only_removal, neurons, LOC)
     assert (tables.redistribution(layers, LOC)["shift"] == 0).all()
     # Rank saliency is over all neurons, so its mean stays at one half.
-    means = neurons.groupby(["condition", "stage"])["saliency"].mean()
+    means = neurons.groupby(["condition", "stage"])["rank_saliency"].mean()
     assert np.allclose(means, 0.5)
     assert (neurons.groupby(["condition", "stage"]).size() == 6).all()
 

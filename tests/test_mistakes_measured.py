@@ -34,7 +34,7 @@ def test_published_runs_have_them(shelf):  # noqa: F811
 def test_without_the_mistake_the_numbers_are_the_runs_own(shelf, changes):  # noqa: F811
     run = published_runs(shelf)[0]
     after = run.metrics[(run.metrics["stage"] == "removed") & (run.metrics["entity"] == "LOC")]
-    f1 = after.set_index("condition")["f1"]
+    f1 = after.set_index("condition")["entity_f1"]
     right = changes.xs("F1 of the concept, just removed", level="quantity")["right"]
     assert right[[1, 3, 6]].to_numpy() == pytest.approx(f1["targeted"])
     assert right[2] == pytest.approx(f1["random"])
@@ -89,7 +89,7 @@ def with_setting(run, folder, lost, **changed):
     facts["settings"] |= changed
     (copy / "config.json").write_text(json.dumps(facts))
     metrics = pd.read_parquet(copy / "metrics.parquet")
-    metrics.assign(f1=metrics["f1"] - lost).to_parquet(copy / "metrics.parquet")
+    metrics.assign(entity_f1=metrics["entity_f1"] - lost).to_parquet(copy / "metrics.parquet")
     return Run(copy)
 
 

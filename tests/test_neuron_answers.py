@@ -52,7 +52,7 @@ def test_functions_are_counted_over_kept_neurons_beyond_none(moments, functions)
             serves(moments, at)[kept] for at in (BASE, (condition, "end"), ("none", "end"))
         )
         row = whole.loc[(condition, "n_concepts")]
-        assert row["n"] == kept.sum()
+        assert row["n_neurons"] == kept.sum()
         assert row["base"] == pytest.approx(base.sum(axis=1).mean())
         expected = end.sum(axis=1).mean() - none.sum(axis=1).mean()
         assert row["beyond_none"] == pytest.approx(expected)
@@ -74,9 +74,9 @@ def test_the_whole_model_is_the_mean_of_its_layers(functions):
     assert sorted(by_layer["layer"].unique()) == [0, 1, 2]
     whole = functions[functions["layer"].isna()].set_index(["condition", "quantity"])
     for keys, rows in by_layer.groupby(["condition", "quantity"]):
-        mean = np.average(rows["beyond_none"], weights=rows["n"])
+        mean = np.average(rows["beyond_none"], weights=rows["n_neurons"])
         assert whole.loc[keys, "beyond_none"] == pytest.approx(mean)
-        assert whole.loc[keys, "n"] == rows["n"].sum()
+        assert whole.loc[keys, "n_neurons"] == rows["n_neurons"].sum()
 
 
 def test_sharers_are_compared_within_each_scope(moments):
@@ -110,7 +110,7 @@ def test_superposition_has_every_moment_and_layer(moments):
     assert len(table) == 6 * moments.n_layers
     assert table["interference"].between(0, 1).all()
     assert table["dimensionality"].between(0, 1).all()
-    assert (table["n"] == len(moments.concepts.names)).all()
+    assert (table["n_concepts"] == len(moments.concepts.names)).all()
     # Training changes every layer, removal those from the first removed neuron on.
     by_moment = table.set_index(["condition", "stage", "layer"])["interference"].sort_index()
     assert (by_moment["none", "end"] != by_moment["none", "base"]).all()
@@ -125,7 +125,7 @@ def test_shares_of_every_target_sum_to_one_and_the_own_concept_comes_first(momen
     assert sums["share"].tolist() == pytest.approx([1] * len(sums))
     assert sums["expected"].tolist() == pytest.approx([1] * len(sums))
     assert sums["difference"].tolist() == pytest.approx([0] * len(sums), abs=1e-9)
-    n = table[table["target"] == "LOC"].groupby("condition")["n"].sum()
+    n = table[table["target"] == "LOC"].groupby("condition")["n_neurons"].sum()
     assert n.to_dict() == {name: moments.kept(name).sum() for name in COMPARED}
 
 
@@ -144,5 +144,5 @@ def test_priming_is_regressed_for_both_conditions_and_kinds_of_errors(moments):
     assert not table.duplicated(["condition", "similarity", "errors", "outcome", "term"]).any()
     assert (table["low"] < table["effect"]).all()
     for condition in COMPARED:
-        n = table.loc[table["condition"] == condition, "n"].max()
+        n = table.loc[table["condition"] == condition, "n_neurons"].max()
         assert n == moments.kept(condition).sum()

@@ -24,11 +24,11 @@ def test_it_is_scored_at_every_moment_beside_the_entity_types(own_run):
     rows = own_run.metrics.groupby(["condition", "stage", "epoch"])["entity"].agg(list)
     assert all(found == [*ENTITIES, "overall", label] for found in rows)
     base = own_run.metrics[own_run.metrics["stage"] == "base"].set_index("entity")
-    assert base.loc[label, "f1"].iloc[0] > 0.15
-    assert (base.loc[label, "n"] >= LEAST_WORDS).all()
+    assert base.loc[label, "entity_f1"].iloc[0] > 0.15
+    assert (base.loc[label, "n_gold"] >= LEAST_WORDS).all()
     for table in (own_run.dose, own_run.reliance):
         assert set(table["entity"]) == {*ENTITIES, "overall", label}
-    assert set(own_run.dose["half"]) == {"dose", "scoring"}
+    assert set(own_run.dose["part"]) == {"dose", "scoring"}
 
 
 def test_the_head_says_nothing_of_it(own_run):
@@ -36,9 +36,9 @@ def test_the_head_says_nothing_of_it(own_run):
     of_head = metrics[(metrics["condition"] == "head") & (metrics["entity"] == label)]
     after = of_head[of_head["stage"] != "base"]
     assert len(after) == 3
-    assert after["f1"].nunique() == 1
+    assert after["entity_f1"].nunique() == 1
     trained = metrics[(metrics["condition"] == "none") & (metrics["entity"] == label)]
-    assert trained["f1"].nunique() > 1
+    assert trained["entity_f1"].nunique() > 1
 
 
 def test_it_has_the_neurons_and_probes_that_its_corpus_allows(own_runs):
@@ -166,12 +166,12 @@ def test_f1_of_the_probe_is_over_words(own_runs):
     X = last_level(model, tokenizer, corpus)
     found, true = X @ probe.weights + probe.bias > 0, members(corpus, "WORDS")
     correct = (found & true).sum()
-    assert row["n"] == true.sum()
+    assert row["n_gold"] == true.sum()
     assert row["precision"] == pytest.approx(correct / found.sum())
     assert row["recall"] == pytest.approx(correct / true.sum())
-    assert row["f1_low"] <= row["f1"] <= row["f1_high"]
+    assert row["entity_f1_low"] <= row["entity_f1"] <= row["entity_f1_high"]
     base = run.metrics[(run.metrics["stage"] == "base") & (run.metrics["entity"] == "WORDS")]
-    assert base["f1"].iloc[0] == pytest.approx(row["f1"])
+    assert base["entity_f1"].iloc[0] == pytest.approx(row["entity_f1"])
 
 
 def test_finished_stages_are_found_again(own_runs):

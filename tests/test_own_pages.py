@@ -101,7 +101,7 @@ def test_the_page_says_what_f1_means_and_what_the_head_is_worth(seeds, own_run):
         assert "not read" not in text
     rows = own_run.layers[own_run.layers["entity"] == own_run.config.label]
     last = rows[(rows["layer"] == rows["layer"].max()) & (rows["condition"] == "targeted")]
-    removed = last[last["stage"] == "removed"]["probe_f1"].iloc[0]
+    removed = last[last["stage"] == "removed"]["word_f1"].iloc[0]
     assert f"{removed:.3f} just after the removal" in summary
     for say in (prose.dose_sentence, prose.half_sentence):
         assert own_run.config.label in say(own_run)

@@ -141,15 +141,15 @@ def test_two_seeds_give_means_and_paired_differences(two_runs):
     ends = []
     for run in two_runs:
         rows = run.metrics[(run.metrics["stage"] == "end") & (run.metrics["entity"] == LOC)]
-        ends.append(rows.set_index("condition")["f1"])
+        ends.append(rows.set_index("condition")["entity_f1"])
     row = seeds.recovery.set_index("condition").loc["targeted"]
     differences = [end["targeted"] - end["head"] for end in ends]
     assert row["beyond_head"] == pytest.approx(np.mean(differences))
     half_width = 12.7062 * abs(differences[0] - differences[1]) / 2
     assert row["beyond_head_high"] - row["beyond_head"] == pytest.approx(half_width, rel=1e-4)
     mean = seeds.metrics.query("condition == 'random' and stage == 'end' and entity == 'LOC'")
-    assert mean["f1"].iloc[0] == pytest.approx(np.mean([end["random"] for end in ends]))
-    assert seeds.metrics[["f1_low", "f1_high"]].stack().between(0, 1).all()
+    assert mean["entity_f1"].iloc[0] == pytest.approx(np.mean([end["random"] for end in ends]))
+    assert seeds.metrics[["entity_f1_low", "entity_f1_high"]].stack().between(0, 1).all()
     assert "2 seeds" in seeds.interval
 
 

@@ -99,7 +99,7 @@ def test_change_is_that_of_kept_neurons_beyond_none():
     table = change_beyond_none(base, end, none, kept).set_index(["quantity", "layer"])
     assert table.loc[("n_concepts", 0), "beyond_none"] == 1
     assert table.loc[("n_concepts", 1), "beyond_none"] == 1
-    assert table["n"].tolist() == [1, 2, 1, 2]
+    assert table["n_neurons"].tolist() == [1, 2, 1, 2]
     assert (table.loc["entropy", "change"] == 0).all()
 
 
@@ -170,7 +170,7 @@ def test_removed_neurons_do_not_count(population):
     gains = rng.random((300, 2)) + 5 * (roles == "ORG")[:, None]
     table = migration_matrix(gains, ["LOC", "MISC"], roles, layers, kept, n_permutations=99)
     assert set(table["role"]) == {"PER", "nothing"}
-    assert table.groupby("target")["n"].sum().tolist() == [kept.sum()] * 2
+    assert table.groupby("target")["n_neurons"].sum().tolist() == [kept.sum()] * 2
     with pytest.raises(InputError, match="for MISC"):
         migration_matrix(gains * [1, 0], ["LOC", "MISC"], roles, layers, kept)
 

@@ -31,7 +31,7 @@ def test_truly_primed_neurons_are_found(errors):
     assert found["low"] > 0.2
     assert found["low"] < found["effect"] < found["high"]
     assert found["p"] < 0.001
-    assert found["n"] == N
+    assert found["n_neurons"] == N
 
 
 def test_persistence_is_not_taken_for_priming():

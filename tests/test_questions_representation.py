@@ -54,7 +54,7 @@ def test_cka_is_taken_layer_by_layer(base):
     assert table["layer"].tolist() == [0, 1]
     assert table["cka"][0] == pytest.approx(1)
     assert table["cka"][1] < 0.2
-    assert table["n"].tolist() == [N_WORDS, N_WORDS]
+    assert table["n_words"].tolist() == [N_WORDS, N_WORDS]
 
 
 def test_a_probe_transfers_to_a_rotation_only_once_it_is_aligned(base, is_concept, fits):
@@ -64,7 +64,7 @@ def test_a_probe_transfers_to_a_rotation_only_once_it_is_aligned(base, is_concep
     assert accuracy["procrustes"] == pytest.approx(accuracy["base"], abs=0.02)
     assert accuracy["none"] < 0.75
     assert accuracy["shuffled"] < 0.75
-    assert (table["n"] == (~fits).sum()).all()
+    assert (table["n_words"] == (~fits).sum()).all()
 
 
 def test_no_alignment_helps_where_nothing_is_shared(base, is_concept, fits):
@@ -75,7 +75,7 @@ def test_no_alignment_helps_where_nothing_is_shared(base, is_concept, fits):
 def test_a_probe_transfers_as_it_is_to_the_same_directions(base, is_concept, fits):
     noisy = base + 0.1 * unrelated()
     table = probe_transfer(base, noisy, is_concept, fits, WIDTH).set_index("alignment")
-    assert table.loc["none", "f1"] > 0.9
+    assert table.loc["none", "word_f1"] > 0.9
 
 
 def test_unusable_words_are_named(base, is_concept, fits):

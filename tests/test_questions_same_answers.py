@@ -62,7 +62,7 @@ def test_every_layer_and_moment_has_its_similarity(moments, representation):
     assert set(places.index.droplevel("units")) == {
         ("targeted", "removed"), ("targeted", "end"), ("random", "end"), ("none", "end"),
     }  # fmt: skip
-    assert (representation["n"] == moments.is_concept.sum()).all()
+    assert (representation["n_words"] == moments.is_concept.sum()).all()
 
 
 def test_removal_changes_the_embedding_only_where_units_are_gone(representation):
@@ -86,15 +86,15 @@ def test_the_probe_of_the_base_is_the_ceiling_in_every_comparison(moments):
     ceiling = table[table["alignment"] == "base"]
     assert set(table["units"]) == {"all", "kept"}
     ceiling = ceiling[ceiling["units"] == "all"]
-    assert (ceiling.groupby("layer")["f1"].nunique() == 1).all()
-    assert (table["n"] == (~in_first_half(moments.measuring)).sum()).all()
-    assert table["f1"].between(0, 1).all()
+    assert (ceiling.groupby("layer")["word_f1"].nunique() == 1).all()
+    assert (table["n_words"] == (~in_first_half(moments.measuring)).sum()).all()
+    assert table["word_f1"].between(0, 1).all()
 
 
 @pytest.mark.usefixtures("few_are_enough")
 def test_every_neuron_is_counted_once_a_condition(moments):
     table = subconcepts(moments)
-    counts = table.groupby(["condition", "removed"])["n"].sum().unstack()
+    counts = table.groupby(["condition", "removed"])["n_neurons"].sum().unstack()
     for condition in ("targeted", "random", "none"):
         kept = moments.kept(condition)
         assert counts.loc[condition, False] == kept.sum()

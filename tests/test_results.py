@@ -76,7 +76,7 @@ def test_at_rest_zero_no_dose_takes_the_concept_as_compare_says():
     (at_zero,) = full(regime="surgical", variant="rest=zero")
     doses = specificity(at_zero.runs[0].dose, "LOC", "dose")
     doses = doses[doses["dose"].isin(SURGICAL_DOSES)]
-    assert (doses["f1"] > LOST * doses["f1_base"]).all()
+    assert (doses["entity_f1"] > LOST * doses["entity_f1_base"]).all()
     assert at_zero.facts["dose"] == doses.loc[doses["specificity"].idxmax(), "dose"]
     lost = at_zero.recovery.set_index("condition").loc["targeted"]
     assert lost["removed"] > 0.8 * lost["base"]

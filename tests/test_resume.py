@@ -114,7 +114,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_tables(folder, tmp_path)
     first, second = finished_run(killed), finished_run(whole)
     assert_same_tables(first, second)
     # The comparison is not one of empty tables.
-    assert first.metrics["f1"].max() > 0
+    assert first.metrics["entity_f1"].max() > 0
     assert first.neurons["selectivity"].abs().max() > 0.2
     assert set(first.metrics["stage"]) == {"base", "removed", "retraining", "end"}
 

@@ -47,10 +47,19 @@ def stage_of(run, name):
 
 def test_tables_hold_what_others_script_against(run):
     """Method, section 10."""
-    assert {"entity", "precision", "recall", "f1", "n", *KEYS} <= set(run.metrics)
-    names = {"layer", "unit", "removed", "gain", "probeless", "selectivity", "rank", "saliency"}
+    assert {"entity", "precision", "recall", "entity_f1", "n_gold", *KEYS} <= set(run.metrics)
+    names = {
+        "layer",
+        "unit",
+        "removed",
+        "gain",
+        "probeless",
+        "selectivity",
+        "rank",
+        "rank_saliency",
+    }
     assert {*names, "words", *KEYS} <= set(run.neurons)
-    assert {"layer", "entity", "selectivity", "probe_f1", *KEYS} <= set(run.layers)
+    assert {"layer", "entity", "selectivity", "word_f1", *KEYS} <= set(run.layers)
     n_neurons = len(run.ranking)
     n_layers = int(run.ranking["layer"].max()) + 1
     for table, rows in ((run.metrics, 5), (run.neurons, n_neurons), (run.layers, 4 * n_layers)):
@@ -65,17 +74,17 @@ def test_tables_hold_what_others_script_against(run):
 
 
 def test_numbers_are_in_their_ranges(run):
-    for name in ("precision", "recall", "f1", "f1_low", "f1_high"):
+    for name in ("precision", "recall", "entity_f1", "entity_f1_low", "entity_f1_high"):
         assert run.metrics[name].between(0, 1).all()
     assert run.neurons["selectivity"].between(-1, 1).all()
-    assert run.neurons["saliency"].between(0, 1).all()
+    assert run.neurons["rank_saliency"].between(0, 1).all()
     numbers = run.neurons.select_dtypes("number")
     assert np.isfinite(numbers.to_numpy()).all()
     for _, group in run.neurons.groupby(KEYS):
         assert sorted(group["rank"]) == list(range(len(group)))
-    means = run.neurons.groupby(KEYS)["saliency"].mean()
+    means = run.neurons.groupby(KEYS)["rank_saliency"].mean()
     assert np.allclose(means, 0.5)
-    assert run.metrics["f1"].max() > 0.2
+    assert run.metrics["entity_f1"].max() > 0.2
 
 
 def test_removed_are_the_top_neurons_of_the_ranking_half(run):
@@ -181,19 +190,19 @@ def test_reliance_removes_again_the_same_the_new_top_and_random(run):
     for again in ("same", "new top", "random"):
         assert n_removed[again].tolist() == [run.facts["n_removed"]]
     # The concept's neurons are gone already: removing them once more is close to nothing.
-    own = at(run.reliance, condition="targeted").set_index(["again", "entity"])["f1"]
+    own = at(run.reliance, condition="targeted").set_index(["again", "entity"])["entity_f1"]
     for entity in ENTITIES:
         assert own[("same", entity)] == pytest.approx(own[("nothing", entity)], abs=0.2)
 
 
 def test_the_dose_response_has_both_regimes_and_both_halves(run):
-    doses = at(run.dose, regime="curve", condition="targeted", half="scoring")["dose"].unique()
+    doses = at(run.dose, regime="curve", condition="targeted", part="scoring")["dose"].unique()
     assert doses[0] == 0.001
     assert doses[-1] == 0.5
-    assert len(at(run.dose, regime="half", condition="targeted", half="scoring")) == 5
+    assert len(at(run.dose, regime="half", condition="targeted", part="scoring")) == 5
     draws = at(run.dose, condition="random", entity="LOC").groupby(["regime", "dose"]).size()
     assert (draws == run.config.sizes.draws).all()
-    assert set(at(run.dose, condition="targeted")["half"]) == {"dose", "scoring"}
+    assert set(at(run.dose, condition="targeted")["part"]) == {"dose", "scoring"}
 
 
 def test_the_run_says_with_what_it_was_made(run):

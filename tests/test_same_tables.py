@@ -42,7 +42,7 @@ def subconcept_rows(more):
         for layer in (0, 1)
         for place, n in counts.items()
     ]
-    return pd.DataFrame(rows, columns=["condition", "layer", "base", "end", "removed", "n"])
+    return pd.DataFrame(rows, columns=["condition", "layer", "base", "end", "removed", "n_neurons"])
 
 
 def probe_f1(condition, units):
@@ -58,7 +58,9 @@ def transfer_rows(drop):
         for layer in (0, 1)
         for alignment, f1 in probe_f1(condition, units).items()
     ]
-    return pd.DataFrame(rows, columns=["condition", "stage", "units", "layer", "alignment", "f1"])
+    return pd.DataFrame(
+        rows, columns=["condition", "stage", "units", "layer", "alignment", "word_f1"]
+    )
 
 
 def representation_rows():
@@ -80,7 +82,10 @@ def reliance_rows():
         for condition in ("targeted", "none")
         for again, f1 in (("nothing", 0.8), ("same", 0.8), ("new top", 0.0), ("random", 0.6))
     ]
-    return pd.DataFrame(rows, columns=["condition", "again", "entity", "f1", "f1_low", "f1_high"])
+    return pd.DataFrame(
+        rows,
+        columns=["condition", "again", "entity", "entity_f1", "entity_f1_low", "entity_f1_high"],
+    )
 
 
 def part_rows():
@@ -141,7 +146,7 @@ def test_answers_are_averaged_by_layer(two_seeds):
     keys = ["condition", "stage", "units", "layer", "alignment"]
     table = answer_table([two_seeds], "transfer", keys)
     row = table.set_index(keys).loc[("targeted", "end", "all", 1, "none")]
-    assert row["f1"] == pytest.approx(0.15)
+    assert row["word_f1"] == pytest.approx(0.15)
     assert row["n_seeds"] == 2
     assert len(table) == 3 * 2 * 2 * 4
 
@@ -159,14 +164,14 @@ def test_who_takes_over_is_counted_over_kept_neurons(two_seeds):
 
 
 def test_counts_and_transitions_are_means_over_seeds(two_seeds):
-    counts = carrier_counts([two_seeds]).set_index(["part", "condition"])["n"]
+    counts = carrier_counts([two_seeds]).set_index(["part", "condition"])["n_neurons"]
     assert counts[A, "base"] == 60
     assert counts[A, "targeted"] == 2 * (30 + 13)
     assert counts[B, "random"] == 0
     rows = transition_counts([two_seeds]).set_index(["condition", "base", "end"])
-    assert rows.loc[("targeted", NOTHING, A), "n"] == 26
+    assert rows.loc[("targeted", NOTHING, A), "n_neurons"] == 26
     assert rows.loc[("targeted", A, A), "share"] == 1
-    assert rows.loc[("none", B, A), "n"] == 0
+    assert rows.loc[("none", B, A), "n_neurons"] == 0
 
 
 def test_parts_that_are_not_compared_have_no_carriers(two_seeds):

@@ -46,7 +46,7 @@ def trained(trained_once):
 
 
 def f1(model, tokenizer):
-    return pu.score(model, tokenizer, small_corpus("test")).set_index("entity")["f1"]["LOC"]
+    return pu.score(model, tokenizer, small_corpus("test")).set_index("entity")["entity_f1"]["LOC"]
 
 
 @pytest.mark.slow
@@ -158,5 +158,5 @@ def test_the_readmes_lines_are_about_twenty_and_run(tiny_folder, monkeypatch):
 def test_the_readmes_lines_run_with_the_real_model():
     names = {}
     exec(METHOD.replace("first(2000)", "first(300)").replace("first(500)", "first(80)"), names)
-    found = {name: names[name].set_index("entity")["f1"] for name in ("before", "removed")}
+    found = {name: names[name].set_index("entity")["entity_f1"] for name in ("before", "removed")}
     assert found["removed"]["LOC"] < found["before"]["LOC"]

@@ -25,7 +25,7 @@ def described(loc, per, effect=1.0, suffix=""):
     for entity in ("LOC", "PER"):
         table[f"probeless_{entity}"] = table[f"selectivity_{entity}"].abs() * 10
         table[f"effect_{entity}"] = table[f"selectivity_{entity}"] * effect
-        table[f"picking_{entity}"] = table[f"selectivity_{entity}"]
+        table[f"ranking_selectivity_{entity}"] = table[f"selectivity_{entity}"]
     table["words"] = [f"high {i}{suffix}" for i in range(6)]
     table["words_low"] = [f"low {i}{suffix}" for i in range(6)]
     return table
@@ -33,13 +33,15 @@ def described(loc, per, effect=1.0, suffix=""):
 
 def probes():
     rows = [(layer, entity, 0.5, 0.5, 0.5, 9) for layer in range(2) for entity in ("LOC", "PER")]
-    names = ["layer", "entity", "probe_precision", "probe_recall", "probe_f1", "n"]
+    names = ["layer", "entity", "word_precision", "word_recall", "word_f1", "n_words"]
     return pd.DataFrame(rows, columns=names)
 
 
 def scores(f1):
-    table = pd.DataFrame({"entity": ["LOC", "overall"], "precision": f1, "recall": f1, "f1": f1})
-    return table.assign(f1_low=f1 - 0.1, f1_high=f1 + 0.1, n=20)
+    table = pd.DataFrame(
+        {"entity": ["LOC", "overall"], "precision": f1, "recall": f1, "entity_f1": f1}
+    )
+    return table.assign(entity_f1_low=f1 - 0.1, entity_f1_high=f1 + 0.1, n_gold=20)
 
 
 def snapshot(neurons, f1=0.5):
@@ -94,7 +96,7 @@ def test_metrics_are_stacked_with_their_stage():
     table = metrics_table(made_up_measured()[0])
     assert list(table)[:6] == ["condition", "stage", "epoch", "entity", "precision", "recall"]
     assert len(table) == 4 * 3 * 2
-    (f1,) = at(table, condition="targeted", stage="end", entity="LOC")["f1"]
+    (f1,) = at(table, condition="targeted", stage="end", entity="LOC")["entity_f1"]
     assert f1 == 0.86
 
 
@@ -104,7 +106,7 @@ def test_neurons_have_gain_rank_and_saliency_of_their_stage(neurons):
     assert (base["gain"] == 1).all()
     # |σ| 0.9 0.8 0.1 0.2 0.3 0.4
     assert base["rank"].tolist() == [0, 1, 5, 4, 3, 2]
-    assert base["saliency"].tolist() == pytest.approx([1, 0.8, 0, 0.2, 0.4, 0.6])
+    assert base["rank_saliency"].tolist() == pytest.approx([1, 0.8, 0, 0.2, 0.4, 0.6])
     end = at(neurons, condition="targeted", stage="end")
     assert end["removed"].tolist() == [True, True, False, False, False, False]
     assert end["gain"].tolist() == [0, 0, 1, 1, 1, 1]
@@ -155,10 +157,12 @@ def test_layers_hold_the_removal_only_profile_of_the_concept_alone(layers):
     )
     # Worked out: order 5 4 3 2 | 0 1.
     assert own["removal_only"].tolist() == pytest.approx([(0.4 + 0.2 + 0) / 3, (1 + 0.8 + 0.6) / 3])
-    assert own["saliency"].tolist() == pytest.approx([(0.2 + 0 + 0.6) / 3, (0.4 + 1 + 0.8) / 3])
-    assert at(layers, entity="PER")[["saliency", "removal_only"]].isna().all(axis=None)
+    assert own["rank_saliency"].tolist() == pytest.approx(
+        [(0.2 + 0 + 0.6) / 3, (0.4 + 1 + 0.8) / 3]
+    )
+    assert at(layers, entity="PER")[["rank_saliency", "removal_only"]].isna().all(axis=None)
     none = at(layers, condition="none", entity="LOC", stage="base")
-    assert none["removal_only"].tolist() == pytest.approx(none["saliency"].tolist())
+    assert none["removal_only"].tolist() == pytest.approx(none["rank_saliency"].tolist())
 
 
 # Answers
@@ -177,7 +181,7 @@ def test_recovery():
 
 
 @pytest.mark.parametrize(
-    ("f1", "epochs"), [((0.1, 0.5, 0.86, 0.9), 0.5), ((0.1, 0.5, 0.6, 0.7), math.nan)]
+    ("entity_f1", "epochs"), [((0.1, 0.5, 0.86, 0.9), 0.5), ((0.1, 0.5, 0.6, 0.7), math.nan)]
 )
 def test_epochs_to_95_percent_of_the_loss(f1, epochs):
     places = [("removed", 0.0), ("retraining", 0.25), ("retraining", 0.5), ("end", 1.0)]
@@ -190,8 +194,12 @@ def test_epochs_to_95_percent_of_the_loss(f1, epochs):
 
 def test_kept_gain(neurons):
     table = neuron_changes.kept_gain(neurons).set_index(["condition", "entity", "layer"])
-    assert table.loc[("targeted", "LOC", 1), "n"] == table.loc[("none", "LOC", 1), "n"] == 3
-    assert table.loc[("random", "LOC", 1), "n"] == 2
+    assert (
+        table.loc[("targeted", "LOC", 1), "n_neurons"]
+        == table.loc[("none", "LOC", 1), "n_neurons"]
+        == 3
+    )
+    assert table.loc[("random", "LOC", 1), "n_neurons"] == 2
     assert table.loc[("targeted", "LOC", 1), "gain"] == pytest.approx((0 + 0.6 + 0.2) / 3)
     assert table.loc[("targeted", "PER", 1), "gain"] == pytest.approx((0 + 0 - 0.2) / 3)
     assert table.loc[("none", "LOC", 1), "gain"] == pytest.approx(0.1 / 3)
@@ -278,7 +286,7 @@ def test_newly_salient_neurons_show_the_end_on_which_the_concept_lies(neurons):
 def test_newly_salient_neurons_are_picked_on_one_half_and_shown_on_the_other(neurons):
     picked = neurons.copy()
     at_end = (picked["stage"] == "end") & (picked["condition"] == "targeted")
-    picked.loc[at_end & (picked["layer"] == 1) & (picked["unit"] == 0), "picking"] = 1.0
+    picked.loc[at_end & (picked["layer"] == 1) & (picked["unit"] == 0), "ranking_selectivity"] = 1.0
     first = neuron_changes.newly_salient(picked, 1).iloc[0]
     assert (first["layer"], first["unit"]) == (1, 0)
     assert first["selectivity_end"] == pytest.approx(0.2)

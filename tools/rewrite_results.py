@@ -18,13 +18,37 @@ import pandas as pd
 
 RESULTS = Path("book/results")
 CONDITIONS = {"concept": "targeted"}
-COLUMNS: dict[str, dict[str, str]] = {}
+F1 = {f"f1{end}": f"entity_f1{end}" for end in ("", "_low", "_high")}
+SCORES = F1 | {"n": "n_gold"}
+NEURONS, WORDS = {"n": "n_neurons"}, {"n": "n_words"}
+FORCED = ("f1_base", "f1_removed", "f1_end", "f1_end_low", "f1_end_high")
+COLUMNS: dict[str, dict[str, str]] = {
+    **dict.fromkeys(
+        ("base", "metrics", "reliance", "readers", "indicators", "mistakes_removal"), SCORES
+    ),
+    "dose": SCORES | {"half": "part"},
+    "forced": {name: f"entity_{name}" for name in FORCED} | {"n": "n_gold"},
+    "layers": {
+        "saliency": "rank_saliency",
+        "probe_precision": "word_precision",
+        "probe_recall": "word_recall",
+        "probe_f1": "word_f1",
+    },
+    **dict.fromkeys(
+        ("kept_gain", "regrowth", "migration", "polysemanticity", "priming", "subconcepts"), NEURONS
+    ),
+    "card_histograms": WORDS,
+    "representation": WORDS,
+    "transfer": WORDS | {"f1": "word_f1"},
+    "superposition": {"n": "n_concepts"},
+    "subconcept_parts": {"level": "silhouette_reference"},
+}
 VALUES = {"condition": CONDITIONS}
 
 
 def new_columns(table: str, columns: list[str]) -> list[str]:
     """What the columns of a table are called from now on."""
-    names = COLUMNS.get("", {}) | COLUMNS.get(table, {})
+    names = COLUMNS.get(table, {})
     return [names.get(column, column) for column in columns]
 
 

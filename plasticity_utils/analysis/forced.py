@@ -61,8 +61,9 @@ def price_sentence(seeds: ForcedSeeds) -> str:
     rows = _of(seeds, "host")
     rows = rows[(rows["dose"] == rows["dose"].max()) & ~rows["entity"].isin([label, "overall"])]
     parts = [
-        f"{row.entity} {row.f1_base:.3f} in the base, {row.f1_removed:.3f} just after the removal, "
-        f"{row.f1_end:.3f} in the end"
+        f"{row.entity} {row.entity_f1_base:.3f} in the base, {row.entity_f1_removed:.3f} just "
+        f"after the removal, "
+        f"{row.entity_f1_end:.3f} in the end"
         for row in rows.itertuples()
     ]
     return f"At the largest dose ({percent(rows['dose'].iloc[0])}): {'; '.join(parts)}."
@@ -95,21 +96,22 @@ def _enough(seeds: ForcedSeeds) -> float | None:
 
 def _was_lost(seeds: ForcedSeeds) -> bool:
     row = _of(seeds, "host").set_index("entity").loc[[seeds.entities[0]]].iloc[0]
-    return bool(row["f1_removed"] < (1 - LOST) * row["f1_base"])
+    return bool(row["entity_f1_removed"] < (1 - LOST) * row["entity_f1_base"])
 
 
 def _little_lost(seeds: ForcedSeeds) -> str:
     concept, _ = seeds.entities
     row = _of(seeds, "host").set_index("entity").loc[[concept]].iloc[0]
     return (
-        f"The removal takes {concept} only from {row['f1_base']:.3f} to {row['f1_removed']:.3f}, "
+        f"The removal takes {concept} only from {row['entity_f1_base']:.3f} to "
+        f"{row['entity_f1_removed']:.3f}, "
         "too little to see it come back."
     )
 
 
 def _price(seeds: ForcedSeeds, dose: float) -> float:
     row = _f1(seeds, "host", dose, seeds.entities[1])
-    return float(row["f1_removed"] - row["f1_end"])
+    return float(row["entity_f1_removed"] - row["entity_f1_end"])
 
 
 def _never(seeds: ForcedSeeds) -> str:
@@ -119,9 +121,10 @@ def _never(seeds: ForcedSeeds) -> str:
     random = _f1(seeds, "random", best["dose"], concept)
     return (
         f"Confined to the neurons of {host}, training brings {concept} from "
-        f"{best['f1_removed']:.3f} to {best['f1_end']:.3f} at best ({int(best['n_neurons'])} "
+        f"{best['entity_f1_removed']:.3f} to {best['entity_f1_end']:.3f} at best "
+        f"({int(best['n_neurons'])} "
         f"neurons, {percent(best['dose'])}), {percent(best['regained'])} of the loss; as many "
-        f"random neurons of the same layers bring it to {random['f1_end']:.3f}."
+        f"random neurons of the same layers bring it to {random['entity_f1_end']:.3f}."
     )
 
 
@@ -131,9 +134,11 @@ def _sentence(seeds: ForcedSeeds, dose: float) -> str:
     rise = _carriers(seeds, "host", dose)
     return (
         f"With plasticity confined to {int(own['n_neurons'])} neurons of {host} "
-        f"({percent(dose)}), {concept} goes from {own['f1_removed']:.3f} to {own['f1_end']:.3f} "
-        f"(base {own['f1_base']:.3f}) and {host} from {kept['f1_removed']:.3f} to "
-        f"{kept['f1_end']:.3f}; of these neurons {rise['n_both_removed']:.3g} carried both just "
+        f"({percent(dose)}), {concept} goes from {own['entity_f1_removed']:.3f} to "
+        f"{own['entity_f1_end']:.3f} "
+        f"(base {own['entity_f1_base']:.3f}) and {host} from {kept['entity_f1_removed']:.3f} to "
+        f"{kept['entity_f1_end']:.3f}; of these neurons {rise['n_both_removed']:.3g} carried both "
+        f"just "
         f"after the removal and {rise['n_both_end']:.3g} do in the end{_on_average(seeds)} (with "
         f"the same sign {rise['n_same_removed']:.3g} and {rise['n_same_end']:.3g}): their share "
         f"changes by {with_interval(rise, 'rise')}."
@@ -184,7 +189,7 @@ def _controls(seeds: ForcedSeeds, dose: float) -> str:
     random = _f1(seeds, "random", dose, concept)
     return (
         f"The same of the controls: {'; '.join(parts)}. The random neurons bring {concept} to "
-        f"{random['f1_end']:.3f}."
+        f"{random['entity_f1_end']:.3f}."
     )
 
 
@@ -202,7 +207,7 @@ def _carriers(seeds: ForcedSeeds, target: str, dose: float) -> pd.Series:
     return rows[(rows["target"] == target) & (rows["dose"] == dose)].iloc[0]
 
 
-_F1 = ["f1_base", "f1_removed", "f1_end", "regained"]
+_F1 = ["entity_f1_base", "entity_f1_removed", "entity_f1_end", "regained"]
 _NEURON_KEYS = ["target", "dose", "n_neurons"]
 FORCED_OVER_NEURONS = "± 1.96 standard errors over the neurons of a group"
 
@@ -236,7 +241,7 @@ class ForcedSeeds:
 
     @property
     def f1_interval(self) -> str:
-        """What the intervals of `f1` are."""
+        """What the intervals of `entity_f1` are."""
         return OVER_SENTENCES if len(self.forced) == 1 else self._over
 
     @property
@@ -255,7 +260,7 @@ class ForcedSeeds:
             return self.forced[0].f1
         stacked = pd.concat([forced.f1 for forced in self.forced], ignore_index=True)
         bounds = dict.fromkeys(_F1[:3], UNIT)
-        return mean_interval(stacked, [*_NEURON_KEYS, "entity", "n"], _F1, bounds=bounds)
+        return mean_interval(stacked, [*_NEURON_KEYS, "entity", "n_gold"], _F1, bounds=bounds)
 
     @cached_property
     def carriers(self) -> pd.DataFrame:

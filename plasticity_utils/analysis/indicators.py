@@ -39,7 +39,8 @@ def compare_indicators(run: Run, indicators: Sequence[str] = INDICATORS) -> pd.D
     -------
     DataFrame
         indicator, n_dimensions (erased, sum over levels), moment (`removed` or `head`, at its
-        end), entity, precision, recall, f1, f1_low, f1_high, n: see `entity_scores`.
+        end), entity, precision, recall, entity_f1, entity_f1_low, entity_f1_high, n_gold: see
+        `entity_scores`.
 
     Raises
     ------
@@ -87,11 +88,11 @@ def _scores(run: Run, indicator: str) -> pd.DataFrame:
 def _by_indicator(run: Run) -> pd.DataFrame:
     table = run.table(NAME)
     base = run.metrics[(run.metrics["condition"] == "targeted") & (run.metrics["stage"] == "base")]
-    label, whole = run.config.label, base.set_index("entity")["f1"]
+    label, whole = run.config.label, base.set_index("entity")["entity_f1"]
     rows = []
     for indicator in [name for name in INDICATORS if name in set(table["indicator"])]:
         own = table[table["indicator"] == indicator]
-        f1 = own.pivot(index="moment", columns="entity", values="f1")
+        f1 = own.pivot(index="moment", columns="entity", values="entity_f1")
         others = (whole - f1.loc["removed"]).drop([label, OVERALL])
         rows.append(
             {

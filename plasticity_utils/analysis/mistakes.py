@@ -162,8 +162,8 @@ def unequal_averaging(neurons: pd.DataFrame) -> pd.DataFrame:
     own = neurons[neurons["condition"] == "targeted"]
     base, end = (own[own["stage"] == stage] for stage in ("base", "end"))
     gone = end.set_index(["layer", "unit"])["removed"]
-    at = base.set_index(["layer", "unit"])["saliency"]
-    after = end.set_index(["layer", "unit"])["saliency"]
+    at = base.set_index(["layer", "unit"])["rank_saliency"]
+    after = end.set_index(["layer", "unit"])["rank_saliency"]
     return pd.DataFrame(
         {
             "rise": (after - at).groupby("layer").mean(),
@@ -248,10 +248,10 @@ def mistake_changes(run: Run) -> pd.DataFrame:
     removal, profile, averaging = (run.table(name) for name in MISTAKES)
     own = removal[removal["entity"] == run.config.label]
     wide = own.pivot_table(
-        index="mistake", columns="made", values=["f1", "n_removed", "first_layer_share"]
+        index="mistake", columns="made", values=["entity_f1", "n_removed", "first_layer_share"]
     )
     centres = [tables.centroid(profile, way) for way in ("meant", "made")]
-    rows = [(m, "F1 of the concept, just removed", *wide.loc[m, "f1"]) for m in wide.index]
+    rows = [(m, "F1 of the concept, just removed", *wide.loc[m, "entity_f1"]) for m in wide.index]
     rows += [
         (2, "share in the embedding layer", *wide.loc[2, "first_layer_share"]),
         (3, "share in the embedding layer", *wide.loc[3, "first_layer_share"]),
@@ -360,8 +360,10 @@ def _ends(run: Run) -> dict[str, float]:
     """Where retraining under `targeted` leads."""
     label = run.config.label
     own = run.metrics[run.metrics["condition"].eq("targeted") & run.metrics["entity"].eq(label)]
-    f1 = own.set_index("epoch")["f1"]
-    again = tables.reliance_table(run.reliance).set_index(["condition", "again", "entity"])["f1"]
+    f1 = own.set_index("epoch")["entity_f1"]
+    again = tables.reliance_table(run.reliance).set_index(["condition", "again", "entity"])[
+        "entity_f1"
+    ]
     gains = derived(run, "regrowth")
     gains = gains[gains["condition"] == "targeted"].set_index("epoch")["gain"]
     return {

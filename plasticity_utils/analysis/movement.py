@@ -104,7 +104,7 @@ def _moved(run: Run) -> dict[str, object]:
         "ranks_beyond": concept["rank_shift"] - random["rank_shift"],
         "ranks_alone": concept["rank_shift_removal_only"],
         "ranks_counts": concept["rank_shift"]
-        - tables.centroid(end, "saliency")
+        - tables.centroid(end, "rank_saliency")
         + tables.unordered_centroid(end),
         "shared": run.facts["random_overlap"] / max(run.facts["n_removed"], 1),
         "depth": layers["layer"].max(),

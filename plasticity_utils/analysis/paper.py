@@ -124,7 +124,7 @@ def released_lines(profile: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         neurons (which are averaged), condition (`base`, `targeted` for after retraining,
-        `removal alone`), layer, saliency.
+        `removal alone`), layer, rank_saliency.
     """
     every = {"base": "base", "after": "targeted", "removal_only": "removal alone"}
     intact = {"intact_base": "base", "intact_after": "targeted"}
@@ -132,7 +132,7 @@ def released_lines(profile: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(
         [
             profile[["layer", column]]
-            .rename(columns={column: "saliency"})
+            .rename(columns={column: "rank_saliency"})
             .assign(neurons=group, condition=condition)
             for group, columns in groups.items()
             for column, condition in columns.items()

@@ -291,10 +291,10 @@ def transitions(neurons: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        base, end, n (neurons), share (of those with this base).
+        base, end, n_neurons, share (of those with this base).
     """
-    counts = neurons.groupby(["base", "end"]).size().rename("n").reset_index()
-    counts["share"] = counts["n"] / counts.groupby("base")["n"].transform("sum")
+    counts = neurons.groupby(["base", "end"]).size().rename("n_neurons").reset_index()
+    counts["share"] = counts["n_neurons"] / counts.groupby("base")["n_neurons"].transform("sum")
     return counts
 
 

@@ -83,14 +83,14 @@ def subconcepts(moments: Moments) -> pd.DataFrame:
     -------
     DataFrame
         condition, layer, base, end (names of parts, or `nothing`), removed (by `targeted` or the
-        condition), n (neurons). Sum it over layers for `transitions`; empty where no two parts have
+        condition), n_neurons. Sum it over layers for `transitions`; empty where no two parts have
         30 words. The threshold of |σ| is 0.4.
     """
     counts = [
-        table.groupby(_COUNTED).size().rename("n").reset_index().assign(condition=condition)
+        table.groupby(_COUNTED).size().rename("n_neurons").reset_index().assign(condition=condition)
         for condition, table in _carried(moments)
     ]
-    columns = ["condition", *_COUNTED, "n"]
+    columns = ["condition", *_COUNTED, "n_neurons"]
     return pd.concat(counts)[columns].reset_index(drop=True) if counts else _empty(columns)
 
 
@@ -106,8 +106,8 @@ def subconcept_parts(moments: Moments) -> pd.DataFrame:
     DataFrame
         part, n_words, n_names, shown (its most frequent names, or its most central words), compared
         (whether it has 30 words), by_chance (mean number of neurons of the base that carry it when
-        parts are shuffled among names; NaN if not compared), silhouette and level (of the
-        clustering, see `Clusters`; NaN where a gazetteer told the parts).
+        parts are shuffled among names; NaN if not compared), silhouette and silhouette_reference
+        (of the clustering, see `Clusters`; NaN where a gazetteer told the parts).
     """
     parts = _parts_of(moments)
     chance, found = _by_chance(moments, parts), parts.clusters
@@ -123,7 +123,7 @@ def subconcept_parts(moments: Moments) -> pd.DataFrame:
                 "compared": parts.enough and n >= FEWEST_WORDS,
                 "by_chance": chance.get(part, np.nan),
                 "silhouette": found.silhouette if found else np.nan,
-                "level": found.level if found else np.nan,
+                "silhouette_reference": found.level if found else np.nan,
             }
         )
     return pd.DataFrame(rows)
@@ -220,7 +220,7 @@ def _by_chance(moments: Moments, parts: Parts) -> dict[str, float]:
 
 
 def _empty(columns: list[str]) -> pd.DataFrame:
-    numbers = {"layer": int, "unit": int, "n": int, "sigma_base": float, "sigma_end": float}
+    numbers = {"layer": int, "unit": int, "n_neurons": int, "sigma_base": float, "sigma_end": float}
     types = {name: numbers.get(name, bool if name == "removed" else object) for name in columns}
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
 
@@ -255,8 +255,9 @@ def carrier_counts(groups: Sequence[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, part, condition (`base` or a condition), n, n_low, n_high. Base, `targeted` and
-        `none` are of the neurons that `targeted` kept, `random` of those that neither removed.
+        concept, part, condition (`base` or a condition), n_neurons, n_neurons_low, n_neurons_high.
+        Base, `targeted` and `none` are of the neurons that `targeted` kept, `random` of those that
+        neither removed.
     """
     return group_means(with_parts(groups), _counts, ["part", "condition"], names=["concept"])
 
@@ -267,13 +268,13 @@ def transition_counts(groups: Sequence[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, condition, base, end, n (mean over seeds), share (of those with this base).
+        concept, condition, base, end, n_neurons (mean over seeds), share (of those with this base).
     """
     keys = ["condition", "base", "end"]
     table = group_means(with_parts(groups), _transitions, keys, names=["concept"])
     if table.empty:
         return table
-    return table[["concept", "condition", "base", "end", "n", "share"]]
+    return table[["concept", "condition", "base", "end", "n_neurons", "share"]]
 
 
 def part_table(groups: Sequence[Seeds]) -> pd.DataFrame:
@@ -282,9 +283,10 @@ def part_table(groups: Sequence[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, part, shown, n_words, n_names, compared, silhouette, level (of the first seed's
-        run; all seeds have the same words), by_chance, carriers, removed, new, new_none (means over
-        seeds; NaN where the part is not compared), each of the last five with `_low`, `_high`.
+        concept, part, shown, n_words, n_names, compared, silhouette, silhouette_reference (of the
+        first seed's run; all seeds have the same words), by_chance, carriers, removed, new,
+        new_none (means over seeds; NaN where the part is not compared), each of the last five with
+        `_low`, `_high`.
     """
     firsts = [Seeds(seeds.runs[:1]) for seeds in groups]
     fixed = stack(firsts, lambda run: derived(run, "subconcept_parts"), SERIES)
@@ -296,13 +298,15 @@ def part_table(groups: Sequence[Seeds]) -> pd.DataFrame:
 def _taken_over(run: Run) -> dict[str, float]:
     rows = derived(run, "subconcepts")
     concept = rows[rows["condition"] == "targeted"]
-    carriers = float(concept.loc[concept["base"] != NOTHING, "n"].sum())
-    removed = float(concept.loc[(concept["base"] != NOTHING) & concept["removed"], "n"].sum())
+    carriers = float(concept.loc[concept["base"] != NOTHING, "n_neurons"].sum())
+    removed = float(
+        concept.loc[(concept["base"] != NOTHING) & concept["removed"], "n_neurons"].sum()
+    )
     ends, new = {}, {}
     for condition, own in rows[~rows["removed"]].groupby("condition"):
         carried = own[own["end"] != NOTHING]
-        ends[condition] = float(carried["n"].sum())
-        came = float(carried.loc[carried["base"] != carried["end"], "n"].sum())
+        ends[condition] = float(carried["n_neurons"].sum())
+        came = float(carried.loc[carried["base"] != carried["end"], "n_neurons"].sum())
         new[condition] = came / ends[condition] if ends[condition] else np.nan
     return {
         "carriers": carriers,
@@ -330,8 +334,8 @@ def _counts(run: Run) -> pd.DataFrame:
 def _transitions(run: Run) -> pd.DataFrame:
     rows = derived(run, "subconcepts")
     counts = _filled(rows[~rows["removed"]], ["condition", "base", "end"])
-    total = counts.groupby(["condition", "base"])["n"].transform("sum")
-    return counts.assign(share=(counts["n"] / total.where(total > 0)).fillna(0))
+    total = counts.groupby(["condition", "base"])["n_neurons"].transform("sum")
+    return counts.assign(share=(counts["n_neurons"] / total.where(total > 0)).fillna(0))
 
 
 def _part_counts(run: Run) -> pd.DataFrame:
@@ -339,10 +343,10 @@ def _part_counts(run: Run) -> pd.DataFrame:
     came = rows[~rows["removed"] & (rows["base"] != rows["end"])]
     table = pd.DataFrame({"by_chance": parts.set_index("part")["by_chance"]})
     concept = rows[rows["condition"] == "targeted"]
-    table["carriers"] = concept.groupby("base")["n"].sum()
-    table["removed"] = concept[concept["removed"]].groupby("base")["n"].sum()
+    table["carriers"] = concept.groupby("base")["n_neurons"].sum()
+    table["removed"] = concept[concept["removed"]].groupby("base")["n_neurons"].sum()
     for name, condition in (("new", "targeted"), ("new_none", "none")):
-        table[name] = came[came["condition"] == condition].groupby("end")["n"].sum()
+        table[name] = came[came["condition"] == condition].groupby("end")["n_neurons"].sum()
     compared = parts.set_index("part")["compared"]
     # A part that is compared and that no neuron carries has 0; one that is not has no number.
     return table.fillna(0).where(compared).rename_axis("part").reset_index()
@@ -350,7 +354,7 @@ def _part_counts(run: Run) -> pd.DataFrame:
 
 def _filled(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Sum n by the keys, with 0 for what never occurs, so that means over seeds count it."""
-    counts = table.groupby(keys)["n"].sum()
+    counts = table.groupby(keys)["n_neurons"].sum()
     levels = [sorted(set(table[key])) for key in keys]
     every = pd.MultiIndex.from_product(levels, names=keys)
     return counts.reindex(every, fill_value=0).reset_index()

@@ -79,7 +79,7 @@ def change_beyond_none(
     Returns
     -------
     DataFrame
-        layer, quantity, base (mean there), change, change_none, beyond_none, n (neurons). For
+        layer, quantity, base (mean there), change, change_none, beyond_none, n_neurons. For
         intervals give the tables of several seeds to `mean_interval`.
     """
     parts = []
@@ -93,10 +93,10 @@ def change_beyond_none(
             }
         )
         grouped = change[kept].dropna().groupby("layer")
-        part = grouped.mean().assign(n=grouped.size()).reset_index()
+        part = grouped.mean().assign(n_neurons=grouped.size()).reset_index()
         part["beyond_none"] = part["change"] - part["change_none"]
         parts.append(part.assign(quantity=quantity))
-    order = ["layer", "quantity", "base", "change", "change_none", "beyond_none", "n"]
+    order = ["layer", "quantity", "base", "change", "change_none", "beyond_none", "n_neurons"]
     return pd.concat(parts, ignore_index=True)[order]
 
 

@@ -75,9 +75,9 @@ def functions_counted(groups: Sequence[Seeds]) -> pd.DataFrame:
     rows = functions_by_run(groups)
     rows = rows[rows["quantity"].isin(["took_on", "lost", "took_on_concept"])]
     rows = rows.assign(
-        neurons=rows["n"],
-        count=rows["change"] * rows["n"],
-        count_none=rows["change_none"] * rows["n"],
+        neurons=rows["n_neurons"],
+        count=rows["change"] * rows["n_neurons"],
+        count_none=rows["change_none"] * rows["n_neurons"],
     )
     keys, values = ["concept", "condition", "quantity"], ["neurons", "count", "count_none"]
     table = mean_interval(rows, keys, values)[[*keys, *values, "n_seeds"]]
@@ -140,13 +140,15 @@ def migration(groups: Sequence[Seeds]) -> pd.DataFrame:
     -------
     DataFrame
         concept, condition, role, share, expected, difference, each with `_low` and `_high` over
-        seeds; n (neurons), p_adjusted (permutation, the largest over seeds; Benjamini–Hochberg over
+        seeds; n_neurons, p_adjusted (permutation, the largest over seeds; Benjamini–Hochberg over
         the roles and conditions of all runs), n_seeds.
     """
     rows = _own_target(groups)
     rows["p_adjusted"] = multipletests(rows["p"], method="fdr_bh")[1]
     keys = ["concept", "condition", "role"]
-    rest = rows.groupby(keys, sort=False).agg(p_adjusted=("p_adjusted", "max"), n=("n", "mean"))
+    rest = rows.groupby(keys, sort=False).agg(
+        p_adjusted=("p_adjusted", "max"), n_neurons=("n_neurons", "mean")
+    )
     table = mean_interval(rows, keys, ["share", "expected", "difference"])
     return table.merge(rest.reset_index(), on=keys)
 
@@ -193,7 +195,7 @@ def priming(groups: Sequence[Seeds], errors: str = "HC3") -> pd.DataFrame:
     -------
     DataFrame
         concept, entity, seed, condition, similarity, term, effect, effect_low, effect_high (of the
-        regression, over neurons), p, p_adjusted (Holm over the table), n (neurons).
+        regression, over neurons), p, p_adjusted (Holm over the table), n_neurons.
     """
     rows = stacked(groups, "priming")
     rows = rows[(rows["outcome"] == "beyond_none") & (rows["errors"] == errors)]

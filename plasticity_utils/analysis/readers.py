@@ -56,8 +56,8 @@ def read_anew(run: Run, n_sentences: int = N_SENTENCES) -> pd.DataFrame:
     -------
     DataFrame
         condition (`none`: nothing removed; `targeted`, `random`: just after the removal), reader
-        (`linear`, `perceptron`), n_fitted (sentences), entity, precision, recall, f1, f1_low,
-        f1_high, n: see `entity_scores`.
+        (`linear`, `perceptron`), n_fitted (sentences), entity, precision, recall, entity_f1,
+        entity_f1_low, entity_f1_high, n_gold: see `entity_scores`.
 
     Raises
     ------
@@ -167,8 +167,8 @@ def _read(reader: Pipeline, states: np.ndarray, data: TaggedSentences) -> list[l
 
 def _by_reader(run: Run) -> pd.DataFrame:
     label, metrics, table = run.config.label, run.metrics, run.table(NAME)
-    f1 = metrics[metrics["entity"] == label].set_index(["condition", "stage"])["f1"]
-    found = table[table["entity"] == label].set_index(["condition", "reader"])["f1"]
+    f1 = metrics[metrics["entity"] == label].set_index(["condition", "stage"])["entity_f1"]
+    found = table[table["entity"] == label].set_index(["condition", "reader"])["entity_f1"]
     rows = [
         {
             "condition": condition,

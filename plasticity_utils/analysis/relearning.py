@@ -102,7 +102,7 @@ def taken_again(groups: Sequence[Seeds]) -> pd.Series:
     for run in (run for seeds in groups for run in seeds.runs):
         own = reliance_table(run.reliance)
         own = own[(own["condition"] == "targeted") & (own["entity"] == run.config.label)]
-        f1 = own.set_index("again")["f1"]
+        f1 = own.set_index("again")["entity_f1"]
         rows.append((run.config.model, run.config.scale, f1["nothing"] - f1["new top"]))
     table = pd.DataFrame(rows, columns=["model", "scale", "taken"])
     return table.set_index(["model", "scale"])["taken"]
@@ -143,7 +143,9 @@ def head_brings(groups: Sequence[Seeds]) -> pd.DataFrame:
     """
     rows = []
     for run in (run for seeds in groups for run in seeds.runs):
-        f1 = run.metrics.pivot_table(index="entity", columns=["condition", "stage"], values="f1")
+        f1 = run.metrics.pivot_table(
+            index="entity", columns=["condition", "stage"], values="entity_f1"
+        )
         at = f1["head"][["removed", "end"]].set_axis(["removed", "head"], axis=1)
         others = at.drop([run.config.label, OVERALL]).mean().add_prefix("others_")
         rows.append({"concept": run.config.about.title, **at.loc[run.config.label], **others})
@@ -163,14 +165,14 @@ def read_by_layer(groups: Sequence[Seeds]) -> pd.Series:
     at = {"first": (0, "removed"), "last": (last, "removed"), "end": (last, "end")}
     found: dict[str, float] = {}
     for name, (layer, stage) in at.items():
-        f1 = own[(own["layer"] == layer) & (own["stage"] == stage)]["probe_f1"]
+        f1 = own[(own["layer"] == layer) & (own["stage"] == stage)]["word_f1"]
         found |= {f"{name}_least": f1.min(), f"{name}_greatest": f1.max()}
     return pd.Series(found)
 
 
 def _numbers(run: Run) -> dict[str, object]:
     label = run.config.label
-    f1 = run.metrics.pivot_table(index="entity", columns=["condition", "stage"], values="f1")
+    f1 = run.metrics.pivot_table(index="entity", columns=["condition", "stage"], values="entity_f1")
     lost = {name: f1[name, "base"] - f1[name, "removed"] for name in ("targeted", "random")}
     own = f1.loc[label]
     return {

@@ -89,14 +89,14 @@ def cka_by_layer(
     Returns
     -------
     DataFrame
-        layer, cka, cka_debiased, n (words).
+        layer, cka, cka_debiased, n_words.
     """
     _check_same_shape(X_base, X_end)
     rows = []
     for layer in range(X_base.shape[1] // d_model):
         base, end = (_layer(X, layer, d_model) for X in (X_base, X_end))
         rows.append((layer, linear_cka(base, end), linear_cka(base, end, True), len(base)))
-    return pd.DataFrame(rows, columns=["layer", "cka", "cka_debiased", "n"])
+    return pd.DataFrame(rows, columns=["layer", "cka", "cka_debiased", "n_words"])
 
 
 def probe_transfer(
@@ -127,7 +127,7 @@ def probe_transfer(
     Returns
     -------
     DataFrame
-        layer, alignment, f1 and balanced_accuracy (word level, in [0, 1]), n (words scored).
+        layer, alignment, word_f1 and balanced_accuracy (word level, in [0, 1]), n_words (scored).
         `alignment` is `base` (the probe on its own model: the ceiling), `none`, `procrustes`, or
         `shuffled` (Procrustes to the wrong words: the floor).
 
@@ -156,7 +156,9 @@ def probe_transfer(
             f1 = f1_score(truth, predicted, zero_division=0)
             accuracy = balanced_accuracy_score(truth, predicted)
             rows.append((layer, alignment, f1, accuracy, int(truth.size)))
-    return pd.DataFrame(rows, columns=["layer", "alignment", "f1", "balanced_accuracy", "n"])
+    return pd.DataFrame(
+        rows, columns=["layer", "alignment", "word_f1", "balanced_accuracy", "n_words"]
+    )
 
 
 def _probe() -> Pipeline:
@@ -222,7 +224,7 @@ def representation(moments: Moments) -> pd.DataFrame:
     -------
     DataFrame
         condition, stage (`removed`, `end`), units (`all`, or `kept`: those that neither `targeted`
-        nor the condition removed), layer, cka, cka_debiased, n (words). From `cka_by_layer`.
+        nor the condition removed), layer, cka, cka_debiased, n_words. From `cka_by_layer`.
     """
     own = moments.is_concept
     base = moments.activations(BASE)[own]
@@ -250,7 +252,8 @@ def transfer(moments: Moments) -> pd.DataFrame:
     -------
     DataFrame
         condition, stage (`removed`, `end`), units (`all`, `kept`), layer, alignment (`base`,
-        `none`, `procrustes`, `shuffled`), f1, balanced_accuracy, n (words). From `probe_transfer`.
+        `none`, `procrustes`, `shuffled`), word_f1, balanced_accuracy, n_words. From
+        `probe_transfer`.
     """
     fits, base = in_first_half(moments.measuring), moments.activations(BASE)
     parts = []
@@ -315,9 +318,11 @@ def reliance_of(groups: Sequence[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, condition, again, f1, f1_low, f1_high.
+        concept, condition, again, entity_f1, entity_f1_low, entity_f1_high.
     """
-    return relied_on(groups)[["concept", "condition", "again", "f1", "f1_low", "f1_high"]]
+    return relied_on(groups)[
+        ["concept", "condition", "again", "entity_f1", "entity_f1_low", "entity_f1_high"]
+    ]
 
 
 def same_by_run(groups: Sequence[Seeds]) -> pd.DataFrame:
@@ -366,7 +371,7 @@ def _same(run: Run) -> dict[str, float]:
     cka = cka[cka["units"] == "kept"].set_index("condition")["cka_debiased"]
     again = reliance_table(run.reliance)
     again = again[(again["entity"] == run.config.label) & (again["condition"] == "targeted")]
-    left = again.set_index("again")["f1"]
+    left = again.set_index("again")["entity_f1"]
     new = wording(run.config).new
     lost = 1 - left / left["nothing"] if left["nothing"] > 0 else left * np.nan
     return {
@@ -395,5 +400,5 @@ def _kept_f1(run: Run, units: str) -> pd.DataFrame:
     """Share of its F1 that the base's probe keeps at the last layer, condition by alignment."""
     f1 = derived(run, "transfer")
     f1 = f1[(f1["layer"] == f1["layer"].max()) & (f1["stage"] == "end") & (f1["units"] == units)]
-    f1 = f1.pivot_table(index="condition", columns="alignment", values="f1")
+    f1 = f1.pivot_table(index="condition", columns="alignment", values="word_f1")
     return f1.div(f1["base"].where(f1["base"] > 0), axis=0)

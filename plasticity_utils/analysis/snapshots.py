@@ -138,7 +138,7 @@ class Moments:
         return self._sigma[moment]
 
     @cached_property
-    def sigma_picking(self) -> Float[np.ndarray, "neuron concept"]:
+    def sigma_ranking(self) -> Float[np.ndarray, "neuron concept"]:
         """Selectivity in the base on the ranking half, columns as in `concepts`.
 
         Roles are taken from here and gains from the measuring half, so that noise of the base is

@@ -103,7 +103,7 @@ def superposition_by_layer(
     -------
     DataFrame
         layer, interference, interference_shuffled, dimensionality (mean over concepts),
-        dimensionality_shuffled, n (concepts). Shuffled: the words' activations in another order.
+        dimensionality_shuffled, n_concepts. Shuffled: the words' activations in another order.
     """
     order = np.random.default_rng(seed).permutation(len(X))
     rows = []
@@ -118,7 +118,7 @@ def superposition_by_layer(
         row += [float(feature_dimensionality(view).mean()) for view in (true, shuffled)]
         rows.append([*row, len(concepts.names)])
     names = ["layer", "interference", "interference_shuffled"]
-    names += ["dimensionality", "dimensionality_shuffled", "n"]
+    names += ["dimensionality", "dimensionality_shuffled", "n_concepts"]
     return pd.DataFrame(rows, columns=names).astype({"layer": int})
 
 

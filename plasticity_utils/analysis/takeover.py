@@ -79,7 +79,7 @@ def migration_matrix(
     -------
     DataFrame
         target, role, share, expected (layer-matched), difference, p (two-sided, roles shuffled
-        within layer), p_adjusted (Benjamini–Hochberg over the whole table), n (neurons).
+        within layer), p_adjusted (Benjamini–Hochberg over the whole table), n_neurons.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def migration_matrix(
         }
     )
     table["p_adjusted"] = multipletests(table["p"], method="fdr_bh")[1]
-    return table.assign(n=np.tile(has_role.sum(axis=0).astype(int), len(targets)))
+    return table.assign(n_neurons=np.tile(has_role.sum(axis=0).astype(int), len(targets)))
 
 
 def _layer_mean(has_role: np.ndarray, layers: np.ndarray) -> np.ndarray:
@@ -214,7 +214,7 @@ def priming(neurons: pd.DataFrame, errors: str = "HC3") -> pd.DataFrame:
     -------
     DataFrame
         outcome (`beyond_none`, the answer; `gain` and `gain_none` beside it), term (`similarity`,
-        `base`), effect (standardised), low and high (95 %), p, n.
+        `base`), effect (standardised), low and high (95 %), p, n_neurons.
 
     Raises
     ------
@@ -251,7 +251,7 @@ def _fit(data: pd.DataFrame, outcome: str, errors: str) -> pd.DataFrame:
             "low": interval.loc[terms, 0].to_numpy(),
             "high": interval.loc[terms, 1].to_numpy(),
             "p": fit.pvalues[terms].to_numpy(),
-            "n": len(data),
+            "n_neurons": len(data),
         }
     )
 
@@ -305,7 +305,7 @@ def migration_answer(moments: Moments) -> pd.DataFrame:
         the one that it served best in the base. p_adjusted is over one condition's table.
     """
     names = moments.concepts.names
-    served = strongest_concept(moments.sigma_picking, moments.tau, names)
+    served = strongest_concept(moments.sigma_ranking, moments.tau, names)
     roles = np.array([role_of(name) for name in served], dtype=object)
     label = moments.run.config.label
     targets = [label, *(name for name in names if name in ENTITIES and name != label)]
@@ -342,7 +342,7 @@ def priming_answer(moments: Moments) -> pd.DataFrame:
         rows.
     """
     own = moments.concepts.names.index(moments.run.config.label)
-    picking = moments.sigma_picking
+    picking = moments.sigma_ranking
     similarities = {}
     if (np.abs(picking[:, own]) > moments.tau[own]).any():
         similarities["profile"] = profile_similarity(picking, own, float(moments.tau[own]))

@@ -74,7 +74,7 @@ def five_lines(seeds: Seeds) -> list[str]:
     """Return the results in five plain lines."""
     label, about = seeds.config.label, seeds.config.about
     words = wording(seeds.config)
-    again = _reliance(seeds)["f1"]
+    again = _reliance(seeds)["entity_f1"]
     own = _base_f1(seeds, label) if about.is_entity else _f1(seeds, "targeted", "base")
     return [
         f"base model: F1 {_base_f1(seeds, OVERALL)} on the validation split, "
@@ -241,7 +241,7 @@ def _fitted_anew(seeds: Seeds) -> str:
     """
     label, layers = seeds.config.label, seeds.layers
     rows = layers[(layers["condition"] == "targeted") & (layers["entity"] == label)]
-    last = rows[rows["layer"] == rows["layer"].max()].set_index("stage")["probe_f1"]
+    last = rows[rows["layer"] == rows["layer"].max()].set_index("stage")["word_f1"]
     found = (
         f"on the last layer {label} has {last['base']:.3f} in the base model, "
         f"{last['removed']:.3f} just after the removal and {last['end']:.3f} in the end"
@@ -285,7 +285,7 @@ def _speed(table: pd.DataFrame, epochs: list[float]) -> str:
 def _others(seeds: Seeds) -> str:
     rows = seeds.metrics[seeds.metrics["condition"] == "targeted"]
     rows = rows[~rows["entity"].isin([seeds.config.label, OVERALL])]
-    f1 = rows.pivot_table(index="entity", columns="stage", values="f1", sort=False)
+    f1 = rows.pivot_table(index="entity", columns="stage", values="entity_f1", sort=False)
     changes = [f"{e} goes from {r['base']:.3f} to {r['removed']:.3f}" for e, r in f1.iterrows()]
     return f"{', '.join(changes)}."
 
@@ -298,7 +298,7 @@ def _reliance(seeds: Seeds) -> pd.DataFrame:
 
 def _reliance_sentence(seeds: Seeds) -> str:
     f1 = {
-        name: f"{row['f1']:.3f} ({row['f1_low']:.3f}–{row['f1_high']:.3f})"
+        name: f"{row['entity_f1']:.3f} ({row['entity_f1_low']:.3f}–{row['entity_f1_high']:.3f})"
         for name, row in _reliance(seeds).iterrows()
     }
     draws = " (median and range of draws)" if len(seeds.runs) == 1 else ""
@@ -318,17 +318,17 @@ def _row(seeds: Seeds, condition: str, stage: str) -> pd.Series:
 
 
 def _f1(seeds: Seeds, condition: str, stage: str) -> str:
-    return f"{_row(seeds, condition, stage)['f1']:.3f}"
+    return f"{_row(seeds, condition, stage)['entity_f1']:.3f}"
 
 
 def _with_interval(seeds: Seeds, condition: str, stage: str) -> str:
     row = _row(seeds, condition, stage)
-    return f"{row['f1']:.3f} ({row['f1_low']:.3f}–{row['f1_high']:.3f})"
+    return f"{row['entity_f1']:.3f} ({row['entity_f1_low']:.3f}–{row['entity_f1_high']:.3f})"
 
 
 def _base_f1(seeds: Seeds, entity: str, split: str = "validation") -> str:
     rows = seeds.base[(seeds.base["split"] == split) & (seeds.base["entity"] == entity)]
-    return f"{rows['f1'].iloc[0]:.3f}"
+    return f"{rows['entity_f1'].iloc[0]:.3f}"
 
 
 def _epochs(seeds: Seeds) -> str:

@@ -38,12 +38,14 @@ def dose_sentence(run: Run) -> str:
         f"The dose {'picked on the dose half' if picked else 'of this regime'} is "
         f"**{percent(dose)}** "
         f"({run.facts['n_removed']:,} neurons). On {n_sentences} sentences of the scoring half it "
-        f"takes {label} from {row['f1_base']:.3f} to {row['f1']:.3f}; the other entity types lose "
+        f"takes {label} from {row['entity_f1_base']:.3f} to {row['entity_f1']:.3f}; the other "
+        f"entity types lose "
         f"{row['loss_others']:.3f} on average, a specificity of {row['specificity']:.2f}. "
         f"{int(draws['n_draws'])} layer-matched random draws leave {label} at a median of "
-        f"{draws['f1']:.3f} (range {draws['f1_low']:.3f}–{draws['f1_high']:.3f})."
+        f"{draws['entity_f1']:.3f} (range "
+        f"{draws['entity_f1_low']:.3f}–{draws['entity_f1_high']:.3f})."
     ]
-    if picked and row["f1"] >= LOST * row["f1_base"]:
+    if picked and row["entity_f1"] >= LOST * row["entity_f1_base"]:
         parts.append(f"On the scoring half that is not under {percent(LOST)} of the base value.")
     if row["specificity"] <= SPECIFIC:
         parts.append(
@@ -60,7 +62,7 @@ def dose_sentence(run: Run) -> str:
 
 def _erased_sentence(run: Run) -> str:
     label = run.config.label
-    f1 = run.metrics.pivot_table(index="entity", columns=["condition", "stage"], values="f1")
+    f1 = run.metrics.pivot_table(index="entity", columns=["condition", "stage"], values="entity_f1")
     own, random = f1.loc[label, "targeted"], f1.loc[label, "random"]
     lost = f1["targeted", "base"] - f1["targeted", "removed"]
     return (
@@ -76,10 +78,10 @@ def half_sentence(run: Run) -> str:
     label = run.config.label
     rows = tables.dose_curve(run.dose)
     rows = rows[rows["regime"] == "half"]
-    concept = rows[rows["condition"] == "targeted"].set_index("entity")["f1"]
-    random = rows[rows["condition"] == "random"].set_index("entity")["f1"]
-    whole = run.dose[(run.dose["condition"] == "base") & (run.dose["half"] == "scoring")]
-    left = (random / whole.set_index("entity")["f1"]).max()
+    concept = rows[rows["condition"] == "targeted"].set_index("entity")["entity_f1"]
+    random = rows[rows["condition"] == "random"].set_index("entity")["entity_f1"]
+    whole = run.dose[(run.dose["condition"] == "base") & (run.dose["part"] == "scoring")]
+    left = (random / whole.set_index("entity")["entity_f1"]).max()
     others = ", ".join(f"{e} {concept[e]:.3f}" for e in concept.index if e != label)
     return (
         f"The paper's removal (half of all neurons by probeless, set to zero at every token) "
@@ -155,12 +157,12 @@ def probe_sentence(seeds: Seeds) -> str:
     """Say how well a linear probe still reads the concept just after removal (Markdown)."""
     label, layers = seeds.config.label, seeds.layers
     rows = layers[(layers["condition"] == "targeted") & (layers["entity"] == label)]
-    best = rows.loc[rows.groupby("stage")["probe_f1"].idxmax()].set_index("stage")
+    best = rows.loc[rows.groupby("stage")["word_f1"].idxmax()].set_index("stage")
     parts = [
-        f"{name} {best.loc[stage, 'probe_f1']:.3f} (layer {best.loc[stage, 'layer']})"
+        f"{name} {best.loc[stage, 'word_f1']:.3f} (layer {best.loc[stage, 'layer']})"
         for stage, name in (("base", "base"), ("removed", "just removed"), ("end", "end"))
     ]
-    last = rows[rows["layer"] == rows["layer"].max()].set_index("stage")["probe_f1"]
+    last = rows[rows["layer"] == rows["layer"].max()].set_index("stage")["word_f1"]
     return (
         f"Word-level F1 for {label} of a linear probe at its best layer: {', '.join(parts)}; "
         f"at the last layer, which the head reads: base {last['base']:.3f}, just removed "

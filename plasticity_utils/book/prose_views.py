@@ -153,7 +153,7 @@ def parts(groups: Sequence[Seeds]) -> Styler:
     """Words and names of each part, and how well they are told apart."""
     return number_table(
         parts_tables.part_table(groups),
-        ["concept", "part", "shown", "n_words", "n_names", "silhouette", "level"],
+        ["concept", "part", "shown", "n_words", "n_names", "silhouette", "silhouette_reference"],
     )
 
 

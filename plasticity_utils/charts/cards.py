@@ -268,7 +268,7 @@ _NEEDED = {
     "card_neurons": [*_PLACE, "kind", "place", "n_types", "low", "high"],
     "card_stages": ["condition", "stage", "epoch", *_PLACE, "gain"],
     "card_words": ["stage", *_PLACE, "words", "words_low"],
-    "card_histograms": ["stage", *_PLACE, "entity", "n", "share"],
+    "card_histograms": ["stage", *_PLACE, "entity", "n_words", "share"],
 }
 
 

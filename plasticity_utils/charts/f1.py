@@ -51,10 +51,15 @@ _DOSE_TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
 _EPOCH_TICKS = [0, 0.125, 0.25, 0.5, 1, 2, 4, 8]
 # What happens, happens early: each step between snapshots is drawn about as wide as the next.
 _EARLY = 0.05
-_INTERVAL = ("f1", "f1_low", "f1_high")
+_INTERVAL = ("entity_f1", "entity_f1_low", "entity_f1_high")
 _REGIMES = {"curve": "growing dose", "half": "half"}
 _GROUPS = ("host", "random", "removed", "all", "head")
-_LEVELS = {"all": "f1_end", "head": "f1_end", "base": "f1_base", "just removed": "f1_removed"}
+_LEVELS = {
+    "all": "entity_f1_end",
+    "head": "entity_f1_end",
+    "base": "entity_f1_base",
+    "just removed": "entity_f1_removed",
+}
 _GROUP_SHAPES = {"host": "square", "random": "circle", "removed": "cross", "all": "diamond"}
 _GROUP_DASHES = {
     "host": [1, 0],
@@ -121,16 +126,16 @@ def f1_through_retraining(
         own = metrics[metrics["entity"] == entity]
         if entity not in ENTITIES:
             own = own[own["condition"] != "head"]
-        base = pd.DataFrame({"condition": ["base"], "f1": [float(base_f1[entity])]})
+        base = pd.DataFrame({"condition": ["base"], "entity_f1": [float(base_f1[entity])]})
         title = "epochs of retraining (0 = just removed)" if entity == entities[-1] else None
         x = alt.X("epoch:Q", title=title, scale=scale, axis=ticks)
         y, signs = _f1_axis(entity == label), condition_signs(conditions)
         tooltips = [
             alt.Tooltip("condition:N"),
             alt.Tooltip("epoch:Q", title="epochs", format=".3~f"),
-            *value_tooltips(own, "f1", "F1"),
+            *value_tooltips(own, "entity_f1", "F1"),
         ]
-        layers = [_base_rule(base, signs), *lines(own, x, y, "f1", signs, tooltips)]
+        layers = [_base_rule(base, signs), *lines(own, x, y, "entity_f1", signs, tooltips)]
         panels.append(_entity_panel(layers, entity, label))
     return stack(
         panels,
@@ -153,14 +158,14 @@ def reliance(table: pd.DataFrame, label: str, interval: str = OVER_SENTENCES) ->
     tooltips = [
         alt.Tooltip("again:N", title="removed again"),
         alt.Tooltip("entity:N", title="entity type"),
-        *value_tooltips(table, "f1", "F1"),
+        *value_tooltips(table, "entity_f1", "F1"),
     ]
     signs = entity_signs(entities) | {"yOffset": alt.YOffset("entity:N", sort=entities)}
     panels = []
     for condition in conditions:
         title = "F1" if condition == conditions[-1] else None
         own = table[table["condition"] == condition]
-        drawn = dots(own, _score(title), y, "f1", tooltips, **signs)
+        drawn = dots(own, _score(title), y, "entity_f1", tooltips, **signs)
         panels.append(panel(drawn, condition_title(condition), 40 * len(again)))
     return stack(
         panels,
@@ -184,13 +189,13 @@ def outcomes(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
     for name in series:
         own = table[table["series"] == name]
         base = alt.Chart(own[own["stage"] == "base"].head(1))
-        layers = [base.mark_rule(strokeDash=[14, 3], color=theme.INK).encode(x="f1:Q")]
+        layers = [base.mark_rule(strokeDash=[14, 3], color=theme.INK).encode(x="entity_f1:Q")]
         x, y = _score("F1" if name == series[-1] else None), rows("condition", conditions)
         tooltips = [*map(alt.Tooltip, ("condition:N", "stage:N", "model:N")),
-                    *value_tooltips(own, "f1", "F1")]  # fmt: skip
+                    *value_tooltips(own, "entity_f1", "F1")]  # fmt: skip
         for stage in ("removed", "end"):
             at = own[own["stage"] == stage]
-            layers += dots(at, x, y, "f1", tooltips, stage == "end", color=color)
+            layers += dots(at, x, y, "entity_f1", tooltips, stage == "end", color=color)
         panels.append(panel(layers, name, 4 * 2 * ROW))
     return stack(
         panels,
@@ -212,11 +217,11 @@ def steps(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
         own = table[table["series"] == name]
         x = _score("score (F1, 1 is perfect)" if name == series[-1] else None)
         y = rows("step", order)
-        tooltips = [alt.Tooltip("step:N"), *value_tooltips(own, "f1", "F1")]
+        tooltips = [alt.Tooltip("step:N"), *value_tooltips(own, "entity_f1", "F1")]
         # A light bar back to 0 shows the size of a loss at a glance.
         bar = alt.Chart(own).mark_rule(strokeWidth=7, opacity=0.25)
         length = bar.encode(x=x, x2=alt.datum(0), y=y)
-        drawn = [length, *dots(own, x, y, "f1", tooltips)]
+        drawn = [length, *dots(own, x, y, "entity_f1", tooltips)]
         panels.append(panel(drawn, name, 22 * len(order)))
     return stack_of_rows(
         panels,
@@ -289,7 +294,13 @@ def forced_f1(f1: pd.DataFrame, concept: str, host: str, interval: str) -> alt.V
 
     `concept` lost its neurons, and the neurons of `host` are to carry both.
     """
-    columns = ["f1_base", "f1_removed", "f1_end", "f1_end_low", "f1_end_high"]
+    columns = [
+        "entity_f1_base",
+        "entity_f1_removed",
+        "entity_f1_end",
+        "entity_f1_end_low",
+        "entity_f1_end_high",
+    ]
     need(f1, ["target", "dose", "n_neurons", "entity", *columns])
     in_order(f1, "target", _GROUPS)
     signs = _group_signs(host, tuple(_GROUP_DASHES))
@@ -297,8 +308,8 @@ def forced_f1(f1: pd.DataFrame, concept: str, host: str, interval: str) -> alt.V
     panels = []
     for entity, title in titles.items():
         own = f1[f1["entity"] == entity]
-        y = alt.Y("f1_end:Q", title="F1", axis=alt.Axis(grid=True), scale=UNIT)
-        layers = [*_levels(own, signs), *_groups(own, "f1_end", y, signs, entity == host)]
+        y = alt.Y("entity_f1_end:Q", title="F1", axis=alt.Axis(grid=True), scale=UNIT)
+        layers = [*_levels(own, signs), *_groups(own, "entity_f1_end", y, signs, entity == host)]
         panels.append(panel(layers, title, _FORCED))
     return stack(
         panels,
@@ -360,7 +371,7 @@ def _dose_panel(own: pd.DataFrame, chosen: float, label: str, last: bool) -> alt
         alt.Tooltip("regime:N"),
         alt.Tooltip("percent:Q", title="neurons removed, %", format=".3~g"),
         alt.Tooltip("n_removed:Q", title="neurons removed", format=","),
-        *value_tooltips(own, "f1", "F1"),
+        *value_tooltips(own, "entity_f1", "F1"),
     ]
     base = own[own["condition"] == "base"].drop_duplicates("condition")
     removed = own[own["condition"] != "base"]
@@ -377,8 +388,8 @@ def _dose_panel(own: pd.DataFrame, chosen: float, label: str, last: bool) -> alt
         rule.encode(
             x=x, tooltip=alt.Tooltip("percent:Q", title="dose of this run, %", format=".3~g")
         ),
-        *lines(growing, x, y, "f1", {**signs, "shape": shape}, tooltips),
-        half.mark_rule().encode(y=alt.Y("f1_low:Q", title="F1"), y2="f1_high:Q"),
+        *lines(growing, x, y, "entity_f1", {**signs, "shape": shape}, tooltips),
+        half.mark_rule().encode(y=alt.Y("entity_f1_low:Q", title="F1"), y2="entity_f1_high:Q"),
         half.mark_point(size=130, opacity=1, filled=False, strokeWidth=2).encode(
             y=y, shape=shape, tooltip=tooltips
         ),
@@ -387,17 +398,21 @@ def _dose_panel(own: pd.DataFrame, chosen: float, label: str, last: bool) -> alt
 
 
 def _base_rule(base: pd.DataFrame, signs: dict[str, Any]) -> alt.Chart:
-    tooltips = [alt.Tooltip("condition:N"), *value_tooltips(base, "f1", "F1")]
-    return alt.Chart(base).mark_rule(strokeWidth=1.5).encode(y="f1:Q", tooltip=tooltips, **signs)
+    tooltips = [alt.Tooltip("condition:N"), *value_tooltips(base, "entity_f1", "F1")]
+    return (
+        alt.Chart(base)
+        .mark_rule(strokeWidth=1.5)
+        .encode(y="entity_f1:Q", tooltip=tooltips, **signs)
+    )
 
 
 def _f1_axis(big: bool) -> alt.Y:
     axis = alt.Axis(tickCount=5 if big else 2, labelPadding=LABEL_GAP)
-    return alt.Y("f1:Q", title="F1", scale=UNIT, axis=axis)
+    return alt.Y("entity_f1:Q", title="F1", scale=UNIT, axis=axis)
 
 
 def _score(title: str | None) -> alt.X:
-    return alt.X("f1:Q", title=title, scale=UNIT, axis=alt.Axis(grid=True, format=".1f"))
+    return alt.X("entity_f1:Q", title=title, scale=UNIT, axis=alt.Axis(grid=True, format=".1f"))
 
 
 def _epoch_labels() -> str:

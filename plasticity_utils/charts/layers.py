@@ -52,7 +52,7 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
     Each condition has base rows of its own, for its own kept neurons; `removal_only` is read from
     the rows of `targeted`. Where the table has a column entity, only the rows of `label` are drawn.
     """
-    need(profile, ["condition", "stage", "layer", "selectivity", "saliency", "removal_only"])
+    need(profile, ["condition", "stage", "layer", "selectivity", "rank_saliency", "removal_only"])
     profile = _of_concept(profile, label)
     shown = ["base", "targeted", "none", REMOVAL_ALONE]
     of = {name: profile[profile["condition"] == name] for name in ("targeted", "none")}
@@ -76,11 +76,13 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
         )
         for name in of
     ]
-    alone = ends["targeted"][["layer", "removal_only"]].rename(columns={"removal_only": "saliency"})
+    alone = ends["targeted"][["layer", "removal_only"]].rename(
+        columns={"removal_only": "rank_saliency"}
+    )
     by_rank = pd.concat([bases["none"], *ends.values(), alone.assign(condition=REMOVAL_ALONE)])
     heading = "Mean rank saliency, all neurons, base and after retraining"
     panels.append(
-        layer_panel(by_rank, "saliency", "rank saliency", heading, shown, NOT_FROM_ZERO, True)
+        layer_panel(by_rank, "rank_saliency", "rank saliency", heading, shown, NOT_FROM_ZERO, True)
     )
     return stack(
         panels,
@@ -94,7 +96,7 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
 
 def probe_by_layer(layers: pd.DataFrame, label: str) -> alt.VConcatChart:
     """Draw how well a linear probe reads the concept off each layer; as `layer_profile`."""
-    need(layers, ["condition", "stage", "layer", "probe_f1"])
+    need(layers, ["condition", "stage", "layer", "word_f1"])
     layers = _of_concept(layers, label)
     base = layers[layers["stage"] == "base"].drop_duplicates("layer").assign(condition="base")
     later = layers[layers["stage"].isin(_LATER)]
@@ -102,7 +104,7 @@ def probe_by_layer(layers: pd.DataFrame, label: str) -> alt.VConcatChart:
     panels = [
         layer_panel(
             pd.concat([base, later[later["stage"] == stage]]),
-            "probe_f1",
+            "word_f1",
             "F1 of the probe",
             STAGE_TITLES[stage].capitalize(),
             conditions,
@@ -155,12 +157,12 @@ def kept_gain(gains: pd.DataFrame, interval: str = OVER_NEURONS) -> alt.VConcatC
 
 def released_profile(table: pd.DataFrame) -> alt.VConcatChart:
     """Draw the released ranks by layer, of all neurons and of those that were left intact."""
-    need(table, ["neurons", "condition", "layer", "saliency"])
+    need(table, ["neurons", "condition", "layer", "rank_saliency"])
     groups = distinct(table, "neurons")
     panels = [
         layer_panel(
             table[table["neurons"] == group],
-            "saliency",
+            "rank_saliency",
             "rank saliency",
             group,
             ["base", "targeted", REMOVAL_ALONE],
@@ -212,7 +214,7 @@ def transfer_by_layer(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
 
     Rows of the alignment `base` are the probe on its own model.
     """
-    need(table, ["concept", "condition", "layer", "alignment", "f1"])
+    need(table, ["concept", "condition", "layer", "alignment", "word_f1"])
     drawn = [name for name in in_order(table, "alignment", ("base", *ALIGNED)) if name != "base"]
     conditions, concepts = conditions_in(table), distinct(table, "concept")
     panels = []
@@ -223,7 +225,9 @@ def transfer_by_layer(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
             rows = pd.concat([ceiling, own[own["alignment"] == alignment]])
             last = concept == concepts[-1] and alignment == drawn[-1]
             title = f"{concept}, {ALIGNED[alignment]}"
-            panels.append(layer_panel(rows, "f1", "F1", title, ["base", *conditions], UNIT, last))
+            panels.append(
+                layer_panel(rows, "word_f1", "F1", title, ["base", *conditions], UNIT, last)
+            )
     return stack(
         panels,
         "A probe of the base model on the retrained one",

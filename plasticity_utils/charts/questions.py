@@ -157,7 +157,7 @@ def migration(table: pd.DataFrame) -> alt.VConcatChart:
 
 def carrier_counts(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
     """Draw how many kept neurons carry each part of a concept, in the base and by condition."""
-    need(table, ["concept", "part", "condition", "n"])
+    need(table, ["concept", "part", "condition", "n_neurons"])
     shown, concepts = conditions_in(table), distinct(table, "concept")
     signs = {
         "color": condition_signs(shown)["color"],
@@ -167,10 +167,10 @@ def carrier_counts(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
     for concept in concepts:
         own = table[table["concept"] == concept]
         title = "neurons" if concept == concepts[-1] else None
-        x = alt.X("n:Q", title=title, axis=alt.Axis(grid=True, tickMinStep=1))
+        x = alt.X("n_neurons:Q", title=title, axis=alt.Axis(grid=True, tickMinStep=1))
         tooltips = [alt.Tooltip("part:N"), alt.Tooltip("condition:N"),
-                    *value_tooltips(own, "n", "neurons")]  # fmt: skip
-        marks = dots(own, x, rows("part", distinct(own, "part")), "n", tooltips, **signs)
+                    *value_tooltips(own, "n_neurons", "neurons")]  # fmt: skip
+        marks = dots(own, x, rows("part", distinct(own, "part")), "n_neurons", tooltips, **signs)
         panels.append(panel(marks, concept, ROW * len(shown) * own["part"].nunique()))
     return stack_of_rows(
         panels,
@@ -186,7 +186,7 @@ def part_transitions(table: pd.DataFrame) -> alt.VConcatChart:
 
     `base` and `end` name parts, or `nothing`; `share` is of the neurons with this base.
     """
-    need(table, ["concept", "condition", "base", "end", "n", "share"])
+    need(table, ["concept", "condition", "base", "end", "n_neurons", "share"])
     conditions, concepts = conditions_in(table), distinct(table, "concept")
     panels = [
         _matrix(
@@ -219,13 +219,13 @@ def _matrix(own: pd.DataFrame, title: str) -> alt.LayerChart:
         tooltip=[
             alt.Tooltip("base:N", title="before"),
             alt.Tooltip("end:N", title="after"),
-            alt.Tooltip("n:Q", title="neurons", format=".1f"),
+            alt.Tooltip("n_neurons:Q", title="neurons", format=".1f"),
             alt.Tooltip("share:Q", title="share of the row", format=".3f"),
         ],
     )
     shade = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0, 0.6]), legend=None)
     fields = base.mark_rect(color=theme.MUTED).encode(opacity=shade)
-    numbers = base.mark_text().encode(text=alt.Text("n:Q", format=".0f"))
+    numbers = base.mark_text().encode(text=alt.Text("n_neurons:Q", format=".0f"))
     return panel([fields, numbers], title, _FIELD * own["base"].nunique())
 
 

@@ -20,7 +20,7 @@ QUANTITY = "quantity"
 WORD_COLUMNS = ("words_base", "words_removed", "words_end")
 # Headings, and the names of quantities in a column of them; of others the name, with spaces.
 NAMES = {
-    "f1": "F1",
+    "entity_f1": "F1",
     "base_f1": "F1, validation",
     "test_f1": "F1, test",
     "words_base": "words, base",
@@ -34,8 +34,8 @@ NAMES = {
     "epochs_to_95": "epochs to 95 %",
     "n_seeds": "seeds",
     "n_neurons": "neurons",
-    "f1_removed": "F1, just removed",
-    "f1_end": "F1, end",
+    "entity_f1_removed": "F1, just removed",
+    "entity_f1_end": "F1, end",
     "n_both_removed": "both, just removed",
     "n_both_end": "both, end",
     "n_same_end": "same sign, end",

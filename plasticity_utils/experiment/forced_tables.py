@@ -37,29 +37,30 @@ def f1_table(before: Path, made: Sequence[tuple[Target, Path]]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        target, dose (share of all neurons; 1 for `all`, 0 for `head`), n_neurons, entity, n (gold
-        entities), f1_base, f1_removed, f1_end (in [0, 1]), f1_end_low, f1_end_high (95 % bootstrap
-        over sentences), regained (share of the loss, NaN where nothing was lost).
+        target, dose (share of all neurons; 1 for `all`, 0 for `head`), n_neurons, entity, n_gold
+        (gold entities), entity_f1_base, entity_f1_removed, entity_f1_end (in [0, 1]),
+        entity_f1_end_low, entity_f1_end_high (95 % bootstrap over sentences), regained (share of
+        the loss, NaN where nothing was lost).
     """
     base, removed = (_metrics(before / f"metrics_{name}.parquet") for name in MOMENTS[:2])
     n_neurons = len(pd.read_parquet(before / "neurons_base.parquet"))
     parts = []
     for target, folder in made:
         end = _metrics(folder / "metrics.parquet")
-        lost = base["f1"] - removed["f1"]
+        lost = base["entity_f1"] - removed["entity_f1"]
         table = pd.DataFrame(
             {
                 "target": target.name,
                 "dose": target.dose,
                 "n_neurons": n_neurons if target.name == "all" else len(target.neurons),
                 "entity": end.index,
-                "n": end["n"],
-                "f1_base": base["f1"],
-                "f1_removed": removed["f1"],
-                "f1_end": end["f1"],
-                "f1_end_low": end["f1_low"],
-                "f1_end_high": end["f1_high"],
-                "regained": ((end["f1"] - removed["f1"]) / lost).where(lost > 0),
+                "n_gold": end["n_gold"],
+                "entity_f1_base": base["entity_f1"],
+                "entity_f1_removed": removed["entity_f1"],
+                "entity_f1_end": end["entity_f1"],
+                "entity_f1_end_low": end["entity_f1_low"],
+                "entity_f1_end_high": end["entity_f1_high"],
+                "regained": ((end["entity_f1"] - removed["entity_f1"]) / lost).where(lost > 0),
             }
         )
         parts.append(table)

@@ -8,8 +8,8 @@ none.) The probe answers a question of its own: F1 falls as soon as the head is 
 concept still there to be read? It is Fisher's linear discriminant with Ledoit–Wolf shrinkage:
 linear like the head, fitted in closed form on the ranking half, scored on the measuring half.
 
-Neurons get their selectivity on the ranking half too (`picking_*`): whoever looks for the neurons
-that rose most picks them by that, and reports what they do on the measuring half.
+Neurons get their selectivity on the ranking half too (`ranking_selectivity_*`): whoever looks for
+the neurons that rose most picks them by that, and reports what they do on the measuring half.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def probe_layers(
     Returns
     -------
     DataFrame
-        layer, entity, probe_precision, probe_recall, probe_f1 (word level, in [0, 1]), n (words of
-        the concept scored).
+        layer, entity, word_precision, word_recall, word_f1 (word level, in [0, 1]), n_words (words
+        of the concept scored).
     """
     y_fit, y_test = concept_columns(fit), concept_columns(test)
     rows = []
@@ -124,7 +124,7 @@ def probe_layers(
                 y_test[:, column], predicted[:, column], average="binary", zero_division=0
             )
             rows.append((layer, entity, precision, recall, f1, int(y_test[:, column].sum())))
-    names = ["layer", "entity", "probe_precision", "probe_recall", "probe_f1", "n"]
+    names = ["layer", "entity", "word_precision", "word_recall", "word_f1", "n_words"]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -162,7 +162,7 @@ def measure(
     neurons["deviation"] = own_deviation.astype(np.float32)
     X_fit = word_activations(model, tokenizer, sentences.ranking.sentences)
     picking = selectivity(X_fit, concept_columns(sentences.ranking)).astype(np.float32)
-    neurons[[f"picking_{entity}" for entity in kinds(sentences.ranking)]] = picking
+    neurons[[f"ranking_selectivity_{entity}" for entity in kinds(sentences.ranking)]] = picking
     layers = probe_layers(X_fit, sentences.ranking, X, sentences.measuring, width(model))
     return {"metrics": metrics, "neurons": neurons, "layers": layers}
 
@@ -217,7 +217,7 @@ def neuron_table(
     -------
     DataFrame
         condition, stage, epoch, layer, unit, removed, gain, probeless, selectivity, effect (of the
-        concept), picking (σ on the ranking half), rank (0 = best), saliency (rank saliency in
+        concept), ranking_selectivity (σ on the ranking part), rank (0 = best), rank_saliency (in
         [0, 1]), `selectivity_*` of every entity type, words, words_low.
     """
     table = _stacked(measured, "neurons")
@@ -231,17 +231,17 @@ def neuron_table(
     if "gain" not in table:
         table["gain"] = np.nan
     table["gain"] = table["gain"].fillna(1 - table["removed"].astype(float))
-    for score in ("probeless", "selectivity", "effect", "picking"):
+    for score in ("probeless", "selectivity", "effect", "ranking_selectivity"):
         table[score] = table[f"{score}_{label}"]
     # Other methods rank the base model only; through the stages |σ| stands in for them.
     by = table["probeless"] if method == "probeless" else table["selectivity"].abs()
     grouped = by.groupby([table[key] for key in KEYS], sort=False)
     table["rank"] = grouped.transform(_ranks).astype(int)
-    table["saliency"] = grouped.transform(_saliency)
+    table["rank_saliency"] = grouped.transform(_saliency)
     kept = [name for name in table if name.startswith("selectivity_")]
     return table[
         [*KEYS, "layer", "unit", "removed", "gain", "probeless", "selectivity", "effect",
-         "picking", "rank", "saliency", *kept, "words", "words_low"]
+         "ranking_selectivity", "rank", "rank_saliency", *kept, "words", "words_low"]
     ]  # fmt: skip
 
 
@@ -262,7 +262,7 @@ def layer_table(measured: Measured, neurons: pd.DataFrame, label: str) -> pd.Dat
     DataFrame
         condition, stage, epoch, layer, entity; n_kept (neurons; see the module),
         n_removed; selectivity (mean |σ| of kept neurons); share (of the total |σ| of kept neurons,
-        in [0, 1]); probe_precision, probe_recall, probe_f1; for the concept also saliency (mean
+        in [0, 1]); word_precision, word_recall, word_f1; for the concept also rank_saliency (mean
         rank saliency of all neurons) and removal_only (what removal alone would make of it).
     """
     kept = {name: kept_neurons(neurons, name) for name in neurons["condition"].unique()}
@@ -273,8 +273,8 @@ def layer_table(measured: Measured, neurons: pd.DataFrame, label: str) -> pd.Dat
     table = pd.concat(rows, ignore_index=True).merge(
         _removal_only(neurons), on=["condition", "layer"], how="left"
     )
-    table.loc[table["entity"] != label, ["saliency", "removal_only"]] = np.nan
-    probes = _stacked(measured, "layers").rename(columns={"n": "n_words"})
+    table.loc[table["entity"] != label, ["rank_saliency", "removal_only"]] = np.nan
+    probes = _stacked(measured, "layers")
     return table.merge(probes, on=[*KEYS, "layer", "entity"])
 
 
@@ -314,7 +314,7 @@ def _layers(neurons: pd.DataFrame, kept_places: pd.MultiIndex) -> pd.DataFrame:
     """Describe the layers of one stage of one condition, for every entity type."""
     kept = neurons[pd.MultiIndex.from_frame(neurons[PLACE]).isin(kept_places)]
     n_removed = neurons.groupby("layer")["removed"].sum()
-    saliency = neurons.groupby("layer")["saliency"].mean()
+    saliency = neurons.groupby("layer")["rank_saliency"].mean()
     parts = []
     for column in (name for name in neurons if name.startswith("selectivity_")):
         size = kept[column].abs().groupby(kept["layer"])
@@ -326,7 +326,7 @@ def _layers(neurons: pd.DataFrame, kept_places: pd.MultiIndex) -> pd.DataFrame:
                     "n_removed": n_removed,
                     "selectivity": size.mean(),
                     "share": size.sum() / kept[column].abs().sum(),
-                    "saliency": saliency,
+                    "rank_saliency": saliency,
                 }
             ).reset_index()
         )

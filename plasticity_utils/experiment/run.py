@@ -62,7 +62,7 @@ class Run:
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """Entity F1: condition, stage, epoch, entity, precision, recall, f1, f1_low, f1_high, n."""
+        """Entity F1: condition, stage, epoch and the columns of `entity_scores`."""
         return self.table("metrics")
 
     @cached_property

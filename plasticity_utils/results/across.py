@@ -35,10 +35,10 @@ def outcomes(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of `SERIES`, n_seeds, condition, stage (`base`, `removed`, `end`), f1, f1_low,
-        f1_high.
+        The columns of `SERIES`, n_seeds, condition, stage (`base`, `removed`, `end`), entity_f1,
+        entity_f1_low, entity_f1_high.
     """
-    return group_means(groups, _outcome, ["condition", "stage"], ["f1"], {"f1": UNIT})
+    return group_means(groups, _outcome, ["condition", "stage"], ["entity_f1"], {"entity_f1": UNIT})
 
 
 def steps(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -52,7 +52,7 @@ def steps(groups: Iterable[Seeds]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        concept, model, step, f1, f1_low, f1_high.
+        concept, model, step, entity_f1, entity_f1_low, entity_f1_high.
     """
     table = outcomes(groups)
     named = pd.MultiIndex.from_frame(table[["condition", "stage"]]).map(
@@ -61,7 +61,7 @@ def steps(groups: Iterable[Seeds]) -> pd.DataFrame:
     table = table.assign(step=named).dropna(subset="step")
     order = {step: place for place, step in enumerate(STEPS)}
     table = table.sort_values("step", key=lambda names: names.map(order), kind="stable")
-    names = ["concept", "model", "step", "f1", "f1_low", "f1_high"]
+    names = ["concept", "model", "step", "entity_f1", "entity_f1_low", "entity_f1_high"]
     return table[names].reset_index(drop=True)
 
 
@@ -168,9 +168,11 @@ def relied_on(groups: Iterable[Seeds]) -> pd.DataFrame:
     -------
     DataFrame
         The columns of `SERIES`, condition, again (`nothing`, `same`, `new top` or `refitted`,
-        `random`), f1, f1_low, f1_high.
+        `random`), entity_f1, entity_f1_low, entity_f1_high.
     """
-    return group_means(groups, _relied_on, ["condition", "again"], ["f1"], {"f1": UNIT})
+    return group_means(
+        groups, _relied_on, ["condition", "again"], ["entity_f1"], {"entity_f1": UNIT}
+    )
 
 
 def readable(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -180,11 +182,11 @@ def readable(groups: Iterable[Seeds]) -> pd.DataFrame:
     -------
     DataFrame
         The columns of `SERIES`, condition (without `head`, whose layers are those just after the
-        removal), stage, layer, probe_f1 (of words, means over seeds).
+        removal), stage, layer, word_f1 (of words, means over seeds).
     """
     keys = [*SERIES, "condition", "stage", "layer"]
     rows = stack(groups, _readable)
-    return rows.groupby(keys, sort=False)["probe_f1"].mean().reset_index() if len(rows) else rows
+    return rows.groupby(keys, sort=False)["word_f1"].mean().reset_index() if len(rows) else rows
 
 
 def grown_back(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -203,7 +205,7 @@ def grown_back(groups: Iterable[Seeds]) -> pd.DataFrame:
 def _outcome(run: Run) -> pd.DataFrame:
     rows = run.metrics
     shown = rows["stage"].isin(["base", "removed", "end"]) & (rows["entity"] == run.config.label)
-    return rows.loc[shown, ["condition", "stage", "f1", "f1_low", "f1_high"]]
+    return rows.loc[shown, ["condition", "stage", "entity_f1", "entity_f1_low", "entity_f1_high"]]
 
 
 def _recovery(run: Run) -> pd.DataFrame:
@@ -219,7 +221,7 @@ def _relied_on(run: Run) -> pd.DataFrame:
 def _readable(run: Run) -> pd.DataFrame:
     rows = run.layers
     shown = (rows["entity"] == run.config.label) & (rows["condition"] != "head")
-    return rows.loc[shown, ["condition", "stage", "layer", "probe_f1"]]
+    return rows.loc[shown, ["condition", "stage", "layer", "word_f1"]]
 
 
 def _dose(run: Run) -> dict[str, float]:
@@ -231,15 +233,15 @@ def _dose(run: Run) -> dict[str, float]:
     found = specificity(run.dose, label, regime=regime).set_index("dose").loc[dose]
     curve = tables.dose_curve(run.dose)
     drawn = (curve["regime"] == regime) & (curve["dose"] == dose) & (curve["entity"] == label)
-    random = curve.loc[drawn & (curve["condition"] == "random"), "f1"].iloc[0]
+    random = curve.loc[drawn & (curve["condition"] == "random"), "entity_f1"].iloc[0]
     own = found[["loss", "loss_others", "specificity"]].to_dict()
-    return {"dose": dose, **own, "random_loss": found["f1_base"] - random}
+    return {"dose": dose, **own, "random_loss": found["entity_f1_base"] - random}
 
 
 def _erased(run: Run) -> dict[str, float]:
     """What erasing takes, on the scoring half; it has no dose."""
     label = run.config.label
-    f1 = run.metrics.pivot_table(index="entity", columns=["condition", "stage"], values="f1")
+    f1 = run.metrics.pivot_table(index="entity", columns=["condition", "stage"], values="entity_f1")
     lost = {name: f1[name, "base"] - f1[name, "removed"] for name in ("targeted", "random")}
     own, others = lost["targeted"][label], lost["targeted"].drop([label, OVERALL]).mean()
     return {
@@ -254,7 +256,9 @@ def _erased(run: Run) -> dict[str, float]:
 def _others(run: Run) -> pd.DataFrame:
     rows = run.metrics[run.metrics["condition"].isin(["targeted", "random"])]
     rows = rows[~rows["entity"].isin([run.config.label, OVERALL])]
-    f1 = rows.pivot_table(index=["condition", "entity"], columns="stage", values="f1", sort=False)
+    f1 = rows.pivot_table(
+        index=["condition", "entity"], columns="stage", values="entity_f1", sort=False
+    )
     table = pd.DataFrame(
         {"at_removal": f1["removed"] - f1["base"], "at_end": f1["end"] - f1["base"]}
     )

@@ -25,7 +25,7 @@ from plasticity_utils.results.derived import derived
 from plasticity_utils.results.published import PUBLISHED, published_runs
 from plasticity_utils.results.stack import UNIT, mean_interval, stack
 
-F1 = ("precision", "recall", "f1")
+F1 = ("precision", "recall", "entity_f1")
 
 
 def seeds_of(run: Run) -> Seeds:
@@ -110,12 +110,14 @@ class Seeds:
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """As `Run.metrics`, with mean F1 and its interval over seeds."""
-        return self._f1(lambda run: run.metrics, ["condition", "stage", "epoch", "entity", "n"])
+        return self._f1(
+            lambda run: run.metrics, ["condition", "stage", "epoch", "entity", "n_gold"]
+        )
 
     @cached_property
     def base(self) -> pd.DataFrame:
         """As `Run.base`."""
-        return self._f1(lambda run: run.base, ["split", "entity", "n"])
+        return self._f1(lambda run: run.base, ["split", "entity", "n_gold"])
 
     @cached_property
     def reliance(self) -> pd.DataFrame:
@@ -135,7 +137,7 @@ class Seeds:
         """As `neuron_changes.kept_gain`; with several seeds the interval is over seeds."""
         stacked = stack([self], lambda run: derived(run, "kept_gain"), ["seed"])
         keys = ["condition", "entity", "layer"]
-        n = stacked.groupby(keys, sort=False)["n"].mean().round().astype(int)
+        n = stacked.groupby(keys, sort=False)["n_neurons"].mean().round().astype(int)
         return mean_interval(stacked, keys, ["gain"]).merge(n.reset_index(), on=keys)
 
     @cached_property

@@ -32,12 +32,12 @@ def kept_gain(neurons: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         condition, entity, layer, gain (mean rise of |σ|), gain_low, gain_high (95 % over neurons:
-        ± 1.96 standard errors), n (neurons).
+        ± 1.96 standard errors), n_neurons.
     """
     rises = {name: _rise(neurons, name) for name in neurons["condition"].unique()}
     rise = pd.concat(rises, names=["condition"]).rename("gain").reset_index()
     grouped = rise.groupby(["condition", "entity", "layer"], sort=False)["gain"]
-    table = grouped.agg(gain="mean", error="sem", n="size").reset_index()
+    table = grouped.agg(gain="mean", error="sem", n_neurons="size").reset_index()
     margin = 1.96 * table.pop("error")
     return table.assign(gain_low=table["gain"] - margin, gain_high=table["gain"] + margin)
 
@@ -90,7 +90,7 @@ def regrowth(neurons: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         condition, epoch, gain (median over removed neurons, 1 as in the base), gain_low, gain_high
-        (5th and 95th percentile), effect (median of |δ|/|δ of the base|), n.
+        (5th and 95th percentile), effect (median of |δ|/|δ of the base|), n_neurons.
     """
     gone = neurons[neurons["removed"]]
     base = neurons[neurons["stage"] == "base"].set_index(["condition", *PLACE])["effect"].abs()
@@ -101,7 +101,7 @@ def regrowth(neurons: pd.DataFrame) -> pd.DataFrame:
         gain="median",
         gain_low=lambda gains: gains.quantile(0.05),
         gain_high=lambda gains: gains.quantile(0.95),
-        n="size",
+        n_neurons="size",
     )
     return table.assign(effect=grouped["share"].median()).reset_index()
 
@@ -128,7 +128,7 @@ def newly_salient(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
     wide = wide[~wide["removed"]]
     none = _through_stages(neurons, "none")
     wide["rise_under_none"] = none["selectivity_end"].abs() - none["selectivity_base"].abs()
-    return _shown(wide.nlargest(k, "picking_rise"), "rise_under_none")
+    return _shown(wide.nlargest(k, "ranking_selectivity_rise"), "rise_under_none")
 
 
 def selectivity_change(neurons: pd.DataFrame, k: int, most: int = 1000) -> pd.DataFrame:
@@ -151,7 +151,9 @@ def selectivity_change(neurons: pd.DataFrame, k: int, most: int = 1000) -> pd.Da
     """
     wide = _through_stages(neurons, "targeted")
     wide["kind"] = "kept"
-    wide.loc[wide[~wide["removed"]].nlargest(k, "picking_rise").index, "kind"] = "newly salient"
+    wide.loc[wide[~wide["removed"]].nlargest(k, "ranking_selectivity_rise").index, "kind"] = (
+        "newly salient"
+    )
     wide.loc[wide["removed"], "kind"] = "removed"
     wide["words"] = wide["words_base"].where(wide["removed"], wide["words_end"])
     kept = wide[wide["kind"] == "kept"].iloc[:: 1 + len(wide) // most]
@@ -205,7 +207,9 @@ def _through_stages(neurons: pd.DataFrame, condition: str) -> pd.DataFrame:
         wide[f"effect_{name}"] = stage["effect"]
         high = stage["words"].where(stage["selectivity"] >= 0, stage["words_low"])
         wide[f"words_{name}"] = high
-    wide["picking_rise"] = stages["end"]["picking"].abs() - stages["base"]["picking"].abs()
+    wide["ranking_selectivity_rise"] = (
+        stages["end"]["ranking_selectivity"].abs() - stages["base"]["ranking_selectivity"].abs()
+    )
     return wide
 
 
@@ -249,7 +253,7 @@ def neuron_cards(run: Run, n: int = 100) -> dict[str, pd.DataFrame]:
         activating, joined by " · "), words_low.
 
         `card_histograms`, a row a neuron, stage of `targeted` and class of words: stage, layer,
-        unit, entity (a type, the own concept, or `other`), n (words of that class), share (a list
+        unit, entity (a type, the own concept, or `other`), n_words (of that class), share (a list
         of `BINS` numbers that add up to 1: the share of the class's words in each bin from low to
         high; words beyond the ends count in the outermost bins).
 
@@ -348,7 +352,7 @@ def _histograms(X: dict[str, np.ndarray], corpus: Corpus, neurons: pd.DataFrame)
         for name, inside in zip([*kinds(corpus), OTHER], classes, strict=True):
             counts = np.stack([np.bincount(row, minlength=BINS) for row in bins[:, inside]])
             shares = (counts / max(inside.sum(), 1)).round(4)
-            part = neurons[PLACE].assign(stage=stage, entity=name, n=int(inside.sum()))
+            part = neurons[PLACE].assign(stage=stage, entity=name, n_words=int(inside.sum()))
             parts.append(part.assign(share=list(shares.astype(np.float32))))
     return pd.concat(parts, ignore_index=True)
 

@@ -212,7 +212,7 @@ def status(runs: list[Run]) -> pd.DataFrame:
 
 def _status_row(run: Run) -> dict[str, Any]:
     config, facts = run.config, run.facts
-    overall = run.base[run.base["entity"] == "overall"].set_index("split")["f1"]
+    overall = run.base[run.base["entity"] == "overall"].set_index("split")["entity_f1"]
     commits = facts.get("commits") or [facts["code"].get("commit") or ""]
     changed = "+" if facts["code"].get("changed") else ""
     return {

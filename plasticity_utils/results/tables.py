@@ -27,7 +27,7 @@ def base_f1(metrics: pd.DataFrame) -> pd.Series:
     Series
         F1 in [0, 1] by entity.
     """
-    return metrics[metrics["stage"] == "base"].groupby("entity", sort=False)["f1"].first()
+    return metrics[metrics["stage"] == "base"].groupby("entity", sort=False)["entity_f1"].first()
 
 
 def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
         no entity type the head says nothing: its numbers, and what goes beyond it, are NaN.
     """
     rows = metrics[metrics["entity"] == entity]
-    f1 = rows.pivot_table(index="condition", columns="stage", values="f1", sort=False)
+    f1 = rows.pivot_table(index="condition", columns="stage", values="entity_f1", sort=False)
     table = f1[["base", "removed", "end"]].reset_index()
     lost = table["base"] - table["removed"]
     table["recovery"] = (table["end"] - table["removed"]) / lost.where(lost > MEASURABLE_LOSS)
@@ -74,14 +74,19 @@ def dose_curve(dose: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        regime, dose, n_removed, condition, entity, f1, f1_low, f1_high, n_draws. For `random` f1
-        is the median over the draws and low/high are the least and the greatest.
+        regime, dose, n_removed, condition, entity, entity_f1, entity_f1_low, entity_f1_high,
+        n_draws. For `random` f1 is the median over the draws and low/high are the least and the
+        greatest.
     """
-    rows = dose[(dose["half"] == "scoring") & (dose["entity"] != "overall")]
+    rows = dose[(dose["part"] == "scoring") & (dose["entity"] != "overall")]
     keys = ["regime", "dose", "n_removed", "condition", "entity"]
-    drawn = rows[rows["condition"] == "random"].groupby(keys, sort=False)["f1"]
-    spread = drawn.agg(f1="median", f1_low="min", f1_high="max", n_draws="size").reset_index()
-    single = rows.loc[rows["condition"] != "random", [*keys, "f1", "f1_low", "f1_high"]]
+    drawn = rows[rows["condition"] == "random"].groupby(keys, sort=False)["entity_f1"]
+    spread = drawn.agg(
+        entity_f1="median", entity_f1_low="min", entity_f1_high="max", n_draws="size"
+    ).reset_index()
+    single = rows.loc[
+        rows["condition"] != "random", [*keys, "entity_f1", "entity_f1_low", "entity_f1_high"]
+    ]
     return pd.concat([single.assign(n_draws=1), spread], ignore_index=True)
 
 
@@ -96,14 +101,14 @@ def reliance_table(reliance: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        condition, again (`nothing`, `same`, `new top` or `refitted`, `random`), entity, f1, f1_low,
-        f1_high.
+        condition, again (`nothing`, `same`, `new top` or `refitted`, `random`), entity, entity_f1,
+        entity_f1_low, entity_f1_high.
     """
     keys = ["condition", "again", "entity"]
     is_random = reliance["again"] == "random"
-    drawn = reliance[is_random].groupby(keys, sort=False)["f1"]
-    spread = drawn.agg(f1="median", f1_low="min", f1_high="max").reset_index()
-    single = reliance.loc[~is_random, [*keys, "f1", "f1_low", "f1_high"]]
+    drawn = reliance[is_random].groupby(keys, sort=False)["entity_f1"]
+    spread = drawn.agg(entity_f1="median", entity_f1_low="min", entity_f1_high="max").reset_index()
+    single = reliance.loc[~is_random, [*keys, "entity_f1", "entity_f1_low", "entity_f1_high"]]
     return pd.concat([single, spread], ignore_index=True)
 
 
@@ -128,7 +133,7 @@ def redistribution(layers: pd.DataFrame, label: str) -> pd.DataFrame:
     centroids = {
         (name, column): centroid(group, column)
         for name, group in rows.groupby(["condition", "stage"], sort=False)
-        for column in ("share", "saliency", "removal_only")
+        for column in ("share", "rank_saliency", "removal_only")
     }
     table = []
     for condition in rows["condition"].unique():
@@ -139,9 +144,9 @@ def redistribution(layers: pd.DataFrame, label: str) -> pd.DataFrame:
                 "centroid_base": centroids[base, "share"],
                 "centroid_end": centroids[end, "share"],
                 "shift": centroids[end, "share"] - centroids[base, "share"],
-                "rank_shift": centroids[end, "saliency"] - centroids[base, "saliency"],
+                "rank_shift": centroids[end, "rank_saliency"] - centroids[base, "rank_saliency"],
                 "rank_shift_removal_only": centroids[end, "removal_only"]
-                - centroids[base, "saliency"],
+                - centroids[base, "rank_saliency"],
             }
         )
     return pd.DataFrame(table)
@@ -177,7 +182,7 @@ def unordered_centroid(group: pd.DataFrame) -> float:
     left, gone = 1 - (kept - 1) / 2 / last, (removed - 1) / 2 / last
     totals = left * group["n_kept"] + gone * group["n_removed"]
     saliency = totals / (group["n_kept"] + group["n_removed"])
-    return centroid(group.assign(saliency=saliency), "saliency")
+    return centroid(group.assign(rank_saliency=saliency), "rank_saliency")
 
 
 def method_overlap(ranking: pd.DataFrame, share: float) -> pd.DataFrame:
@@ -203,7 +208,7 @@ def method_overlap(ranking: pd.DataFrame, share: float) -> pd.DataFrame:
 
 
 def _epochs_to(rows: pd.DataFrame, condition: str, share: float) -> float:
-    own = rows[rows["condition"] == condition].set_index("epoch")["f1"].sort_index()
+    own = rows[rows["condition"] == condition].set_index("epoch")["entity_f1"].sort_index()
     base, removed = own.loc[-1.0], own.loc[0.0]
     enough = own[(own.index >= 0) & (own >= removed + share * (base - removed))]
     lost = base - removed > MEASURABLE_LOSS

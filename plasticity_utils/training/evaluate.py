@@ -37,8 +37,8 @@ def entity_scores(
     Returns
     -------
     DataFrame
-        entity, precision, recall, f1 (each in [0, 1]), f1_low, f1_high (95 % bootstrap interval
-        over sentences), n (gold entities).
+        entity, precision, recall, entity_f1 (each in [0, 1]), entity_f1_low, entity_f1_high (95 %
+        bootstrap interval over sentences), n_gold (gold entities).
     """
     if [len(tags) for tags in gold] != [len(tags) for tags in predicted]:
         raise InputError("gold and predicted tags differ in the number of sentences or words")
@@ -71,10 +71,10 @@ def scores_of_counts(
             "entity": list(names),
             "precision": _ratio(correct, found),
             "recall": _ratio(correct, true),
-            "f1": _ratio(2 * correct, found + true),
-            "f1_low": low,
-            "f1_high": high,
-            "n": true.astype(int),
+            "entity_f1": _ratio(2 * correct, found + true),
+            "entity_f1_low": low,
+            "entity_f1_high": high,
+            "n_gold": true.astype(int),
         }
     )
 
