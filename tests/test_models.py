@@ -9,7 +9,12 @@ from conftest import BLOCKS, SPECIAL_IDS, VOCABULARY, WIDTH, make_tiny_model
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from tokenizers.models import Unigram
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+)
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.hardware import find_device
@@ -17,6 +22,7 @@ from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import (
     encode_words,
     head,
+    is_decoder,
     label_position,
     levels,
     load_model,
@@ -24,6 +30,7 @@ from plasticity_utils.models.load import (
     n_levels,
     width,
 )
+from plasticity_utils.removal.gate import remove_neurons
 
 FAMILIES = (
     "bert", "camembert", "distilbert", "roberta", "xlm-roberta",
@@ -85,14 +92,60 @@ def test_max_positions_can_be_read_and_one_more_cannot(tiny_model):
                 model(input_ids=torch.full((1, longest + 1), 5))
 
 
-def test_unsupported_architecture_is_named():
-    from transformers import AlbertConfig, AlbertForTokenClassification
+OTHERS = (
+    "deberta-v2", "electra", "ernie", "gemma", "gpt_neox", "megatron-bert", "modernbert", "mpnet",
+    "phi3", "roformer", "stablelm",
+)  # fmt: skip
+COMMON = {
+    "vocab_size": VOCABULARY, "hidden_size": WIDTH, "num_hidden_layers": BLOCKS, "head_dim": 8,
+    "num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 32,
+    "max_position_embeddings": 64, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+    "cls_token_id": 1, "sep_token_id": 2, "special_token_ids": SPECIAL_IDS,
+}  # fmt: skip
 
-    config = AlbertConfig(
-        vocab_size=9, embedding_size=8, hidden_size=16, num_attention_heads=2, intermediate_size=8
-    )
-    with pytest.raises(InputError, match=r"albert.*supported: bert"):
-        levels(AlbertForTokenClassification(config))
+
+def model_of(family, **changes):
+    config = AutoConfig.for_model(family, **{**COMMON, **changes})
+    torch.manual_seed(0)
+    return AutoModelForTokenClassification.from_config(config).eval()
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_layers_and_causality_are_found_by_looking(family, tiny_batch):
+    model = model_of(family)
+    assert_levels_are_hidden_states(model, tiny_batch)
+    assert is_decoder(model) == (family in ("gemma", "gpt_neox", "phi3", "stablelm"))
+    with torch.no_grad():
+        before = model(**tiny_batch, output_hidden_states=True).hidden_states
+        for layer in range(BLOCKS + 1):
+            with remove_neurons(model, [(layer, 3)], np.full((BLOCKS + 1, WIDTH), 7.0)):
+                state = model(**tiny_batch, output_hidden_states=True).hidden_states[layer]
+            is_word = ~torch.isin(tiny_batch["input_ids"], torch.tensor(SPECIAL_IDS))
+            assert (state[is_word][:, 3] == 7).all()
+        after = model(**tiny_batch, output_hidden_states=True).hidden_states
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_looking_leaves_mode_and_random_states_as_they_were():
+    model = model_of("gpt_neox", hidden_dropout=0.1).train()
+    model.base_model.layers[0].eval()
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    # After dropout, which acts in training alone.
+    assert levels(model)[0] is model.base_model.emb_dropout
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training
+    assert not model.base_model.layers[0].training
+
+
+def test_an_encoder_that_reads_backwards_only_is_a_decoder(tiny_model):
+    assert not is_decoder(tiny_model("bert"))
+    assert is_decoder(tiny_model("bert", is_decoder=True))
+
+
+def test_layers_that_share_a_module_are_refused_by_name():
+    with pytest.raises(InputError, match=r"'albert' cannot be used: its layers 1 and 2 are one"):
+        levels(model_of("albert", embedding_size=8))
 
 
 def test_find_device_is_usable():
@@ -310,7 +363,7 @@ def test_code_beside_a_model_is_never_run(tiny_folder, monkeypatch):
     load_model(str(tiny_folder))
     unknown = {**config, "auto_map": own, "model_type": "own"}
     (tiny_folder / "config.json").write_text(json.dumps(unknown))
-    with pytest.raises(InputError, match="is of type 'own'; supported: bert"):
+    with pytest.raises(InputError, match="is of type 'own', for which transformers has no"):
         load_model(str(tiny_folder))
     assert not asked
     assert not list(tiny_folder.rglob("ran"))

@@ -27,16 +27,18 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.hardware import find_device
+from plasticity_utils.models.layers import is_causal, layers_of
 from plasticity_utils.models.tokens import Encoded as Encoded
 from plasticity_utils.models.tokens import encode_words as encode_words
 from plasticity_utils.models.tokens import special_token_ids
 from plasticity_utils.optional import package_folder
 from plasticity_utils.progress import quiet_transformers
 
-# Only families whose levels are tested against the hidden states that transformers returns.
+# Families whose LayerNorms are known by name; layers and causality are found by looking.
 POST_NORM_ENCODERS = ("bert", "camembert", "distilbert", "roberta", "xlm-roberta")
 PRE_NORM_DECODERS = ("gpt2", "llama", "mistral", "qwen2", "qwen3")
 
@@ -96,9 +98,10 @@ def load_model(
     with torch.random.fork_rng(devices=[]), quiet_transformers():
         model = _load_weights(name, source, gguf, labels, seed)
     _check_vocabulary(name, model, tokenizer)
-    _check_pass(name, model)
-    model.config.pad_token_id = tokenizer.pad_token_id
     model.config.special_token_ids = special_token_ids(tokenizer)
+    _check_pass(name, model)
+    layers_of(model)
+    model.config.pad_token_id = tokenizer.pad_token_id
     # As a plain module: transformers' own `to` is typed too loosely to check.
     nn.Module.to(model, place)
     return model, tokenizer
@@ -120,8 +123,7 @@ def check_model(name: str) -> None:
 
 def is_decoder(model: PreTrainedModel) -> bool:
     """Tell whether a token sees only those before it."""
-    _check_architecture(type(model).__name__, model.config.to_dict())
-    return model.config.model_type in PRE_NORM_DECODERS
+    return is_causal(model)
 
 
 def label_position(model: PreTrainedModel) -> Literal["first", "last"]:
@@ -139,8 +141,10 @@ def width(model: PreTrainedModel) -> int:
     return int(model.config.hidden_size)
 
 
-def max_positions(model: PreTrainedModel) -> int:
+def max_positions(model: PreTrainedModel) -> int | None:
     """Return the greatest number of tokens, special ones included, that the model can read."""
+    if getattr(model.config, "max_position_embeddings", None) is None:
+        return None
     positions = int(model.config.max_position_embeddings)
     if model.config.model_type in ("roberta", "xlm-roberta", "camembert"):
         # These count positions from the padding id on, and so never use the first ones.
@@ -177,14 +181,7 @@ def levels(model: PreTrainedModel) -> list[nn.Module]:
     InputError
         An architecture that is not supported.
     """
-    # Any: transformers' models share no typed names for these parts.
-    base: Any = model.base_model
-    if is_decoder(model):
-        if model.config.model_type == "gpt2":
-            return [base.drop, *list(base.h)[:-1], base.ln_f]
-        return [base.embed_tokens, *list(base.layers)[:-1], base.norm]
-    blocks = base.transformer if model.config.model_type == "distilbert" else base.encoder
-    return [base.embeddings, *blocks.layer]
+    return layers_of(model)
 
 
 def _locate(name: str) -> tuple[str, str | None]:
@@ -238,11 +235,11 @@ def _read_config(name: str, source: str) -> dict[str, Any]:
 
 
 def _check_architecture(name: str, config: dict[str, Any]) -> None:
-    supported = POST_NORM_ENCODERS + PRE_NORM_DECODERS
-    if config.get("model_type") not in supported:
+    kind = config.get("model_type")
+    if kind not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES:
         raise InputError(
-            f"model {name!r} is of type {config.get('model_type')!r}; "
-            f"supported: {', '.join(supported)}"
+            f"model {name!r} is of type {kind!r}, for which transformers has no token "
+            "classification"
         )
 
 

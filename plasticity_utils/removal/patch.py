@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import levels, width
+from plasticity_utils.models.load import levels, n_levels, width
 
 StateFunction = Callable[[Tensor], Tensor]
 # beartype, under jaxtyping, cannot check typing.Self.
@@ -204,7 +204,7 @@ def patch_layers(
         raise InputError(f"functions must map layers to functions, not {type(functions).__name__}")
     for layer, function in functions.items():
         if isinstance(layer, bool) or not isinstance(layer, int | np.integer):
-            raise InputError(f"layer {layer!r}; allowed: 0 to {len(levels(model)) - 1}")
+            raise InputError(f"layer {layer!r}; allowed: 0 to {n_levels(model) - 1}")
         _try(function, layer, model)
     return Patch(model, {int(layer): f for layer, f in functions.items()}, positions)
 
