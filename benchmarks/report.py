@@ -179,7 +179,7 @@ def profile_table(found: dict[str, Any]) -> pd.DataFrame:
 
 
 def growth_table(found: dict[str, Any]) -> pd.DataFrame:
-    """Exponents of growth, with 95 % intervals, and how far from exact the streamed scores are."""
+    """Exponents of growth, with 95 % intervals."""
     rows = []
     for name, curve in found["growth"]["curves"].items():
         n = [point["n"] for point in curve["points"]]
@@ -188,9 +188,7 @@ def growth_table(found: dict[str, Any]) -> pd.DataFrame:
             slope = curve[f"{measure}_exponent"]
             row |= {measure: slope["slope"], f"{measure}_low": slope["low"]}
             row[f"{measure}_high"] = slope["high"]
-        last = curve["points"][-1]
-        row |= {"bound": last.get("greatest_bound"), "bins": last.get("n_bins")}
-        rows.append({**row, "last_mb": last["rise_mb"]})
+        rows.append({**row, "last_mb": curve["points"][-1]["rise_mb"]})
     return pd.DataFrame(rows)
 
 

@@ -161,19 +161,9 @@ charts.number_table(growth, ["curve", "points", "from", "to"])
 charts.number_table(growth, ["curve", "seconds", "memory"])
 
 # %% [markdown]
-# Scores and top words are computed in passes over batches, with a cap on what
-# is kept between them. Class means are exact. Selectivity is counted in bins,
-# so it comes with a bound, computed from the counts for every neuron and
-# concept. Top words are exact; what they need grows with the number of
-# different words, and under the cap they take more passes instead.
-
-# %% tags=["remove-input"]
-scores = growth.set_index("curve").loc["scores by words"]
-Markdown(
-    f"At {scores['to']:,} words, with {scores['bins']:.0f} bins, no "
-    f"selectivity is further from its exact value than "
-    f"{scores['bound']:.3f}; memory rises by {scores['last_mb']:,.0f} MB."
-)
+# What a run measures at each snapshot, it measures layer by layer: the model
+# runs over the words once, each layer goes to a file, and one is in memory at
+# a time. The numbers are those of the whole matrix, to the bit.
 
 # %% [markdown]
 # ## Larger models, on paper
@@ -209,5 +199,5 @@ charts.number_table(
 # %% [markdown]
 # *memory_gb* is weights, gradients and Adam's moments in float32 with the
 # activations of a batch; *matrix_gb* the activations of the measuring half,
-# which streaming does not hold; *disk_gb* the weights of every model that is
+# of which a run holds one layer; *disk_gb* the weights of every model that is
 # kept. All cards are paid for until the last run ends.

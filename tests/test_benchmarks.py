@@ -36,7 +36,6 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import LARGE_DOSES, SURGICAL_DOSES, RunConfig
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.models.load import load_model
-from plasticity_utils.neurons.streaming import StoredActivations
 
 ROOT = Path(__file__).parent.parent
 N_WORDS = 300
@@ -231,16 +230,6 @@ def test_an_exponent_is_a_slope_of_logarithms():
     assert fit["low"] <= 1.5 + 1e-9
     assert fit["high"] >= 1.5 - 1e-9
     assert growth.exponent(n, [7.0] * 4)["slope"] == pytest.approx(0)
-
-
-def test_repeated_activations_go_round(tmp_path):
-    X = np.arange(21, dtype=np.float32).reshape(7, 3)
-    np.save(tmp_path / "X.npy", X)
-    batches = growth.Repeated(StoredActivations(tmp_path / "X.npy", 2), 17)
-    found = np.full(batches.shape, np.nan, dtype=np.float32)
-    for own, values in batches:
-        found[own] = values
-    assert np.array_equal(found, np.concatenate([X, X, X])[:17])
 
 
 def test_rates_and_their_mean():

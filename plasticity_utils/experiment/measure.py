@@ -14,25 +14,29 @@ the neurons that rose most picks them by that, and reports what they do on the m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 from sklearn.metrics import precision_recall_fscore_support
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.data.concepts import ENTITIES, kinds, members
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.experiment.splits import Sentences
-from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import width
+from plasticity_utils.models.streaming import Layers, activations_by_layer
 from plasticity_utils.neurons.probes import fit_discriminants
 from plasticity_utils.neurons.scores import (
+    Ranking,
     deviations,
     effect_sizes,
     flat_ids,
-    layer_unit,
     probeless,
+    rank_neurons,
     rank_saliency,
     ranking_of,
     removal_only_profile,
@@ -62,69 +66,74 @@ def concept_columns(corpus: Corpus) -> np.ndarray:
     return np.stack([members(corpus, kind) for kind in kinds(corpus)], axis=1)
 
 
-def measure_neurons(
-    X: np.ndarray, corpus: Corpus, base_deviation: np.ndarray, d_model: int
-) -> pd.DataFrame:
-    """Describe every neuron on the measuring half.
+@dataclass(frozen=True)
+class Classes:
+    """Words of a corpus, and which of them belong to each concept (`concept_columns`)."""
+
+    words: Sequence[str]
+    names: tuple[str, ...]
+    inside: Bool[np.ndarray, "word concept"]
+
+    @classmethod
+    def of(cls, corpus: Corpus) -> Classes:
+        """Look the concepts up once for all layers."""
+        return cls(corpus.words, tuple(kinds(corpus)), concept_columns(corpus))
+
+
+def measure_neurons(X: np.ndarray, classes: Classes, base_deviation: np.ndarray) -> pd.DataFrame:
+    """Describe every neuron of a layer on the measuring half.
 
     Parameters
     ----------
-    X : float array, [n_words, n_layers * d_model]
-        From `word_activations` on the measuring half.
-    corpus : Corpus
-        The measuring half.
-    base_deviation : float array, [n_layers * d_model]
+    X : float array, [n_words, d_model]
+        The layer on the measuring half.
+    classes : Classes
+        Of the measuring half.
+    base_deviation : float array, [d_model]
         Standard deviation of each neuron on these words in the base model.
-    d_model : int
 
     Returns
     -------
     DataFrame
-        One row a neuron in flat order: layer, unit, and for each entity type
-        `selectivity_*` (in [−1, 1]), `probeless_*` (units of the activation), `effect_*` (standard
-        deviations of the base); `words` and `words_low`, the highest- and lowest-activating.
+        One row a neuron: unit, and for each entity type `selectivity_*` (in [−1, 1]), `probeless_*`
+        (units of the activation), `effect_*` (standard deviations of the base); `words` and
+        `words_low`, the highest- and lowest-activating.
     """
-    inside_of = concept_columns(corpus)
-    table = pd.DataFrame(layer_unit(range(X.shape[1]), d_model), columns=["layer", "unit"])
-    sigma = selectivity(X, inside_of)
-    for column, entity in enumerate(kinds(corpus)):
-        inside = inside_of[:, column]
+    table = pd.DataFrame({"unit": range(X.shape[1])})
+    sigma = selectivity(X, classes.inside)
+    for column, entity in enumerate(classes.names):
+        inside = classes.inside[:, column]
         table[f"selectivity_{entity}"] = sigma[:, column].astype(np.float32)
         table[f"probeless_{entity}"] = probeless(X, inside).astype(np.float32)
         table[f"effect_{entity}"] = effect_sizes(X, inside, base_deviation).astype(np.float32)
-    return table.join(_top_words(X, corpus))
+    return table.join(_top_words(X, classes.words))
 
 
-def probe_layers(
-    X_fit: np.ndarray, fit: Corpus, X_test: np.ndarray, test: Corpus, d_model: int
-) -> pd.DataFrame:
-    """How well a linear probe reads each entity type off each layer.
+def probe_layer(X_fit: np.ndarray, fit: Classes, X_test: np.ndarray, test: Classes) -> pd.DataFrame:
+    """How well a linear probe reads each entity type off one layer.
 
     Parameters
     ----------
-    X_fit, X_test : float array, [n_words, n_layers * d_model]
-        Activations of the same model on the words that fit the probe and those that score it.
-    fit, test : Corpus
-        The ranking and the measuring half.
-    d_model : int
+    X_fit, X_test : float array, [n_words, d_model]
+        The layer on the words that fit the probe and those that score it.
+    fit, test : Classes
+        Of the ranking and the measuring half.
 
     Returns
     -------
     DataFrame
-        layer, entity, word_precision, word_recall, word_f1 (word level, in [0, 1]), n_words (words
-        of the concept scored).
+        entity, word_precision, word_recall, word_f1 (word level, in [0, 1]), n_words (words of
+        the concept scored).
     """
-    y_fit, y_test = concept_columns(fit), concept_columns(test)
+    predicted = fit_discriminants(X_fit, fit.inside).predict(X_test)
     rows = []
-    for layer in bar(range(X_fit.shape[1] // d_model), "probes"):
-        units = slice(layer * d_model, (layer + 1) * d_model)
-        predicted = fit_discriminants(X_fit[:, units], y_fit).predict(X_test[:, units])
-        for column, entity in enumerate(kinds(fit)):
-            precision, recall, f1, _ = precision_recall_fscore_support(
-                y_test[:, column], predicted[:, column], average="binary", zero_division=0
-            )
-            rows.append((layer, entity, precision, recall, f1, int(y_test[:, column].sum())))
-    names = ["layer", "entity", "word_precision", "word_recall", "word_f1", "n_words"]
+    for column, entity in enumerate(fit.names):
+        truth = test.inside[:, column]
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            truth, predicted[:, column], average="binary", zero_division=0
+        )
+        rows.append((entity, precision, recall, f1, int(truth.sum())))
+    names = ["entity", "word_precision", "word_recall", "word_f1", "n_words"]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -134,8 +143,9 @@ def measure(
     sentences: Sentences,
     scoring: TaggedSentences,
     base_deviation: np.ndarray | None = None,
+    folder: Path | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Measure a model as it is now, with whatever is removed from it.
+    """Measure a model as it is now, with whatever is removed from it, layer by layer.
 
     Parameters
     ----------
@@ -148,28 +158,68 @@ def measure(
     base_deviation : float array, optional
         Standard deviations of the base model, [n_layers * d_model]; by default the model is the
         base.
+    folder : Path, optional
+        Where activations lie meanwhile, see `activations_by_layer`.
 
     Returns
     -------
     dict of DataFrame
         `metrics`, `neurons` and `layers`, as in the module's description.
     """
-    metrics = score(model, scoring)
-    X = word_activations(model, tokenizer, sentences.measuring.sentences)
-    own_deviation = deviations(X)
-    reference = own_deviation if base_deviation is None else base_deviation
-    neurons = measure_neurons(X, sentences.measuring, reference, width(model))
-    neurons["deviation"] = own_deviation.astype(np.float32)
-    X_fit = word_activations(model, tokenizer, sentences.ranking.sentences)
-    picking = selectivity(X_fit, concept_columns(sentences.ranking)).astype(np.float32)
-    neurons[[f"ranking_selectivity_{entity}" for entity in kinds(sentences.ranking)]] = picking
-    layers = probe_layers(X_fit, sentences.ranking, X, sentences.measuring, width(model))
-    return {"metrics": metrics, "neurons": neurons, "layers": layers}
+    tables = measure_layers(
+        model, tokenizer, sentences.measuring, sentences.ranking, base_deviation, folder
+    )
+    return {"metrics": score(model, scoring), **tables}
 
 
-def _top_words(X: np.ndarray, corpus: Corpus) -> pd.DataFrame:
+def measure_layers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    measuring: Corpus,
+    ranking: Corpus,
+    base_deviation: np.ndarray | None = None,
+    folder: Path | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Give the tables `neurons` and `layers` of `measure`; one layer is in memory at a time."""
+    reported, fitted = Classes.of(measuring), Classes.of(ranking)
+    base = None if base_deviation is None else base_deviation.reshape(-1, width(model))
+    neurons, probes = [], []
+    with (
+        activations_by_layer(model, tokenizer, measuring.sentences, folder) as layers,
+        activations_by_layer(model, tokenizer, ranking.sentences, folder) as fit_layers,
+    ):
+        for layer in bar(range(len(layers)), "layers"):
+            X, X_fit = layers[layer], fit_layers[layer]
+            own_deviation = deviations(X)
+            reference = own_deviation if base is None else base[layer]
+            table = measure_neurons(X, reported, reference)
+            table["deviation"] = own_deviation.astype(np.float32)
+            on_ranking = selectivity(X_fit, fitted.inside).astype(np.float32)
+            table[[f"ranking_selectivity_{entity}" for entity in fitted.names]] = on_ranking
+            table.insert(0, "layer", layer)
+            neurons.append(table)
+            probe = probe_layer(X_fit, fitted, X, reported)
+            probe.insert(0, "layer", layer)
+            probes.append(probe)
+            del X, X_fit  # before the next layer, which needs their memory
+    return {
+        "neurons": pd.concat(neurons, ignore_index=True),
+        "layers": pd.concat(probes, ignore_index=True),
+    }
+
+
+def rank_by_layer(layers: Layers, is_concept: np.ndarray, method: str) -> Ranking:
+    """Rank all neurons as `rank_neurons` does, a layer at a time where each is scored alone."""
+    if method == "probe":
+        # NeuroX's probe reads all neurons at once.
+        return rank_neurons(np.concatenate(list(layers), axis=1), is_concept, method)
+    scores = [rank_neurons(X, is_concept, method).scores for X in layers]
+    return ranking_of(np.concatenate(scores), method, len(layers))
+
+
+def _top_words(X: np.ndarray, words: Sequence[str]) -> pd.DataFrame:
     """Join the highest- and lowest-activating words of each neuron into one text each."""
-    table = highest_activating_words(X, corpus.words, range(X.shape[1]), WORDS_SHOWN)
+    table = highest_activating_words(X, words, range(X.shape[1]), WORDS_SHOWN)
     texts = table.groupby(["neuron", "end"])["word"].agg(" · ".join).unstack()
     texts = texts.reindex(range(X.shape[1]), columns=["positive", "negative"]).fillna("")
     return texts.set_axis(["words", "words_low"], axis=1)

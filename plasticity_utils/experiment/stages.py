@@ -24,7 +24,7 @@ from plasticity_utils.data.corpus import ENTITY_LABELS, Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.dose import dose_response, save_table
-from plasticity_utils.experiment.measure import measure, score
+from plasticity_utils.experiment.measure import measure, rank_by_layer, score
 from plasticity_utils.experiment.splits import Sentences, load_sentences
 from plasticity_utils.experiment.store import (
     model_fingerprint,
@@ -36,6 +36,7 @@ from plasticity_utils.experiment.store import (
 from plasticity_utils.hardware import training_precision
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import load_model, n_levels, width
+from plasticity_utils.models.streaming import activations_by_layer
 from plasticity_utils.neurons.scores import RANKING_METHODS, layer_unit, rank_neurons
 from plasticity_utils.removal.leace import Erasers, Fitting
 from plasticity_utils.removal.plans import (
@@ -307,7 +308,7 @@ class Stages:
         scoring = tag_sentences(model, tokenizer, self.sentences.scoring)
         with_own = self._scorer(model, tokenizer, self.sentences.own_scoring)
         with removed(model, plan):
-            tables = measure(model, tokenizer, self.sentences, scoring, deviation)
+            tables = measure(model, tokenizer, self.sentences, scoring, deviation, part)
             tables["metrics"] = with_own(tables["metrics"])
         save_tables(tables, part)
 
@@ -350,7 +351,7 @@ class Stages:
                 # Below the head nothing is trained: neurons and probes are as just after removal.
                 tables = {**read_tables(untrained), "metrics": score(model, scoring)}
             else:
-                tables = measure(model, tokenizer, self.sentences, scoring, deviation)
+                tables = measure(model, tokenizer, self.sentences, scoring, deviation, part)
             tables["metrics"] = with_own(tables["metrics"])
             tables["neurons"]["gain"] = gains(removal, plan, n_levels(model), width(model))
             save_tables(tables, folder)
@@ -371,7 +372,7 @@ class Stages:
         with_own = self._scorer(model, tokenizer, self.sentences.own_curve)
         with removed(model, own, self.config.regrow) as removal:
             set_gains(removal, np.load(retrained / "gains.npy"))
-            again = self._again(model, tokenizer, plan, own)
+            again = self._again(model, tokenizer, plan, own, part)
             tables = [with_own(score(model, curve)).assign(again="nothing", draw=0, n_removed=0)]
             for name, draw, cut in again:
                 with removed(model, cut):
@@ -385,15 +386,17 @@ class Stages:
         tokenizer: PreTrainedTokenizerBase,
         plan: Plan,
         own: Plan | None,
+        part: Path,
     ) -> Iterator[tuple[str, int, Plan]]:
         """What is removed at the end: the same, what would be removed now, random."""
         draws, seed = self.config.sizes.draws, self.config.seed
         if isinstance(plan, ErasurePlan):
             return erasures_again(model, tokenizer, plan, self._fitting, draws, seed)
-        X = word_activations(model, tokenizer, self.sentences.ranking.sentences)
-        is_concept = members(self.sentences.ranking, self.config.label)
-        order = rank_neurons(X, is_concept, self.config.removal.ranking).order
-        means = X.mean(axis=0, dtype=np.float64).reshape(n_levels(model), width(model))
+        ranking, method = self.sentences.ranking, self.config.removal.ranking
+        is_concept = members(ranking, self.config.label)
+        with activations_by_layer(model, tokenizer, ranking.sentences, part) as layers:
+            order = rank_by_layer(layers, is_concept, method).order
+            means = np.stack([X.mean(axis=0, dtype=np.float64) for X in layers])
         rest = means if self.config.removal.rest == "mean" else self.config.removal.rest
         gone = [] if own is None else own.neurons.tolist()
         same = RemovalPlan(plan.neurons, rest, plan.positions)

@@ -350,7 +350,8 @@ RANKING_METHODS: dict[str, Callable[..., np.ndarray]] = {
 }
 
 
-NEURONS_ON_CPU, VALUES_ON_CUDA = 64, 2**24
+# Ranked at once; with many words fewer neurons, so that memory does not grow with them.
+NEURONS_ON_CPU, VALUES_ON_CPU, VALUES_ON_CUDA = 64, 2**20, 2**24
 
 
 def rank_sums(
@@ -368,7 +369,8 @@ def rank_sums(
     device = find_device()
     # Apple's MPS has no 64-bit floats.
     on_cuda = device.type == "cuda"
-    at_once = max(1, VALUES_ON_CUDA // len(X)) if on_cuda else NEURONS_ON_CPU
+    values = VALUES_ON_CUDA if on_cuda else min(VALUES_ON_CPU, NEURONS_ON_CPU * len(X))
+    at_once = max(1, values // len(X))
     sums = np.empty((X.shape[1], members.shape[1]))
     for start in bar(range(0, X.shape[1], at_once), "selectivity"):
         block = slice(start, start + at_once)
