@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.measure import Work
-from plasticity_utils.data.concepts import ENTITIES
-from plasticity_utils.data.corpus import Corpus, concept_words, load_corpus
+from plasticity_utils.data.corpus import Corpus, load_corpus
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import load_model
+from plasticity_utils.neurons.inventory import inventory
 
 ACTIVATIONS = "activations.npy"
 
@@ -39,15 +38,12 @@ def activations(folder: Path, words: int, model: str) -> Work:
 
 
 def concept_columns(corpus: Corpus, n_concepts: int) -> tuple[list[str], np.ndarray]:
-    """Entity types, then the most frequent parts of speech; bool [n_words, n_concepts].
+    """The first concepts of the inventory, and their words: bool [n_words, n_concepts].
 
-    Punctuation is no part of speech here, and its tags no labels (a comma separates labels).
+    Punctuation is no part of speech there, and its tags no labels (a comma separates labels).
     """
-    tags = [tag for tag, _ in Counter(corpus.word_labels("pos")).most_common() if tag[0].isalpha()]
-    pairs = [(entity, "entity") for entity in ENTITIES] + [(tag, "pos") for tag in tags]
-    chosen = pairs[:n_concepts]
-    columns = [concept_words(corpus, label, column) for label, column in chosen]
-    return [label for label, _ in chosen], np.stack(columns, axis=1)
+    found = inventory(corpus.word_labels("entity"), corpus.word_labels("pos"), most=n_concepts)
+    return list(found.names[:n_concepts]), found.members[:, :n_concepts]
 
 
 def levels(X: np.ndarray, d_model: int) -> list[np.ndarray]:

@@ -5,10 +5,11 @@ import pytest
 from test_run import at
 
 from plasticity_utils import InputError, names
-from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.analysis.snapshots import Moments
 from plasticity_utils.experiment.measure import ENTITIES, concept_columns
 from plasticity_utils.experiment.replay import activations_at
 from plasticity_utils.experiment.splits import load_sentences
+from plasticity_utils.neurons.inventory import inventory, inventory_selectivity, thresholds
 from plasticity_utils.neurons.scores import flat_ids
 from plasticity_utils.results import neurons as cards
 
@@ -105,13 +106,21 @@ def test_a_hundred_cards_of_a_run_are_small(made, tmp_path):
 def test_polysemantic_is_told_within_entities():
     """A neuron that only says "entity" serves no type; one for two types serves both."""
     labels = np.repeat(["LOC", "PER", "ORG", "MISC", "O"], [40, 40, 40, 40, 200])
-    tags = [tag if tag == "O" else f"B-{tag}" for tag in labels]
-    corpus = Corpus("made up", [["word"] * len(tags)], {"entity": [tags]})
+    types = inventory([tag if tag == "O" else f"B-{tag}" for tag in labels])
     planted = [labels != "O", np.isin(labels, ["LOC", "PER"]), labels == "none"]
-    noise = 0.1 * np.random.default_rng(0).normal(size=(len(labels), 3))
-    sigma, threshold = cards.within_entities(noise + np.stack(planted, axis=1), corpus)
-    assert list((np.abs(sigma) > threshold).sum(axis=1)) == [0, 4, 0]
-    assert sigma[1] == pytest.approx([2 / 3, 2 / 3, -2 / 3, -2 / 3], abs=0.1)
+    X = 0.1 * np.random.default_rng(0).normal(size=(len(labels), 3)) + np.stack(planted, axis=1)
+    sigma = inventory_selectivity(X, types)
+    assert list((np.abs(sigma) > thresholds(X, types)).sum(axis=1)) == [0, 4, 0]
+    expected = [2 / 3 if name in ("LOC", "PER") else -2 / 3 for name in types.names]
+    assert sigma[1] == pytest.approx(expected, abs=0.1)
+
+
+def test_cards_and_questions_have_one_rule_of_what_serves_a_type(made, tiny_run):
+    moments = Moments(tiny_run)
+    n_types = len(ENTITIES)
+    serves = np.abs(moments.sigma(("targeted", "end"))[:, :n_types]) > moments.tau[:n_types]
+    ids = flat_ids(made["card_neurons"][PLACE].to_numpy(), moments.d_model)
+    assert made["card_neurons"]["n_types"].tolist() == serves[ids].sum(axis=1).tolist()
 
 
 def test_too_few_neurons_are_named(tiny_run):

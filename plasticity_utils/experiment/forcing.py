@@ -226,7 +226,7 @@ class ForcingStages(Stages):
         scoring = tag_sentences(model, tokenizer, self.sentences.scoring)
         measuring = self.sentences.measuring
         X = word_activations(model, tokenizer, measuring.sentences)
-        types = inventory(measuring.word_labels(), measuring.word_labels(), least_share=1.0)
+        types = inventory(measuring.word_labels())
         tau = pd.DataFrame({"entity": types.names, "tau": thresholds(X, types, self.config.seed)})
         deviation = deviations(X)
         found = {
@@ -308,7 +308,7 @@ class ForcingStages(Stages):
     def _describe(self, X: np.ndarray, d_model: int, deviation: np.ndarray) -> pd.DataFrame:
         """Selectivity within entity words, and effect, of every neuron for both concepts."""
         measuring = self.sentences.measuring
-        types = inventory(measuring.word_labels(), measuring.word_labels(), least_share=1.0)
+        types = inventory(measuring.word_labels())
         sigma = inventory_selectivity(X, types)
         table = pd.DataFrame(layer_unit(range(X.shape[1]), d_model), columns=["layer", "unit"])
         for role, entity in zip(("concept", "host"), self.forcing.entities, strict=True):

@@ -56,11 +56,6 @@ def score(model: PreTrainedModel, data: TaggedSentences) -> pd.DataFrame:
     return entity_scores(data.tags, predict_tags(model, data), ENTITIES)
 
 
-def entity_columns(corpus: Corpus) -> np.ndarray:
-    """Membership of each word in each entity type, bool [n_words, n_entities]."""
-    return np.stack([members(corpus, entity) for entity in ENTITIES], axis=1)
-
-
 def concept_columns(corpus: Corpus) -> np.ndarray:
     """Membership of each word in each of `kinds`, bool [n_words, n_kinds]."""
     return np.stack([members(corpus, kind) for kind in kinds(corpus)], axis=1)

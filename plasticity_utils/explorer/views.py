@@ -11,7 +11,6 @@ Caveat: σ of an entity type is against *all* other words, as in the run's table
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -21,6 +20,7 @@ from jaxtyping import Float, Num
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.measure import ENTITIES
+from plasticity_utils.neurons.inventory import inventory
 from plasticity_utils.neurons.scores import selectivity
 from plasticity_utils.neurons.words import highest_activating_words
 
@@ -39,26 +39,10 @@ def word_classes(corpus: Corpus) -> list[str]:
 
 
 def concept_inventory(corpus: Corpus, n_parts: int = PARTS_OF_SPEECH) -> pd.DataFrame:
-    """Tell which words belong to which concept: entity types and the frequent parts of speech.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        With the columns `entity` and `pos`, usually `load_sentences(config).measuring`.
-    n_parts : int
-        How many parts of speech, the most frequent first; punctuation is none.
-
-    Returns
-    -------
-    DataFrame of bool, [n_words, n_concepts]
-        A column a concept; one that no word, or every word, belongs to is left out.
-    """
-    classes, parts = np.array(word_classes(corpus)), np.array(corpus.word_labels("pos"))
-    frequent = [tag for tag, _ in Counter(parts.tolist()).most_common() if tag[:1].isalpha()]
-    members = {entity: classes == entity for entity in ENTITIES}
-    members |= {tag: parts == tag for tag in frequent[:n_parts]}
-    table = pd.DataFrame(members)
-    return table.loc[:, table.any() & ~table.all()]
+    """Tell which words belong to which concept, a column a concept: see `inventory`."""
+    labels = (corpus.word_labels("entity"), corpus.word_labels("pos"))
+    found = inventory(*labels, most=n_parts)
+    return pd.DataFrame(found.members, columns=list(found.names))
 
 
 def neuron_history(neurons: pd.DataFrame, layer: int, unit: int) -> pd.DataFrame:

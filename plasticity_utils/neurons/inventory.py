@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,10 +12,7 @@ from jaxtyping import Bool, Float
 from plasticity_utils.errors import InputError
 from plasticity_utils.neurons.scores import selectivity
 
-LEAST_SELECTIVITY = 0.4
-
-
-SHUFFLED_PERCENTILE = 99.9
+LEAST_SELECTIVITY, SHUFFLED_PERCENTILE = 0.4, 99.9
 
 
 @dataclass(frozen=True)
@@ -36,54 +34,40 @@ class Inventory:
     among: Bool[np.ndarray, "word concept"]
 
 
-def inventory(entity: Sequence[str], pos: Sequence[str], least_share: float = 0.02) -> Inventory:
-    """Make the inventory of a corpus.
+def inventory(
+    entity: Sequence[str],
+    pos: Sequence[str] = (),
+    least_share: float = 0.02,
+    most: int | None = None,
+) -> Inventory:
+    """Make an inventory of the labels of words: the entity types, and the frequent parts of speech.
 
-    Parameters
-    ----------
-    entity, pos : sequence of str, [n_words]
-        `Corpus.word_labels("entity")` (with B- and I-) and `Corpus.word_labels("pos")`.
-    least_share : float
-        A part of speech is frequent, and in the inventory, from this share of all words.
-
-    Returns
-    -------
-    Inventory
-
-    Raises
-    ------
-    InputError
-        If the two differ in length or there are fewer than two entity types.
+    Entity labels may have B- and I-. Frequent are parts of speech from `least_share` of all words
+    on; or with `most` that many of them, the most frequent first, punctuation left out.
     """
-    if len(entity) != len(pos):
+    if pos and len(entity) != len(pos):
         raise InputError(f"{len(entity)} entity labels for {len(pos)} parts of speech")
-    kinds = np.array([tag.split("-", 1)[-1] for tag in entity])
-    parts = np.array(pos)
+    kinds, parts = np.array([tag.split("-", 1)[-1] for tag in entity]), np.array(pos)
     types = sorted(set(kinds.tolist()) - {"O"})
     if len(types) < 2:
         raise InputError(f"entity types {types}; at least two are needed to tell them apart")
-    names, counts = np.unique(parts, return_counts=True)
-    frequent = names[(counts >= least_share * parts.size) & (counts < parts.size)].tolist()
+    counts = Counter(pos)
+    if most is None:
+        least = least_share * len(pos)
+        frequent = sorted(part for part, n in counts.items() if least <= n < len(pos))
+    else:
+        frequent = [part for part, _ in counts.most_common() if part[:1].isalpha()][:most]
     members = [kinds == name for name in types] + [parts == name for name in frequent]
-    among = [kinds != "O"] * len(types) + [np.ones(parts.size, dtype=bool)] * len(frequent)
+    among = [kinds != "O"] * len(types) + [np.ones(kinds.size, dtype=bool)] * len(frequent)
     return Inventory((*types, *frequent), np.stack(members, axis=1), np.stack(among, axis=1))
 
 
 def inventory_selectivity(
     X: Float[np.ndarray, "word neuron"], concepts: Inventory
 ) -> Float[np.ndarray, "neuron concept"]:
-    """Selectivity of every neuron for every concept, each on its own contrast.
+    """Selectivity of every neuron for every concept, each on its own contrast, in [−1, 1].
 
-    Parameters
-    ----------
-    X : float array, [n_words, n_neurons]
-        From `word_activations` on the words that the inventory was made of.
-    concepts : Inventory
-        From `inventory`.
-
-    Returns
-    -------
-    float array, [n_neurons, n_concepts], in [−1, 1]
+    X is of the words that the inventory was made of.
     """
     sigma = np.empty((X.shape[1], len(concepts.names)))
     # Concepts with the same contrast share one ranking of the words, which is what takes long.
@@ -97,17 +81,9 @@ def inventory_selectivity(
 def thresholds(
     X: Float[np.ndarray, "word neuron"], concepts: Inventory, seed: int = 0
 ) -> Float[np.ndarray, " concept"]:
-    """τ of each concept: the 99.9th percentile of |σ| under shuffled labels, at least 0.4.
+    """From where |σ| counts as serving each concept: what shuffled labels reach, at least 0.4.
 
-    Parameters
-    ----------
-    X, concepts
-        As for `inventory_selectivity`. A rare concept has a wider null, hence one τ each.
-    seed : int
-
-    Returns
-    -------
-    float array, [n_concepts]
+    That is the 99.9th percentile over neurons. A rare concept has a wider null, hence one τ each.
     """
     rng = np.random.default_rng(seed)
     members = concepts.members.copy()

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from plasticity_utils.data.concepts import kinds
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.measure import PLACE, concept_columns, entity_columns, kept_neurons
+from plasticity_utils.experiment.measure import PLACE, concept_columns, kept_neurons
 from plasticity_utils.experiment.replay import activations_at, model_at
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.names import KINDS, OTHER, STAGES
-from plasticity_utils.neurons.scores import flat_ids, selectivity
+from plasticity_utils.neurons.inventory import inventory, inventory_selectivity, thresholds
+from plasticity_utils.neurons.scores import flat_ids
 
 
 def kept_gain(neurons: pd.DataFrame) -> pd.DataFrame:
@@ -220,8 +222,6 @@ def _shown(wide: pd.DataFrame, *extra: str) -> pd.DataFrame:
 
 
 BINS = 20
-LEAST_SELECTIVITY = 0.4
-SHUFFLED_QUANTILE = 0.999
 _CUT = 0.005  # of the words at either end, so that one far word does not flatten all others
 
 
@@ -243,7 +243,8 @@ def neuron_cards(run: Run, n: int = 100) -> dict[str, pd.DataFrame]:
         100 KB together, and ``pd.read_parquet`` brings them back as they are.
 
         `card_neurons`, a row a neuron: layer, unit, kind (of `KINDS`), place (1 = foremost of its
-        kind), n_types (entity types served at the end, told from the other entities), low, high
+        kind), n_types (entity types served at the end, told from the other entities; in cards
+        published with version 0.1.0 from one threshold for all types), low, high
         (the ends of its histogram, in units of its activation).
 
         `card_stages`, a row a neuron, stage and condition (`targeted`, `none`): condition, stage,
@@ -271,8 +272,8 @@ def neuron_cards(run: Run, n: int = 100) -> dict[str, pd.DataFrame]:
     X = {stage: activations[ids].astype(np.float32) for stage, activations in stored.items()}
     neurons["n_types"] = 0
     if "entity" in corpus.labels:
-        sigma, threshold = within_entities(X["end"].T, corpus)
-        neurons["n_types"] = (np.abs(sigma) > threshold).sum(axis=1)
+        served = _excess(run, X["end"].T, "measuring") > 1
+        neurons["n_types"] = served.sum(axis=1)
     neurons["low"], neurons["high"] = _ends(np.concatenate(list(X.values()), axis=1))
     return {
         "card_neurons": neurons,
@@ -282,28 +283,17 @@ def neuron_cards(run: Run, n: int = 100) -> dict[str, pd.DataFrame]:
     }
 
 
-def within_entities(X: np.ndarray, corpus: Corpus) -> tuple[np.ndarray, float]:
-    """Selectivity for each entity type among entity words, and what counts as large.
+def _excess(
+    run: Run, X: Float[np.ndarray, "word neuron"], part: str
+) -> Float[np.ndarray, "neuron entity"]:
+    """|σ| of neurons for each entity type among entity words, over the type's threshold.
 
-    Parameters
-    ----------
-    X : float array, [n_words, n_neurons]
-        From `word_activations` on the corpus.
-    corpus : Corpus
-
-    Returns
-    -------
-    sigma : float array, [n_neurons, n_entities]
-        In [−1, 1], columns as in `concepts.ENTITIES`.
-    threshold : float
-        The 99.9th percentile of |σ| under shuffled labels or 0.4, whichever is larger.
+    A neuron serves a type from 1 on: thresholds are those of the base, as in `Moments`.
     """
-    members = entity_columns(corpus)
-    entity = members.any(axis=1)
-    X, members = X[entity], members[entity]
-    shuffled = np.random.default_rng(0).permutation(members)
-    chance = np.quantile(np.abs(selectivity(X, shuffled)), SHUFFLED_QUANTILE)
-    return selectivity(X, members), max(LEAST_SELECTIVITY, float(chance))
+    types = inventory(getattr(load_sentences(run.config), part).word_labels("entity"))
+    base = np.asarray(activations_at(run, "none", "base", part)).T.astype(np.float32)
+    tau = thresholds(base, types, run.config.seed)
+    return np.abs(inventory_selectivity(X, types)) / tau
 
 
 def _chosen(run: Run, n: int) -> pd.DataFrame:
@@ -326,13 +316,12 @@ def _polysemantic(run: Run, taken: pd.DataFrame, k: int) -> pd.DataFrame:
         return taken.iloc[:0]
     with model_at(run, "targeted", "end") as (model, tokenizer):
         X = word_activations(model, tokenizer, corpus.sentences)
-    sigma, threshold = within_entities(X, corpus)
-    second = np.sort(np.abs(sigma), axis=1)[:, -2]
+    second = np.sort(_excess(run, X, "ranking"), axis=1)[:, -2]
     at_end = _at(run, "targeted", "end")
     second[at_end["removed"].to_numpy()] = 0
     second[flat_ids(taken.to_numpy(), _width(run))] = 0
     order = np.argsort(-second, kind="stable")[:k]
-    return at_end.iloc[order[second[order] > threshold]][PLACE].reset_index(drop=True)
+    return at_end.iloc[order[second[order] > 1]][PLACE].reset_index(drop=True)
 
 
 def _ends(pooled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
