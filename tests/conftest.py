@@ -86,7 +86,7 @@ LONGEST = (
     "test_pruning.py",
 )
 # Whoever asks for one of these gets a run, or a page in a browser.
-SLOW = {"run", "explorer", "make_run", "real_run", "book_html"}
+SLOW = {"run", "explorer", "make_run", "real_run", "forced", "book_html"}
 BROWSER = {"browser", "lab"}
 _now: dict[str, pytest.Item] = {}
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from runs import tiny_config
+from runs import tiny_config, write_pair
 
 from plasticity_utils import InputError, load_model, load_run, run_experiment
 from plasticity_utils.data.concepts import kinds, members
