@@ -40,18 +40,6 @@ def read_columns(path: Path, word: int | str = 1) -> tuple[list[list[str]], Colu
 
     Columns are named by a first line that names them, or as in CoNLL-2003 where there are four;
     else by their number, from 1. The last is `entity` where nothing else is so named.
-
-    Parameters
-    ----------
-    path : Path
-    word : int or str
-        Column of the words, by number (from 1) or name.
-
-    Raises
-    ------
-    InputError
-        For a file that is empty or no UTF-8 text, a line with another number of columns, an unknown
-        or doubled column; it names the file and the line.
     """
     lines = read_lines(path)
     if _is_conllu(lines):
@@ -71,13 +59,7 @@ def read_columns(path: Path, word: int | str = 1) -> tuple[list[list[str]], Colu
 
 
 def split_file(folder: Path, split: str) -> Path | None:
-    """Find the file of a split in a folder by its name (`dev.conll`, `en-ud-test.conllu`).
-
-    Raises
-    ------
-    InputError
-        If several files could be meant.
-    """
+    """Find the file of a split in a folder by its name (`dev.conll`, `en-ud-test.conllu`)."""
     found = [
         path
         for path in sorted(folder.iterdir())

@@ -107,18 +107,7 @@ def parse_concept(text: str) -> Concept:
 
 
 def file_corpus(concept: Concept) -> Corpus:
-    """Read the corpus of a `file:` concept, with the one column `concept` (its label or `O`).
-
-    Parameters
-    ----------
-    concept : Concept
-        From `parse_concept`.
-
-    Raises
-    ------
-    InputError
-        If the files are gone, or are no longer those that the concept's name stands for.
-    """
+    """Read the corpus of a `file:` concept, with the one column `concept` (its label or `O`)."""
     if parse_concept(concept.text).name != concept.name:
         raise InputError(f"the files of {_shown(concept.text)} have changed since the run was made")
     paths, label = _file_parts(concept.text)
@@ -136,31 +125,12 @@ def with_words(corpus: Corpus, concept: Concept) -> Corpus:
 
 
 def members(corpus: Corpus, label: str) -> Bool[np.ndarray, " word"]:
-    """Tell for each word whether it belongs to an entity type or to the run's own concept.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        A part of `load_sentences`.
-    label : str
-        Of `kinds`.
-
-    Raises
-    ------
-    InputError
-        If no word does.
-    """
+    """Tell for each word whether it belongs to an entity type or to the run's own concept."""
     return concept_words(corpus, label, "entity" if label in ENTITIES else OWN_COLUMN)
 
 
 def kinds(corpus: Corpus) -> tuple[str, ...]:
-    """Return the labels that a corpus can be measured for: its entity types, and the own concept's.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        A part of `load_sentences`.
-    """
+    """Return the labels that a corpus can be measured for, the own concept's last."""
     own = set(corpus.word_labels(OWN_COLUMN)) if OWN_COLUMN in corpus.labels else set()
     return (*(ENTITIES if "entity" in corpus.labels else ()), *sorted(own - {OUTSIDE}))
 

@@ -176,37 +176,20 @@ def halves(corpus: Corpus) -> tuple[Corpus, Corpus]:
 
     Of the test split the first half ranks neurons and the second measures them; of the validation
     split the first half picks the dose and the second scores F1.
-
-    Returns
-    -------
-    (Corpus, Corpus)
-        Halves without a sentence in common; the first has the odd sentence, if there is one.
     """
     first, second = _cut(len(corpus))
     return corpus.select(first), corpus.select(second)
 
 
 def in_first_half(corpus: Corpus) -> Bool[np.ndarray, " word"]:
-    """Tell for each word whether its sentence is in the first of `halves`; the words stay in order.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        From `load_corpus`, or a half of one to be cut again.
-    """
+    """Tell for each word, in order, whether its sentence is in the first of `halves`."""
     first = np.zeros(len(corpus), dtype=bool)
     first[_cut(len(corpus))[0]] = True
     return np.repeat(first, [len(sentence) for sentence in corpus.sentences])
 
 
 def concept_label(concept: str) -> str:
-    """Return the entity type of a concept's name.
-
-    Raises
-    ------
-    InputError
-        If there is no such concept; the message lists those that there are.
-    """
+    """Return the entity type of a concept's name."""
     if concept not in CONCEPTS:
         raise InputError(f"unknown concept {concept!r}; allowed: {', '.join(CONCEPTS)}")
     return CONCEPTS[concept]

@@ -21,14 +21,7 @@ NAMES = {"ner_tags": "entity", "ner": "entity", "pos_tags": "pos", "chunk_tags":
 
 
 def read_hub(source: str, split: str) -> tuple[list[list[str]], Columns, bool]:
-    """Read a split: sentences of words, tags of each column, and whether it was cut from `train`.
-
-    Raises
-    ------
-    InputError
-        If `datasets` is not installed, there is no such corpus, it is no corpus of words and tags,
-        or the split is neither there nor to be cut from another.
-    """
+    """Read a split: sentences, tags of each column, and whether it was cut from `train`."""
     parts = _load(source)
     found = {name: _first(parts, names) for name, names in SPLITS.items()}
     present = [name for name, part in found.items() if part is not None]

@@ -215,20 +215,7 @@ SORTED_TOGETHER = 40
 
 
 def inference_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Cut sentences, sorted by length, into batches of at most `batch_tokens` padded tokens.
-
-    Parameters
-    ----------
-    lengths : sequence of int
-        Tokens of each sentence.
-    batch_tokens : int
-        Budget, padding included; a longer sentence gets a batch of its own.
-
-    Returns
-    -------
-    list of list of int
-        Indices of sentences; each sentence is in exactly one batch.
-    """
+    """Cut sentences, sorted by length, into batches of at most `batch_tokens` padded tokens."""
     return _cut(sorted(range(len(lengths)), key=lambda i: (lengths[i], i)), lengths, batch_tokens)
 
 
@@ -239,10 +226,6 @@ def training_batches(
 
     Sentences are shuffled, sorted by length within large groups and cut under the budget; then the
     batches are shuffled. The order depends on the seed alone: all conditions see the same data.
-
-    Returns
-    -------
-    list (epoch) of list (batch) of list of int
     """
     rng = np.random.default_rng(seed)
     return [_epoch(lengths, batch_tokens, rng) for _ in range(epochs)]

@@ -91,23 +91,7 @@ ANATOMIES = {
 def level_parameters(
     model: PreTrainedModel, level: int, with_head: bool
 ) -> Iterator[tuple[nn.Parameter, int]]:
-    """Parameters that write to a level or read from it, each with its axis over the level's units.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Of a type in `ANATOMIES`.
-    level : int
-        Of the residual stream, from 0 (the embedding output) to the number of blocks.
-    with_head : bool
-        Whether the classification head, which reads the last level, counts.
-
-    Yields
-    ------
-    parameter : nn.Parameter
-    axis : int
-        The axis that runs over the units of the level.
-    """
+    """Parameters that write to a level or read from it, each with its axis over units."""
     for module, reads in _modules_of(model, level, with_head):
         yield from _over_units(module, reads)
 

@@ -163,24 +163,7 @@ def head(model: PreTrainedModel) -> nn.Linear:
 
 
 def levels(model: PreTrainedModel) -> list[nn.Module]:
-    """Return the modules whose (first) output is ``hidden_states[l]``, for l from 0 to L.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Usually from `load_model`.
-
-    Returns
-    -------
-    list of nn.Module
-        L + 1 modules: the embedding output, the blocks, and in place of the last block the final
-        norm in the models that have one.
-
-    Raises
-    ------
-    InputError
-        An architecture that is not supported.
-    """
+    """Return the modules whose (first) output is ``hidden_states[l]``, for l from 0 to L."""
     return layers_of(model)
 
 

@@ -203,33 +203,6 @@ def train_probe(
     Here the words are shuffled first and the initialisation is drawn under ``seed``; the global
     generators are left as they were.
 
-    Parameters
-    ----------
-    X : np.ndarray
-        Activations, ``[n_words, n_neurons]``, usually standardised: the regularisers compare
-        weights, and a weight is only comparable between neurons of the same spread.
-    is_concept : np.ndarray
-        True for the concept's words, ``[n_words]``.
-    l1, l2 : float
-        Weights of the L1 and the L2 penalty, at least 0; one of them 0 leaves lasso or ridge.
-        NeuroX's L2 is the norm, not its square.
-    epochs : int, optional
-        Passes over the words, at least 1. Without it NeuroX's 10, or more where the words are so
-        few that 10 would leave the probe near its random initial weights: 2,000 steps at least.
-    seed : int
-        Decides the order of the words and the initial weights.
-
-    Returns
-    -------
-    neurox.interpretation.linear_probe.LinearProbe
-        NeuroX's probe; class 1 is the concept, class 0 the rest.
-
-    Raises
-    ------
-    InputError
-        Words of one class only, shapes that differ, values that are not finite, a negative or
-        infinite penalty, fewer than one epoch, or a negative seed.
-
     References
     ----------
     Dalvi et al. 2019, "What Is One Grain of Sand in the Desert?", AAAI.

@@ -232,13 +232,7 @@ def effect_sizes(
 
 
 def deviations(X: Float[np.ndarray, "word neuron"]) -> Float[np.ndarray, " neuron"]:
-    """Standard deviation of each neuron over words, in the units of its activation.
-
-    Parameters
-    ----------
-    X : float array, [n_words, n_neurons]
-        Usually from `word_activations`.
-    """
+    """Standard deviation of each neuron over words, in the units of its activation."""
     # In blocks: numpy would copy the whole of X into float64.
     starts = range(0, X.shape[1], NEURONS_AT_ONCE)
     blocks = [X[:, i : i + NEURONS_AT_ONCE].std(axis=0, dtype=np.float64) for i in starts]
@@ -357,15 +351,7 @@ NEURONS_ON_CPU, VALUES_ON_CPU, VALUES_ON_CUDA = 64, 2**20, 2**24
 def rank_sums(
     X: Float[np.ndarray, "word neuron"], members: Float[np.ndarray, "word concept"]
 ) -> Float[np.ndarray, "neuron concept"]:
-    """Sum the ranks of each concept's words in each neuron.
-
-    Parameters
-    ----------
-    X : float array, [n_words, n_neurons]
-        Ranked within each neuron from 1; equal values share the mean of their places.
-    members : float64 array, [n_words, n_concepts]
-        1 for a word of the concept, else 0.
-    """
+    """Sum the ranks of each concept's words in each neuron."""
     device = find_device()
     # Apple's MPS has no 64-bit floats.
     on_cuda = device.type == "cuda"

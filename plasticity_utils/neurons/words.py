@@ -122,21 +122,6 @@ def embed_words(words: Sequence[str]) -> Float[np.ndarray, "word 384"]:
     The recipe of all-MiniLM-L6-v2: the mean of the last layer over all tokens that attention sees
     ([CLS] and [SEP] among them), scaled to length 1. A distinct word is computed once per process.
 
-    Parameters
-    ----------
-    words : sequence of str
-        At least one word.
-
-    Returns
-    -------
-    np.ndarray
-        Unit vectors, ``[n_words, 384]``, in the order of ``words``.
-
-    Raises
-    ------
-    InputError
-        No words.
-
     References
     ----------
     Reimers & Gurevych 2019, "Sentence-BERT", EMNLP.
@@ -229,16 +214,7 @@ class BestWords(NamedTuple):
 
 
 def word_types(words: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Word types in order of first occurrence, the type's number of each word, and counts.
-
-    Parameters
-    ----------
-    words : sequence of str
-
-    Returns
-    -------
-    (object array [n_types], int array [n_words], int array [n_types])
-    """
+    """Word types in order of first occurrence, the type's number of each word, and counts."""
     number = {word: i for i, word in enumerate(dict.fromkeys(words))}
     kind = np.array([number[word] for word in words], dtype=np.int64)
     return np.array(list(number), dtype=object), kind, np.bincount(kind, minlength=len(number))
@@ -253,24 +229,7 @@ def occurrences(kind: np.ndarray, n_types: int) -> csr_array:
 def best_words(
     means: Float[np.ndarray, "type neuron"], k: int, signed: bool, first: int = 0
 ) -> list[BestWords]:
-    """Find the k best word types of each neuron, at both ends or, unsigned, at one.
-
-    Parameters
-    ----------
-    means : float array, [n_types, n_neurons]
-        Mean z of each type; unsigned, mean |z|.
-    k : int
-        Words at each end, at most.
-    signed : bool
-        As in `highest_activating_words`.
-    first : int
-        Place of the first neuron among those that were asked for.
-
-    Returns
-    -------
-    list of BestWords
-        One for each end.
-    """
+    """Find the k best word types of each neuron, at both ends or, unsigned, at one."""
     if signed:
         return [_best(means, k, "positive", first), _best(-means, k, "negative", first)]
     return [_best(means, k, "either", first)]
@@ -279,22 +238,7 @@ def best_words(
 def words_table(
     found: Sequence[BestWords], ids: np.ndarray, types: np.ndarray, counts: np.ndarray
 ) -> pd.DataFrame:
-    """Put the words of `best_words` into one table, by neuron, end and rank.
-
-    Parameters
-    ----------
-    found : sequence of BestWords
-        In any order.
-    ids : int array
-        Flat id of each place.
-    types, counts : array, [n_types]
-        The words and how often they occur.
-
-    Returns
-    -------
-    DataFrame
-        As `highest_activating_words` gives it.
-    """
+    """Put the words of `best_words` into one table, by neuron, end and rank."""
     if not found:
         return pd.DataFrame(columns=COLUMNS)
     end = np.repeat([ENDS.index(own.end) for own in found], [own.place.size for own in found])
