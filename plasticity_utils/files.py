@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -166,11 +167,27 @@ def folder_digest(folder: Path) -> str:
     return hashlib.sha256(json.dumps(_digests(folder)).encode()).hexdigest()[:12]
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a place to write a file or folder to; it takes `path` only when the block ends well.
+
+    A reader sees the old one or the new one, never a half; two writers do not meet.
+    """
+    # Beside it, since a file is moved in one step only on the same disk; with its own name, since
+    # some writers read the format off that.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as own:
+        unfinished = Path(own) / path.name
+        yield unfinished
+        if path.is_dir():
+            path.replace(Path(own) / f"{path.name}.old")
+        unfinished.replace(path)
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never a half."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    """Write JSON whole or not at all."""
+    with whole(path) as file:
+        text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+        file.write_text(text, encoding="utf-8")
 
 
 def _begin_sitting(part: Path) -> float:

@@ -231,9 +231,8 @@ class Board:
         """Write `summary.json` and `summary.md`, whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
         files.write_json(folder / "summary.json", self.rows)
-        text = folder / "summary.md.tmp"
-        text.write_text(self.summary(), encoding="utf-8")
-        text.replace(folder / "summary.md")
+        with files.whole(folder / "summary.md") as text:
+            text.write_text(self.summary(), encoding="utf-8")
 
     def _line(self, row: dict[str, Any]) -> str:
         finished = f"[{self.count(*FINISHED)}/{self.n_cells}]"

@@ -7,9 +7,7 @@ has chosen in a list or with a slider is not known here: a file shows the chart 
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import nbformat
 import vl_convert as vlc
 
+from plasticity_utils import files
 from plasticity_utils.charts.theme import MIME, VEGALITE_VERSION, chart_title, picture
 from plasticity_utils.errors import InputError
 
@@ -65,12 +64,9 @@ def write_bundle(path: Path) -> Path:
     bundle = vlc.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGALITE_VERSION)
     # The bundle's names are bare constants: without a function around them they leak into the page.
     script = f"{mark}(function(){{{bundle}\n}})();\n"
-    # Two builds may run at once: each writes a file of its own, and the last move wins.
-    handle, written = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(script)
-    Path(written).chmod(0o644)
-    Path(written).replace(path)
+    # Two builds may run at once: the last one wins.
+    with files.whole(path) as file:
+        file.write_text(script, encoding="utf-8")
     return path
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import jupytext
 import yaml
 
+from plasticity_utils import files
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.files import ROOT
@@ -157,12 +158,8 @@ def _telling_lines(log: str) -> str:
 def _replace(out_dir: Path, html: Path) -> None:
     """Put the finished pages in place: a reader finds the old ones or the new ones, never a mix."""
     out_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=".page-") as staging:
-        # First onto the same disk, where a folder can be moved in one step.
-        new = Path(shutil.move(html, Path(staging) / "new"))
-        if out_dir.exists():
-            out_dir.replace(Path(staging) / "old")
-        new.replace(out_dir)
+    with files.whole(out_dir) as new:
+        shutil.move(html, new)
 
 
 TEMPLATE = "concept.py"

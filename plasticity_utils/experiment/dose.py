@@ -149,10 +149,9 @@ def specificity(
 
 
 def save_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a Parquet file so that a reader sees the whole of it or nothing."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    table.to_parquet(temporary, index=False)
-    temporary.replace(path)
+    """Write a Parquet file whole or not at all."""
+    with files.whole(path) as file:
+        table.to_parquet(file, index=False)
 
 
 def _cell(

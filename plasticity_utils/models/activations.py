@@ -14,7 +14,6 @@ as it goes, and `ActivationStream` gives it batch by batch to those who need it 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,7 @@ import torch
 from jaxtyping import Float
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from plasticity_utils import files
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import Encoded, encode_words, max_positions, n_levels, width
 from plasticity_utils.models.tokens import as_sentences
@@ -151,10 +151,9 @@ def _written(stream: ActivationStream, path: Path) -> np.ndarray:
     """Write a stream into a file and map it."""
     if path.suffix != ".npy" or not path.parent.is_dir():
         raise InputError(f"out = {str(path)!r} must be a file .npy in a folder that exists")
-    unfinished = path.with_name(f"{path.name}.part")
     header = {"descr": "<f4", "fortran_order": False, "shape": stream.shape}
     # Written and not mapped: pages of a mapping count as this process's memory.
-    with unfinished.open("wb") as file:
+    with files.whole(path) as unfinished, unfinished.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         start, row_bytes = file.tell(), 4 * stream.shape[1]
         for rows, X in stream:
@@ -164,7 +163,6 @@ def _written(stream: ActivationStream, path: Path) -> np.ndarray:
                 file.seek(start + int(rows[first]) * row_bytes)
                 file.write(X[first:end].astype("<f4", copy=False).data)
             del X  # before the next batch, which needs its memory
-    os.replace(unfinished, path)
     return np.load(path, mmap_mode="r")
 
 

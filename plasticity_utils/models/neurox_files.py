@@ -14,9 +14,7 @@ damaged file is found here, before its loader sees it.
 
 import io
 import json
-import os
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -26,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32
 
+from plasticity_utils import files
 from plasticity_utils.errors import InputError
 from plasticity_utils.optional import needed
 from plasticity_utils.progress import bar
@@ -83,10 +82,7 @@ def save_activations(
     _check_suffix(path)
     _check_content(path, X, sentences, n_layers)
     by_word = X.astype(np.float32, copy=False).reshape(len(X), n_layers, -1)
-    # The final name must not exist before the file is complete, and NeuroX reads the format off
-    # the suffix: hence a hidden folder beside it instead of a temporary suffix.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".activations-") as folder:
-        unfinished = Path(folder) / path.name
+    with files.whole(path) as unfinished:
         writer = _needed("neurox.data.writer").ActivationsWriter.get_writer(str(unfinished))
         start = 0
         for number, words in enumerate(bar(sentences, desc=f"writing {path.name}")):
@@ -94,7 +90,6 @@ def save_activations(
             writer.write_activations(number, words, of_sentence.transpose(1, 0, 2))
             start += len(words)
         writer.close()
-        os.replace(unfinished, path)
 
 
 def load_activations(path: str | Path) -> ActivationFile:

@@ -119,13 +119,11 @@ def publish_forced(forced: Forced, results: Path = PUBLISHED) -> Path:
     if forced.facts["settings"]["run"]["scale"] == "smoke":
         raise InputError("a forcing at the smoke scale is not published: its numbers mean nothing")
     folder = results / forced.facts["name"]
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for name in ("forced.parquet", "carriers.parquet", FACTS):
-        shutil.copyfile(forced.path / name, part / name)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.replace(folder)
+    results.mkdir(parents=True, exist_ok=True)
+    with files.whole(folder) as part:
+        part.mkdir()
+        for name in ("forced.parquet", "carriers.parquet", FACTS):
+            shutil.copyfile(forced.path / name, part / name)
     return folder
 
 

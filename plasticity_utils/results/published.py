@@ -106,7 +106,8 @@ def add(
     path = folder / f"{name}.parquet"
     table = (make or MAKERS[name])(run)
     assert isinstance(table, pd.DataFrame)
-    table.to_parquet(path, index=False, compression="zstd")
+    with files.whole(path) as file:
+        table.to_parquet(file, index=False, compression="zstd")
     files.write_json(path.with_suffix(".json"), {"seed": run.config.seed, **made_now()})
     return path
 
@@ -135,19 +136,17 @@ def publish(run: Run, results: Path = PUBLISHED) -> Path:
     if run.config.scale == "smoke":
         raise InputError("a run at the smoke scale is not published: its numbers mean nothing")
     folder = results / run_name(run.config)
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     frames = {name: run.table(name) for name in TABLES} | derive(run, when_published(run))
-    for name, frame in frames.items():
-        frame.to_parquet(part / f"{name}.parquet", index=False, compression="zstd")
     facts = {**run.facts, "settings": {**run.facts["settings"], "results_dir": ""}}
     # What is measured here can be made by later code than the run.
     facts |= {"commits": _commits(run), "published": made_now()}
-    files.write_json(part / "config.json", facts)
-    _keep_additions(folder, part)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.replace(folder)
+    results.mkdir(parents=True, exist_ok=True)
+    with files.whole(folder) as part:
+        part.mkdir()
+        for name, frame in frames.items():
+            frame.to_parquet(part / f"{name}.parquet", index=False, compression="zstd")
+        files.write_json(part / "config.json", facts)
+        _keep_additions(folder, part)
     return folder
 
 
