@@ -13,18 +13,17 @@
 #     name: python3
 # ---
 
-# %% [markdown]
+# %% [markdown] tags=["own-opening"]
 # # Locations
 #
-# **Does a language model relearn the concept of locations after the neurons
-# that carry it are cut out, and where does the concept go?**
+# **Cut out, the model marks hardly any place; train nothing but its last layer,
+# and it marks them as before. The places had not left.**
 #
-# A small transformer is fine-tuned to find the names of places, people and
-# organisations in news text. The neurons that respond most to one kind of name
-# are cut out. The model then trains on. F1 comes back, as
-# [Lo, Cohen & Barez (2024)](https://arxiv.org/abs/2401.01814) found. This
-# page asks what that means: was the concept
-# gone and learned anew, or was it there all along and only not read?
+# "Anna flew from Oslo to Geneva for Reuters": a small model, fine-tuned on news,
+# marks Oslo and Geneva as places. The neurons that answer most to places are cut
+# out, and it no longer does. Then it trains on, and F1 comes back, as
+# [Lo, Cohen & Barez (2024)](https://arxiv.org/abs/2401.01814) found. Was the
+# concept learned anew, or was it there all along and only not read?
 
 # %% tags=["parameters"]
 concept = "locations"
@@ -34,88 +33,96 @@ seed = 0
 regime = "surgical"
 results_dir = ""
 
-# %%
+# %% tags=["own-home", "remove-input"]
+home = {
+    "concept": "locations",
+    "model": "minilm",
+    "scale": "full",
+    "regime": "surgical",
+}
+
+# %% tags=["hide-input"]
 import plasticity_utils as pu
 from IPython.display import Markdown
 from plasticity_utils import charts
-from plasticity_utils.book import banner, prose
+from plasticity_utils.analysis import answer, rules
+from plasticity_utils.book import banner
 from plasticity_utils.charts import theme
 from plasticity_utils.results import across, groups, tables
 from plasticity_utils.results.derived import CARDS, derive, derived
 
 theme.enable()
 config = pu.RunConfig.from_notebook(globals())
-
-# %%
 run = pu.find_run(config, make=True)
 seeds = pu.seeds_of(run)
-Markdown(banner.settings(seeds, home="locations"))
+Markdown(banner.settings(seeds, home))
 
 # %% [markdown]
 # ## The answer in short
+#
+# A model learns to mark names in news text. What carries the concept is cut
+# out. Then the model trains on: whole, or nothing but its last layer, which
+# only reads what the layers below offer. F1 is the score: 1 is perfect, 0 is
+# nothing found.
 
 # %% tags=["remove-input"]
-Markdown(banner.summary(seeds))
+charts.number_table(answer.answer(seeds))
 
 # %% [markdown]
-# What to look for on this page: the removal is specific (persons keep their
-# F1; organisations, many of which bear the name of a town, give up a little);
-# *head* and *targeted* end together, so nothing was relearned that the head
-# could not read; and new top neurons carry the concept in the end: without
-# them its F1 is gone, without as many random ones it is whole. Of the three
-# concepts locations need the fewest neurons.
+# *targeted*: its own neurons cut. *random*: as many of the same layers.
+# *none*: nothing cut; of the difference, it says what training brings where
+# nothing was lost. In brackets: 95 %. The probe is scored word by word:
+# compare it with its neighbours only.
+
+# %% tags=["remove-input"]
+Markdown(
+    "What was cut, read by the last layer alone (or, where no tag names "
+    f"the concept, by the probe): **{answer.found(seeds)}**."
+)
+
+# %% tags=["remove-input"]
+rules.reader_finds
+
+# %% [markdown] tags=["own-particular"]
+# ## What is particular about locations
+#
+# - **Nothing is left over for learning.** What the whole model reaches, the last
+#   layer reaches alone, within the interval.
+# - **The cut is specific.** Persons keep their F1. Organisations give up a
+#   little, and more than they give up to a random cut. Perhaps that is since so
+#   many bear the name of a town; we have not tested it.
+# - **The same share was cut under every seed.** It is the smallest of the three
+#   concepts, but by a single step of the grid and not under every seed.
+# - **And yet training writes.** No neuron needed to learn places, and those that
+#   were left tell them more sharply in the end than in the base model.
 
 # %% [markdown]
-# ## What was done
+# ## How much must go
 #
-# 1. MiniLM (or the model named above) is fine-tuned on CoNLL-2003, and scored by
-#    F1 over whole names (1: all found and nothing else; 0: none).
-# 2. Every neuron, a unit of a hidden state, is scored by how well it tells words
-#    of the concept from other words: its *selectivity* σ = 2·AUROC − 1.
-# 3. In the *surgical* regime the most selective neurons are held at their mean
-#    on every word, so that they say the same whatever the word: they are
-#    *removed*, for good. (*half* sets half of all neurons to 0, by *probeless*:
-#    how far a neuron's mean on words of the concept is from that on others.)
-# 4. How many? The smallest share of all neurons that takes nine tenths of the
-#    concept's F1, or the most specific share if that one takes the other entity
-#    types along; picked on sentences on which nothing is reported.
-# 5. The model trains on, on the same sentences in the same order, under four
-#    conditions: **targeted** (the concept's neurons removed), **random** (as many
-#    of each layer, drawn at random), **none** (nothing removed), and **head**
-#    (the concept's removed, and only the linear head trained).
-# 6. **head** is the condition on which the verdict hangs: what the linear layer
-#    can learn to read off a body that does not change had never left it.
-# 7. Neurons are ranked on one half of the test split and described on the
-#    other; F1 is scored on a half of the validation split.
-#
-# The [method page](../book/method) has the definitions.
+# σ = 2·AUROC − 1 says how well a neuron alone tells the concept's words from
+# others (1 or −1: perfectly). Growing shares of the best are held at their
+# mean, and the model is not trained. If they are the concept's own, its F1
+# falls first, and long before random ones do harm.
 
-# %% [markdown]
-# ## How much must go, and what else goes with it
-#
-# Growing shares of the neurons are removed, without any retraining. If the
-# neurons found are the concept's own, its F1 falls long before that of the
-# others, and long before as many random neurons do any harm.
-
-# %%
+# %% tags=["hide-input"]
 charts.dose_response(
     tables.dose_curve(run.dose), run.facts["dose"], config.label
 )
 
-# %% tags=["remove-input"]
-Markdown(prose.dose_sentence(run))
-
-# %% tags=["remove-input"]
-Markdown(prose.half_sentence(run))
+# %% [markdown]
+# What is cut is the smallest share that takes nine tenths of the F1 or, if
+# that harms the other types, the most specific one, picked on other sentences.
+# The share goes by a few steps: one step of difference says little. The diamond
+# is the paper's removal, half of all neurons. Look at what a *random* half does
+# first.
 
 # %% [markdown]
-# ## F1 through retraining
+# ## What comes back
 #
-# The figure to look at is the distance between *targeted* and *head*: only what
-# lies above *head* was learned anew. *random* and *none* show what training on
-# does by itself.
+# *head* is the last layer alone, on a body that does not change. Only what lies
+# above it is new.
 
-# %%
+# %% tags=["hide-input"]
 charts.f1_through_retraining(
     seeds.metrics,
     config.label,
@@ -123,122 +130,97 @@ charts.f1_through_retraining(
     seeds.interval,
 )
 
-# %%
+# %% [markdown]
+# The first snapshot is the first time that anybody looked: how fast the score
+# rose before, the figure cannot say.
+
+# %% tags=["hide-output", "remove-input"]
 charts.number_table(
     seeds.recovery,
     ["condition", "base", "removed", "end", "recovery", "beyond_head"],
 )
 
 # %% [markdown]
-# ## Is it still there to be read?
+# ## What training writes all the same
 #
-# F1 falls as soon as the head is misled. A linear probe on each layer asks
-# whether words of the concept can still be told from others there. It is fitted
-# on the ranking half and scored on the measuring half.
-
-# %%
-charts.probe_by_layer(
-    seeds.layers[seeds.layers["condition"] != "head"], config.label
-)
+# Where the last layer alone finds the concept, nothing *has* to be written into
+# the neurons that were left. Is it? By how much |σ| rises in the last layer,
+# from the base model to the end:
 
 # %% tags=["remove-input"]
-Markdown(prose.probe_sentence(seeds))
+charts.number_table(answer.rises(seeds))
 
 # %% [markdown]
-# ## Where the concept lives, before and after
-#
-# Rank says who is first, not how strong: its mean over the model is always ½,
-# so a rise in one layer is a fall in another, and cutting neurons out moves the
-# profile by itself. So selectivity stands beside it, *none* beside both, and
-# the dashed line shows what removal alone would do to the ranks.
+# Under *head* no neuron was trained: what falls there, the cut has done, since
+# neurons above it no longer hear what was cut. *none* is what training does by
+# itself. What rises under *targeted* beyond both was written by training.
 
-# %%
-charts.layer_profile(seeds.layers, config.label)
-
-# %% tags=["remove-input"]
-Markdown(prose.place_sentence(seeds))
-
-# %% [markdown]
-# Did the neurons that are left take over? The figure shows by how much |σ|
-# rose from base to end, for the concept and for the other entity types, over
-# neurons that were not removed.
-
-# %%
+# %% tags=["hide-input"]
 charts.kept_gain(seeds.kept_gain, seeds.neuron_interval)
 
-# %% tags=["remove-input"]
-Markdown(prose.gain_sentence(seeds))
+# %% [markdown]
+# ## In which layers
+#
+# The mean |σ| of the neurons that were left, and their ranks. Ranks only say who
+# is first: cutting moves them by itself (dotted). Whether a concept moves beyond
+# its controls stands [side by side](compare).
 
-# %% tags=["remove-input"]
-Markdown(prose.turnover_sentence(seeds))
+# %% tags=["hide-input"]
+charts.layer_profile(seeds.layers, config.label)
 
 # %% [markdown]
-# ## What the retrained model relies on
+# ## Cut again, at the end
 #
-# Neurons are removed once more, at the end: the same ones, as many of the
-# model's new top neurons, and random ones of the same layers.
+# As many of the *new* top neurons are cut out of the trained model, or random
+# ones. The last columns: what that takes from the other types, on average, and
+# at worst of one type under one seed.
 
-# %%
-charts.reliance(seeds.reliance, config.label, seeds.interval)
+# %% tags=["remove-input"]
+charts.number_table(answer.second_cut(seeds))
+
+# %% [markdown]
+# A score that falls says that the reading broke, as after the first cut. It is
+# no evidence that the concept sits in these neurons: no last layer was trained
+# after the second cut.
 
 # %% [markdown]
 # ## Neurons, one by one
 #
-# Each point is a neuron: how well it told words of the concept from others in
-# the base model, and how well it does in the end. Hover for its words. Where
-# there are many kept neurons, a regular sample of them is drawn.
+# Choose a neuron that was cut, one that rose most, or one that serves several
+# types, and move the slider from the base model to the end.
 
-# %%
-charts.neuron_scatter(derived(run, "neuron_changes"), config.label)
-
-# %% [markdown]
-# The words are those that move the neuron furthest from its mean, on the side
-# on which the concept lies, in the base model, just after removal and at the
-# end. First the most selective of the removed neurons; their words vanish,
-# since they say the same of every word.
-
-# %%
-charts.words_table(derived(run, "removed_neurons"))
-
-# %% [markdown]
-# Then the neurons that were left and gained most, with what the same neuron
-# gained when nothing was removed.
-
-# %%
-charts.words_table(derived(run, "newly_salient"))
-
-# %% [markdown]
-# A card for each of about a hundred neurons: those removed, those that gained
-# most, and those that in the end serve several entity types. Choose one from
-# the list and move the slider from the base model to the end.
-
-# %%
+# %% tags=["hide-input"]
 cards = derive(run, CARDS)
 charts.neuron_card(cards, config.label)
 
 # %% [markdown]
-# The same neurons by layer: drag over a range of layers in the upper chart,
-# and the lower one shows what the neurons there do together.
+# The words of a neuron that rose need not be the concept's. It answers to many
+# things: the five words that move it furthest may be surnames, while over all
+# words it tells places, say, better than before. σ is about all words.
 
-# %%
+# %% tags=["hide-input"]
 charts.neuron_map(cards, config.label)
 
 # %% [markdown]
-# How do other rankings see it? The share of the removed neurons that each
-# method would have removed too.
+# Folded: the most selective neurons that were cut; those that rose most, picked
+# on other sentences, with their rise under *none*; and which share of the cut
+# other rankings would have cut too.
 
-# %%
+# %% tags=["hide-output", "remove-input"]
+charts.words_table(derived(run, "removed_neurons"))
+
+# %% tags=["hide-output", "remove-input"]
+charts.words_table(derived(run, "newly_salient"))
+
+# %% tags=["hide-output", "remove-input"]
 charts.number_table(derived(run, "method_overlap"))
 
 # %% [markdown]
 # ## Beside the other concepts
 #
-# The same experiment on the other concepts of the book, where their results
-# are published. *dose* is the share of all neurons that was removed; *loss*,
-# what that took from the concept's F1 without retraining, beside what it took
-# from the other entity types and what random neurons take.
+# Folded: how much was cut of each and what that took; then what came back.
 
-# %%
+# %% tags=["hide-output", "remove-input"]
 charts.number_table(
     across.dose_table(groups.beside(seeds)),
     [
@@ -251,12 +233,7 @@ charts.number_table(
     ],
 )
 
-# %% [markdown]
-# *by head* is the share of the loss that the linear head regains alone, and
-# *beyond head* the F1 that training the whole model brings beyond it: that
-# alone is relearning.
-
-# %%
+# %% tags=["hide-output", "remove-input"]
 charts.number_table(
     across.relearning(groups.beside(seeds)),
     ["concept", "lost", "by_head", "recovery", "beyond_head", "drift"],
@@ -265,27 +242,21 @@ charts.number_table(
 # %% [markdown]
 # ## Look inside
 #
-# In the notebook the next cell is live (`make lab` opens it): choose any
-# neuron, at any stage and under any condition; see its words, its activations
-# and sentences shaded by it; compare two; type a sentence of your own. It
-# needs a run of your own, with its models: `scale = "quick"` above makes one
-# in about ten minutes. A page has no kernel, so here nothing stands below it.
+# Live in the notebook (`make lab`): any neuron, any stage, your own sentence, of
+# a run of your own; `scale = "quick"` above makes one. Here, without a kernel,
+# nothing stands below the cell.
 
 # %% tags=["skip-execution"]
 pu.explore(run)
 
 # %% [markdown]
-# ## What this shows, and what it does not
+# ## What this does not show
 #
-# - A fall in F1 after a removal says that the *reading* broke. Whether the
-#   concept is gone is for the head and the probes to say.
-# - A return of F1 is relearning only where it goes beyond *head*.
-# - The neurons here are units of the residual stream, which every layer reads
-#   and writes. Another basis, another model or a larger one may differ.
-# - Intervals are over seeds where there are several, else over sentences (F1)
-#   or over neurons, which share their words and so are not independent (|σ|).
-# - The neurons that gained most were picked by their rise on the ranking half;
-#   what is shown of them is measured on the other.
+# - Neurons are units of the residual stream, which every layer reads and
+#   writes. Another basis, or a larger model, may differ.
+# - With one seed, intervals are over sentences or neurons, and too narrow.
+# - A small cut says nothing about larger ones: see
+#   [relearning](relearning) and the [method](../book/method).
 
 # %% tags=["remove-input"]
-Markdown(prose.made_with(run))
+Markdown(banner.made_with(run))

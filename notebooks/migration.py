@@ -15,156 +15,144 @@
 
 # %% [markdown]
 # # Who takes the concept on
-#
-# The neurons of a concept are gone, the model trains on, and others gain
-# selectivity for it. What did these serve before? And were they near the
-# concept already? These are questions 7 and 9 of the book.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 regime = "surgical"
 scale = "full"
 model = "minilm"
 
-# %%
-import plasticity_utils as pu
+# %% tags=["remove-input"]
+import plasticity_utils.analysis.pooled as tables
 from IPython.display import Markdown
 from plasticity_utils import charts
-from plasticity_utils.analysis import pooled as tables
-from plasticity_utils.book import prose_neurons as verdicts
-from plasticity_utils.book.on_page import figure, numbers
+from plasticity_utils.analysis import rules
 from plasticity_utils.charts import theme
-from plasticity_utils.results import groups
-from plasticity_utils.results.derived import OF_SNAPSHOTS
+from plasticity_utils.formats import signed
 
 theme.enable()
-chosen = {"regime": regime, "scale": scale, "model": model, "variant": ""}
-published = groups.series_of(pu.published_runs())
-series = groups.holding(groups.choose(published, **chosen), OF_SNAPSHOTS)
-Markdown(verdicts.runs_sentence(series))
+runs = tables.answered_groups(model=model, scale=scale, regime=regime)
+over = tables.interval(runs)
+
+roles = tables.migration(runs).set_index("role")
+near = tables.priming(runs)
+others, former = roles.loc[tables.OTHER_TYPES], roles.loc[tables.OWN]
+proper = roles.loc["proper nouns"]
+profile, words, strong = near.itertuples()
+gainers = {
+    rules.YES: "The less selective a neuron was for the concept, the more "
+    "it gained",
+    rules.NO: "How selective a neuron was for the concept hardly matters "
+    "for what it gained",
+    rules.OPEN: "Which neurons gain is not resolved",
+}[strong.verdict]
+Markdown(f"**{gainers}.**")
 
 # %% [markdown]
-# ## Whom did the concept move in with?
-
-# %%
-Markdown(verdicts.migration_sentence(series))
-
-# %%
-figure(series, tables.migration, charts.migration)
-
-# %% [markdown]
-# Each kept neuron has one role: the concept that it served best in the base
-# model, read off other words than those on which gains are measured. The
-# gain is the rise of |σ| for the run's concept beyond that under *none*.
-# Neurons of the layers that gain have roles of their own, so a share means
-# nothing by itself; it stands beside the share that they would have if
-# within each layer it made no difference what a neuron had served. Roles
-# shuffled within layers give the *p* of each cell.
+# The neurons of a concept are cut out, the model trains on, and neurons that
+# were left gain selectivity for it. What did these serve before (question 7)?
+# Were they near the concept already (question 9)?
 #
-# *random* is the control: there the concept's own neurons are still in
-# place, and what other neurons gain is no move of the concept.
+# ## Did the concept move in with the other kinds of name?
 
-# %%
-numbers(
-    series,
-    verdicts.migration,
-    ["claim", "effect", "control", "beyond_control", "least", "verdict"],
+# %% tags=["remove-input"]
+moved = {
+    rules.YES: "Yes: neurons of other entity types gain more than their "
+    "share",
+    rules.NO: "No: neurons of other entity types gain just their share",
+    rules.OPEN: "Whether neurons of other entity types gain more than "
+    "their share is not resolved",
+}[others.verdict]
+Markdown(
+    f"**{moved}.** They take {100 * others.share:.0f} % of what is gained, "
+    f"and {100 * others.expected:.0f} % is what their layers let expect: a "
+    f"difference of {signed(others.effect)} (after a random cut "
+    f"{signed(others.control)}). What the table does show: neurons that "
+    "once served the concept gain *less* than expected "
+    f"({signed(former.effect)}; after a random cut "
+    f"{signed(former.control)}). Neurons that served proper nouns gain "
+    f"more ({signed(proper.effect)}), but after a random cut as much "
+    f"({signed(proper.control)})."
+)
+
+# %% tags=["remove-input"]
+charts.claims(
+    tables.both(roles.reset_index(), "role"),
+    "Gains above what the layers let expect, by what a neuron served "
+    "before",
+    "share of the gain, above expected",
+    over,
+    others.least,
 )
 
 # %% [markdown]
-# Shares and their expectation over all runs, with a *t* test of the
-# difference over runs, adjusted (Holm) for the number of roles and
-# conditions.
+# Each neuron has one role: the concept that it served best before, read off
+# other words than those on which the gain is measured. The gain is the rise of
+# |σ| beyond that with nothing cut out. Neurons of the layers that gain have
+# roles of their own, so a share counts only beside the *expected* one: that if
+# within each layer it made no difference what a neuron had served.
 
-# %%
-numbers(
-    series,
-    tables.migration_in_all,
-    ["condition", "role", "share", "expected", "difference", "p_adjusted"],
+# %% tags=["remove-input"]
+charts.number_table(
+    roles.reset_index(),
+    ["role", "share", "expected", "effect", "control", "beyond_control"],
 )
 
 # %% [markdown]
-# Concept by concept, with the number of kept neurons that had the role; *p*
-# by permutation, adjusted (Benjamini–Hochberg) for all cells of all runs.
+# Only the row *other entity types* is a claim that was set before. The others
+# are shown and not tested.
 
-# %%
-numbers(
-    series,
-    tables.migration,
-    [
-        "concept",
-        "condition",
-        "role",
-        "n_neurons",
-        "share",
-        "expected",
-        "p_adjusted",
-    ],
+# %% tags=["remove-input"]
+rules.decide
+
+# %% [markdown]
+# ## Were the neurons near the concept before?
+
+# %% tags=["remove-input"]
+primed = {
+    rules.YES: "Yes: neurons that stood near the concept gain more",
+    rules.NO: "No: nearness does not matter",
+    rules.OPEN: "Whether nearness matters is not resolved",
+}[rules.together([profile.verdict, words.verdict])]
+Markdown(
+    f"**{primed}.** A neuron whose σ profile is one standard deviation "
+    f"nearer to the concept gains {signed(profile.effect)} standard "
+    "deviations more; one whose top words are nearer, "
+    f"{signed(words.effect)}. {profile.least:g} would matter. The large "
+    "number is another one: per standard deviation of |σ| for the concept "
+    f"before, the gain changes by **{signed(strong.effect)}**, after a "
+    f"random cut by {signed(strong.control)}. So it is not persistence "
+    "either: who takes the concept on was *less* selective for it."
+)
+
+# %% tags=["remove-input"]
+charts.claims(
+    tables.both(near, "predictor"),
+    gainers,
+    "effect on the gain (standard deviations)",
+    over,
 )
 
 # %% [markdown]
-# **What would change our mind.** A role that gains more than expected in
-# every concept and seed, and not under *random*, would show that a concept
-# seeks out company. A finer inventory of roles could show it where this one
-# does not. One role a neuron is a simplification: a neuron that served two
-# concepts is counted under the stronger.
+# The gain beyond that with nothing cut out is regressed on nearness and on |σ|
+# before, with the layer held fixed. |σ| before comes from other words, so its
+# noise is not in the gain; and a mere fall back to the mean would show after a
+# random cut too. That |σ| counts was found, and not predicted. Nearness of words is measured by the checkpoint from which
+# MiniLM was fine-tuned, as in question 5; that of profiles is not.
+
+# %% tags=["remove-input"]
+charts.number_table(
+    near,
+    ["predictor", "effect", "control", "beyond_control", "least",
+     "verdict"],
+)  # fmt: skip
 
 # %% [markdown]
-# ## Were they primed, or is it persistence?
-
-# %%
-Markdown(verdicts.priming_sentence(series))
-
-# %%
-figure(series, tables.priming, charts.priming)
-
-# %% [markdown]
-# The gain beyond *none* is regressed on how near a neuron was to the concept
-# in the base model, with its |σ| in the base (persistence, and the fall
-# back to the mean of what was extreme by chance) and its layer held fixed.
-# Nearness is measured twice: by the σ profile (how like that of neurons
-# that serve the concept, the concept itself left out) and by the words that
-# the neuron answers to most (how near to the concept's words, these
-# themselves left out). All quantities are standardised.
-
-# %%
-numbers(
-    series,
-    verdicts.priming,
-    ["claim", "effect", "control", "beyond_control", "least", "verdict"],
-)
-
-# %% [markdown]
-# Run by run; *p* adjusted (Holm) for all rows.
-
-# %%
-numbers(
-    series,
-    tables.priming,
-    [
-        "concept",
-        "seed",
-        "condition",
-        "similarity",
-        "term",
-        "effect",
-        "p_adjusted",
-    ],
-)
-
-# %% [markdown]
-# The same with errors clustered by layer, to see if the answer hangs on one
-# layer. With so few clusters these intervals tend to be too narrow.
-
-# %%
-numbers(
-    series,
-    tables.priming_by_layer,
-    ["concept", "seed", "condition", "similarity", "term", "effect"],
-)
-
-# %% [markdown]
-# **What would change our mind.** An effect of nearness on the gain beyond
-# *none* that both measures show and the random removal does not. If nearness
-# alone predicts the gain and, with |σ| in the base beside it, no longer
-# does, that was persistence. |σ| is measured with noise, and what it misses
-# can go to nearness, so a small effect would not convince us.
+# ## What would change our mind
+#
+# - Question 7: a role that gains more than expected for every concept and
+#   seed, and not after a random cut; or a finer list of roles.
+# - Question 9: an effect of nearness of a tenth of a standard deviation that
+#   both measures show.
+# - A coefficient of |σ| before that appears after a random cut as well.
+# - Another model. In one role a neuron that served two concepts is counted
+#   under the stronger.

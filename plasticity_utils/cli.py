@@ -78,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     readers.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
     readers.set_defaults(command=_readers)
+    pages = commands.add_parser("pages", help="make the concepts' pages from their template")
+    pages.set_defaults(command=_pages)
     figures = commands.add_parser("figures", help="write a notebook's charts as SVG and PNG")
     figures.add_argument("notebooks", type=Path, help="an executed notebook, or a folder of them")
     figures.add_argument("out", type=Path, help="folder of the figures")
@@ -114,7 +116,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _page(options: argparse.Namespace) -> None:
     check_extra("book", "a page")
-    from plasticity_utils.book import banner
+    from plasticity_utils.analysis import answer
     from plasticity_utils.book.pages import render_page
     from plasticity_utils.results.groups import Seeds
 
@@ -123,8 +125,9 @@ def _page(options: argparse.Namespace) -> None:
     print(f"page: {page}")
     if config.scale == "smoke":
         print("  smoke scale: a test of the machinery, these numbers mean nothing")
-    for line in banner.five_lines(Seeds((find_run(config),))):
-        print(f"  {line}")
+    run = Seeds((find_run(config),))
+    print(answer.answer(run).round(3).to_string(index=False, na_rep="–"))
+    print(f"found in the cut model by its last layer or a new probe: {answer.found(run)}")
 
 
 def _publish(options: argparse.Namespace) -> None:
@@ -135,6 +138,13 @@ def _publish(options: argparse.Namespace) -> None:
         print(f"published: {publish(run)}")
         if page := add_page(run.config):
             print(f"new page: {page}; `make notebooks` executes it")
+
+
+def _pages(options: argparse.Namespace) -> None:
+    from plasticity_utils.book.pages import write_pages
+
+    for page in write_pages():
+        print(f"page: {page}")
 
 
 def _indicators(options: argparse.Namespace) -> None:
@@ -227,7 +237,7 @@ def add_force(commands: Any) -> None:
 
 def _force(options: argparse.Namespace) -> None:
     # Here, not above: another command's bad input is told without waiting for IPython.
-    from plasticity_utils.analysis.forced import ForcedSeeds, verdict
+    from plasticity_utils.analysis.forced import ForcedSeeds
     from plasticity_utils.results.forced import force, publish_forced
 
     run = RunConfig(
@@ -240,7 +250,16 @@ def _force(options: argparse.Namespace) -> None:
     )
     forced = force(config)
     print(f"forced: {forced.path}")
-    print(f"  {verdict(ForcedSeeds((forced,)))}")
+    columns = [
+        "n_neurons",
+        "entity_f1_base",
+        "entity_f1_removed",
+        "entity_f1_end",
+        "price",
+        "rise",
+        "verdict",
+    ]
+    print(ForcedSeeds((forced,)).judged[columns].round(3).to_string(index=False))
     if options.publish:
         print(f"published: {publish_forced(forced)}")
 

@@ -31,7 +31,9 @@ def made_up_series(folder, effect=0.0, control=0.0, seeds=(0, 1), noise=0.002):
             path = folder / f"{concept}-seed{seed}"
             path.mkdir(parents=True)
             settings = asdict(RunConfig(concept=concept, seed=seed, results_dir=str(folder)))
-            (path / "config.json").write_text(json.dumps({"settings": settings}))
+            (path / "config.json").write_text(
+                json.dumps({"settings": settings, "n_neurons": 3 * len(LAYERS)})
+            )
             size = {"targeted": effect, "random": control}
             for name, make in ANSWERS.items():
                 table = make(LABELS[concept], size, lambda: noise * rng.normal())

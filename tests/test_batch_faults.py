@@ -37,7 +37,10 @@ CODE = """import plasticity_utils as pu
 run = pu.find_run(pu.RunConfig.from_notebook(globals()))
 print(len(run.metrics), "rows")"""
 CONCEPTS = ("locations", "persons")
-GIVEN = ("base", "measured", "ranking", "dose", "retrained-random", "retrained-none")
+GIVEN = (
+    "base", "measured", "ranking", "dose", "retrained-random", "retrained-none", "retrained-head",
+    "reliance-none",
+)  # fmt: skip
 
 pytestmark = pytest.mark.slow
 

@@ -1,63 +1,84 @@
-"""Charts of the questions about neurons, on tables worked out from made-up answers."""
+"""Charts of the questions, on small made-up tables."""
 
-from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
+import itertools
 
+import pandas as pd
 import pytest
 import vl_convert as vlc
-from made_up_answers import made_up_series
+from test_charts_across import spread
 
 from plasticity_utils import charts
-from plasticity_utils.analysis import pooled as tables
 from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError
 
-OVER = "95 % interval over runs"
+CONCEPTS = ("locations", "persons")
+CONDITIONS = ("targeted", "random", "none")
+OVER, TITLE = "over seeds", "What it shows"
+PARTS = {"locations": ["country", "large city"], "persons": ["kim · park", "smith · jones"]}
 
 
-@cache
-def series():
-    return tuple(made_up_series(Path(mkdtemp()), effect=0.1))
+def claim_rows():
+    rows = itertools.product(("any concept", "the removed concept"), ("targeted", "random"))
+    table = pd.DataFrame(rows, columns=["row", "condition"]).assign(value=[0.3, 0.1, 0.2, 0.0])
+    return spread(table, ["value"])
 
 
-@cache
-def table(name):
-    return getattr(tables, name)(series())
+def value_rows():
+    names = ["panel", "row", "condition", "seed"]
+    kinds = (CONCEPTS, ("as it is", "aligned"), ("base", "targeted", "none"), (0, 1))
+    return pd.DataFrame(itertools.product(*kinds), columns=names).assign(value=0.5)
+
+
+def superposition_rows():
+    conditions = ("base", "shuffled words", *CONDITIONS)
+    rows = pd.DataFrame(itertools.product(conditions, range(3)), columns=["condition", "layer"])
+    rows = rows.assign(interference=0.1, dimensionality=0.8)
+    return spread(rows, ["interference", "dimensionality"])
+
+
+def cka_rows():
+    rows = [
+        (concept, condition, layer, 1 - 0.02 * layer)
+        for concept, condition, layer in itertools.product(CONCEPTS, CONDITIONS, range(7))
+    ]
+    frame = pd.DataFrame(rows, columns=["concept", "condition", "layer", "cka_debiased"])
+    return spread(frame, ["cka_debiased"])
+
+
+def transition_rows():
+    rows = [
+        (concept, condition, base, end, 12.0, 0.5 if base == end else 0.25)
+        for concept, condition in itertools.product(CONCEPTS, ("targeted", "none"))
+        for base, end in itertools.product([*PARTS[concept], "nothing"], repeat=2)
+    ]
+    names = ["concept", "condition", "base", "end", "n_neurons", "share"]
+    return pd.DataFrame(rows, columns=names)
 
 
 CASES_QUESTIONS = {
-    "functions_by_layer": (
-        lambda: table("functions_by_layer"),
-        lambda frame: charts.functions_by_layer(frame, OVER),
-    ),
+    "claims": (claim_rows, lambda frame: charts.claims(frame, TITLE, "share", OVER, 0.05)),
+    "values": (value_rows, lambda frame: charts.values(frame, TITLE, "One a seed.", "F1")),
     "superposition": (
-        lambda: table("superposition_by_layer"),
-        lambda frame: charts.superposition(frame, OVER),
+        superposition_rows,
+        lambda frame: charts.superposition(frame, TITLE, OVER),
     ),
-    "sharing": (
-        lambda: table("sharing"),
-        lambda frame: charts.sharing(frame, OVER),
-    ),
-    "migration": (lambda: table("migration"), charts.migration),
-    "priming": (lambda: table("priming"), charts.priming),
+    "cka_by_layer": (cka_rows, lambda frame: charts.cka_by_layer(frame, TITLE, OVER)),
+    "part_transitions": (transition_rows, lambda frame: charts.part_transitions(frame, TITLE)),
 }
-VALUES = {
-    "functions_by_layer": "beyond_none",
+MARKS = {"part_transitions": "rect mark"}
+DRAWN = {
+    "claims": 4,
+    "values": 2 * 2 * 3 * 2,
+    "superposition": 2 * 5 * 3,
+    "cka_by_layer": 2 * 3 * 7,
+    "part_transitions": 2 * 2 * 9,
+}
+COLUMN = {
+    "claims": "value",
+    "values": "value",
     "superposition": "interference",
-    "sharing": "shared",
-    "migration": "difference",
-    "priming": "effect",
-}
-# Three quantities of two lines; two measures of 3 + 4 lines; four moments of six rows, full and
-# open; two panels of three concepts and four roles; two terms of six runs, two measures and two
-# conditions.
-MARKS = {
-    "functions_by_layer": 3 * 2 * 3,
-    "superposition": 2 * (3 + 4) * 3,
-    "sharing": 4 * 6 * 2,
-    "migration": 2 * 3 * 4,
-    "priming": 2 * 6 * 2 * 2,
+    "cka_by_layer": "cka_debiased",
+    "part_transitions": "n_neurons",
 }
 
 
@@ -69,41 +90,67 @@ def theme():
     vega.alt.renderers.enable("default")
 
 
-def drawn(chart):
-    return vlc.vegalite_to_svg(chart.to_dict(), vl_version=vega.VEGALITE_VERSION)
+def svg_of(name):
+    make, draw = CASES_QUESTIONS[name]
+    return vlc.vegalite_to_svg(draw(make()).to_dict(), vl_version=vega.VEGALITE_VERSION)
 
 
 @pytest.mark.parametrize("name", CASES_QUESTIONS)
-def test_every_row_becomes_a_mark(name):
-    make, draw = CASES_QUESTIONS[name]
-    mark = "square" if name == "migration" else "point"
-    assert drawn(draw(make())).count(f'aria-roledescription="{mark}"') == MARKS[name]
+def test_every_row_is_drawn_under_the_title_of_the_page(name):
+    svg = svg_of(name)
+    assert svg.count(f'aria-roledescription="{MARKS.get(name, "point")}"') == DRAWN[name]
+    assert f">{TITLE}<" in svg
 
 
 @pytest.mark.parametrize("name", CASES_QUESTIONS)
 def test_a_missing_column_and_an_empty_table_are_named(name):
     make, draw = CASES_QUESTIONS[name]
-    with pytest.raises(InputError, match=f"no column '{VALUES[name]}'"):
-        draw(make().drop(columns=VALUES[name]))
+    with pytest.raises(InputError, match=f"no column '{COLUMN[name]}'"):
+        draw(make().drop(columns=COLUMN[name]))
     with pytest.raises(InputError, match="no rows"):
         draw(make().iloc[:0])
 
 
-def test_more_than_expected_is_full_and_what_chance_gives_is_pale():
-    frame = table("migration")
-    one = frame[(frame["condition"] == "targeted") & (frame["concept"] == "locations")]
-    one = one.head(2).assign(difference=[0.2, -0.1], p_adjusted=[0.01, 0.5])
-    svg = drawn(charts.migration(one))
-    squares = [part for part in svg.split("<path") if 'aria-roledescription="square"' in part]
-    assert len(squares) == 2
-    (more,) = [part for part in squares if f'fill="{vega.INK}"' in part]
-    (less,) = [part for part in squares if f'stroke="{vega.INK}"' in part]
-    assert 'opacity="0.35"' in less
-    assert 'opacity="0.35"' not in more
+def test_claims_of_one_seed_are_drawn_without_intervals():
+    frame = claim_rows().drop(columns=["value_low", "value_high"])
+    spec = charts.claims(frame, TITLE, "share", OVER).to_dict()
+    marks = [layer["mark"]["type"] for layer in spec["vconcat"][0]["layer"]]
+    assert marks == ["rule", "point"]
 
 
-def test_a_run_without_interval_is_drawn_as_its_points():
-    frame = tables.functions_by_layer(series()[:1])
-    bounds = ["beyond_none_low", "beyond_none_high"]
-    svg = drawn(charts.functions_by_layer(frame.assign(**dict.fromkeys(bounds)), OVER))
-    assert svg.count('aria-roledescription="point"') == MARKS["functions_by_layer"]
+def test_panels_that_are_compared_share_their_scale():
+    spec = charts.values(value_rows(), TITLE, "One a seed.", "F1", (-0.5, 0.5)).to_dict()
+    scales = {
+        tuple(layer["encoding"]["x"]["scale"]["domain"])
+        for panel in spec["vconcat"]
+        for layer in panel["layer"]
+        if layer["mark"]["type"] == "point"
+    }
+    assert scales == {(-0.5, 0.5)}
+    scales = {
+        tuple(layer["encoding"]["y"]["scale"]["domain"])
+        for panel in charts.cka_by_layer(cka_rows(), TITLE, OVER).to_dict()["vconcat"]
+        for layer in panel["layer"]
+    }
+    assert len(scales) == 1
+
+
+def test_rows_of_one_condition_need_no_legend():
+    frame = value_rows()
+    frame = frame[frame["condition"] == frame["row"].map({"as it is": "base", "aligned": "none"})]
+    (first, _) = charts.values(frame, TITLE, "One a seed.", "F1").to_dict()["vconcat"]
+    assert first["layer"][0]["encoding"]["color"]["legend"] is None
+
+
+def test_a_matrix_has_a_panel_a_condition_and_names_what_is_nothing_last():
+    spec = charts.part_transitions(transition_rows(), TITLE).to_dict()
+    titles = [panel["title"]["text"] for panel in spec["vconcat"]]
+    assert titles == [f"{one}, {other}" for one in CONCEPTS for other in ("targeted", "none")]
+    orders = [panel["layer"][0]["encoding"]["y"]["sort"] for panel in spec["vconcat"]]
+    assert all(order[-1] == "nothing" for order in orders)
+
+
+def test_clusters_are_named_in_full_beside_the_rows_and_by_a_word_below():
+    svg = svg_of("part_transitions")
+    assert svg.count(">smith · jones<") == 2
+    assert svg.count(">smith<") == 2

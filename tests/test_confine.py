@@ -270,7 +270,9 @@ def toy_f1(tmp_path):
 
 
 def _f1(data, predicted):
-    return entity_scores(data.tags, predicted, ["LOC", "PER"]).set_index("entity").f1["overall"]
+    return (
+        entity_scores(data.tags, predicted, ["LOC", "PER"]).set_index("entity").entity_f1["overall"]
+    )
 
 
 WORDS_LAYER = [(0, unit) for unit in range(WIDTH)]

@@ -265,6 +265,12 @@ def test_a_run_without_its_models_is_shown_from_its_tables(tiny_run, tmp_path):
 def test_a_published_run_says_that_it_has_no_table_of_neurons(tiny_run, tmp_path):
     folder = shutil.copytree(tiny_run.path, tmp_path / "published")
     (folder / "neurons.parquet").unlink()
+    own, explorer = explore(Run(folder)).children
+    assert f"Shown: your own, {tiny_run.path.name}" in Tags(own.value).text
+    assert "Layer" in explorer.card.heading.value
+    facts = json.loads((folder / "config.json").read_text())
+    facts["settings"]["results_dir"] = str(tmp_path / "nothing")
+    (folder / "config.json").write_text(json.dumps(facts))
     (only,) = explore(Run(folder)).children
     assert "plasticity run" in Tags(only.value).text
 

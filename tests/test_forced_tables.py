@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_forced_verdict import made_up
+from test_forced_numbers import made_up
 
 from plasticity_utils.experiment.forced_tables import beyond, carrier_table, f1_table
 from plasticity_utils.experiment.forcing import Target

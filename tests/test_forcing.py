@@ -206,7 +206,7 @@ def test_a_published_forcing_is_found_with_what_made_it(config, forced, tmp_path
         == "forced-locations-persons-tiny-model-share1-rate1-dose0.1-tiny-seed0"
     )
     (found,) = find_forced(replace(config, run=replace(config.run, seed=7)), tmp_path)
-    pd.testing.assert_frame_equal(found.entity_f1, forced.f1)
+    pd.testing.assert_frame_equal(found.f1, forced.f1)
     assert found.facts["entities"] == ["LOC", "PER"]
     assert found.facts["n_removed"] == 10
     assert found.facts["settings"]["run"]["results_dir"] == ""

@@ -16,9 +16,17 @@ from plasticity_utils.analysis.polysemanticity import (
     superposition_answer,
 )
 from plasticity_utils.analysis.snapshots import BASE, Moments
-from plasticity_utils.analysis.takeover import ROLES, migration_answer, priming_answer, role_of
+from plasticity_utils.analysis.takeover import (
+    WORD_CLASSES,
+    migration_answer,
+    priming_answer,
+    role_of,
+)
+from plasticity_utils.data.concepts import ENTITIES
 from plasticity_utils.neurons.words import embed_words
 from plasticity_utils.results.derived import OF_SNAPSHOTS, derive
+
+OTHER_ROLES = ("other words", "punctuation", "nothing")
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +128,7 @@ def test_superposition_has_every_moment_and_layer(moments):
 def test_shares_of_every_target_sum_to_one_and_the_own_concept_comes_first(moments):
     table = migration_answer(moments)
     assert table["target"].iloc[0] == "LOC"
-    assert set(table["role"]) <= set(ROLES)
+    assert set(table["role"]) <= {*ENTITIES, *WORD_CLASSES.values(), *OTHER_ROLES}
     sums = table.groupby(["condition", "target"])[["share", "expected", "difference"]].sum()
     assert sums["share"].tolist() == pytest.approx([1] * len(sums))
     assert sums["expected"].tolist() == pytest.approx([1] * len(sums))

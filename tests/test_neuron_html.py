@@ -12,7 +12,7 @@ from plasticity_utils import InputError
 from plasticity_utils.charts import theme
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.explorer import draw
-from plasticity_utils.explorer.views import activation_histogram, words_in_sentences
+from plasticity_utils.explorer.data import activation_histogram, words_in_sentences
 
 EVIL = '<img src=x onerror="alert(1)">'
 SVG = "{http://www.w3.org/2000/svg}"

@@ -6,7 +6,7 @@ import pytest
 
 from plasticity_utils import InputError
 from plasticity_utils.data.corpus import Corpus
-from plasticity_utils.explorer import views
+from plasticity_utils.explorer import data as views
 
 SENTENCES = [["Rome", "fell", "."], ["Ann", "saw", "Rome", "fall"], ["It", "rained"]]
 ENTITY = [["B-LOC", "O", "O"], ["B-PER", "O", "B-LOC", "O"], ["O", "O"]]

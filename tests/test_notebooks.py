@@ -76,20 +76,6 @@ def test_parameters_are_the_ones_others_script_against(path):
     assert RunConfig.from_notebook(values).concept == values["concept"]
 
 
-def test_concept_pages_share_their_calls():
-    """Each has prose of its own; what is called, and in which order, is the same."""
-    assert {path.stem for path in CONCEPT_PAGES} >= {"locations", "persons", "concept"}
-    calls = [
-        [
-            re.sub(r'home="\w*"', "home=...", cell.source)
-            for cell in code_cells(path)
-            if "parameters" not in cell.metadata.get("tags", [])
-        ]
-        for path in CONCEPT_PAGES
-    ]
-    assert all(other == calls[0] for other in calls[1:])
-
-
 @every_notebook
 def test_stored_outputs_are_complete_and_clean(path):
     outputs = [output for cell in code_cells(path) for output in cell.outputs]

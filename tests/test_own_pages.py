@@ -8,7 +8,8 @@ from test_own_concepts import ENTITIES
 from test_published import SHORT
 
 from plasticity_utils import InputError, charts
-from plasticity_utils.book import banner, prose
+from plasticity_utils.analysis import answer, rules
+from plasticity_utils.book import banner
 from plasticity_utils.charts import theme
 from plasticity_utils.charts.parts import entities_in
 from plasticity_utils.explorer.app import explore
@@ -91,22 +92,21 @@ def test_what_the_head_regains_is_not_told_of_it(seeds, own_run):
 
 
 def test_the_page_says_what_f1_means_and_what_the_head_is_worth(seeds, own_run):
-    said = banner.settings(seeds, home="")
+    said = banner.settings(seeds, {})
     assert "is no entity type, so no tag of the model's names it" in said
-    assert "*head*, in which nothing below the head changes, says nothing about it" in said
+    assert "*head* says nothing here" in said
     assert ("pair of files" in said) == (own_run.config.about.kind == "label")
-    summary, lines = banner.summary(seeds), banner.five_lines(seeds)
-    for text in (summary, lines[3], banner.front([seeds])):
-        assert "robes fitted anew" in text or "a probe fitted anew" in text
-        assert "not read" not in text
+    short = answer.answer(seeds).set_index("step")["targeted"]
+    assert short[[answer.LAST_LAYER, answer.BEYOND]].isna().all()
+    assert short[[answer.BEFORE, answer.CUT, answer.WHOLE]].notna().all()
     rows = own_run.layers[own_run.layers["entity"] == own_run.config.label]
     last = rows[(rows["layer"] == rows["layer"].max()) & (rows["condition"] == "targeted")]
     removed = last[last["stage"] == "removed"]["word_f1"].iloc[0]
-    assert f"{removed:.3f} just after the removal" in summary
-    for say in (prose.dose_sentence, prose.half_sentence):
-        assert own_run.config.label in say(own_run)
-    for say in (prose.place_sentence, prose.turnover_sentence, prose.probe_sentence):
-        assert say(seeds)
+    assert short[answer.PROBE] == pytest.approx(removed)
+    base = last[last["stage"] == "base"]["word_f1"].iloc[0]
+    assert answer.found(seeds) == rules.reader_finds(base, removed)
+    assert list(answer.rises(seeds)["condition"]) == ["targeted", "head", "none"]
+    assert answer.second_cut(seeds)["again"].tolist() == ["nothing", "new top", "random"]
 
 
 def test_a_card_has_the_classes_that_its_corpus_has(own_run, cards):

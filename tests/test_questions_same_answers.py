@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from plasticity_utils.analysis import parts_tables
-from plasticity_utils.analysis.parts import carried, carriers
-from plasticity_utils.analysis.parts_tables import (
+from plasticity_utils.analysis import parts as analysis
+from plasticity_utils.analysis.parts import (
     Parts,
+    carried,
+    carriers,
     cluster_parts,
     subconcept_neurons,
     subconcept_parts,
@@ -34,7 +35,7 @@ def representation(moments):
 @pytest.fixture
 def few_are_enough(monkeypatch):
     """Forty sentences hold few words of any part."""
-    monkeypatch.setattr(parts_tables, "FEWEST_WORDS", FEW)
+    monkeypatch.setattr(analysis, "FEWEST_WORDS", FEW)
 
 
 def test_a_sentence_is_fitted_on_or_scored_and_never_both(moments):

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from plasticity_utils.analysis.superposition import (
-    concept_directions,
+from plasticity_utils.analysis.polysemanticity import (
     feature_dimensionality,
     interference,
     superposition_by_layer,
@@ -60,12 +59,6 @@ def layer(concepts, crowded):
     X = X * np.geomspace(1, 100, WIDTH)
     X[:, -1] = 7
     return X
-
-
-def test_directions_are_found_whatever_the_scale_of_units(concepts):
-    directions = concept_directions(layer(concepts, crowded=False), concepts)
-    assert np.abs(directions).argmax(axis=1).tolist() == [0, 0, 1, 1]
-    assert (directions[:, -1] == 0).all()
 
 
 def test_crowded_concepts_interfere_more_than_those_apart(concepts):

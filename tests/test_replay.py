@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_run import at
 
-from plasticity_utils import InputError, Run, word_activations
+from plasticity_utils import InputError, Run, undo, word_activations
 from plasticity_utils.experiment.measure import concept_columns
 from plasticity_utils.experiment.replay import activations_at, model_at
 from plasticity_utils.experiment.splits import load_sentences
@@ -34,6 +34,21 @@ def test_a_model_is_brought_back_with_its_removal_and_whole_afterwards(tiny_run)
     gone = at(tiny_run.neurons, condition="targeted", stage="end")["removed"].to_numpy()
     assert np.ptp(cut[:, gone], axis=0).max() < 1e-6
     assert np.ptp(whole[:, gone], axis=0).max() > 1e-3
+
+
+def test_a_model_is_brought_back_without_a_context_and_made_whole(tiny_run):
+    sentence = [["London", "calls"]]
+    gone = at(tiny_run.neurons, condition="targeted", stage="end")["removed"].to_numpy()
+    model, tokenizer = tiny_run.model("end")
+    assert np.ptp(word_activations(model, tokenizer, sentence)[:, gone], axis=0).max() < 1e-6
+    undo(model)
+    assert np.ptp(word_activations(model, tokenizer, sentence)[:, gone], axis=0).max() > 1e-3
+    base, tokenizer = tiny_run.model("base")
+    with model_at(tiny_run, "none", "base") as (same, _):
+        expected = word_activations(same, tokenizer, sentence)
+    np.testing.assert_array_equal(word_activations(base, tokenizer, sentence), expected)
+    with pytest.raises(InputError, match="'whole'"):
+        tiny_run.model("whole")
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from plasticity_utils import RunConfig
-from plasticity_utils.analysis import forced
-from plasticity_utils.analysis.forced import or_command
 from plasticity_utils.analysis.mistakes import mistake_changes
-from plasticity_utils.book import banner
-from plasticity_utils.book import prose as sentences
 from plasticity_utils.data.corpus import CONCEPTS
 from plasticity_utils.experiment.config import SURGICAL_DOSES
 from plasticity_utils.experiment.dose import LOST, specificity
-from plasticity_utils.experiment.forcing import ForcingConfig
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.across import recoveries
 from plasticity_utils.results.forced import Forced
-from plasticity_utils.results.groups import Seeds, choose, seeds_of, series_of
+from plasticity_utils.results.groups import Seeds, choose, series_of
 from plasticity_utils.results.published import published_runs, status
 
 BOOK = Path(__file__).parent.parent / "book"
@@ -101,32 +95,6 @@ def test_mistake_4_leaves_the_concept_in_the_decoder():
     assert 0.4 < low < 0.45 < 0.8 < high < 0.9
     assert set(kept) == {"persons", "organisations"}
     assert min(min(shares) for shares in kept.values()) > 0.9
-
-
-@pytest.mark.parametrize("concept", [*PAGES, "concept"])
-def test_a_concepts_page_says_what_the_results_say(concept):
-    # The template of all concepts is executed for locations.
-    own = "locations" if concept == "concept" else concept
-    name = f"{own}-minilm-surgical-full-seed0"
-    seeds = seeds_of(Run(BOOK / "results" / name))
-    shown = shown_on(concept)
-    for said in (
-        banner.summary(seeds),
-        sentences.dose_sentence(seeds.runs[0]),
-        sentences.half_sentence(seeds.runs[0]),
-        sentences.place_sentence(seeds),
-        sentences.turnover_sentence(seeds),
-        sentences.gain_sentence(seeds),
-        sentences.probe_sentence(seeds),
-    ):
-        assert said in shown
-
-
-def test_the_page_of_forced_neurons_says_what_the_results_say():
-    config = ForcingConfig(RunConfig(scale="full"))
-    shown = shown_on("forced")
-    for said in (forced.verdict, forced.price_sentence):
-        assert or_command(config, said).data in shown
 
 
 def test_the_page_on_large_models_says_what_the_published_stages_took():

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from plasticity_utils.book.banner import _speed, head_verdict
+from plasticity_utils.book.front import head_verdict
 from plasticity_utils.formats import signed
 
 
@@ -29,15 +29,6 @@ def recovered(base, removed, end, epochs=0.5):
 )
 def test_the_head_is_judged_by_what_it_regains(base, removed, end, verdict):
     assert verdict in head_verdict(recovered(base, removed, end), "LOC")
-
-
-def test_speed_tells_little_lost_from_not_regained():
-    never = float("nan")
-    assert "Too little" in _speed(recovered(0.9, 0.88, 0.9, never), [never])
-    assert "does not regain 95 % of the loss." in _speed(recovered(0.9, 0.02, 0.4, never), [never])
-    assert "under every seed" in _speed(recovered(0.9, 0.02, 0.8, 0.5), [0.5, never])
-    assert "after 0.125 epochs (" in _speed(recovered(0.9, 0.02, 0.9, 0.125), [0.125, 0.125])
-    assert "after 0.125 to 1 epochs, by" in _speed(recovered(0.9, 0.02, 0.9, 0.4), [1.0, 0.125])
 
 
 def test_a_tiny_loss_is_no_minus_zero():

@@ -11,9 +11,8 @@ import vl_convert as vlc
 from made_up_cards import made_up_cards
 from test_charts import CASES, encodings, parts
 from test_charts_across import CASES_ACROSS
-from test_charts_forced import CASES_FORCED, made_up
+from test_charts_forced import CASES_FORCED
 from test_charts_questions import CASES_QUESTIONS
-from test_charts_same import CASES_SAME
 
 from plasticity_utils import charts
 from plasticity_utils.charts import theme as vega
@@ -32,9 +31,14 @@ def growth_points():
 TABLES = {"number_table", "words_table"}
 CARDS = ("neuron_card", "neuron_map")
 CASES_GROWTH = {"growth": (growth_points, charts.growth)}
-FORCED = {name: (made_up, draw) for name, draw in CASES_FORCED.items()}
-DRAWN = {**CASES, **CASES_ACROSS, **CASES_SAME, **CASES_QUESTIONS, **CASES_GROWTH, **FORCED}
+DRAWN = {**CASES, **CASES_ACROSS, **CASES_QUESTIONS, **CASES_FORCED, **CASES_GROWTH}
 CHARTS = [*DRAWN, *CARDS]
+# Groups of neurons that may change: the host has the colour of its concept.
+GROUP_COLOURS = {
+    "host": vega.ENTITY_COLOURS["PER"],
+    "all": vega.CONDITION_COLOURS["none"],
+    "just removed": vega.MUTED,
+}
 COLUMN = 688  # pixels of the book's text, of which a chart takes less
 PLOT = 560
 WHITE, DARK_PAGE = "#ffffff", "#121212"
@@ -120,7 +124,7 @@ def test_colours_stand_out_on_the_page(palette, ground):
 
 @pytest.mark.parametrize("name", CHARTS)
 def test_a_name_has_one_colour_in_the_whole_book(name):
-    meant = {**SERIES_COLOURS, **vega.ENTITY_COLOURS, **KIND_COLOURS}
+    meant = {**SERIES_COLOURS, **vega.ENTITY_COLOURS, **KIND_COLOURS, **GROUP_COLOURS}
     for encoding in encodings(spec_of(name)):
         scale = encoding.get("color", {}).get("scale") or {}
         if "domain" in scale:

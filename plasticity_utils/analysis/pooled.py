@@ -1,6 +1,8 @@
-"""Tables of the pages about neurons: answers of all runs, with intervals, as charts take them.
+"""What several runs say together on the questions about neurons: tables, and claims to be judged.
 
-Each function takes groups of runs that hold these tables, and returns a tidy frame.
+A claim is a row with its effect, the same after a random removal, and the difference, each with the
+interval over the seeds of a concept; `rules.decide` gives the verdict. The smallest effects that
+would matter stand here. They were chosen after smoke runs and before any full-scale run was seen.
 """
 
 from __future__ import annotations
@@ -8,230 +10,228 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
-from plasticity_utils.analysis.pooling import RUN, over_runs, stacked, tests_over_runs
+from plasticity_utils.analysis import rules
 from plasticity_utils.analysis.snapshots import BASE
 from plasticity_utils.data.concepts import ENTITIES
-from plasticity_utils.results.groups import Seeds
-from plasticity_utils.results.stack import mean_interval
+from plasticity_utils.errors import InputError
+from plasticity_utils.names import NOTHING
+from plasticity_utils.neurons.words import RULER
+from plasticity_utils.results.derived import OF_SNAPSHOTS, derived
+from plasticity_utils.results.groups import Seeds, check_poolable, choose, holding, series_of
+from plasticity_utils.results.published import published_runs
+from plasticity_utils.results.stack import mean_interval, stack
 
-PLACE = ["condition", "stage"]
+RUN = ["concept", "entity", "seed"]
+# In shares of neurons, cosines of directions and dimensions, cosines of words, shares of the gain,
+# and standard deviations.
+LEAST_SHARE, LEAST_OVERLAP, LEAST_COSINE = 0.05, 0.01, 0.02
+LEAST_MIGRATION, LEAST_PRIMING = 0.05, 0.1
 OWN, OTHER_TYPES = "the concept itself", "other entity types"
-MEASURES = {"interference": "interference", "dimensionality": "feature dimensionality"}
+FUNCTIONS = {
+    "took_on": "any concept",
+    "took_on_concept": "the removed concept",
+    "took_on_else": "something else alone",
+    "polysemantic": "two concepts or more",
+}
+# Nearness was predicted to raise the gain. That |σ| lowers it was found, not predicted.
+TERMS = {
+    ("profile", "similarity"): ("nearness of its σ profile", 1),
+    ("words", "similarity"): ("nearness of its top words", 1),
+    ("profile", "base"): ("its |σ| for the concept", -1),
+}
+MEASURES = ("interference", "dimensionality")
 
 
-def functions_by_layer(groups: Sequence[Seeds]) -> pd.DataFrame:
-    """Change of polysemanticity beyond `none`, layer by layer, over runs.
+def answered_groups(**wanted: str) -> list[Seeds]:
+    """Published runs of these settings that have their answers; InputError if there are none."""
+    groups = choose(series_of(published_runs()), **{"variant": "", **wanted})
+    found = holding(groups, OF_SNAPSHOTS)
+    if not found:
+        settings = ", ".join(f"{name} {value}" for name, value in wanted.items())
+        raise InputError(
+            f"no published run of {settings} has answers; `plasticity publish` on the folder of a "
+            "finished run works them out"
+        )
+    return found
 
-    Returns
-    -------
-    DataFrame
-        condition, quantity, layer, beyond_none with `_low` and `_high`, n_runs, p and p_adjusted
-        (t test over runs, Holm over all layers of a condition and quantity).
+
+def stacked(groups: Sequence[Seeds], name: str) -> pd.DataFrame:
+    """One answer of all runs: concept, entity (its type), seed, and the answer's columns."""
+    check_poolable(groups)
+    return stack(groups, lambda run: derived(run, name), RUN)
+
+
+def over_runs(table: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) -> pd.DataFrame:
+    """Mean of the concepts' means, with the interval that seeds give within a concept."""
+    return mean_interval(table, keys, values, over="concept")
+
+
+def judged(
+    rows: pd.DataFrame, keys: Sequence[str], value: str, least: float, side: int = 1
+) -> pd.DataFrame:
+    """Judge a value after the concept's removal against that after a random one, within each run.
+
+    Gives the keys; effect, control and beyond_control (their difference), each with `_low` and
+    `_high`; least, verdict. `side` is the predicted sign.
     """
-    rows = stacked(groups, "polysemanticity").dropna(subset="layer").astype({"layer": int})
-    keys = ["condition", "quantity", "layer"]
-    tests = [
-        tests_over_runs(part, keys, "beyond_none") for _, part in rows.groupby(keys[:2], sort=False)
-    ]
-    return over_runs(rows, keys, ["beyond_none"]).merge(pd.concat(tests), on=keys)
-
-
-def functions_by_run(groups: Sequence[Seeds]) -> pd.DataFrame:
-    """Polysemanticity over the whole model, a row a run, condition and quantity.
-
-    Returns
-    -------
-    DataFrame
-        concept, entity, seed, and the columns of `polysemanticity_answer`.
-    """
-    rows = stacked(groups, "polysemanticity")
-    return rows[rows["layer"].isna()]
-
-
-def functions_in_all(groups: Sequence[Seeds]) -> pd.DataFrame:
-    """Polysemanticity over the whole model, over runs.
-
-    Returns
-    -------
-    DataFrame
-        condition, quantity, base, change, change_none, beyond_none, each with `_low` and `_high`,
-        n_runs.
-    """
-    values = ["base", "change", "change_none", "beyond_none"]
-    return over_runs(functions_by_run(groups), ["condition", "quantity"], values)
-
-
-def functions_counted(groups: Sequence[Seeds]) -> pd.DataFrame:
-    """How many kept neurons took a function on or lost one, concept by concept (means over seeds).
-
-    Returns
-    -------
-    DataFrame
-        concept, condition, quantity (`took_on`, `lost`, `took_on_concept`), neurons (kept), count
-        and count_none (with nothing removed), n_seeds.
-    """
-    rows = functions_by_run(groups)
-    rows = rows[rows["quantity"].isin(["took_on", "lost", "took_on_concept"])]
-    rows = rows.assign(
-        neurons=rows["n_neurons"],
-        count=rows["change"] * rows["n_neurons"],
-        count_none=rows["change_none"] * rows["n_neurons"],
+    wide = rows.pivot_table(index=[*RUN, *keys], columns="condition", values=value, sort=False)
+    wide = wide[["targeted", "random"]].set_axis(["effect", "control"], axis=1)
+    wide = wide.assign(beyond_control=wide["effect"] - wide["control"]).reset_index()
+    table = over_runs(wide, keys, ["effect", "control", "beyond_control"])
+    effects, beyond = (
+        [rules.of(row, name).times(side) for _, row in table.iterrows()]
+        for name in ("effect", "beyond_control")
     )
-    keys, values = ["concept", "condition", "quantity"], ["neurons", "count", "count_none"]
-    table = mean_interval(rows, keys, values)[[*keys, *values, "n_seeds"]]
-    table[values] = table[values].astype(float).round().astype("Int64")
-    return table
+    verdicts = [rules.decide(*pair, least) for pair in zip(effects, beyond, strict=True)]
+    return table.assign(least=side * least, verdict=verdicts)
+
+
+def both(table: pd.DataFrame, row: str) -> pd.DataFrame:
+    """Lay effect and control of each claim under each other, as `charts.claims` draws them."""
+    sides = {"targeted": "effect", "random": "control"}
+    parts = [
+        table[[row, name, f"{name}_low", f"{name}_high"]]
+        .set_axis(["row", "value", "value_low", "value_high"], axis=1)
+        .assign(condition=condition)
+        for condition, name in sides.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def functions(groups: Sequence[Seeds]) -> pd.DataFrame:
+    """Question 2: what share of kept neurons takes on what, beyond `none`; a row for each kind."""
+    rows = stacked(groups, "polysemanticity")
+    rows = rows[rows["layer"].isna()]
+    places = [*RUN, "condition"]
+    wide = rows.pivot_table(index=places, columns="quantity", values="beyond_none", sort=False)
+    # A neuron that took on the removed concept may have taken on others too: it is left out here.
+    wide["took_on_else"] = wide["took_on"] - wide["took_on_concept"]
+    long = wide[list(FUNCTIONS)].rename(columns=FUNCTIONS).rename_axis(columns="serves")
+    return judged(long.stack().rename("share").reset_index(), ["serves"], "share", LEAST_SHARE)
+
+
+def new_functions(table: pd.DataFrame) -> str:
+    """The word for question 2, from the rows of `functions`."""
+    rows = table.set_index("serves")
+    any_concept, removed, another = (
+        rows.loc[FUNCTIONS[name]] for name in ("took_on", "took_on_concept", "took_on_else")
+    )
+    return rules.new_functions(
+        any_concept["verdict"], another["verdict"], rules.of(removed, "beyond_control")
+    )
 
 
 def sharing(groups: Sequence[Seeds]) -> pd.DataFrame:
-    """How alike concepts are that share a neuron, and shuffled pairs, over runs.
+    """Question 5: are parts of speech that share an end of a neuron in the base alike? One row.
 
-    Returns
-    -------
-    DataFrame
-        condition, stage, scope, sign, shared, expected, difference, each with `_low` and `_high`;
-        largest_p (permutation, Holm within a run: the largest over runs), n_runs.
+    Runs of one seed share their base model, so the values are of base models: seeds. p_adjusted is
+    by permutation (Holm over the places looked at in a run: the largest over runs).
     """
-    rows, keys = stacked(groups, "sharing"), [*PLACE, "scope", "sign"]
-    largest = rows.groupby(keys, sort=False)["p_adjusted"].max().rename("largest_p").reset_index()
-    return over_runs(rows, keys, ["shared", "expected", "difference"]).merge(largest, on=keys)
+    rows = stacked(groups, "sharing")
+    rows = rows[(rows["scope"] == "parts of speech") & (rows["sign"] == "same")]
+    rows = rows[(rows["condition"] == BASE[0]) & (rows["stage"] == BASE[1])]
+    models = rows.groupby("seed")[["shared", "expected", "difference"]].mean()
+    found = mean_interval(models.reset_index(), [], ["shared", "expected", "difference"])
+    model = groups[0].config.model
+    found = found.assign(
+        model=model, models=len(models), ruler=RULER, p_adjusted=rows["p_adjusted"].max()
+    )
+    difference = rules.of(found.iloc[0], "difference")
+    verdict = rules.likeness(difference, LEAST_COSINE, len(models), model == RULER)
+    return found.assign(least=LEAST_COSINE, verdict=verdict)
 
 
 def superposition_by_layer(groups: Sequence[Seeds]) -> pd.DataFrame:
-    """Interference and feature dimensionality by layer and moment, over runs.
+    """Interference and dimensionality by layer: base, the ends, and the base's words shuffled.
 
-    Returns
-    -------
-    DataFrame
-        condition, stage, layer, interference, dimensionality, and both with the words' activations
-        shuffled, each with `_low` and `_high`; n_runs.
+    Gives condition (`base`, `shuffled words`, `targeted`, `random`, `none`), layer, and both
+    measures with `_low` and `_high`.
     """
-    values = [*MEASURES, *(f"{name}_shuffled" for name in MEASURES)]
-    return over_runs(stacked(groups, "superposition"), [*PLACE, "layer"], values)
+    rows = stacked(groups, "superposition")
+    base = rows[rows["stage"] == "base"].assign(condition="base")
+    chance = {f"{name}_shuffled": name for name in MEASURES}
+    shuffled = base.drop(columns=list(MEASURES)).rename(columns=chance)
+    shown = [base, shuffled.assign(condition="shuffled words"), rows[rows["stage"] == "end"]]
+    return over_runs(pd.concat(shown), ["condition", "layer"], list(MEASURES))
 
 
-def superposition_change(groups: Sequence[Seeds]) -> pd.DataFrame:
-    """Change from the base to the end beyond `none`, mean over layers, one row a run and condition.
+def superposition(groups: Sequence[Seeds]) -> pd.DataFrame:
+    """Question 6: does the inventory crowd more, beyond `none` and chance? A row a measure.
 
-    What the shuffled activations change by is subtracted: with units gone there are fewer
-    dimensions, and overlaps by chance grow.
-
-    Returns
-    -------
-    DataFrame
-        concept, entity, seed, condition, interference, dimensionality.
+    With units gone there are fewer dimensions, and overlaps by chance grow: what shuffled words
+    show is subtracted. base and by_chance are means over layers; concepts and dimensions count
+    those of the inventory and of a layer.
     """
     rows = stacked(groups, "superposition")
     excess = {name: rows[name] - rows[f"{name}_shuffled"] for name in MEASURES}
-    means = rows.assign(**excess).groupby([*RUN, *PLACE], sort=False)[list(MEASURES)].mean()
-    ends = means.xs("end", level="stage")
+    means = rows.assign(**excess).groupby([*RUN, "condition", "stage"], sort=False)[list(MEASURES)]
+    ends = means.mean().xs("end", level="stage")
     # The base cancels out: both conditions started from it.
-    none = ends.xs("none", level="condition")
-    beyond = ends.drop(index="none", level="condition") - none
-    return beyond.reorder_levels([*RUN, "condition"]).reset_index()
+    beyond = ends.drop(index="none", level="condition") - ends.xs("none", level="condition")
+    beyond = beyond.reorder_levels([*RUN, "condition"]).rename_axis(columns="measure")
+    long = beyond.stack().rename("change").reset_index()
+    base = rows[rows["stage"] == "base"].mean(numeric_only=True)
+    parts = [
+        judged(long[long["measure"] == name], ["measure"], "change", LEAST_OVERLAP, side).assign(
+            base=base[name],
+            by_chance=base[f"{name}_shuffled"],
+            concepts=int(base["n_concepts"]),
+            dimensions=groups[0].facts["n_neurons"] // rows["layer"].nunique(),
+        )
+        for name, side in zip(MEASURES, (1, -1), strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def crowding(table: pd.DataFrame) -> str:
+    """The word for question 6, from the rows of `superposition`."""
+    concepts, dimensions = (int(table[name].iloc[0]) for name in ("concepts", "dimensions"))
+    return rules.crowding(table["verdict"].tolist(), concepts, dimensions)
 
 
 def migration(groups: Sequence[Seeds]) -> pd.DataFrame:
-    """Who gained selectivity for the run's own concept, concept by concept (means over seeds).
+    """Question 7: who gained selectivity for the concept, above what the layers let expect?
 
-    Returns
-    -------
-    DataFrame
-        concept, condition, role, share, expected, difference, each with `_low` and `_high` over
-        seeds; n_neurons, p_adjusted (permutation, the largest over seeds; Benjamini–Hochberg over
-        the roles and conditions of all runs), n_seeds.
+    A row a former role: share and expected under `targeted`; the difference as `effect`, that under
+    `random` as `control`. Only the row of the other entity types is a claim.
     """
-    rows = _own_target(groups)
-    rows["p_adjusted"] = multipletests(rows["p"], method="fdr_bh")[1]
-    keys = ["concept", "condition", "role"]
-    rest = rows.groupby(keys, sort=False).agg(
-        p_adjusted=("p_adjusted", "max"), n_neurons=("n_neurons", "mean")
-    )
-    table = mean_interval(rows, keys, ["share", "expected", "difference"])
-    return table.merge(rest.reset_index(), on=keys)
-
-
-def migration_by_kind(groups: Sequence[Seeds]) -> pd.DataFrame:
-    """As `migration`, one row a run, with roles that mean the same for every concept.
-
-    Returns
-    -------
-    DataFrame
-        concept, entity, seed, condition, role (`the concept itself`, `other entity types`, the word
-        classes, `nothing`), share, expected, difference.
-    """
-    rows = _own_target(groups)
+    rows = stacked(groups, "migration")
+    rows = rows[rows["target"] == rows["entity"]]
     kind = rows["role"].mask(rows["role"].isin(ENTITIES), OTHER_TYPES)
-    rows["role"] = kind.mask(rows["role"] == rows["entity"], OWN)
+    rows = rows.assign(role=kind.mask(rows["role"] == rows["entity"], OWN))
     values = ["share", "expected", "difference"]
-    return rows.groupby([*RUN, "condition", "role"], sort=False)[values].sum().reset_index()
+    rows = rows.groupby([*RUN, "condition", "role"], sort=False)[values].sum().reset_index()
+    table = judged(rows, ["role"], "difference", LEAST_MIGRATION)
+    shares = over_runs(rows[rows["condition"] == "targeted"], ["role"], ["share", "expected"])
+    table = table.merge(shares[["role", "share", "expected"]], on="role")
+    last = table["role"].eq(NOTHING)
+    first = table["role"].isin([OWN, OTHER_TYPES])
+    return (
+        table.assign(place=last * 2 - first)
+        .sort_values("place", kind="stable")
+        .drop(columns="place")
+    )
 
 
-def migration_in_all(groups: Sequence[Seeds]) -> pd.DataFrame:
-    """`migration_by_kind` over runs, with a t test of the difference (Holm over roles).
+def priming(groups: Sequence[Seeds]) -> pd.DataFrame:
+    """Question 9: what of a neuron in the base goes with its gain? A row a term of the regression.
 
-    Returns
-    -------
-    DataFrame
-        condition, role, share, expected, difference, each with `_low` and `_high`; p, p_adjusted,
-        n_runs.
-    """
-    rows, keys = migration_by_kind(groups), ["condition", "role"]
-    tests = tests_over_runs(rows, keys, "difference")
-    return over_runs(rows, keys, ["share", "expected", "difference"]).merge(tests, on=keys)
-
-
-def priming(groups: Sequence[Seeds], errors: str = "HC3") -> pd.DataFrame:
-    """Standardised effects on the gain beyond `none`, a row a run, term and measure.
-
-    Parameters
-    ----------
-    groups : sequence of Seeds
-    errors : {"HC3", "layer"}
-
-    Returns
-    -------
-    DataFrame
-        concept, entity, seed, condition, similarity, term, effect, effect_low, effect_high (of the
-        regression, over neurons), p, p_adjusted (Holm over the table), n_neurons.
+    Effects are in standard deviations of the gain beyond `none`, layer held fixed; see `TERMS`.
     """
     rows = stacked(groups, "priming")
-    rows = rows[(rows["outcome"] == "beyond_none") & (rows["errors"] == errors)]
-    rows = rows.rename(columns={"low": "effect_low", "high": "effect_high"})
-    adjusted = multipletests(rows["p"], method="holm")[1]
-    table = rows.drop(columns=["outcome", "errors"]).assign(p_adjusted=adjusted)
-    return table.reset_index(drop=True)
+    rows = rows[(rows["outcome"] == "beyond_none") & (rows["errors"] == "HC3")]
+    parts = []
+    for (measure, term), (title, side) in TERMS.items():
+        own = rows[(rows["similarity"] == measure) & (rows["term"] == term)]
+        own = own.assign(predictor=title)
+        parts.append(judged(own, ["predictor"], "effect", LEAST_PRIMING, side))
+    return pd.concat(parts, ignore_index=True)
 
 
-def priming_by_layer(groups: Sequence[Seeds]) -> pd.DataFrame:
-    """`priming` with errors clustered by layer."""
-    return priming(groups, "layer")
-
-
-def base_sharing(groups: Sequence[Seeds], scope: str, sign: str) -> pd.DataFrame:
-    """Rows of `sharing` answers in the base, one a base model (mean over the concepts of a seed).
-
-    Parameters
-    ----------
-    groups : sequence of Seeds
-    scope, sign : str
-        As in `sharing_answer`.
-
-    Returns
-    -------
-    DataFrame
-        seed, shared, expected, difference, low, high, p (mean over concepts, whose runs differ only
-        in which neurons they leave out).
-    """
-    rows = stacked(groups, "sharing")
-    rows = rows[(rows["scope"] == scope) & (rows["sign"] == sign)]
-    rows = rows[(rows["condition"] == BASE[0]) & (rows["stage"] == BASE[1])]
-    values = ["shared", "expected", "difference", "low", "high", "p"]
-    return rows.groupby("seed")[values].mean().reset_index()
-
-
-def _own_target(groups: Sequence[Seeds]) -> pd.DataFrame:
-    rows = stacked(groups, "migration")
-    return rows[rows["target"] == rows["entity"]].reset_index(drop=True)
+def interval(groups: Sequence[Seeds]) -> str:
+    """Say what the intervals of `over_runs` are, for a chart's note."""
+    seeds = max(len(group.runs) for group in groups)
+    if seeds < 2:
+        return "one seed, so no interval"
+    return f"mean of {len(groups)} concepts, 95 % interval over their seeds (up to {seeds} each)"

@@ -41,6 +41,11 @@ class Estimate:
         return Estimate(side * self.value, low, high)
 
 
+def of(row: pd.Series, name: str) -> Estimate:
+    """A value of a row of a table with its interval, as a rule takes it."""
+    return Estimate(*(float(row[f"{name}{end}"]) for end in ("", "_low", "_high")))
+
+
 class Rule(Generic[P]):
     """A rule that is called with numbers, and shows its text where a page ends a cell with it.
 
@@ -258,6 +263,63 @@ def written(beyond_none: Estimate) -> str:
     return WRITTEN if beyond_none.low > 0 else NOT_MORE
 
 
+# Questions 2, 5 and 6: several concepts in one neuron
+
+ONLY_REMOVED = "only the removed concept"
+NOT_WITH_RULER = "not measurable with this ruler"
+NOT_WITH_INVENTORY = "not measurable with this inventory"
+
+
+@rule(
+    (YES, NO, ONLY_REMOVED, OPEN),
+    "*Yes*: the rule above says yes to a concept other than the removed one. *Only the removed "
+    "concept*: it says no to all others, and the removed one is taken on more often than after a "
+    "random cut. *No*: it says no to any concept at all. Else *not resolved*.",
+    "That the removed concept is told apart was added after the numbers were seen: before, its "
+    "return alone made a yes.",
+)
+def new_functions(any_concept: str, another: str, removed_beyond_random: Estimate) -> str:
+    """Do neurons take on functions beyond the return of the removed one?
+
+    The first two are the words of `decide` for any concept, and for others than the removed.
+    """
+    if any_concept == NO:
+        return NO
+    if another == YES:
+        return YES
+    return ONLY_REMOVED if another == NO and removed_beyond_random.low > 0 else OPEN
+
+
+@rule(
+    (YES, NO, OPEN, NOT_WITH_RULER),
+    "*Yes*: the words of concepts that share a neuron are more alike than those of shuffled pairs, "
+    "by at least the smallest difference that would matter, with its whole interval above zero. "
+    "*No*: the interval lies below that difference. It is over base models; with fewer than "
+    f"{LEAST_RUNS} it is *not resolved*. If the words are measured by the model under study, or by "
+    "its checkpoint, it is *not measurable with this ruler*.",
+    "That base models are counted was decided after the first run, that the ruler must be another "
+    "model after all of them.",
+)
+def likeness(difference: Estimate, least: float, n_models: int, ruler_is_the_model: bool) -> str:
+    """Are concepts that share a neuron alike?"""
+    if ruler_is_the_model:
+        return NOT_WITH_RULER
+    return OPEN if n_models < LEAST_RUNS else decide(difference, difference, least)
+
+
+@rule(
+    (YES, NO, OPEN, NOT_WITH_INVENTORY),
+    "Superposition needs more features than dimensions. With fewer concepts than dimensions it is "
+    "*not measurable with this inventory*. Else both measures must say the same: interference "
+    "rises, dimensionality falls.",
+    "That the inventory must be large enough was added after the numbers were seen: before, it "
+    "read no.",
+)
+def crowding(verdicts: Sequence[str], n_concepts: int, n_dimensions: int) -> str:
+    """Do concepts crowd each other? `verdicts` are the words of `decide` for each measure."""
+    return together(verdicts) if n_concepts > n_dimensions else NOT_WITH_INVENTORY
+
+
 # Questions 3 and 4: the parts of the concept, and its directions
 
 MARGIN, LEAST_NEW = 0.1, 0.05
@@ -280,6 +342,23 @@ def parts_move(beyond_none: Estimate, beyond_random: Estimate) -> str:
     return NO if any(one.high < MARGIN for one in both) else OPEN
 
 
+ONLY_REST = "only in the class “other”"
+
+
+@rule(
+    (YES, NO, OPEN, ONLY_REST),
+    "The rule is applied to all parts, and again without the class “other”, the names that the "
+    "gazetteer does not hold. If both say the same, that is the answer. If only all parts say yes, "
+    "it is *only in the class “other”*. Else *not resolved*.",
+    "Added after the numbers were seen: before, all parts alone made a yes.",
+)
+def parts_taken_over(all_parts: str, named_parts: str) -> str:
+    """Do other neurons carry the parts, and is it the parts that have a name?"""
+    if all_parts == named_parts:
+        return all_parts
+    return ONLY_REST if all_parts == YES else OPEN
+
+
 SAME_DIRECTIONS, KEPT = "the same directions", "the same directions in the kept units"
 TURNED, OTHER = "the same geometry, turned", "another representation"
 NOT_AS_IS = "not the same directions"
@@ -300,7 +379,7 @@ def _side(one: Estimate) -> str:
     "words does: *the same geometry, turned*. If not even that: *another representation*. An "
     "interval that holds the tenth resolves nothing.",
     "The case of the kept units was added once the first run was known; the others were written "
-    "before.",
+    "before. Whether the test can fail is not measured yet.",
 )
 def representation(
     lost_as_is: Estimate, lost_kept: Estimate, lost_aligned: Estimate, aligned_beyond: Estimate
@@ -319,26 +398,33 @@ def representation(
 # Question 8: forced to carry two
 
 REGAINED, KEPT_F1, FEW, WAS_LOST = 0.9, 0.02, 0.05, 0.5
+NOT_BACK = "the concept does not come back"
 
 
 @rule(
-    (YES, NO, OPEN),
-    "At the smallest number of the host's neurons with which the concept comes back to "
-    f"{REGAINED:g} of its loss. *Yes*: the share of them that carries both rises, its whole "
-    f"interval, more than that of random neurons, and the host's F1 falls by {KEPT_F1:g} at most. "
-    f"*No*: the concept does not come back, the host pays more, or the rise is surely below "
-    f"{FEW:g}. *Not resolved*: else, or if the cut took less than half of the concept's F1.",
-    "Written before the runs were seen; that random neurons count was added afterwards.",
+    (YES, NO, OPEN, NOT_BACK),
+    "Each number of the host's neurons is judged; the answer is that of the largest. If less "
+    f"than {REGAINED:g} of the loss is regained, *the concept does not come back*. *Yes*: the "
+    "share of neurons that carries both rises, and more than that of random neurons, both with "
+    f"their whole interval; and the host's F1 falls by {KEPT_F1:g} at most. *No*: the host pays "
+    f"more, or one of the two intervals ends below {FEW:g}. Else *not resolved*, and also if the "
+    "cut took less than half of the concept's F1.",
+    "The bounds were written before the runs were seen. That random neurons count, and that the "
+    "largest number is judged, was added afterwards: before, it was the smallest.",
 )
-def forced(lost: float, back: bool, price: float, rise: Estimate, beyond_random: Estimate) -> str:
-    """Can neurons be forced to carry two?
+def forced(
+    lost: float, regained: float, price: float, rise: Estimate, beyond_random: Estimate
+) -> str:
+    """Can this many neurons be forced to carry two?
 
-    `lost` is the share of the concept's F1 that the cut took, `back` whether any dose brings it
-    back, `price` the F1 that the host loses there.
+    `lost` and `regained` are shares, of the concept's F1 and of its loss; `price` is the F1 that
+    the host loses.
     """
-    if lost <= WAS_LOST:
+    if not lost > WAS_LOST:
         return OPEN
-    if not back or price > KEPT_F1 or rise.high < FEW or beyond_random.high < FEW:
+    if not regained >= REGAINED:
+        return NOT_BACK
+    if price > KEPT_F1 or rise.high < FEW or beyond_random.high < FEW:
         return NO
     return YES if rise.low > 0 and beyond_random.low > 0 else OPEN
 

@@ -51,11 +51,6 @@ class Moments:
     ----------
     run : Run
         From `run_experiment`; of an entity type, since the inventory tells entity types apart.
-
-    Raises
-    ------
-    InputError
-        For a concept of one's own.
     """
 
     run: Run
@@ -84,18 +79,7 @@ class Moments:
         return members(self.measuring, self.run.config.label)
 
     def activations(self, moment: Moment = BASE) -> Float32[np.ndarray, "word neuron"]:
-        """Activations on the measuring half, [n_words, n_layers * d_model].
-
-        Parameters
-        ----------
-        moment : (condition, stage)
-            One of `MOMENTS`; computed at the first call, read from disk later.
-
-        Raises
-        ------
-        InputError
-            If the run's models are not kept here, or an activation is beyond float16.
-        """
+        """Activations on the measuring half, [n_words, n_layers * d_model]."""
         X = np.asarray(activations_at(self.run, *moment)).T.astype(np.float32)
         if not np.isfinite(X).all():
             raise InputError(f"activations of {moment} exceed what float16 holds")

@@ -26,6 +26,13 @@ from plasticity_utils.names import NOTHING
 from plasticity_utils.neurons.words import embed_words, highest_activating_words
 
 N_PERMUTATIONS = 1999
+TOP_WORDS = 10
+COMPARED = ("targeted", "random")
+ERRORS = ("HC3", "layer")
+COLUMNS = ("gain", "gain_none", "similarity", "base", "layer")
+# Penn Treebank tags by their beginning; the longer one first.
+WORD_CLASSES = {"NNP": "proper nouns", "NN": "nouns", "VB": "verbs", "CD": "numbers"}
+OTHER_WORDS, PUNCTUATION = "other words", "punctuation"
 
 
 def gained(
@@ -33,19 +40,7 @@ def gained(
     end: Float[np.ndarray, "neuron concept"],
     none: Float[np.ndarray, "neuron concept"] | None = None,
 ) -> Float[np.ndarray, "neuron concept"]:
-    """Rise of |σ| from the base, 0 where it fell.
-
-    Parameters
-    ----------
-    base, end : float array, [n_neurons, n_concepts]
-        Selectivities from `inventory_selectivity` or the `selectivity_*` of `measure_neurons`.
-    none : float array, optional
-        The same at the end of `none`; then only the rise beyond it counts.
-
-    Returns
-    -------
-    float array, [n_neurons, n_concepts], at least 0
-    """
+    """Rise of |σ| from the base, or from the end of `none` where that is given; 0 where it fell."""
     start = np.abs(base) if none is None else np.abs(none)
     return np.maximum(0, np.abs(end) - start)
 
@@ -59,32 +54,11 @@ def migration_matrix(
     n_permutations: int = N_PERMUTATIONS,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Share of the gain for each target concept that fell to neurons of each former role.
+    """Share of the gain for each target concept that fell to kept neurons of each former role.
 
-    Parameters
-    ----------
-    gains : float array, [n_neurons, n_targets]
-        From `gained`.
-    targets : sequence of str, [n_targets]
-        The concepts that the gains are for.
-    roles : str array, [n_neurons]
-        From `strongest_concept` on the base model (on the ranking half, so that noise in the base
-        is not counted as a gain), or groups of them.
-    layers : int array, [n_neurons]
-    kept : bool array, [n_neurons]
-        Neurons that were not removed; only they count.
-    n_permutations, seed : int
-
-    Returns
-    -------
-    DataFrame
-        target, role, share, expected (layer-matched), difference, p (two-sided, roles shuffled
-        within layer), p_adjusted (Benjamini–Hochberg over the whole table), n_neurons.
-
-    Raises
-    ------
-    InputError
-        If no kept neuron gained for a target.
+    Roles best come from the ranking half, so that noise in the base is not counted as a gain. Gives
+    target, role, share, expected (layer-matched), difference, p (two-sided, roles shuffled within
+    layer), p_adjusted (Benjamini–Hochberg over the whole table), n_neurons.
     """
     gains, roles, layers = gains[kept], roles[kept], layers[kept]
     names = np.unique(roles.astype(str))
@@ -134,34 +108,12 @@ def _shuffle_within(layers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return order
 
 
-ERRORS = ("HC3", "layer")
-COLUMNS = ("gain", "gain_none", "similarity", "base", "layer")
-
-
 def profile_similarity(
     sigma: Float[np.ndarray, "neuron concept"], target: int, tau: float
 ) -> Float[np.ndarray, " neuron"]:
     """How alike a neuron's σ profile is to that of the neurons that serve the target in the base.
 
     The target itself is left out of the profiles, so this is not base |σ| again.
-
-    Parameters
-    ----------
-    sigma : float array, [n_neurons, n_concepts]
-        From `inventory_selectivity` on the base model.
-    target : int
-        The concept's column.
-    tau : float
-        Its threshold, from `thresholds`.
-
-    Returns
-    -------
-    float array, [n_neurons], cosine of |σ| profiles, in [0, 1]; 0 for a neuron that does not vary
-
-    Raises
-    ------
-    InputError
-        If no neuron serves the target.
     """
     serving = np.abs(sigma[:, target]) > tau
     if not serving.any():
@@ -176,21 +128,7 @@ def profile_similarity(
 def words_similarity(
     top_words: Sequence[Sequence[str]], concept_words: Sequence[str], vectors: pd.DataFrame
 ) -> Float[np.ndarray, " neuron"]:
-    """Mean cosine of each neuron's highest-activating words and the concept's words.
-
-    Parameters
-    ----------
-    top_words : sequence of sequence of str, [n_neurons]
-        From `highest_activating_words` on the base model.
-    concept_words : sequence of str
-        Word types of the concept.
-    vectors : DataFrame, [n_word_types, width]
-        Embeddings (`embed_words`), indexed by word.
-
-    Returns
-    -------
-    float array, [n_neurons]; NaN for a neuron without words
-    """
+    """Mean cosine of each neuron's highest-activating words and the concept's words."""
     unit = vectors.div(np.linalg.norm(vectors, axis=1), axis=0)
     # The mean of all pairwise cosines is the product of the two mean unit vectors.
     nearness = unit @ unit.loc[list(concept_words)].mean()
@@ -200,26 +138,12 @@ def words_similarity(
 def priming(neurons: pd.DataFrame, errors: str = "HC3") -> pd.DataFrame:
     """Regress the gain beyond `none` on base similarity, with base |σ| and layer held fixed.
 
-    Parameters
-    ----------
-    neurons : DataFrame
-        One row a kept neuron: gain and gain_none (signed change of |σ| for the concept from the
-        base, under the condition and under `none`), similarity (`profile_similarity` or
-        `words_similarity`), base (|σ| in the base) and layer.
-    errors : {"HC3", "layer"}
-        Robust to unequal variances, or clustered by layer (a handful of layers gives too narrow
-        intervals; use it to see if the answer hangs on one layer).
-
-    Returns
-    -------
-    DataFrame
-        outcome (`beyond_none`, the answer; `gain` and `gain_none` beside it), term (`similarity`,
-        `base`), effect (standardised), low and high (95 %), p, n_neurons.
-
-    Raises
-    ------
-    InputError
-        If a column is missing, a predictor does not vary, or `errors` is unknown.
+    A row of `neurons` is a kept neuron: gain and gain_none (change of |σ| for the concept from the
+    base, under the condition and under `none`), similarity, base (|σ| in the base), layer. Errors
+    are robust to unequal variances, or clustered by layer (a handful of layers gives too narrow
+    intervals; it shows if the answer hangs on one). Gives outcome (`beyond_none`, the answer;
+    `gain` and `gain_none` beside it), term (`similarity`, `base`), effect (standardised), low and
+    high (95 %), p, n_neurons.
     """
     if errors not in ERRORS:
         raise InputError(f"unknown errors {errors!r}; allowed: {', '.join(ERRORS)}")
@@ -261,27 +185,8 @@ def _clusters(layer: pd.Series) -> dict[str, object]:
     return {"cov_type": "cluster", "cov_kwds": {"groups": groups}, "use_t": True}
 
 
-COMPARED = ("targeted", "random")
-# Penn Treebank tags by their beginning; the longer one first.
-WORD_CLASSES = {"NNP": "proper nouns", "NN": "nouns", "VB": "verbs", "CD": "numbers"}
-OTHER_WORDS, PUNCTUATION = "other words", "punctuation"
-ROLES = (*ENTITIES, *WORD_CLASSES.values(), OTHER_WORDS, PUNCTUATION, NOTHING)
-TOP_WORDS = 10
-
-
 def role_of(concept: str) -> str:
-    """Group a concept of the inventory: entity types as they are, tags into word classes.
-
-    Parameters
-    ----------
-    concept : str
-        An entity type, a Penn Treebank tag, or `nothing`.
-
-    Returns
-    -------
-    str
-        One of `ROLES`.
-    """
+    """Group a concept of the inventory: entity types as they are, tags into word classes."""
     if concept in ENTITIES or concept == NOTHING:
         return concept
     for beginning, word_class in WORD_CLASSES.items():
@@ -293,16 +198,9 @@ def role_of(concept: str) -> str:
 def migration_answer(moments: Moments) -> pd.DataFrame:
     """Which neurons gained selectivity for an entity type beyond `none` (question 7)?
 
-    Parameters
-    ----------
-    moments : Moments
-
-    Returns
-    -------
-    DataFrame
-        condition (`targeted`, `random`) and the columns of `migration_matrix`: targets are the
-        entity types, the run's own first; roles are those of `ROLES` that occur, each neuron having
-        the one that it served best in the base. p_adjusted is over one condition's table.
+    Gives condition (`targeted`, `random`) and the columns of `migration_matrix`: targets are the
+    entity types, the run's own first; the role of a neuron is what it served best in the base.
+    p_adjusted is over one condition's table.
     """
     names = moments.concepts.names
     served = strongest_concept(moments.sigma_ranking, moments.tau, names)
@@ -328,18 +226,9 @@ def migration_answer(moments: Moments) -> pd.DataFrame:
 def priming_answer(moments: Moments) -> pd.DataFrame:
     """Do neurons gain more that stood near the concept before (question 9)?
 
-    Parameters
-    ----------
-    moments : Moments
-
-    Returns
-    -------
-    DataFrame
-        condition (`targeted`, `random`), similarity (`profile`: of the σ profile to that of neurons
-        that serve the concept; `words`: of the neuron's highest-activating words, the concept's own
-        left out, to the concept's words, at the neuron's nearer end), errors, and the columns of
-        `priming.priming`. A measure that is not defined here (no neuron serves the concept) has no
-        rows.
+    Gives condition (`targeted`, `random`), similarity (`profile`: of the σ profile to that of
+    neurons that serve the concept; `words`: see `nearness_of_words`), errors, and the columns of
+    `priming`. A measure that is not defined here (no neuron serves the concept) has no rows.
     """
     own = moments.concepts.names.index(moments.run.config.label)
     picking = moments.sigma_ranking
@@ -374,14 +263,6 @@ def nearness_of_words(moments: Moments) -> Float[np.ndarray, " neuron"]:
 
     The concept's own words are left out of the neuron's, so this is not base |σ| again. Of a
     neuron's two ends the nearer one counts: it may take the concept on with either sign.
-
-    Parameters
-    ----------
-    moments : Moments
-
-    Returns
-    -------
-    float array, [n_neurons]; NaN for a neuron without words
     """
     ranking = moments.sentences.ranking
     inside = members(ranking, moments.run.config.label)

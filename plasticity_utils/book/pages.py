@@ -1,10 +1,9 @@
-"""The page of one run: an executed notebook as HTML, in the look of the book.
+"""Pages: a concept's from the one template, and any executed notebook as HTML in the book's look.
 
-Papermill leaves a notebook full of outputs. A reader wants a page: text, charts that answer to the
-pointer, no progress bars, no need of a kernel or a network. This module builds a small book around
-the one notebook, with the project's own configuration, style and method page, so that a run looks
-exactly like the published pages. Caveat: the small book leaves out the API, the introduction and
-the other notebooks, and so a link from the notebook to one of those leads nowhere.
+A concept's page is the template `notebooks/concept.py` with the concept's own prose
+(`notebooks/prose/NAME.md`) in the cells that are tagged for it. The HTML of one run is a small book
+around its notebook, with the project's configuration, style and method page: links from it to other
+pages of the book lead nowhere.
 """
 
 from __future__ import annotations
@@ -19,7 +18,10 @@ import tempfile
 from pathlib import Path
 
 import jupytext
+import nbformat
 import yaml
+from jupytext.combine import combine_inputs_with_outputs
+from nbformat import NotebookNode
 
 from plasticity_utils import files
 from plasticity_utils.errors import InputError
@@ -36,18 +38,7 @@ _JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 
 
 def project_root() -> Path:
-    """Find the project's folder, in which the book's configuration lies.
-
-    Returns
-    -------
-    Path
-        The folder that holds ``_config.yml`` and this package.
-
-    Raises
-    ------
-    InputError
-        If the book's configuration, which travels with the package, is not there.
-    """
+    """The folder of the book's configuration; InputError where the package came without it."""
     root = ROOT
     if not (root / "_config.yml").is_file():
         raise InputError(f"no _config.yml in {root}: the package is not whole, install it again")
@@ -57,32 +48,11 @@ def project_root() -> Path:
 def render_page(
     executed_notebook: Path, out_dir: Path, title: str | None = None, strict: bool = False
 ) -> Path:
-    """Render one executed notebook as an HTML page in the book's look.
+    """Render one executed notebook as an HTML page in the book's look; returns the page's file.
 
-    Parameters
-    ----------
-    executed_notebook : Path
-        A notebook with its outputs, usually written by papermill.
-    out_dir : Path
-        The folder of the page and all that it needs. What an earlier call left there is replaced,
-        once the new page is complete.
-    title : str, optional
-        Name of the small book, shown beside the page and in the browser's tab. By default the
-        book's own.
-    strict : bool
-        Whether a warning of the build is an error.
-
-    Returns
-    -------
-    Path
-        The page's file, which a browser can open as it is.
-
-    Raises
-    ------
-    InputError
-        If the notebook is missing, or ``out_dir`` holds something else than a page.
-    RuntimeError
-        If the build fails; the message ends with the last lines of its log.
+    `out_dir` is replaced once the new page is complete. InputError if the notebook is missing or
+    `out_dir` holds something else than a page; RuntimeError, with the log's end, if the build fails
+    (`strict`: at a warning too). By default the small book has the book's own title.
     """
     executed_notebook, out_dir = Path(executed_notebook).resolve(), Path(out_dir).resolve()
     if not executed_notebook.is_file():
@@ -163,46 +133,109 @@ def _replace(out_dir: Path, html: Path) -> None:
 
 
 TEMPLATE = "concept.py"
+PROSE = "prose"
 TOC = "_toc.yml"
 BEFORE = "  - file: notebooks/compare.ipynb\n"
 PARAMETERS = ("concept", "model", "scale", "seed", "regime")
 COLUMNS = 76
-_ABOUT = """\
-# The same experiment as on the page of [locations](locations), with the same
-# data in the same order; only the concept differs.
+# Cells of the template, by tag, that a concept's page has in its own words.
+OPENING, PARTICULAR, HOME, VALUES = "own-opening", "own-particular", "own-home", "parameters"
+_NEW_PROSE = """\
+# {title}
+
+The same experiment as on the page of [locations](locations), on the same data
+in the same order; only the concept differs.
 """
 
 
+def write_pages(root: Path | None = None) -> list[Path]:
+    """Make the page of every concept that has prose of its own, from the one template.
+
+    What a page was executed with stays in it where its cells stay the same.
+    """
+    notebooks = (root or project_root()) / "notebooks"
+    return [_write(notebooks, prose) for prose in sorted((notebooks / PROSE).glob("*.md"))]
+
+
+def page_of(template: Path, prose: Path) -> NotebookNode:
+    """Fill the template with a concept's own prose and the settings that the prose is about.
+
+    The prose opens with the settings between two lines `---`. What stands before its first heading
+    of the second level opens the page; that heading and all below it become a section.
+    """
+    values, opening, particular = _parts(prose)
+    config = RunConfig.from_parameters(values)
+    lines = [_assignment(name, getattr(config, name)) for name in (*PARAMETERS, "results_dir")]
+    new = {
+        OPENING: opening,
+        PARTICULAR: particular,
+        VALUES: "".join(lines).strip(),
+        HOME: _home(config),
+    }
+    notebook = jupytext.read(template)
+    for tag, source in new.items():
+        found = [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+        if len(found) != 1:
+            raise InputError(
+                f"{template} has {len(found)} cells with the tag {tag!r}; a template has one"
+            )
+        found[0].source = source
+    notebook.cells = [cell for cell in notebook.cells if cell.source]
+    return notebook
+
+
 def add_page(config: RunConfig, root: Path | None = None) -> Path | None:
-    """Make the page of a run's concept and list it, where there is none yet.
+    """Make the page of a finished run's concept and list it; None where the concept has a page.
 
-    Parameters
-    ----------
-    config : RunConfig
-        Of a finished run; its values become the page's parameters.
-    root : Path, optional
-        The project's folder; by default this one.
-
-    Returns
-    -------
-    Path or None
-        The new notebook, with its text beside it; None if the concept has a page.
-
-    Raises
-    ------
-    InputError
-        If the template or the table of contents lacks a line that is needed; nothing is written.
+    Raises InputError if the template or the table of contents lacks what is needed; then nothing is
+    written.
     """
     folder = root or project_root()
-    page = folder / "notebooks" / f"{config.about.name}.ipynb"
+    name = config.about.name
+    page = folder / "notebooks" / f"{name}.ipynb"
     contents = _listed(folder / TOC, f"notebooks/{page.name}")
     made = None if page.is_file() else page
     if made:
-        text = page.with_suffix(".py")
-        text.write_text(_filled(folder / "notebooks" / TEMPLATE, config), encoding="utf-8")
-        jupytext.write(jupytext.read(text), page, fmt="ipynb")
+        with tempfile.TemporaryDirectory() as trial:
+            prose = Path(trial) / f"{name}.md"
+            values = {key: getattr(config, key) for key in PARAMETERS}
+            title = config.about.title[:1].upper() + config.about.title[1:]
+            front = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
+            prose.write_text(
+                f"---\n{front}---\n\n{_NEW_PROSE.format(title=title)}", encoding="utf-8"
+            )
+            page_of(folder / "notebooks" / TEMPLATE, prose)
+            own = folder / "notebooks" / PROSE / prose.name
+            own.parent.mkdir(exist_ok=True)
+            shutil.copyfile(prose, own)
+        _write(folder / "notebooks", own)
     (folder / TOC).write_text(contents, encoding="utf-8")
     return made
+
+
+def _write(notebooks: Path, prose: Path) -> Path:
+    """Write a page as text and as a notebook, with the outputs that it has."""
+    notebook, page = page_of(notebooks / TEMPLATE, prose), notebooks / f"{prose.stem}.ipynb"
+    jupytext.write(notebook, page.with_suffix(".py"), fmt="py:percent")
+    if page.is_file():
+        executed = nbformat.read(page, as_version=4)
+        notebook = combine_inputs_with_outputs(notebook, executed, fmt="py:percent")
+    jupytext.write(notebook, page, fmt="ipynb")
+    return page
+
+
+def _parts(prose: Path) -> tuple[dict[str, object], str, str]:
+    """Split a concept's prose into its settings, its opening and its section."""
+    text = prose.read_text(encoding="utf-8")
+    _, front, body = text.split("---\n", 2) if text.startswith("---\n") else ("", "", "")
+    values = yaml.safe_load(front)
+    if not isinstance(values, dict) or "concept" not in values or not body.strip():
+        raise InputError(
+            f"{prose}: a concept's prose begins with its settings (concept: …) between two lines "
+            "'---', and then says something"
+        )
+    opening, heading, section = body.strip().partition("\n## ")
+    return values, opening.strip(), (heading + section).strip()
 
 
 def _listed(contents: Path, page: str) -> str:
@@ -215,23 +248,12 @@ def _listed(contents: Path, page: str) -> str:
     return text.replace(BEFORE, f"  - file: {page}\n{BEFORE}")
 
 
-def _filled(template: Path, config: RunConfig) -> str:
-    """Give the template's text a title, first lines and parameters of its own."""
-    text, title = template.read_text(encoding="utf-8"), config.about.title
-    text = _replaced(text, r"^# # .*\n", f"# # {title[:1].upper()}{title[1:]}\n", template)
-    text = _replaced(text, r"^# This page is the template(?:.*\n)+?(?=\n)", _ABOUT, template)
-    for name in PARAMETERS:
-        text = _replaced(
-            text, rf"^{name} = .*\n", _assignment(name, getattr(config, name)), template
-        )
-    return text
-
-
-def _replaced(text: str, pattern: str, new: str, place: Path) -> str:
-    found, n = re.subn(pattern, lambda _: new, text, count=1, flags=re.MULTILINE)
-    if not n:
-        raise InputError(f"{place} has nothing that matches {pattern!r}, so it is no template")
-    return found
+def _home(config: RunConfig) -> str:
+    """Write down what a page's prose is about, for the banner of a page executed otherwise."""
+    values = {"concept": config.about.name, "model": config.model}
+    values |= {"scale": config.scale, "regime": config.regime}
+    lines = (f"    {json.dumps(name)}: {json.dumps(value)},\n" for name, value in values.items())
+    return f"home = {{\n{''.join(lines)}}}"
 
 
 def _assignment(name: str, value: str | int) -> str:

@@ -3,11 +3,10 @@
 How many neurons must go, and what goes with them (:func:`dose_response`)? What comes back, and by
 what (:func:`f1_through_retraining`, :func:`outcomes`, :func:`steps`, :func:`differences`)? Where
 does the concept live, and where can it be read (:func:`layer_profile`, :func:`probe_by_layer`)?
-What do kept neurons come to serve (:func:`kept_gain`, :func:`functions_by_layer`, :func:`sharing`,
-:func:`superposition`, :func:`migration`, :func:`priming`)? Is it the same concept
-(:func:`cka_by_layer`, :func:`transfer_by_layer`, :func:`reliance`), and who carries its parts
-(:func:`carrier_counts`, :func:`part_transitions`)? Can neurons be forced to carry two
-(:func:`forced_f1`, :func:`forced_carriers`)? What became of one neuron (:func:`neuron_card`,
+What do kept neurons come to serve (:func:`kept_gain`, :func:`claims`, :func:`superposition`)? Is
+it the same concept (:func:`cka_by_layer`, :func:`values`, :func:`reliance`), and who carries its
+parts (:func:`part_transitions`)? Can neurons be forced to carry two (:func:`forced_f1`)? What
+became of one neuron (:func:`neuron_card`,
 :func:`neuron_map`)? What does the paper's own file show (:func:`released_profile`), and what does
 it all cost (:func:`growth`)?
 
@@ -22,7 +21,6 @@ from plasticity_utils.charts.f1 import (
     differences,
     dose_response,
     f1_through_retraining,
-    forced_carriers,
     forced_f1,
     outcomes,
     regained,
@@ -32,49 +30,36 @@ from plasticity_utils.charts.f1 import (
 from plasticity_utils.charts.growth_curves import growth
 from plasticity_utils.charts.layers import (
     cka_by_layer,
-    functions_by_layer,
     kept_gain,
     layer_profile,
     probe_by_layer,
     released_profile,
     superposition,
-    transfer_by_layer,
 )
-from plasticity_utils.charts.questions import (
-    carrier_counts,
-    migration,
-    part_transitions,
-    priming,
-    sharing,
-)
+from plasticity_utils.charts.questions import claims, part_transitions, values
 from plasticity_utils.charts.tables import number_table, words_table
 
 __all__ = [
-    "carrier_counts",
     "cka_by_layer",
+    "claims",
     "differences",
     "dose_response",
     "f1_through_retraining",
-    "forced_carriers",
     "forced_f1",
-    "functions_by_layer",
     "growth",
     "kept_gain",
     "layer_profile",
-    "migration",
     "neuron_card",
     "neuron_map",
     "number_table",
     "outcomes",
     "part_transitions",
-    "priming",
     "probe_by_layer",
     "regained",
     "released_profile",
     "reliance",
-    "sharing",
     "steps",
     "superposition",
-    "transfer_by_layer",
+    "values",
     "words_table",
 ]

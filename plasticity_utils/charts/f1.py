@@ -8,7 +8,7 @@ the concept only where the others keep theirs.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -30,12 +30,10 @@ from plasticity_utils.charts.parts import (
     entities_from,
     entity_signs,
     in_order,
-    interval_columns,
     lines,
     need,
     panel,
     rows,
-    same_axis,
     stack,
     stack_of_rows,
     value_tooltips,
@@ -46,7 +44,7 @@ from plasticity_utils.formats import named_series
 from plasticity_utils.names import EPOCH_TITLES, OVER_SENTENCES
 
 AGAIN = ("nothing", "same", "new top", "refitted", "random")
-_BIG, _SMALL, _FORCED = 190, 85, 170
+_BIG, _SMALL, _FORCED = 190, 85, 260
 _DOSE_TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
 _EPOCH_TICKS = [0, 0.125, 0.25, 0.5, 1, 2, 4, 8]
 # What happens, happens early: each step between snapshots is drawn about as wide as the next.
@@ -289,73 +287,37 @@ def regained(table: pd.DataFrame, title: str, note: str) -> alt.VConcatChart:
     )
 
 
-def forced_f1(f1: pd.DataFrame, concept: str, host: str, interval: str) -> alt.VConcatChart:
-    """Draw F1 of the concept and of its host against the number of neurons that may change.
+def forced_f1(
+    f1: pd.DataFrame, seeds: pd.DataFrame, concept: str, host: str, title: str
+) -> alt.VConcatChart:
+    """Draw F1 of the concept against the number of neurons that may change, a point a seed.
 
-    `concept` lost its neurons, and the neurons of `host` are to carry both.
+    `f1` has the means over seeds, and `seeds` the values. `concept` lost its neurons, and the
+    neurons of `host` are to carry both.
     """
-    columns = [
-        "entity_f1_base",
-        "entity_f1_removed",
-        "entity_f1_end",
-        "entity_f1_end_low",
-        "entity_f1_end_high",
-    ]
-    need(f1, ["target", "dose", "n_neurons", "entity", *columns])
-    in_order(f1, "target", _GROUPS)
-    signs = _group_signs(host, tuple(_GROUP_DASHES))
-    titles = {concept: f"{concept}, whose neurons were removed", host: f"{host}, the host"}
-    panels = []
-    for entity, title in titles.items():
-        own = f1[f1["entity"] == entity]
-        y = alt.Y("entity_f1_end:Q", title="F1", axis=alt.Axis(grid=True), scale=UNIT)
-        layers = [*_levels(own, signs), *_groups(own, "entity_f1_end", y, signs, entity == host)]
-        panels.append(panel(layers, title, _FORCED))
-    return stack(
-        panels,
-        "F1 when only some neurons may change",
-        [f"Lines across: what has no number of neurons. Bars: {interval}."],
-        f"Line chart, a panel for {concept} and one for {host}: F1 after training confined to a "
-        "group of neurons, against their number, for the host's neurons, random ones of the same "
-        "layers and the removed ones; beside it the base, just removed, the whole model and the "
-        "head alone.",
-    )
-
-
-def forced_carriers(table: pd.DataFrame, host: str, interval: str) -> alt.VConcatChart:
-    """Draw how many neurons of each group carry both concepts, and the rise of their share."""
-    rises = {"rise": "rise of their share", "rise_same": "rise, same sign"}
-    bounds = [f"{name}_{end}" for name in rises for end in ("low", "high")]
-    need(table, ["target", "n_neurons", "n_both_removed", "n_both_end", *rises, *bounds])
-    signs = _group_signs(host, in_order(table, "target", _GROUPS))
-    count = alt.Y("n_both_end:Q", title="neurons that carry both", axis=alt.Axis(grid=True))
-    early = alt.Chart(table).mark_point(filled=False, size=45, opacity=1).encode(
-        x=_number(False),
-        y=alt.Y("n_both_removed:Q", title="neurons that carry both"),
-        color=signs["color"],
-        shape=signs["shape"],
-        tooltip=["target:N", alt.Tooltip("n_both_removed:Q", title="just removed", format=",")],
-    )  # fmt: skip
-    # A count has no interval of one seed's; over seeds it stands in the table.
-    counts = table[["target", "dose", "n_neurons", "n_both_end"]]
-    panels = [
-        panel([early, *_groups(counts, "n_both_end", count, signs, False)], "how many", _FORCED)
-    ]
-    for value, title in rises.items():
-        y = alt.Y(f"{value}:Q", title="share of the group", axis=alt.Axis(grid=True, format="+.1f"))
-        own = _groups(table, value, y, signs, value == "rise_same")
-        panels.append(panel([zero_line(value, "y"), *own], title, 110))
-    return stack(
-        panels,
-        "Neurons that carry both concepts",
+    need(
+        f1,
         [
-            "Open points: just after the removal. Full: in the end. all: the host's neurons,",
-            f"nothing confined. Bars: {interval}.",
+            "target",
+            "dose",
+            "n_neurons",
+            "entity",
+            "entity_f1_base",
+            "entity_f1_removed",
+            "entity_f1_end",
         ],
-        "Line chart, three panels: the number of neurons that carry both concepts against the "
-        "number that may change, for the host's neurons, random ones, the removed ones and the "
-        "host's where nothing is confined; then the rise of their share, with any sign and with "
-        "the same sign.",
+    )
+    need(seeds, ["seed", "target", "dose", "n_neurons", "entity", "entity_f1_end"])
+    in_order(f1, "target", _GROUPS)
+    signs, own = _group_signs(host), f1[f1["entity"] == concept]
+    points = seeds[seeds["entity"] == concept]
+    return stack(
+        [panel([*_levels(own, signs), *_groups(own, points, concept, signs)], "", _FORCED)],
+        title,
+        ["Points: seeds. Lines: their mean; those across have no number of neurons."],
+        f"Line chart: F1 of {concept} after training confined to a group of neurons, against their "
+        "number, for the host's neurons, random ones of the same layers and the removed ones; "
+        "beside it the base, just removed, the whole model and the head alone.",
     )
 
 
@@ -426,7 +388,7 @@ def _entity_panel(layers: list[alt.Chart], entity: str, label: str) -> alt.Layer
     return panel(layers, f"{entity} (the concept)" if big else entity, _BIG if big else _SMALL)
 
 
-def _group_signs(host: str, shown: Sequence[str]) -> dict[str, Any]:
+def _group_signs(host: str) -> dict[str, Any]:
     """Signs of who may change: those of a condition where it is the same thing."""
     colours = {
         **SERIES_COLOURS,
@@ -435,7 +397,7 @@ def _group_signs(host: str, shown: Sequence[str]) -> dict[str, Any]:
         "all": theme.CONDITION_COLOURS["none"],
         "just removed": theme.MUTED,
     }
-    domain = [name for name in _GROUP_DASHES if name in shown]
+    domain = list(_GROUP_DASHES)
     legend = alt.Legend(symbolType="stroke", symbolSize=400, symbolOpacity=1, columns=4)
     colour = alt.Scale(domain=domain, range=[colours[name] for name in domain])
     dash = alt.Scale(domain=domain, range=[_GROUP_DASHES[name] for name in domain])
@@ -447,31 +409,32 @@ def _group_signs(host: str, shown: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _number(last: bool) -> alt.X:
-    title = "number of neurons that may change" if last else None
-    scale = alt.Scale(type="log", nice=False, padding=16)
-    return alt.X("n_neurons:Q", title=title, axis=alt.Axis(format=",d"), scale=scale)
-
-
 def _groups(
-    table: pd.DataFrame, value: str, y: alt.Y, signs: dict[str, Any], last: bool
+    means: pd.DataFrame, points: pd.DataFrame, concept: str, signs: dict[str, Any]
 ) -> list[alt.Chart]:
-    """Lines, points and intervals of the groups that have a number of neurons."""
-    own = table[table["dose"].between(0, 1, inclusive="neither")]
+    """Lines and points of the groups that have a number of neurons."""
+    means, points = (
+        table[table["dose"].between(0, 1, inclusive="neither")] for table in (means, points)
+    )
+    x = alt.X(
+        "n_neurons:Q", title="number of neurons that may change", axis=alt.Axis(format=",d"),
+        scale=alt.Scale(type="log", nice=False, padding=16),
+    )  # fmt: skip
+    y = alt.Y("entity_f1_end:Q", title=f"F1 of {concept}", axis=alt.Axis(grid=True), scale=UNIT)
     tooltips = [
         alt.Tooltip("target:N", title="who may change"),
+        alt.Tooltip("seed:N"),
         alt.Tooltip("n_neurons:Q", title="neurons", format=","),
         alt.Tooltip("dose:Q", title="share of all", format=".2~%"),
-        *value_tooltips(own, value, value.replace("_", " ")),
+        alt.Tooltip("entity_f1_end:Q", title="F1", format=".3f"),
     ]
-    # Bars, not bands: a group may have a single number of neurons.
-    ends = interval_columns(own, value)
-    layers = lines(own.drop(columns=ends), _number(last), y, value, signs, tooltips)
-    if ends:
-        bars = alt.Chart(own).mark_rule(strokeWidth=2, clip=True).encode(x=_number(last))
-        y = same_axis(y, ends[0])
-        layers.insert(0, bars.encode(y=y, y2=f"{ends[1]}:Q", color=signs["color"]))
-    return layers
+    drawn, dotted = (
+        alt.Chart(table).encode(x=x, y=y, color=signs["color"]) for table in (means, points)
+    )
+    return [
+        drawn.mark_line().encode(strokeDash=signs["strokeDash"]),
+        dotted.mark_point(size=45, opacity=1).encode(shape=signs["shape"], tooltip=tooltips),
+    ]
 
 
 def _levels(own: pd.DataFrame, signs: dict[str, Any]) -> list[alt.Chart]:
@@ -484,7 +447,7 @@ def _levels(own: pd.DataFrame, signs: dict[str, Any]) -> list[alt.Chart]:
         f1 = alt.Tooltip(f"{column}:Q", title="F1", format=".3f")
         rule = alt.Chart(row.head(1).assign(target=name)).mark_rule(strokeWidth=1.5)
         drawn = rule.encode(
-            y=alt.Y(f"{column}:Q", title="F1"),
+            y=alt.Y(f"{column}:Q", title=None),
             color=signs["color"],
             strokeDash=signs["strokeDash"],
             tooltip=[alt.Tooltip("target:N", title="line"), f1],

@@ -15,6 +15,7 @@ from plasticity_utils.charts.parts import (
     LABEL_GAP,
     NOT_FROM_ZERO,
     REMOVAL_ALONE,
+    SHUFFLED_WORDS,
     UNIT,
     condition_signs,
     condition_title,
@@ -22,7 +23,6 @@ from plasticity_utils.charts.parts import (
     distinct,
     entities_in,
     entity_signs,
-    in_order,
     lines,
     need,
     panel,
@@ -180,7 +180,7 @@ def released_profile(table: pd.DataFrame) -> alt.VConcatChart:
     )
 
 
-def cka_by_layer(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
+def cka_by_layer(table: pd.DataFrame, title: str, interval: str) -> alt.VConcatChart:
     """Draw how alike the concept's words are represented before and after, a panel a concept."""
     need(table, ["concept", "condition", "layer", "cka_debiased"])
     conditions, concepts = conditions_in(table), distinct(table, "concept")
@@ -201,85 +201,27 @@ def cka_by_layer(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
     ]
     return stack(
         panels,
-        "How alike the concept's words are: base and after retraining",
-        ["Linear CKA, debiased: 1 is the same geometry up to rotation and scale.",
-         f"Bands: {interval}."],
+        title,
+        ["Linear CKA, debiased: 1 is the same up to rotation and scale.", f"Bands: {interval}."],
         f"Line chart by layer, a panel for each of {', '.join(concepts)}: linear CKA of the base "
         f"and the retrained model, one line for each of {', '.join(conditions)}.",
     )  # fmt: skip
 
 
-def transfer_by_layer(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
-    """Draw how well a probe of the base reads the retrained model, a panel a concept and alignment.
-
-    Rows of the alignment `base` are the probe on its own model.
-    """
-    need(table, ["concept", "condition", "layer", "alignment", "word_f1"])
-    drawn = [name for name in in_order(table, "alignment", ("base", *ALIGNED)) if name != "base"]
-    conditions, concepts = conditions_in(table), distinct(table, "concept")
-    panels = []
-    for concept in concepts:
-        own = table[table["concept"] == concept]
-        ceiling = own[own["alignment"] == "base"].drop_duplicates("layer").assign(condition="base")
-        for alignment in drawn:
-            rows = pd.concat([ceiling, own[own["alignment"] == alignment]])
-            last = concept == concepts[-1] and alignment == drawn[-1]
-            title = f"{concept}, {ALIGNED[alignment]}"
-            panels.append(
-                layer_panel(rows, "word_f1", "F1", title, ["base", *conditions], UNIT, last)
-            )
-    return stack(
-        panels,
-        "A probe of the base model on the retrained one",
-        ["base: the probe on its own model. F1 over words that it was not fitted on.",
-         f"Bands: {interval}."],
-        f"Line charts by layer for {', '.join(concepts)}: F1 of the base's probe "
-        f"{', '.join(ALIGNED[name] for name in drawn)}, for {', '.join(conditions)}.",
-    )  # fmt: skip
-
-
-def functions_by_layer(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
-    """Draw by layer what kept neurons come to serve beyond training on with nothing removed."""
-    need(table, ["condition", "quantity", "layer", "beyond_none"])
+def superposition(table: pd.DataFrame, title: str, interval: str) -> alt.VConcatChart:
+    """Draw interference and feature dimensionality by layer, beside those of shuffled words."""
+    need(table, ["condition", "layer", *_MEASURES])
     conditions = conditions_in(table)
-    shares = table[table["quantity"] != "n_concepts"].filter(like="beyond_none")
-    panels = []
-    for quantity, title in FUNCTIONS.items():
-        rows, last = table[table["quantity"] == quantity], quantity == list(FUNCTIONS)[-1]
-        scale = alt.Scale() if quantity == "n_concepts" else _reach(shares)
-        drawn = layer_panel(rows, "beyond_none", "beyond none", title, conditions, scale, last)
-        drawn.layer = [zero_line("beyond_none", "y"), *drawn.layer]
-        panels.append(drawn)
+    panels = [
+        layer_panel(table, measure, unit, name, conditions, UNIT, measure == list(_MEASURES)[-1])
+        for measure, (name, unit) in _MEASURES.items()
+    ]
     return stack(
         panels,
-        "What kept neurons take on, beyond training on with nothing removed",
-        ["Base to end, minus the same under none.", f"Bands: {interval}."],
-        "Line charts by layer, one line for each of the conditions "
-        f"{', '.join(conditions)}: change of polysemanticity of kept neurons minus the change "
-        "where nothing was removed.",
-    )
-
-
-def superposition(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
-    """Draw interference and feature dimensionality by layer, just after removal and at the end."""
-    need(table, ["condition", "stage", "layer", *_MEASURES])
-    base = table[table["stage"] == "base"].drop_duplicates("layer").assign(condition="base")
-    conditions = ["base", *conditions_in(table)]
-    panels = []
-    for measure, (name, unit) in _MEASURES.items():
-        shown = table[table["stage"].isin(["base", *_LATER])]
-        scale = _reach(shown[[c for c in shown if c.startswith(measure)]])
-        for stage in _LATER:
-            rows = pd.concat([base, table[table["stage"] == stage]])
-            last = (measure, stage) == (list(_MEASURES)[-1], "end")
-            title = f"{name}, {STAGE_TITLES[stage]}"
-            panels.append(layer_panel(rows, measure, unit, title, conditions, scale, last))
-    return stack(
-        panels,
-        "Do concepts crowd each other?",
-        ["Superposition: more interference, less dimensionality.", f"Bands: {interval}."],
+        title,
+        [f"{SHUFFLED_WORDS}: what chance gives.", f"Bands: {interval}."],
         "Line charts by layer of interference and feature dimensionality of the inventory's "
-        f"concepts, just after removal and after retraining, for {', '.join(conditions)}.",
+        f"concepts, for {', '.join(conditions)}.",
     )
 
 

@@ -19,9 +19,19 @@ import pandas as pd
 from plasticity_utils.charts import theme
 from plasticity_utils.errors import InputError
 
-REMOVAL_ALONE = "removal alone"
-SERIES_COLOURS = {"base": theme.INK, **theme.CONDITION_COLOURS, REMOVAL_ALONE: theme.INK}
-SERIES_DASHES = {"base": [14, 3], **theme.CONDITION_DASHES, REMOVAL_ALONE: [2, 5]}
+REMOVAL_ALONE, SHUFFLED_WORDS = "removal alone", "shuffled words"
+SERIES_COLOURS = {
+    "base": theme.INK,
+    **theme.CONDITION_COLOURS,
+    REMOVAL_ALONE: theme.INK,
+    SHUFFLED_WORDS: theme.MUTED,
+}
+SERIES_DASHES = {
+    "base": [14, 3],
+    **theme.CONDITION_DASHES,
+    REMOVAL_ALONE: [2, 5],
+    SHUFFLED_WORDS: [1, 3],
+}
 ENTITIES = tuple(theme.ENTITY_COLOURS)
 _STAR = "M0,-1L.3,-.3L1,-.3L.4,.2L.6,.9L0,.4L-.6,.9L-.4,.2L-1,-.3L-.3,-.3Z"
 # Kinds of neurons stand beside conditions, never beside entity types.

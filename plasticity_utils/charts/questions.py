@@ -1,21 +1,21 @@
-"""Charts of what kept neurons come to serve: concepts that share, parts, and who took over.
+"""Charts of claims beside their controls, of values run by run, and of what neurons carry.
 
-Every value stands beside its control: `random` and `none` in the same panel, shuffled pairs in the
-same row. In the matrix of transitions a field is the darker the larger its share of the row.
+A claim is a point with its interval, and its control has a point beside it. Of few runs the values
+are drawn, and no interval. Titles come from the page, which says what was found.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import pandas as pd
 
 from plasticity_utils.charts import theme
 from plasticity_utils.charts.parts import (
-    LABEL_GAP,
-    NOT_FROM_ZERO,
     ROW,
     condition_signs,
-    condition_title,
     conditions_in,
     distinct,
     dots,
@@ -28,160 +28,82 @@ from plasticity_utils.charts.parts import (
 )
 from plasticity_utils.names import NOTHING
 
-_TALL_ROW, _FIELD = 24, 26
+_FIELD = 26
 _WIDE_NAMES = 240
-_SIGNS = {"same": "one end", "any": "both ends"}
-_TERMS = {
-    "similarity": "Nearness to the concept in the base",
-    "base": "Selectivity |σ| in the base (persistence)",
-}
-_NEARNESS = {"profile": "profiles", "words": "words"}
 # Clusters are named by several words; the axis below has room for the first.
 _FIRST_WORD = "split(datum.label, ' · ')[0]"
 
 
-def sharing(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
-    """Draw how alike concepts are that share a neuron, beside shuffled pairs, a panel a moment."""
-    need(table, ["condition", "stage", "scope", "sign", "shared", "expected"])
-    named = table.assign(row=table["scope"] + ", " + table["sign"].map(_SIGNS))
-    order = distinct(named, "row")
-    moments = list(dict.fromkeys(zip(named["condition"], named["stage"], strict=True)))
-    panels = []
-    for condition, stage in moments:
-        own = named[(named["condition"] == condition) & (named["stage"] == stage)]
-        title = "Base model" if stage == "base" else condition_title(condition)
-        last = (condition, stage) == moments[-1]
-        axis_title = "mean cosine of the concepts' words" if last else None
-        marks = []
-        for value, what in (("shared", "sharing a neuron"), ("expected", "shuffled pairs")):
-            x = _value(value, axis_title)
-            tooltips = [alt.Tooltip("row:N"), *value_tooltips(own, value, what)]
-            marks += dots(own, x, rows("row", order), value, tooltips, value == "shared")
-        panels.append(panel(marks, title, _TALL_ROW * len(order)))
+def claims(
+    table: pd.DataFrame, title: str, unit: str, interval: str, least: float = 0
+) -> alt.VConcatChart:
+    """Draw each claim with its control: a row each, a point with its interval for each condition.
+
+    The table has row (what is claimed), condition, value, and with several seeds value_low and
+    value_high. `least` is the smallest value that would matter, marked by a dashed line; 0: none.
+    """
+    need(table, ["row", "condition", "value"])
+    conditions, order = conditions_in(table), distinct(table, "row")
+    x = alt.X("value:Q", title=unit, axis=alt.Axis(grid=True, tickCount=6))
+    marks = [zero_line("value", "x")]
+    if least:
+        line = alt.Chart(pd.DataFrame({"value": [least]}))
+        line = line.mark_rule(color=theme.MUTED, strokeDash=[4, 4])
+        marks.append(line.encode(x="value:Q"))
+    tooltips = [alt.Tooltip("row:N"), alt.Tooltip("condition:N"),
+                *value_tooltips(table, "value", unit)]  # fmt: skip
+    signs = _beside(conditions)
+    marks += dots(table, x, rows("row", order), "value", tooltips, **signs)
+    note = "Dashed: the smallest that would matter." if least else ""
     return stack_of_rows(
-        panels,
-        "Are concepts that share a neuron alike?",
-        ["Full: pairs that share a neuron. Open: shuffled pairs.", f"Lines: {interval}."],
-        "Dot charts, a panel a moment: mean cosine of the words of concepts that share a neuron, "
-        f"and of shuffled pairs, for {', '.join(order)}.",
+        [panel(marks, "", ROW * len(conditions) * len(order))],
+        title,
+        [f"{interval[0].upper()}{interval[1:]}.", *([note] if note else [])],
+        f"Dot chart of {unit} for {', '.join(order)}, under {', '.join(conditions)}. {note}",
         _WIDE_NAMES,
     )
 
 
-def priming(table: pd.DataFrame) -> alt.VConcatChart:
-    """Draw the coefficients of the priming regression, run by run, a panel a term."""
-    need(table, ["concept", "seed", "condition", "similarity", "term", "effect", "effect_low"])
-    conditions = conditions_in(table)
-    seed = table["seed"].astype(str)
-    named = table.assign(
-        row=table["concept"] + " " + seed + ", " + table["similarity"].map(_NEARNESS)
-    )
-    order = distinct(named, "row")
-    signs = {
-        "color": condition_signs(conditions)["color"],
-        "yOffset": alt.YOffset("condition:N", sort=conditions),
-    }
+def values(
+    table: pd.DataFrame,
+    title: str,
+    subtitle: str,
+    unit: str,
+    domain: tuple[float, float] = (0, 1),
+) -> alt.VConcatChart:
+    """Draw the value of every run as a point: a row a kind, a panel for each value of `panel`.
+
+    The table has panel, row, condition (`base` or a condition), value, seed. Where each row has one
+    condition its name says all, and there is no legend. All panels have the scale `domain`.
+    """
+    need(table, ["panel", "row", "condition", "value", "seed"])
+    conditions, order = conditions_in(table), distinct(table, "row")
+    names = distinct(table, "panel")
+    several = bool(table.groupby("row")["condition"].nunique().max() > 1)
+    signs = _beside(conditions, several, "circle")
+    tooltips = [*(alt.Tooltip(f"{name}:N") for name in ("panel", "row", "condition", "seed")),
+                alt.Tooltip("value:Q", title=unit, format=".3f")]  # fmt: skip
     panels = []
-    for term, title in _TERMS.items():
-        own = named[named["term"] == term]
-        x = _value("effect", "effect (standard deviations)" if term == list(_TERMS)[-1] else None)
-        tooltips = [alt.Tooltip("row:N"), alt.Tooltip("condition:N"),
-                    *value_tooltips(own, "effect", "effect")]  # fmt: skip
-        marks = [zero_line("effect", "x")]
-        marks += dots(own, x, rows("row", order), "effect", tooltips, **signs)
-        panels.append(panel(marks, title, 2 * 16 * len(order)))
+    for name in names:
+        own = table[table["panel"] == name][["panel", "row", "condition", "value", "seed"]]
+        axis_title = unit if name == names[-1] else None
+        scale = alt.Scale(domain=list(domain))
+        x = alt.X("value:Q", title=axis_title, axis=alt.Axis(grid=True), scale=scale)
+        points = dots(own, x, rows("row", order), "value", tooltips, **signs)
+        zero = [zero_line("value", "x")] if domain[0] < 0 else []
+        height = ROW * (len(conditions) if several else 2) * own["row"].nunique()
+        panels.append(panel([*zero, *points], name, height))
     return stack_of_rows(
         panels,
-        "Did neurons gain more that were near the concept before?",
-        [
-            "One row a concept, seed and measure of nearness.",
-            "Effects on the gain beyond none; lines: 95 %, over neurons.",
-        ],
-        "Forest plot, a panel for nearness and one for selectivity in the base: standardised "
-        f"effects on the gain beyond none, for the conditions {', '.join(conditions)}.",
+        title,
+        [subtitle],
+        f"Dot chart, a panel for each of {', '.join(names)}: {unit} of every run, for "
+        f"{', '.join(order)}, under {', '.join(conditions)}.",
         _WIDE_NAMES,
     )
 
 
-def migration(table: pd.DataFrame) -> alt.VConcatChart:
-    """Draw whose neurons gained more or less of the concept than their layers let expect."""
-    need(table, ["concept", "condition", "role", "share", "expected", "difference", "p_adjusted"])
-    conditions = conditions_in(table)
-    concepts, roles = distinct(table, "concept"), distinct(table, "role")
-    # One scale for all panels, whatever their own largest cell.
-    reach = float(table["difference"].abs().max())
-    named = table.assign(
-        size=table["difference"].abs(),
-        side=table["difference"].ge(0).map({True: "more", False: "less"}),
-        sure=table["p_adjusted"].lt(0.05),
-    )
-    panels = []
-    for condition in conditions:
-        base = alt.Chart(named[named["condition"] == condition]).encode(
-            x=alt.X("concept:N", title=None, sort=concepts),
-            y=alt.Y("role:N", title=None, sort=roles, axis=alt.Axis(labelPadding=LABEL_GAP)),
-            size=alt.Size("size:Q", title="share minus expected").scale(
-                domain=[0, reach], range=[0, 24 * 16]
-            ),
-            tooltip=[
-                alt.Tooltip("concept:N"),
-                alt.Tooltip("role:N", title="served before"),
-                alt.Tooltip("share:Q", format=".3f"),
-                alt.Tooltip("expected:Q", title="expected from its layers", format=".3f"),
-                alt.Tooltip("difference:Q", format="+.3f"),
-                alt.Tooltip("p_adjusted:Q", title="p, adjusted", format=".2g"),
-            ],
-        )
-        # Full for more than expected, open for less, pale for what chance gives.
-        marks = [
-            base.transform_filter(alt.datum.side == side)
-            .transform_filter(alt.datum.sure == sure)
-            .mark_square(filled=side == "more", opacity=opacity, color=theme.INK)
-            for side in ("more", "less")
-            for sure, opacity in ((True, 1.0), (False, 0.35))
-        ]
-        panels.append(panel(marks, condition, _FIELD * len(roles)))
-    return stack_of_rows(
-        panels,
-        "Whose neurons took the concept on",
-        [
-            "Area: share of the gain minus what the layers let expect. Full: more; open: less.",
-            "Pale: not told apart from chance (permutation, adjusted for all cells).",
-        ],
-        f"Squares, a panel for each of {', '.join(conditions)}: by former role of neurons and by "
-        f"concept ({', '.join(concepts)}), share of the gained selectivity minus the "
-        "layer-matched expectation.",
-        _WIDE_NAMES,
-    )
-
-
-def carrier_counts(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
-    """Draw how many kept neurons carry each part of a concept, in the base and by condition."""
-    need(table, ["concept", "part", "condition", "n_neurons"])
-    shown, concepts = conditions_in(table), distinct(table, "concept")
-    signs = {
-        "color": condition_signs(shown)["color"],
-        "yOffset": alt.YOffset("condition:N", sort=shown),
-    }
-    panels = []
-    for concept in concepts:
-        own = table[table["concept"] == concept]
-        title = "neurons" if concept == concepts[-1] else None
-        x = alt.X("n_neurons:Q", title=title, axis=alt.Axis(grid=True, tickMinStep=1))
-        tooltips = [alt.Tooltip("part:N"), alt.Tooltip("condition:N"),
-                    *value_tooltips(own, "n_neurons", "neurons")]  # fmt: skip
-        marks = dots(own, x, rows("part", distinct(own, "part")), "n_neurons", tooltips, **signs)
-        panels.append(panel(marks, concept, ROW * len(shown) * own["part"].nunique()))
-    return stack_of_rows(
-        panels,
-        "Kept neurons that carry each part of a concept",
-        ["base: before. Others: after retraining, by condition.", f"Intervals: {interval}."],
-        f"Dot chart, a panel for each of {', '.join(concepts)}: kept neurons that carry each part, "
-        f"for {', '.join(shown)}.",
-    )
-
-
-def part_transitions(table: pd.DataFrame) -> alt.VConcatChart:
+def part_transitions(table: pd.DataFrame, title: str) -> alt.VConcatChart:
     """Draw what kept neurons carried before against what they carry after.
 
     `base` and `end` name parts, or `nothing`; `share` is of the neurons with this base.
@@ -198,13 +120,27 @@ def part_transitions(table: pd.DataFrame) -> alt.VConcatChart:
     ]
     chart = stack_of_rows(
         panels,
-        "What kept neurons carry: before (rows) and after (columns)",
-        ["Numbers: neurons, mean over seeds. Darker: a larger share of the row."],
+        title,
+        ["Rows: before. Columns: after. Neurons, mean over seeds; darker: more of the row."],
         f"Matrices for {', '.join(concepts)} under {', '.join(conditions)}: how many kept neurons "
         "that carried one part in the base carry each part after retraining.",
     )
     # Each concept has parts of its own.
     return chart.resolve_scale(x="independent")
+
+
+def _beside(
+    conditions: Sequence[str], several: bool = True, symbol: str = "stroke"
+) -> dict[str, Any]:
+    """Colours of conditions, and their places beside each other in a row that has several."""
+    colour = condition_signs(conditions)["color"].copy()
+    if not several:
+        return {"color": colour.legend(None)}
+    legend = alt.Legend(values=list(conditions), symbolType=symbol, symbolOpacity=1)
+    if symbol == "stroke":
+        legend.symbolSize = 500
+    offset = alt.YOffset("condition:N", sort=list(conditions))
+    return {"color": colour.legend(legend), "yOffset": offset}
 
 
 def _matrix(own: pd.DataFrame, title: str) -> alt.LayerChart:
@@ -227,7 +163,3 @@ def _matrix(own: pd.DataFrame, title: str) -> alt.LayerChart:
     fields = base.mark_rect(color=theme.MUTED).encode(opacity=shade)
     numbers = base.mark_text().encode(text=alt.Text("n_neurons:Q", format=".0f"))
     return panel([fields, numbers], title, _FIELD * own["base"].nunique())
-
-
-def _value(value: str, title: str | None) -> alt.X:
-    return alt.X(f"{value}:Q", title=title, axis=alt.Axis(grid=True), scale=NOT_FROM_ZERO)

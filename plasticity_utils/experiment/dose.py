@@ -47,7 +47,7 @@ def dose_response(
     ranking : DataFrame
         As for `plan_at`.
     score_dose, score_curve : callable
-        Score the model, as it is at the call, on the dose part and on the scoring part; each
+        Score the model, as it is at the call, on the dose half and on the scoring half; each
         returns the table of `entity_scores`.
     regime : Regime
         How the curve's neurons are chosen and held. The `half` point is added as its own regime
@@ -90,7 +90,7 @@ def doses(regime: Regime) -> list[float]:
 def pick_dose(curve: pd.DataFrame, label: str) -> float:
     """The smallest dose at which the concept's F1 falls under a tenth of its base value.
 
-    Decided on the dose part. If no surgical dose is enough, or the dose that is takes other entity
+    Decided on the dose half. If no surgical dose is enough, or the dose that is takes other entity
     types along (specificity of at most ½), the dose with the best specificity is taken instead, if
     it is better: `specificity` tells the page.
 
@@ -111,7 +111,7 @@ def pick_dose(curve: pd.DataFrame, label: str) -> float:
 
 
 def specificity(
-    curve: pd.DataFrame, label: str, part: str = "scoring", regime: str = "curve"
+    curve: pd.DataFrame, label: str, half: str = "scoring", regime: str = "curve"
 ) -> pd.DataFrame:
     """What each dose takes from the concept beyond what it takes from the other entity types.
 
@@ -131,7 +131,7 @@ def specificity(
         dose, entity_f1, entity_f1_base, loss (of the concept), loss_others (mean over the others),
         specificity (loss − loss_others, in [−1, 1]).
     """
-    rows = curve[(curve["part"] == part) & (curve["entity"] != "overall")]
+    rows = curve[(curve["part"] == half) & (curve["entity"] != "overall")]
     base = rows[rows["condition"] == "base"].set_index("entity")["entity_f1"]
     rows = rows[(rows["condition"] == "targeted") & (rows["regime"] == regime)]
     f1 = rows.pivot(index="dose", columns="entity", values="entity_f1")
@@ -161,7 +161,7 @@ def _cell(
     draws: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Score one dose: the concept's neurons on both parts, random draws on the scoring part."""
+    """Score one dose: the concept's neurons on both halves, random draws on the scoring half."""
     n_removed = len(plan.neurons)
     with removed(model, plan):
         tables = [_scored(scorers, condition="targeted", n_removed=n_removed, draw=0)]
@@ -182,6 +182,6 @@ def _draws(
 
 def _scored(scorers: dict[str, Callable[[], pd.DataFrame]], **columns: object) -> pd.DataFrame:
     return pd.concat(
-        [scorer().assign(part=part, **columns) for part, scorer in scorers.items()],
+        [scorer().assign(half=half, **columns) for half, scorer in scorers.items()],
         ignore_index=True,
     )

@@ -8,7 +8,7 @@ one that was trained on. All three are kept beside the run; nothing here trains.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from plasticity_utils.experiment.store import provenance
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import load_model
 from plasticity_utils.names import CONDITIONS, STAGES
+from plasticity_utils.removal.patch import Change
 from plasticity_utils.removal.plans import removed, set_gains
 
 HALVES = ("measuring", "ranking")
@@ -61,6 +62,27 @@ def model_at(
         if regrown:
             set_gains(removal, np.load(folder / "gains.npy"))
         yield model.eval(), tokenizer
+
+
+class _BroughtBack(Change):
+    """A run's model with what the run had removed, in force until `undo`."""
+
+    def __init__(self, run: Run, condition: str, stage: str):
+        self._context = ExitStack()
+        self.model, self.tokenizer = self._context.enter_context(model_at(run, condition, stage))
+        super().__init__(self.model)
+
+    def undo(self) -> None:
+        super().undo()
+        self._context.close()
+
+
+def brought_back(
+    run: Run, condition: str, stage: str
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Bring back a model as `model_at` does, without a context: see `Run.model`."""
+    held = _BroughtBack(run, condition, stage)
+    return held.model, held.tokenizer
 
 
 def activations_at(run: Run, condition: str, stage: str, half: str = "measuring") -> np.ndarray:

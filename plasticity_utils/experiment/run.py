@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files
 from plasticity_utils.data.concepts import parse_concept
@@ -59,6 +60,34 @@ class Run:
         settings = {**self.facts["settings"], "results_dir": str(self.path.parent)}
         about = self.facts.get("about") or asdict(parse_concept(settings["concept"]))
         return RunConfig.recorded(settings, about)
+
+    def model(
+        self, stage: str = "base", condition: str = "targeted"
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Bring back a model of the run and its tokenizer, with what the run had removed in force.
+
+        Parameters
+        ----------
+        stage : {"base", "removed", "end"}
+            Before the removal, just after it, or after the retraining.
+        condition : {"targeted", "random", "none", "head"}
+            All have the same base.
+
+        Returns
+        -------
+        model, tokenizer
+            As from `load_model`; `pu.undo(model)` takes the removal off.
+
+        Raises
+        ------
+        InputError
+            For an unknown stage or condition, or if the run's models are not kept here, as of a
+            published run.
+        """
+        # Here, not above: replay opens runs.
+        from plasticity_utils.experiment.replay import brought_back
+
+        return brought_back(self, condition, stage)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:

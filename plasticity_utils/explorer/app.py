@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.run import Run
-from plasticity_utils.explorer import draw, views
-from plasticity_utils.explorer import views as neuron_views
+from plasticity_utils.experiment.config import SCALES
+from plasticity_utils.experiment.run import Run, finished_run
+from plasticity_utils.explorer import data as views
+from plasticity_utils.explorer import draw
 from plasticity_utils.explorer.controls import (
     COLUMN,
     DESCRIBED,
@@ -49,22 +51,36 @@ def explore(run: Run) -> widgets.VBox:
     run : Run
         From `run_experiment` or `load_run`. Other seeds of the same settings are found beside it.
         Where the run's models are kept too, activations of the words are computed once (seconds to
-        a minute a stage) and kept beside the run; where not, the tables are shown.
+        a minute a stage) and kept beside the run; where not, the tables are shown. A published run
+        has no table of all neurons; in its place your own run of another scale is shown, if there
+        is a finished one.
 
     Returns
     -------
     Explorer
-        Shows itself at the end of a notebook's cell. A run without its table of all neurons, as the
-        published ones, gives a widget that says so.
+        Shows itself at the end of a notebook's cell; where there is nothing to look at, a widget
+        that says so.
     """
     try:
-        data = RunData(run)
+        return Explorer(RunData(run))
     except InputError as error:
-        said = draw.message(f"There are no neurons to look at: {error}")
-        message = widgets.VBox([widgets.HTML(STYLE + said)])
-        message.add_class("pu-explorer")
-        return message
-    return Explorer(data)
+        said = f"There are no neurons to look at: {error}"
+    own = _own_run(run)
+    shown: list[widgets.Widget] = []
+    if own is not None:
+        said = f"The run asked for has no table of all neurons. Shown: your own, {own.path.name}."
+        shown = [Explorer(RunData(own))]
+    message = widgets.VBox([widgets.HTML(STYLE + draw.message(said)), *shown])
+    message.add_class("pu-explorer")
+    return message
+
+
+def _own_run(run: Run) -> Run | None:
+    """Find an own finished run of the same settings at any scale, the largest first."""
+    if not run.config.about.is_entity:
+        return None
+    found = (finished_run(replace(run.config, scale=scale)) for scale in reversed(list(SCALES)))
+    return next((own for own in found if own is not None), None)
 
 
 class Explorer(widgets.VBox):
@@ -153,7 +169,7 @@ class Explorer(widgets.VBox):
         at = self.controls.selected
         layer, order = self.data.layer(at), self.choices.order.value
         activation = self.data.concept_activation(at) if order == "activation" else None
-        self.choices.show(neuron_views.in_order(layer, order, activation), at.unit)
+        self.choices.show(views.in_order(layer, order, activation), at.unit)
         self.layer_map.show(layer, at.stage, self.data.run.config.label, at.unit)
 
     def _show_view(self) -> None:
@@ -182,7 +198,7 @@ class Explorer(widgets.VBox):
 
 
 def _orders(data: RunData) -> list[str]:
-    return [name for name in neuron_views.ORDERS if name != "activation" or not data.missing]
+    return [name for name in views.ORDERS if name != "activation" or not data.missing]
 
 
 def _most_selective(data: RunData) -> Selected:

@@ -19,13 +19,13 @@ import pandas as pd
 
 from plasticity_utils.charts import theme
 from plasticity_utils.explorer.data import Selected
-from plasticity_utils.explorer.draw import STAGE_NAMES, number
-from plasticity_utils.names import CONDITIONS
+from plasticity_utils.explorer.draw import number
+from plasticity_utils.names import CONDITIONS, STAGE_TITLES
 
 FIELD = {"width": "auto", "margin": "2px"}
 COLUMN = {"width": "min(100%, 19rem)"}
 DESCRIBED = {"description_width": "6.5rem"}
-STAGE_OPTIONS = [(name, stage) for stage, name in STAGE_NAMES.items()]
+STAGE_OPTIONS = [(name, stage) for stage, name in STAGE_TITLES.items()]
 
 
 class _Quiet:
@@ -157,7 +157,7 @@ class LayerMap(_Quiet):
                 self.points.options = names
                 self.points.tooltips = names
                 self._places.value = _places(self._name, layer, reach)
-                self._axes.value = _axes(reach, stage, label)
+            self._axes.value = _axes(reach, stage, label)
             self.points.index = units.index(unit) if unit in units else None
 
     def _on_click(self, change: dict) -> None:
@@ -183,7 +183,7 @@ def _axes(reach: float, stage: str, label: str) -> str:
     limit = number(reach)
     return (
         f'<div class="pu-map-ticks"><span>−{limit}</span><span>0</span><span>+{limit}</span></div>'
-        f"<p>Across: σ for {label} in the base model. Up: σ {STAGE_NAMES[stage]}, on the same "
+        f"<p>Across: σ for {label} in the base model. Up: σ {STAGE_TITLES[stage]}, on the same "
         "scale. Squares: neurons that the condition removes. Click a point.</p>"
     )
 

@@ -3,42 +3,48 @@
 The explorer must answer at once, so what is slow is done once: the table of neurons is cut by
 condition, activations are opened as files on disk in which one neuron's words lie together, and a
 model that has read a sentence is kept. A run whose models are gone still has its tables; then
-`missing` says in words what cannot be shown.
+`missing` says in words what cannot be shown. Tables of one neuron or layer are plain functions
+below; σ of an entity type is against *all* other words, as in the run's tables, so that much of it
+is "entity or not", which the types share.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.measure import ENTITIES
 from plasticity_utils.experiment.replay import activations_at, model_at
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.experiment.stages import Stages
-from plasticity_utils.explorer import views
 from plasticity_utils.models.activations import word_activations
-from plasticity_utils.names import STAGES
+from plasticity_utils.names import EPOCH_TITLES, STAGES
+from plasticity_utils.neurons.inventory import inventory
+from plasticity_utils.neurons.scores import selectivity
+from plasticity_utils.neurons.words import highest_activating_words
+
+REST = "O"
+CLASSES = (*ENTITIES, REST)
+BINS = 40
+PARTS_OF_SPEECH = 8
+CONTEXT = 12  # words shown on each side of the word for which a sentence is shown
+ORDERS = ("|σ|", "rise of |σ|", "|effect|", "activation", "unit")
 
 
 @dataclass(frozen=True)
 class Selected:
-    """What is looked at: a neuron of a model.
-
-    Attributes
-    ----------
-    condition : {"targeted", "random", "none", "head"}
-    stage : {"base", "removed", "end"}
-    layer, unit : int
-    """
+    """What is looked at: a neuron of a layer, under a condition, at base, removed or end."""
 
     condition: str
     stage: str
@@ -47,26 +53,9 @@ class Selected:
 
 
 class RunData:
-    """One run, read once.
+    """One run, read once; InputError if it has no table of all neurons or is of no entity type.
 
-    Parameters
-    ----------
-    run : Run
-        With its table of all neurons.
-
-    Attributes
-    ----------
-    tables : dict of str to DataFrame
-        `run.neurons` by condition.
-    n_layers, d_model, n_neurons : int
-        Layers, the embedding output included, units in each, and all units.
-    missing : str
-        Why there are no activations and no models; empty where there are.
-
-    Raises
-    ------
-    InputError
-        If the run has no table of all neurons, or is about a concept that is no entity type.
+    `tables` is `run.neurons` by condition; `missing` says why there are no activations and models.
     """
 
     def __init__(self, run: Run) -> None:
@@ -103,29 +92,23 @@ class RunData:
     @cached_property
     def classes(self) -> list[str]:
         """Entity type of each word, `O` for none."""
-        return views.word_classes(self.corpus)
+        return word_classes(self.corpus)
 
     @cached_property
     def inventory(self) -> pd.DataFrame:
         """Which words belong to which concept: see `concept_inventory`."""
-        return views.concept_inventory(self.corpus)
+        return concept_inventory(self.corpus)
 
     def history(self, at: Selected) -> pd.DataFrame:
         """The neuron through all stages: see `neuron_history`."""
-        return views.neuron_history(self.tables[at.condition], at.layer, at.unit)
+        return neuron_history(self.tables[at.condition], at.layer, at.unit)
 
     def layer(self, at: Selected) -> pd.DataFrame:
         """All neurons of its layer: see `layer_neurons`."""
-        return views.layer_neurons(self.tables[at.condition], at.stage, at.layer)
+        return layer_neurons(self.tables[at.condition], at.stage, at.layer)
 
     def activations(self, at: Selected) -> Float[np.ndarray, " word"]:
-        """The neuron's activation on every word of the measuring half, [n_words].
-
-        Raises
-        ------
-        InputError
-            If the run's models are not kept.
-        """
+        """The neuron's activation on every word measured; InputError without models."""
         row = at.layer * self.d_model + at.unit
         return np.asarray(self._all_activations(at.condition, at.stage)[row], dtype=np.float32)
 
@@ -144,38 +127,22 @@ class RunData:
             moments = dict(zip(history["stage"], history["moment"], strict=True))
             for stage in STAGES:
                 of_stage = Selected(at.condition, stage, at.layer, at.unit)
-                sigma = views.concept_selectivity(self.activations(of_stage), self.inventory)
+                sigma = concept_selectivity(self.activations(of_stage), self.inventory)
                 computed[moments[stage]] = sigma
-        return views.selectivity_profile(history, computed)
+        return selectivity_profile(history, computed)
 
     def respond(self, at: Selected, words: tuple[str, ...]) -> pd.DataFrame:
-        """What the neuron does on the words of a sentence in all three models.
+        """What the neuron does on the words of a sentence in all three models, whatever the stage.
 
-        Parameters
-        ----------
-        at : Selected
-            Its stage does not matter.
-        words : tuple of str
-
-        Returns
-        -------
-        DataFrame
-            One row a stage and word: stage, word, activation, z (distance from the mean that the
-            neuron has in the base model, in standard deviations of the base model; 0 if it does not
-            vary there).
-
-        Raises
-        ------
-        InputError
-            If the models are not kept, or the sentence is empty or too long for them.
+        One row a stage and word: stage, word, activation, z (as in the base model). InputError if
+        the models are not kept, or the sentence is empty or too long for them.
         """
         base = self.activations(Selected(at.condition, "base", at.layer, at.unit))
-        spread = base.std(dtype=np.float64) if np.ptp(base) > 0 else np.inf
         column = at.layer * self.d_model + at.unit
         parts = []
         for stage in STAGES:
             activation = self._last_read(*_same_neurons(at.condition, stage), words)[:, column]
-            z = (activation - base.mean(dtype=np.float64)) / spread
+            z = deviation_scores(activation, base)
             part = {"stage": stage, "word": words, "activation": activation, "z": z}
             parts.append(pd.DataFrame(part))
         return pd.concat(parts, ignore_index=True)
@@ -235,3 +202,184 @@ def _same_neurons(condition: str, stage: str) -> tuple[str, str]:
     if stage == "base" or (condition, stage) == ("none", "removed"):
         return "none", "base"
     return ("targeted", "removed") if condition == "head" else (condition, stage)
+
+
+def word_classes(corpus: Corpus) -> list[str]:
+    """Give the entity type of each word, `O` for a word of none."""
+    return [tag[2:] if tag[1:2] == "-" else REST for tag in corpus.word_labels("entity")]
+
+
+def concept_inventory(corpus: Corpus, n_parts: int = PARTS_OF_SPEECH) -> pd.DataFrame:
+    """Tell which words belong to which concept, a column a concept: see `inventory`."""
+    labels = (corpus.word_labels("entity"), corpus.word_labels("pos"))
+    found = inventory(*labels, most=n_parts)
+    return pd.DataFrame(found.members, columns=list(found.names))
+
+
+def neuron_history(neurons: pd.DataFrame, layer: int, unit: int) -> pd.DataFrame:
+    """Give one neuron's rows of a condition, a row a stage, in the order of training.
+
+    `moment` is added: `base`, `removed`, then the epochs of retraining, the last with stage `end`.
+    InputError, naming what there is, if there is no such neuron.
+    """
+    rows = neurons[(neurons["layer"] == layer) & (neurons["unit"] == unit)]
+    if rows.empty:
+        raise InputError(
+            f"no neuron {unit} in layer {layer}; layers run from 0 to {neurons['layer'].max()}, "
+            f"units from 0 to {neurons['unit'].max()}"
+        )
+    rows = rows.sort_values("epoch").reset_index(drop=True)
+    moments = [EPOCH_TITLES.get(epoch, f"{epoch:g}") for epoch in rows["epoch"]]
+    return rows.assign(moment=moments)
+
+
+def layer_neurons(neurons: pd.DataFrame, stage: str, layer: int) -> pd.DataFrame:
+    """Describe the neurons of a layer at a stage beside what they were in the base model.
+
+    One row a unit: unit, removed (at any stage), sigma_base, sigma (of the concept), rise (of |σ|),
+    effect (base standard deviations), gain (1, or of a removed neuron).
+    """
+    own = neurons[neurons["layer"] == layer]
+    at = {name: own[own["stage"] == name].set_index("unit") for name in ("base", stage, "end")}
+    table = pd.DataFrame(
+        {
+            "removed": at["end"]["removed"],
+            "sigma_base": at["base"]["selectivity"],
+            "sigma": at[stage]["selectivity"],
+            "effect": at[stage]["effect"],
+            "gain": at[stage]["gain"],
+        }
+    )
+    table["rise"] = table["sigma"].abs() - table["sigma_base"].abs()
+    return table.reset_index()
+
+
+def in_order(
+    layer: pd.DataFrame, order: str, activation: Float[np.ndarray, " unit"] | None = None
+) -> pd.DataFrame:
+    """Sort the neurons of a layer, the greatest first (`unit` counts up), with `value` as column.
+
+    `activation` is what the order of this name sorts by; InputError for an unknown order.
+    """
+    if order not in ORDERS:
+        raise InputError(f"unknown order {order!r}; allowed: {', '.join(ORDERS)}")
+    values = {
+        "|σ|": layer["sigma"].abs(),
+        "rise of |σ|": layer["rise"],
+        "|effect|": layer["effect"].abs(),
+        "activation": np.nan if activation is None else activation,
+        "unit": layer["unit"],
+    }
+    table = layer.assign(value=values[order])
+    return table.sort_values("value", ascending=order == "unit", kind="stable")
+
+
+def activation_histogram(
+    activations: Float[np.ndarray, " word"], classes: Sequence[str]
+) -> pd.DataFrame:
+    """Count how a neuron's activations spread within each class of words.
+
+    class, low, high (edges of the bin), share (of the class's words), n (words of the class).
+    """
+    edges = np.histogram_bin_edges(activations.astype(np.float64), BINS)
+    of_word = np.array(classes)
+    parts = []
+    for name in CLASSES:
+        inside = activations[of_word == name]
+        if inside.size:
+            share = np.histogram(inside, edges)[0] / inside.size
+            part = {"class": name, "low": edges[:-1], "high": edges[1:], "share": share}
+            parts.append(pd.DataFrame({**part, "n": inside.size}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def both_ends(
+    activations: Float[np.ndarray, " word"], words: list[str], k: int = 10
+) -> pd.DataFrame:
+    """List the words that excite a neuron most and those that silence it most, if it varies."""
+    # At the smallest scale few words occur twice; there single occurrences count.
+    least = 2 if len(set(words)) < len(words) / 2 else 1
+    return highest_activating_words(activations[:, None], words, [0], k, min_count=least)
+
+
+def deviation_scores(
+    activations: Float[np.ndarray, " word"], base: Float[np.ndarray, " of_base"] | None = None
+) -> Float[np.ndarray, " word"]:
+    """Distance of each activation from the mean over `base`, or over themselves, in its deviations.
+
+    0 where the neuron does not vary there.
+    """
+    base = activations if base is None else base
+    spread = base.std(dtype=np.float64) if np.ptp(base) > 0 else np.inf
+    return (activations - base.mean(dtype=np.float64)) / spread
+
+
+def words_in_sentences(
+    activations: Float[np.ndarray, " word"], corpus: Corpus, k: int = 4
+) -> pd.DataFrame:
+    """Give the k sentences in which a neuron goes furthest up, and furthest down, if it varies.
+
+    One row a word: end (`highest`, `lowest`), place (0 = strongest), sentence (its index), word,
+    class, z, peak (the word for which the sentence is shown). Long ones are cut around the peak.
+    """
+    z = deviation_scores(activations)
+    lengths = [len(sentence) for sentence in corpus.sentences]
+    sentence_of = np.repeat(np.arange(len(lengths)), lengths)
+    first = np.cumsum([0, *lengths])
+    classes, words, parts = word_classes(corpus), corpus.words, []
+    for end, sign in (("highest", 1), ("lowest", -1)):
+        order = np.argsort(-sign * z, kind="stable")
+        order = order[sign * z[order] > 0]
+        _, earliest = np.unique(sentence_of[order], return_index=True)
+        for place, peak in enumerate(order[np.sort(earliest)[:k]]):
+            sentence = int(sentence_of[peak])
+            shown = range(
+                max(first[sentence], peak - CONTEXT), min(first[sentence + 1], peak + CONTEXT + 1)
+            )
+            part = {
+                "word": [words[i] for i in shown],
+                "class": [classes[i] for i in shown],
+                "z": z[list(shown)],
+                "peak": [i == peak for i in shown],
+            }
+            parts.append(pd.DataFrame(part).assign(end=end, place=place, sentence=sentence))
+    names = ["end", "place", "sentence", "word", "class", "z", "peak"]
+    return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
+
+
+def concept_selectivity(
+    activations: Num[np.ndarray, " word"], inventory: pd.DataFrame
+) -> pd.Series:
+    """σ of one neuron for every concept of the inventory, by the concept's name."""
+    values = activations.astype(np.float32)[:, None]
+    sigma = selectivity(values, inventory.to_numpy(dtype=bool))[0]
+    return pd.Series(sigma, index=inventory.columns)
+
+
+def selectivity_profile(history: pd.DataFrame, computed: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """σ of one neuron for every concept through the stages of a run.
+
+    `computed` holds, by moment, what `concept_selectivity` gives where activations are kept. A row
+    a concept and moment: concept, kind (`entity type`, `part of speech`), moment, selectivity.
+    """
+    moments = history["moment"].tolist()
+    known = {
+        entity: history[f"selectivity_{entity}"].tolist()
+        for entity in ENTITIES
+        if f"selectivity_{entity}" in history
+    }
+    kinds = dict.fromkeys(known, "entity type")
+    rest = [concept for sigma in computed.values() for concept in sigma.index]
+    for concept in dict.fromkeys(rest):
+        if concept not in known:
+            kinds[concept] = "part of speech"
+            known[concept] = [
+                computed[moment].get(concept, np.nan) if moment in computed else np.nan
+                for moment in moments
+            ]
+    rows = [
+        (concept, kinds[concept], moment, float(value))
+        for concept, values in known.items()
+        for moment, value in zip(moments, values, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["concept", "kind", "moment", "selectivity"])

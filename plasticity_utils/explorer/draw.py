@@ -17,14 +17,13 @@ import pandas as pd
 
 from plasticity_utils.charts import theme
 from plasticity_utils.charts.parts import in_order, need
-from plasticity_utils.explorer.data import Selected
-from plasticity_utils.explorer.views import CLASSES, REST
+from plasticity_utils.explorer.data import CLASSES, REST, Selected
+from plasticity_utils.names import STAGE_TITLES
 
 ABOVE, BELOW = "245, 163, 0", "77, 170, 230"
 MOST_TINT = 0.5
 FULL_TINT_AT = 3.0  # standard deviations
 SAME = 1e-4  # standard deviations; a removed neuron varies by rounding
-STAGE_NAMES = {"base": "base model", "removed": "just after removal", "end": "after retraining"}
 PART_NAMES = {
     "CC": "conjunction", "CD": "number", "DT": "determiner", "IN": "preposition",
     "JJ": "adjective", "NN": "noun", "NNP": "proper noun", "NNS": "plural noun", "PRP": "pronoun",
@@ -55,7 +54,7 @@ def heading(at: Selected, history: pd.DataFrame, label: str, n_neurons: int) -> 
         f"effect {number(row['effect'])} (base {number(base['effect'])})",
         f"rank {int(row['rank']) + 1:,} of {n_neurons:,}",
     ]
-    title = f"Layer {at.layer}, unit {at.unit}, {escape(STAGE_NAMES[at.stage])}"
+    title = f"Layer {at.layer}, unit {at.unit}, {escape(STAGE_TITLES[at.stage])}"
     return f"<h4>{title}, condition {escape(at.condition)}</h4><p>{' · '.join(facts)}</p>"
 
 
@@ -139,7 +138,7 @@ def responses(shown: pd.DataFrame) -> str:
         if np.ptp(rows["z"]) < SAME:
             where = "The same on every word"
         parts.append(
-            f"<h4>{escape(STAGE_NAMES[str(stage)].capitalize())}</h4>"
+            f"<h4>{escape(STAGE_TITLES[str(stage)].capitalize())}</h4>"
             + shaded(rows["word"].tolist(), rows["z"].to_numpy())
             + f'<p class="pu-muted">{escape(where)}: {said}.</p>'
         )
@@ -187,7 +186,6 @@ def number(value: float | np.floating, signed: bool = False) -> str:
         text = f"{value:.1g}"
     else:
         text = f"{value:,.2f}" if size < 100 else f"{value:,.0f}"
-    text = text.removesuffix(".00")
     return ("+" if signed and value > 0 else "") + text.replace("-", "−")
 
 
@@ -318,8 +316,9 @@ def _course_axes(x_of: dict[str, float]) -> list[str]:
         parts.append(_rule(LEFT, y, WIDTH - RIGHT, y, colour))
         parts.append(_text(LEFT - 6, y + 4, f"{tick:g}".replace("-", "−"), "end"))
     foot = _height(-1)
-    parts += [_text(x, foot + 18, moment, "middle") for moment, x in x_of.items()]
-    parts.append(_text(LEFT, foot + 36, "base, just removed, epochs of retraining", "start"))
+    for moment, x in x_of.items():
+        parts.append(_text(x, foot + 18, "cut" if moment == "removed" else moment, "middle"))
+    parts.append(_text(LEFT, foot + 36, "base, just cut, epochs of retraining", "start"))
     return parts
 
 

@@ -42,6 +42,7 @@ from plasticity_utils.progress import bar
 
 BLOCK = 64  # neurons at a time: so few stay in the processor's cache from step to step
 EMBEDDING_BATCH = 256  # words at a time through the sentence transformer
+RULER = "minilm"  # the packaged sentence transformer, whose fine-tuned copies are studied too
 MOST_TOKENS = 256  # the sentence transformer's own limit; only a very long "word" reaches it
 
 _embedded: dict[str, np.ndarray] = {}  # one vector per distinct word and process
@@ -168,7 +169,7 @@ def _type_means(
 
 @lru_cache(maxsize=1)
 def _sentence_transformer() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    return load_model("minilm")
+    return load_model(RULER)
 
 
 @torch.inference_mode()

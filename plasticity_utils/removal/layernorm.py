@@ -27,12 +27,20 @@ from plasticity_utils.models.load import (
     width,
 )
 from plasticity_utils.removal.gate import as_pairs
+from plasticity_utils.removal.patch import Change
 
 
-class LayerNormRemoval:
+class LayerNormRemoval(Change):
     """Zeroed gains of a norm for each level, until `undo` or the end of a ``with`` block."""
 
-    def __init__(self, norms: list[Any], neurons: Int[np.ndarray, "removed 2"], regrow: bool):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        norms: list[Any],
+        neurons: Int[np.ndarray, "removed 2"],
+        regrow: bool,
+    ):
+        super().__init__(model)
         self._neurons, self._regrow = neurons, regrow
         self._saved: list[tuple[Tensor, np.ndarray, Tensor, Tensor]] = []
         self._hooks = []
@@ -46,6 +54,7 @@ class LayerNormRemoval:
 
     def undo(self) -> None:
         """Write the zeroed gains back. May be called twice."""
+        super().undo()
         self._write(np.ones(len(self._neurons), dtype=np.float32))
         self._saved = []
         for hook in self._hooks:
@@ -71,12 +80,6 @@ class LayerNormRemoval:
         with torch.no_grad():
             for gain, places, units, values in self._saved:
                 gain[units] = torch.from_numpy(shares[places]).to(gain.device) * values
-
-    def __enter__(self) -> "LayerNormRemoval":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.undo()
 
 
 def zero_layernorm_gains(
@@ -107,7 +110,7 @@ def zero_layernorm_gains(
         A pre-norm model, and neurons out of range or given twice.
     """
     pairs = as_pairs(neurons, n_levels(model), width(model))
-    return LayerNormRemoval(_output_layernorms(model), pairs, regrow)
+    return LayerNormRemoval(model, _output_layernorms(model), pairs, regrow)
 
 
 def zero_mlp_gains(model: PreTrainedModel, neurons: Iterable[Any]) -> LayerNormRemoval:
@@ -141,7 +144,7 @@ def zero_mlp_gains(model: PreTrainedModel, neurons: Iterable[Any]) -> LayerNormR
             f"neuron {tuple(embedded[0].tolist())} is of the embedding layer, which no block "
             f"writes; layers run from 1 to {n_levels(model) - 1}"
         )
-    return LayerNormRemoval(norms, pairs, regrow=False)
+    return LayerNormRemoval(model, norms, pairs, regrow=False)
 
 
 def _without(units: Tensor, gradient: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.models.architecture import ANATOMIES, level_parameters
 from plasticity_utils.models.load import n_levels, width
 from plasticity_utils.removal.gate import as_pairs
+from plasticity_utils.removal.patch import Change
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class PlasticPart:
         return rest.clone().index_copy_(self.axis, self.units, own)
 
 
-class Confinement:
+class Confinement(Change):
     """Training confined to chosen neurons, until `undo` or the end of a ``with`` block.
 
     Made by `confine`. What was trained in the meantime stays; that more can be trained again is all
@@ -78,6 +79,7 @@ class Confinement:
     """
 
     def __init__(self, model: PreTrainedModel, parts: Iterable[PlasticPart]):
+        super().__init__(model)
         self.parts = tuple(parts)
         self._required = [(p, p.requires_grad) for p in model.parameters()]
         self._frozen = [part.parameter.detach().clone() for part in self.parts]
@@ -99,6 +101,7 @@ class Confinement:
 
     def undo(self) -> None:
         """Let everything train again that trained before. May be called twice."""
+        super().undo()
         for hook in self._hooks:
             hook.remove()
         for parameter, required in self._required:
@@ -109,12 +112,6 @@ class Confinement:
     def _put_back(self, *_: object) -> None:
         for part, frozen in zip(self.parts, self._frozen, strict=True):
             part.parameter.copy_(part.only(part.parameter, frozen))
-
-    def __enter__(self) -> Confinement:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.undo()
 
 
 def confine(model: PreTrainedModel, neurons: Iterable[Any], head: bool = False) -> Confinement:

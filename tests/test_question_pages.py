@@ -1,0 +1,103 @@
+"""The pages of questions 2 to 9: their words follow from the results, and they are short."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from plasticity_utils import RunConfig
+from plasticity_utils.analysis import parts_tables, pooled, rules, sameness
+from plasticity_utils.analysis.forced import forced_seeds
+from plasticity_utils.experiment.forcing import ForcingConfig
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+PAGES = ("same_concept", "subconcepts", "polysemanticity", "migration", "forced")
+MOST_WORDS, MOST_FIGURES, MOST_ROWS = 1000, 6, 12
+
+
+def cells(page):
+    return nbformat.read(NOTEBOOKS / f"{page}.ipynb", as_version=4).cells
+
+
+def shown_on(page, kind):
+    outputs = [out for cell in cells(page) for out in cell.get("outputs", [])]
+    return [out["data"][kind] for out in outputs if kind in out.get("data", {})]
+
+
+def runs(**changes):
+    wanted = {"model": "minilm", "scale": "full", "regime": "surgical", **changes}
+    return pooled.answered_groups(**wanted)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_opens_with_its_claim_and_prints_its_rules(page):
+    said = shown_on(page, "text/markdown")
+    assert re.fullmatch(r"\*\*[^*]+\.\*\*", said[0])
+    printed = [text for text in said if text.startswith("> **The rule.**")]
+    assert printed
+    assert set(printed) <= {rule._repr_markdown_() for rule in rules.RULES.values()}
+
+
+@pytest.mark.parametrize("page", [*PAGES, "status"])
+def test_a_page_is_short(page):
+    prose = [cell.source for cell in cells(page) if cell.cell_type == "markdown"]
+    words = " ".join([*prose, *shown_on(page, "text/markdown")]).split()
+    assert len(words) <= MOST_WORDS
+    assert len(shown_on(page, "application/vnd.vegalite.v6+json")) <= MOST_FIGURES
+    for cell in cells(page):
+        for out in cell.get("outputs", []):
+            rows = out.get("data", {}).get("text/html", "").count("<tr>") - 1
+            assert rows <= MOST_ROWS or "hide-output" in cell.metadata["tags"]
+
+
+@pytest.mark.parametrize("page", [*PAGES, "status"])
+def test_no_measured_number_is_written_by_hand(page):
+    for cell in cells(page):
+        if cell.cell_type == "markdown":
+            assert not re.search(r"\d\.\d", cell.source), cell.source
+
+
+def test_what_neurons_serve():
+    new = pooled.functions(runs()).set_index("serves")
+    assert pooled.new_functions(new.reset_index()) == rules.ONLY_REMOVED
+    said = shown_on("polysemanticity", "text/markdown")
+    assert said[0] == "**Neurons that were left take on the removed concept, and little else.**"
+    assert f"**{100 * new.loc['any concept', 'effect']:.1f}** more serve a concept" in said[1]
+    alike = pooled.sharing(runs()).iloc[0]
+    assert alike["verdict"] == rules.NOT_WITH_RULER
+    assert any(text.startswith("**Not measurable with this ruler.**") for text in said)
+    assert pooled.crowding(pooled.superposition(runs())) == rules.NOT_WITH_INVENTORY
+    assert any(text.startswith("**Not measurable with this inventory.**") for text in said)
+
+
+def test_who_takes_the_concept_on():
+    others = pooled.migration(runs()).set_index("role").loc[pooled.OTHER_TYPES]
+    assert others["verdict"] == rules.NO
+    assert pooled.priming(runs())["verdict"].tolist() == [rules.NO, rules.NO, rules.YES]
+    said = shown_on("migration", "text/markdown")
+    assert said[0] == "**The less selective a neuron was for the concept, the more it gained.**"
+    assert said[1].startswith("**No: neurons of other entity types gain just their share.**")
+
+
+def test_who_carries_the_parts():
+    verdicts = parts_tables.taken_over(runs())["verdict"].tolist()
+    assert verdicts == [rules.YES, rules.NO]
+    assert rules.parts_taken_over(*verdicts) == rules.ONLY_REST
+    assert "only the class “other” gains neurons" in shown_on("subconcepts", "text/markdown")[0]
+
+
+def test_whether_it_is_the_same():
+    found = sameness.same(runs())
+    assert found["verdict"] == rules.KEPT
+    said = shown_on("same_concept", "text/markdown")
+    assert said[0].startswith("**Yes, as far as this test can tell")
+    assert f"loses {100 * found['lost_kept']:.1f} points more" in said[1]
+
+
+def test_whether_neurons_were_forced():
+    judged = forced_seeds(ForcingConfig(RunConfig(scale="full"))).judged
+    assert judged["verdict"].tolist() == [rules.NOT_BACK, rules.OPEN, rules.NO]
+    most, few = judged.iloc[-1]["n_neurons"], judged.iloc[1]["n_neurons"]
+    said = shown_on("forced", "text/markdown")
+    assert said[0] == f"**No with {most} neurons; not resolved with {few}.**"
