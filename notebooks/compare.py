@@ -61,11 +61,14 @@ charts.outcomes(across.outcomes(surgical), across.OVER)
 Markdown(
     "In SmolLM2 the last layer alone regains "
     f"{percent(by_concept['by_head'].min())} to "
-    f"{percent(by_concept['by_head'].max())} of the loss. That is one run a "
-    "concept on one base model, so there is no interval and no verdict. "
-    "[Is it relearning](relearning.ipynb) has MiniLM's verdict, and SmolLM2 on "
-    "2,000 sentences with two seeds."
+    f"{percent(by_concept['by_head'].max())} of the loss. That is one run "
+    "a "
+    "concept on one base model, so there is no interval and no verdict."
 )
+
+# %% [markdown]
+# [Was it relearned?](relearning.ipynb) has MiniLM's verdict, and SmolLM2 on 2,000
+# sentences with two seeds.
 
 # %% [markdown]
 # ## Is the cut about the concept?
@@ -113,18 +116,23 @@ charts.differences(
 small = movement.summary(encoder)
 large = movement.summary(on_2000)
 Markdown(
-    f"- **MiniLM, survivors: {small['survivors_word']}.** Their centre moves by "
-    f"{with_interval(small, 'survivors')} layers, towards the last; after a "
-    f"random cut by {with_interval(small, 'survivors_random')}. Of six layers "
+    f"- **MiniLM, survivors: {small['survivors_word']}.** Their centre "
+    "moves by "
+    f"{with_interval(small, 'survivors')} layers, towards the last; after "
+    "a "
+    f"random cut by {with_interval(small, 'survivors_random')}. Of six "
+    "layers "
     "that is little. Survivors gain most where most was cut out.\n"
     f"- **MiniLM, the whole.** It moves the other way, by "
     f"{with_interval(small, 'whole')}. Silencing as many random neurons of "
     f"each layer gives {with_interval(small, 'whole_random')} without any "
     "training. So this tells the cut, and not the concept.\n"
-    f"- **SmolLM2, survivors: {large['survivors_word']}.** On 2,000 sentences, "
+    f"- **SmolLM2, survivors: {large['survivors_word']}.** On 2,000 "
+    "sentences, "
     f"with two seeds of each concept, they move by "
     f"{with_interval(large, 'survivors')} layers and after a random cut by "
-    f"{with_interval(large, 'survivors_random')}. On all sentences, one run a "
+    f"{with_interval(large, 'survivors_random')}. On all sentences, one "
+    "run a "
     "concept, persons do not move where a random cut does (figure)."
 )
 
@@ -154,7 +162,8 @@ Markdown(
     f"sentences it takes {taken.loc['smollm2', 'full'].min():.2f} to "
     f"{taken.loc['smollm2', 'full'].max():.2f}, on 2,000 sentences "
     f"{signed(taken.loc['smollm2', 'medium'].min())} to "
-    f"{signed(taken.loc['smollm2', 'medium'].max())}, most of it from locations."
+    f"{signed(taken.loc['smollm2', 'medium'].max())}, most of it from "
+    "locations."
 )
 
 # %% [markdown]

@@ -79,11 +79,14 @@ table = narrow.set_index("indicator")
 own, whole = table.loc["concept"], table.loc["outside"]
 Markdown(
     f"The indicator *concept* leaves the last layer {own['head']:.2f} and "
-    f"costs the others {own['others']:.2f}; *outside*, which the runs of this "
+    f"costs the others {own['others']:.2f}; *outside*, which the runs of "
+    "this "
     f"page take, leaves it {whole['head']:.2f} and costs them "
-    f"{whole['others']:.2f}. It was chosen so that a linear reader would find "
+    f"{whole['others']:.2f}. It was chosen so that a linear reader would "
+    "find "
     "nothing at all. With readers beside it that was not needed, and the "
-    "narrower one would have been about the concept. Its runs are not measured "
+    "narrower one would have been about the concept. Its runs are not "
+    "measured "
     "yet."
 )
 
@@ -94,12 +97,16 @@ Markdown(
 Markdown(
     f"**{n['answer'].capitalize()}, of {n['cut']}.** The last layer alone "
     f"regains nothing; a reader with a hidden layer finds "
-    f"{percent(n['by_best'])} of the loss in the frozen network; training the "
-    f"whole model regains {percent(n['by_end'])}. Beyond reader and control "
+    f"{percent(n['by_best'])} of the loss in the frozen network; training "
+    "the "
+    f"whole model regains {percent(n['by_end'])}. Beyond reader and "
+    "control "
     f"that is {n['beyond_control']:.2f} F1 "
     f"({n['beyond_control_low']:.2f} to {n['beyond_control_high']:.2f}, of "
-    "these three concepts). It is an upper bound, since a better reader finds "
-    "more. That a reader which is not linear finds so much is what one expects: "
+    "these three concepts). It is an upper bound, since a better reader "
+    "finds "
+    "more. That a reader which is not linear finds so much is what one "
+    "expects: "
     "LEACE promises something to linear readers alone."
 )
 
@@ -144,7 +151,8 @@ Markdown(
     f"{places['first_least']:.2f} to {places['first_greatest']:.2f} in the "
     f"embeddings and {places['last_least']:.2f} to "
     f"{places['last_greatest']:.2f} in the last layer. In the end the last "
-    f"layer is at {places['end_least']:.2f} to {places['end_greatest']:.2f}: "
+    f"layer is at {places['end_least']:.2f} to "
+    f"{places['end_greatest']:.2f}: "
     "the blocks have written it there again."
 )
 

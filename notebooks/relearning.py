@@ -71,21 +71,30 @@ charts.number_table(
 # %% tags=["remove-input"]
 Markdown(
     f"- **The small cut: {small['answer']}.** The last layer alone regains "
-    f"{percent(small['by_head'])} of what was lost. Training everything adds "
+    f"{percent(small['by_head'])} of what was lost. Training everything "
+    "adds "
     f"{signed(small['beyond'])} F1, and {signed(small['beyond_control'])} "
     f"({signed(small['beyond_control_low'])} to "
-    f"{signed(small['beyond_control_high'])}) beyond the control. The readers "
+    f"{signed(small['beyond_control_high'])}) beyond the control. The "
+    "readers "
     "find no more than the last layer does.\n"
     f"- **The half: {halved['answer']}, but of {halved['cut']}.** A random "
-    f"half takes {halved['lost_random']:.2f} F1 of the concept, its own half "
-    f"{halved['lost']:.2f}. So most of what returns is the skill to find names "
-    "of any kind. Beyond what the same training brings after a random half it "
+    f"half takes {halved['lost_random']:.2f} F1 of the concept, its own "
+    "half "
+    f"{halved['lost']:.2f}. So most of what returns is the skill to find "
+    "names "
+    "of any kind. Beyond what the same training brings after a random half "
+    "it "
     f"adds {signed(halved['beyond_control'])}.\n"
-    f"- **The erasure: {gone['answer']}, and also of {gone['cut']}.** The last "
-    f"layer alone regains nothing, the best reader {percent(gone['by_best'])} "
+    f"- **The erasure: {gone['answer']}, and also of {gone['cut']}.** The "
+    "last "
+    "layer alone regains nothing, the best reader "
+    f"{percent(gone['by_best'])} "
     f"and the whole model {percent(gone['by_end'])}. What lies beyond the "
-    f"reader is {gone['beyond_control']:.2f} F1 at most: a better reader would "
-    f"find more. The other types lost {gone['lost_others']:.2f} as well; of "
+    f"reader is {gone['beyond_control']:.2f} F1 at most: a better reader "
+    "would "
+    f"find more. The other types lost {gone['lost_others']:.2f} as well; "
+    "of "
     "persons alone the erasure is about the concept."
 )
 
@@ -99,7 +108,8 @@ rules.cut
 charts.regained(
     relearning.shares(cuts),
     "The small cut leaves all to be read, the other two do not",
-    "The gap between the best reader and the whole model is what to look at.",
+    "The gap between the best reader and the whole model is what to look "
+    "at.",
 )
 
 # %% [markdown]
@@ -175,13 +185,16 @@ survived = (on_2000["removed"] > 0.1 * on_2000["base"]).sum()
 Markdown(
     f"In these runs the last layer regains "
     f"{percent(decoder['by_head'].min())} or more of the loss.\n\n"
-    "Trained on 2,000 sentences, with two seeds of each concept, it regains "
+    "Trained on 2,000 sentences, with two seeds of each concept, it "
+    "regains "
     f"{percent(less['by_head'])}. What training everything adds, less what "
     "further training brings without a cut, is "
     f"{signed(less['beyond_control'])} "
     f"({signed(less['beyond_control_low'])} to "
-    f"{signed(less['beyond_control_high'])}): nothing that can be told from "
-    f"zero. Of these {len(on_2000)} cuts {survived} left more than a tenth of "
+    f"{signed(less['beyond_control_high'])}): nothing that can be told "
+    "from "
+    f"zero. Of these {len(on_2000)} cuts {survived} left more than a tenth "
+    "of "
     f"the concept's F1, and on average they are of {less['cut']}."
 )
 
