@@ -14,10 +14,10 @@
 # ---
 
 # %% [markdown]
-# # Two models agree on the last layer, and not on the layers
+# # Two models side by side
 #
-# In both models the last layer alone finds the concept again after a small cut.
-# Only in one of them does the concept grow in later layers.
+# **In both models the last layer alone finds the concept again after a small cut.
+# Only in one of them do the neurons that were left gain in later layers.**
 #
 # *minilm* (MiniLM) reads a whole sentence at once and has 6 blocks. *smollm2*
 # (SmolLM2) reads from left to right and has 30. Both were trained to mark names

@@ -14,7 +14,10 @@
 # ---
 
 # %% [markdown]
-# # What is erased with locations or organisations is the task, not the concept
+# # Erased, and written again
+#
+# **With locations or organisations it is the task that was erased, and not the
+# concept. With persons it was the concept, and a part of it was not to be read.**
 #
 # *Question 1, continued. Does a concept come back that no linear reader finds
 # any more? How fast, in which layers, and at what cost?*

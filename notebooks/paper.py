@@ -14,7 +14,9 @@
 # ---
 
 # %% [markdown]
-# # The move to earlier layers is the cut's, not the concept's
+# # The paper, side by side
+#
+# **The move to earlier layers is the cut's, and not the concept's.**
 #
 # [Lo, Barez and Cohen](https://aclanthology.org/2024.findings-acl.492/) (Findings
 # of ACL 2024, pages 8306–8323; first a
@@ -131,9 +133,9 @@ Markdown(
     "no "
     f"order, gives {with_interval(large, 'ranks_counts')}; this second "
     "prediction was added after the numbers were seen.\n"
-    f"- **Survivors, by |σ|: {large['survivors_word']}.** |σ| of a neuron "
-    "is "
-    "not relative: it says how well that neuron alone tells the concept. "
+    f"- **Survivors, by |σ|: {large['survivors_word']}.** |σ| of one "
+    "neuron is not relative: it says how well that neuron alone tells the "
+    "concept. "
     "Over "
     "the neurons that were left the centre moves later, by "
     f"{with_interval(large, 'survivors')}, and after a random half by "

@@ -14,7 +14,10 @@
 # ---
 
 # %% [markdown]
-# # Cut out, names were only unread; erased, more came back than was read
+# # Was it relearned?
+#
+# **After a small cut the concept was only unread. After harder ones more came
+# back than any reader of ours had found.**
 #
 # *Question 1. A concept was taken out of a model, the model trained on, and the
 # concept came back. How much of that had never left?*
