@@ -91,7 +91,7 @@ def dose_response(
         f"What is lost as the neurons of {label} are removed",
         [
             f"Vertical line: the dose of this run, {100 * chosen_dose:.3g} % of all neurons.",
-            f"Bands: concept, {interval}; random, median and range of {draws} draws.",
+            f"Bands: targeted, {interval}; random, median and range of {draws} draws.",
         ],
         f"Line chart, a panel for each of {', '.join(entities)}: F1 without retraining against the "
         f"share of neurons removed, for the neurons of {label} and for random ones of the same "

@@ -174,7 +174,7 @@ def released_profile(table: pd.DataFrame) -> alt.VConcatChart:
     return stack(
         panels,
         "Released ranks of DistilBERT, locations",
-        ["base: before removal. concept: after 8 epochs of retraining."],
+        ["base: before removal. targeted: after 8 epochs of retraining."],
         f"Line charts by layer, a panel for each of {', '.join(groups)}: mean rank saliency before "
         "removal and after retraining, and what removal alone predicts.",
     )
