@@ -98,7 +98,8 @@ Markdown(
 
 # %% tags=["remove-input"]
 Markdown(
-    f"**{n['answer'].capitalize()}, of {n['cut']}.** The last layer alone "
+    f"**{n['came_back'].capitalize()}, of {n['cut']}.** The last layer "
+    "alone "
     f"regains nothing; a reader with a hidden layer finds "
     f"{percent(n['by_best'])} of the loss in the frozen network; training "
     "the "

@@ -35,7 +35,8 @@
 import plasticity_utils as pu
 from IPython.display import Markdown
 from plasticity_utils import charts
-from plasticity_utils.analysis import relearning
+from plasticity_utils.analysis import relearning, rules
+from plasticity_utils.analysis.answers import answers
 from plasticity_utils.charts import theme
 from plasticity_utils.results import groups
 
@@ -89,6 +90,27 @@ Markdown(
 )
 
 # %% [markdown]
+# ## Nine questions, nine answers
+#
+# Each answer is the word that a rule gives; the page of the question prints its
+# rule and its numbers. *Read again* means that it had never left.
+
+# %% tags=["remove-input"]
+charts.number_table(answers(published))
+
+# %% tags=["remove-input"]
+rules.strength
+
+# %% [markdown]
+# The rule of the first answer was written when its first seed was known; the
+# other two seeds and the second model came after it. The pages, in this order:
+# [relearned](relearning.ipynb) and [erased](erasure.ipynb) (1),
+# [several concepts in one neuron](polysemanticity.ipynb) (2, 5, 6),
+# [the parts of a concept](subconcepts.ipynb) (3),
+# [the same concept](same_concept.ipynb) (4),
+# [who takes it over](migration.ipynb) (7, 9),
+# [forced to carry two](forced.ipynb) (8).
+#
 # ## What would mislead you
 #
 # - Two small models, one task, one collection of news texts. The second model

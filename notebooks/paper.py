@@ -72,10 +72,8 @@ charts.number_table(
 
 # %% tags=["remove-input"]
 counts = sets["beside"].value_counts()
-first, tail = (
-    sets.set_index("set").loc[name]
-    for name in ("DB-loc", "DB-probe-v2tail")
-)
+by_set = sets.set_index("set")
+first, tail = by_set.loc["DB-loc"], by_set.loc["DB-probe-v2tail"]
 Markdown(
     f"Of the seven, {counts['as removal alone']} move as removal alone "
     "predicts, one moves less and one further. In the two of DistilGPT2 "

@@ -63,7 +63,7 @@ small, halved, gone = (row for _, row in table.iterrows())
 # %% tags=["remove-input"]
 charts.number_table(
     table,
-    ["way", "cut", "by_head", "by_best", "by_end", "answer"],
+    ["way", "cut", "by_head", "by_best", "by_end", "came_back"],
 )
 
 # %% [markdown]
@@ -73,7 +73,8 @@ charts.number_table(
 
 # %% tags=["remove-input"]
 Markdown(
-    f"- **The small cut: {small['answer']}.** The last layer alone regains "
+    f"- **The small cut: {small['came_back']}.** The last layer alone "
+    "regains "
     f"{percent(small['by_head'])} of what was lost. Training everything "
     "adds "
     f"{signed(small['beyond'])} F1, and {signed(small['beyond_control'])} "
@@ -81,7 +82,8 @@ Markdown(
     f"{signed(small['beyond_control_high'])}) beyond the control. The "
     "readers "
     "find no more than the last layer does.\n"
-    f"- **The half: {halved['answer']}, but of {halved['cut']}.** A random "
+    f"- **The half: {halved['came_back']}, but of {halved['cut']}.** A "
+    "random "
     f"half takes {halved['lost_random']:.2f} F1 of the concept, its own "
     "half "
     f"{halved['lost']:.2f}. So most of what returns is the skill to find "
@@ -89,7 +91,8 @@ Markdown(
     "of any kind. Beyond what the same training brings after a random half "
     "it "
     f"adds {signed(halved['beyond_control'])}.\n"
-    f"- **The erasure: {gone['answer']}, and also of {gone['cut']}.** The "
+    f"- **The erasure: {gone['came_back']}, and also of {gone['cut']}.** "
+    "The "
     "last "
     "layer alone regains nothing, the best reader "
     f"{percent(gone['by_best'])} "

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from plasticity_utils.analysis import movement, paper, relearning, rules
+from plasticity_utils.analysis.answers import answers
 from plasticity_utils.analysis.mistakes import setting_changes
 from plasticity_utils.analysis.readers import by_reader
 from plasticity_utils.results.across import recoveries, turnovers
@@ -44,7 +45,7 @@ def test_numbers_of_a_run_come_from_its_tables(cuts, rows):
 
 def test_the_words_of_the_three_cuts(rows):
     table = relearning.side_by_side(rows).set_index("way")
-    assert table["answer"].to_dict() == {
+    assert table["came_back"].to_dict() == {
         "surgical": rules.READ,
         "half": rules.BEYOND,
         "erase": rules.BEYOND,
@@ -89,7 +90,7 @@ def test_what_came_back_is_judged_beside_the_best_reader_and_the_control(
             }
         )  # fmt: skip
     found = relearning.summary(pd.DataFrame(made))
-    assert found["answer"] == word
+    assert found["came_back"] == word
     assert found["n_runs"] == 3
 
 
@@ -177,3 +178,15 @@ def test_what_is_said_of_the_papers_protocol(published):
     assert set(changes["mistake"]) == {5, 8}
     assert (changes["difference"].abs() < 0.02).all()
     assert np.isfinite(changes["difference"]).all()
+
+
+def test_the_nine_answers_are_the_words_of_their_rules(published, rows):
+    table = answers(published)
+    numbers = table["question"].str.extract(r"^(\d)\.")[0]
+    assert sorted(set(numbers)) == [str(number) for number in range(1, 10)]
+    assert set(table["strength"]) <= set(rules.strength.words)
+    words = {word for one in rules.RULES.values() for word in one.words}
+    assert {answer.split(", of ")[0] for answer in table["answer"]} <= words
+    unanswered = table["answer"].str.startswith((rules.OPEN, "not measurable"))
+    assert (table["strength"].eq(rules.NONE) == unanswered).all()
+    assert table["answer"].iloc[0] == rules.READ

@@ -61,7 +61,7 @@ def summary(rows: pd.DataFrame) -> pd.Series:
     """Mean of every number over the concepts of these rows, with intervals, and the rules' words.
 
     The words: cut (what was cut out), head_finds and reader_finds (what the last layer and the best
-    reader find of it), answer (what came back).
+    reader find of it), came_back.
     """
     values = [name for name in rows if name not in RUN]
     found = mean_interval(rows, [], values, over="concept").iloc[0]
@@ -69,7 +69,7 @@ def summary(rows: pd.DataFrame) -> pd.Series:
         "cut": rules.cut(found["lost"], found["lost_others"]),
         "head_finds": rules.reader_finds(found["lost"], found["by_head"] * found["lost"]),
         "reader_finds": rules.reader_finds(found["lost"], found["by_best"] * found["lost"]),
-        "answer": rules.came_back(
+        "came_back": rules.came_back(
             found["by_best"], Estimate.of(found, "beyond"), Estimate.of(found, "beyond_control")
         ),
     }

@@ -50,7 +50,7 @@ NAMES = {
     "by_head": "by the last layer",
     "by_best": "by the best reader",
     "by_end": "by the whole model",
-    "answer": "what came back",
+    "came_back": "what came back",
     "lost_others": "others lost",
     "lost_random": "lost, random cut",
     "others_removed": "others, just removed",
