@@ -42,10 +42,8 @@ class Maker:
 
     def __call__(self, source: Any) -> pd.DataFrame | dict[str, pd.DataFrame]:
         """Work the table out, or the tables."""
-        if not isinstance(self.function, str):
-            return self.function(source)
-        module, name = self.function.rsplit(".", 1)
-        return getattr(import_module(f"plasticity_utils.{module}"), name)(source)
+        function = _of_package(self.function) if isinstance(self.function, str) else self.function
+        return function(source)
 
 
 CARDS = ("card_neurons", "card_stages", "card_words", "card_histograms")
@@ -119,7 +117,7 @@ def derive(run: Run, names: Iterable[str]) -> dict[str, pd.DataFrame]:
         elif name not in found:
             maker = MAKERS[name]
             if maker.of_snapshots and snapshots is None:
-                snapshots = Maker("analysis.snapshots.Moments")(run)
+                snapshots = _of_package("analysis.snapshots.Moments")(run)
             made = maker(snapshots if maker.of_snapshots else run)
             found |= made if isinstance(made, Mapping) else {name: made}
     return {name: found[name] for name in names if name in found}
@@ -129,3 +127,8 @@ def when_published(run: Run) -> list[str]:
     """Names of the tables that are worked out when a run is published."""
     own = [name for name, maker in MAKERS.items() if not maker.added]
     return own if run.config.about.is_entity else [n for n in own if n not in OF_SNAPSHOTS]
+
+
+def _of_package(place: str) -> Callable[[Any], Any]:
+    module, name = place.rsplit(".", 1)
+    return getattr(import_module(f"plasticity_utils.{module}"), name)
