@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plasticity_utils.experiment.config import LARGE_DOSES, SURGICAL_DOSES, RunConfig
-from plasticity_utils.experiment.run import RELIANCE_CONDITIONS
 from plasticity_utils.experiment.splits import load_sentences
+from plasticity_utils.registry import protocols
 
 TRAINED_CONDITIONS = 3  # all but `head`
 
@@ -64,8 +64,9 @@ def step_counts(config: RunConfig) -> StepCounts:
     of_base = len(parts.validation) + len(parts.test)
     of_curve = (n_doses + 1) * (dose + curve) + n_doses * sizes.draws * curve
     of_snapshots = (measured + len(config.snapshots) - 1) * scoring
-    of_reliance = len(RELIANCE_CONDITIONS) * (3 + sizes.draws) * curve
-    ranked = 1 + len(RELIANCE_CONDITIONS)
+    again = sum(protocols.get(name).removed_again for name in config.conditions.values())
+    of_reliance = again * (3 + sizes.draws) * curve
+    ranked = 1 + again
     return StepCounts(
         train=len(parts.train),
         ranking=len(parts.ranking),

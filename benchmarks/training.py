@@ -23,7 +23,7 @@ from plasticity_utils.data.corpus import ENTITY_LABELS, Corpus
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.measure import score
 from plasticity_utils.experiment.splits import load_sentences
-from plasticity_utils.models.load import label_ids, load_model
+from plasticity_utils.models.load import head, label_ids, load_model
 from plasticity_utils.progress import quiet_transformers
 from plasticity_utils.training.evaluate import OVERALL
 from plasticity_utils.training.train import (
@@ -32,7 +32,7 @@ from plasticity_utils.training.train import (
     TaggedSentences,
     fine_tune,
     tag_sentences,
-    train_only_head,
+    train_only,
 )
 
 WARMUP = 0.1
@@ -52,7 +52,7 @@ def peer(
     """Train with the Trainer; with `our_batch`, as many sentences a batch as ours holds."""
     config, trained, tokenizer, corpora = _begin(model, train, scored, seed)
     if only_head:
-        train_only_head(trained)
+        train_only(trained, head(trained).parameters())
     data, scoring = (tag_sentences(trained, tokenizer, corpus) for corpus in corpora)
     n_tokens = sum(len(sentence.ids) for sentence in data.encoded)
     batch = DEFAULT_BATCH

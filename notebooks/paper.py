@@ -209,7 +209,7 @@ charts.number_table(mistakes.by_concept(mistakes.changes_over(decoder)))
 
 # %% tags=["remove-input", "hide-output"]
 protocol = groups.choose(
-    series, regime="half", scale="full", rest="layernorm", epochs=8
+    series, regime="half", scale="full", removal="layernorm", epochs=8
 )
 charts.number_table(
     mistakes.setting_changes(protocol),

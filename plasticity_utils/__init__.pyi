@@ -18,7 +18,18 @@ from .neurons.scores import rank_neurons as rank_neurons
 from .neurons.scores import rank_saliency as rank_saliency
 from .neurons.scores import removal_only_profile as removal_only_profile
 from .neurons.words import highest_activating_words as highest_activating_words
+from .registry import list_protocols as list_protocols
+from .registry import list_rankings as list_rankings
+from .registry import list_readers as list_readers
+from .registry import list_removals as list_removals
+from .registry import protocols as protocols
+from .registry import rankings as rankings
+from .registry import readers as readers
+from .registry import removals as removals
 from .removal.gate import remove_neurons as remove_neurons
+from .removal.interface import Intervention as Intervention
+from .removal.interface import Material as Material
+from .removal.interface import Removal as Removal
 from .removal.patch import patch_layers as patch_layers
 from .removal.patch import undo as undo
 from .results.groups import Seeds as Seeds
@@ -26,6 +37,8 @@ from .results.groups import seeds_of as seeds_of
 from .results.published import find_run as find_run
 from .results.published import publish as publish
 from .results.published import published_runs as published_runs
+from .training.protocols import Relearning as Relearning
+from .training.readers import Reader as Reader
 from .training.steps import predict as predict
 from .training.steps import score as score
 from .training.steps import train as train

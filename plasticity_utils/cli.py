@@ -1,6 +1,6 @@
 """The command `plasticity`: run the experiment, render its page, export its figures.
 
-What only one command needs is imported there: charts and notebooks take seconds to import.
+What only one command needs is imported there: help, and a wrong word in a setting, take no seconds.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from typing import Any
 from plasticity_utils.data.concepts import FILE, OWN_KINDS, WORDS
 from plasticity_utils.data.corpus import CONCEPTS, concept_words, load_corpus
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import REGIMES, SCALES, RunConfig
-from plasticity_utils.experiment.forcing import DOSES, RATE_FACTOR, ForcingConfig
-from plasticity_utils.experiment.run import load_run, run_experiment
-from plasticity_utils.experiment.splits import load_sentences, part_counts
+from plasticity_utils.experiment.config import (
+    FORCING_DOSES,
+    FORCING_RATE_FACTOR,
+    REGIMES,
+    SCALES,
+    RunConfig,
+)
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
-from plasticity_utils.neurons.scores import RANKING_METHODS
 from plasticity_utils.optional import check_extra
-from plasticity_utils.results.published import add, find_run, publish
+from plasticity_utils.registry import protocols, rankings, removals
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -97,21 +99,25 @@ def _add_overrides(run: argparse.ArgumentParser, defaults: dict[str, object]) ->
     """Add what changes a regime; what is left out is as the regime has it."""
     group = run.add_argument_group("instead of what the regime and the scale say")
     for name, kind, text in (
-        ("ranking", str, ", ".join(RANKING_METHODS)),
+        ("removal", str, f"{', '.join(removals.names())}, FILE.py:NAME"),
+        ("protocols", str, f"{', '.join(protocols.names())}, FILE.py:NAME; commas between"),
+        ("ranking", str, f"{', '.join(rankings.names())}, FILE.py:NAME"),
         ("rest", str, ", ".join(RESTS)),
         ("positions", str, ", ".join(POSITIONS)),
         ("dose", float, "share of all neurons, between 0 and 1"),
         ("epochs", int, "of retraining"),
         ("restarts", int, "schedules that make up the retraining"),
         ("indicator", str, f"what `erase` erases: {', '.join(INDICATORS)}"),
-        ("passes", int, "how often `erase` goes through the levels"),
     ):
         group.add_argument(f"--{name}", type=kind, default=defaults[name], help=text)
     group.add_argument("--regrow", action="store_true", help="removed neurons may grow back")
 
 
 def _run(options: argparse.Namespace) -> None:
-    run_experiment(_config(vars(options)))
+    config = _config(vars(options))
+    from plasticity_utils.experiment.run import run_experiment
+
+    run_experiment(config)
 
 
 def _page(options: argparse.Namespace) -> None:
@@ -119,6 +125,7 @@ def _page(options: argparse.Namespace) -> None:
     from plasticity_utils.analysis import answer
     from plasticity_utils.book.pages import render_page
     from plasticity_utils.results.groups import Seeds
+    from plasticity_utils.results.published import find_run
 
     page = render_page(options.notebook, options.out)
     config = _executed_config(options.notebook)
@@ -132,6 +139,8 @@ def _page(options: argparse.Namespace) -> None:
 
 def _publish(options: argparse.Namespace) -> None:
     from plasticity_utils.book.pages import add_page
+    from plasticity_utils.experiment.run import load_run
+    from plasticity_utils.results.published import publish
 
     for folder in options.runs:
         run = load_run(folder)
@@ -148,10 +157,16 @@ def _pages(options: argparse.Namespace) -> None:
 
 
 def _indicators(options: argparse.Namespace) -> None:
+    from plasticity_utils.experiment.run import load_run
+    from plasticity_utils.results.published import add
+
     print(f"published: {add(load_run(options.run), 'indicators')}")
 
 
 def _readers(options: argparse.Namespace) -> None:
+    from plasticity_utils.experiment.run import load_run
+    from plasticity_utils.results.published import add
+
     for folder in options.runs:
         print(f"published: {add(load_run(folder), 'readers')}")
 
@@ -180,6 +195,8 @@ def _concepts(options: argparse.Namespace) -> None:
 
 def _count(config: RunConfig) -> None:
     """Print how many words of a concept each part of a run has."""
+    from plasticity_utils.experiment.splits import load_sentences, part_counts
+
     counts = part_counts(load_sentences(config), config.label)
     print(f"{config.about.title}: shown as {config.label}, folders named {config.about.name}")
     for row in counts.itertuples():
@@ -219,14 +236,14 @@ def add_force(commands: Any) -> None:
     force.add_argument("--scale", default="quick", help=f"{', '.join(SCALES)} (%(default)r)")
     force.add_argument("--seed", type=int, default=0, help="at least 0 (%(default)s)")
     force.add_argument(
-        "--doses", type=float, nargs="+", default=DOSES,
+        "--doses", type=float, nargs="+", default=FORCING_DOSES,
         help="shares of all neurons that may change (%(default)s)",
     )  # fmt: skip
     force.add_argument("--share", type=float, default=0.5, help="of an epoch (%(default)s)")
     force.add_argument(
         "--rate-factor",
         type=float,
-        default=RATE_FACTOR,
+        default=FORCING_RATE_FACTOR,
         help="times the model's rate (%(default)s)",
     )
     force.add_argument("--head", action="store_true", help="free the head's columns there too")
@@ -238,6 +255,7 @@ def add_force(commands: Any) -> None:
 def _force(options: argparse.Namespace) -> None:
     # Here, not above: another command's bad input is told without waiting for IPython.
     from plasticity_utils.analysis.forced import ForcedSeeds
+    from plasticity_utils.experiment.forcing import ForcingConfig
     from plasticity_utils.results.forced import force, publish_forced
 
     run = RunConfig(

@@ -21,13 +21,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
-
-import torch
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.tokens import Encoded as Encoded
-from plasticity_utils.models.tokens import encode_words as encode_words
+
+if TYPE_CHECKING:
+    # Imported where it is used: settings are checked, and help is shown, without it.
+    import torch
 
 # The others wait while one measures a large model, or waits for another run's lock.
 TIMEOUT = timedelta(days=7)
@@ -87,6 +87,8 @@ def decided(decide: Callable[[], Answer]) -> Answer:
     """Let the main process decide; every process gets its answer, or its InputError."""
     if count() == 1:
         return decide()
+    import torch
+
     _join()
     told: list[Any] = [None, None]
     if is_main():
@@ -103,6 +105,8 @@ def decided(decide: Callable[[], Answer]) -> Answer:
 def wait() -> None:
     """Go on when all processes have come here."""
     if count() > 1:
+        import torch
+
         _join()
         torch.distributed.barrier()
 
@@ -151,6 +155,8 @@ def _is_left_alone(environment: Mapping[str, str]) -> bool:
 
 def _join() -> None:
     """Meet the other processes; each takes the device of its own."""
+    import torch
+
     if torch.distributed.is_initialized():
         return
     # The Trainer uses this same state; importing it takes a second.
@@ -168,6 +174,8 @@ TRIALS = 20
 
 def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
     """Return the context in which a model is trained and its tags are read."""
+    import torch
+
     if training_precision() == "bf16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
@@ -190,6 +198,8 @@ def training_precision() -> str:
 
 
 def _measured_precision() -> str:
+    import torch
+
     device = find_device()
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
@@ -204,6 +214,8 @@ def _product_seconds() -> dict[torch.dtype, float]:
 
     The shortest ignores other work, and the types take turns, since other work comes in spells.
     """
+    import torch
+
     products = {
         dtype: (torch.ones(1024, 512, dtype=dtype), torch.ones(2048, 512, dtype=dtype))
         for dtype in (torch.float32, torch.bfloat16)
@@ -219,6 +231,8 @@ def _product_seconds() -> dict[torch.dtype, float]:
 
 def find_device() -> torch.device:
     """Return the fastest device that this machine has: CUDA, Apple's MPS, or the processor."""
+    import torch
+
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

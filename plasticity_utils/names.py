@@ -10,6 +10,6 @@ KINDS = ("removed", "newly salient", "polysemantic")
 OTHER = "other"
 NOTHING = "nothing"
 CONDITIONS = ("targeted", "random", "none", "head")
-RESTS, POSITIONS = ("mean", "zero", "layernorm"), ("words", "all")
+RESTS, POSITIONS = ("mean", "zero"), ("words", "all")
 INDICATORS = ("concept", "bio", "types", "outside")
 READ_AGAIN = 0.9

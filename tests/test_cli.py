@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from plasticity_utils import cli
+from plasticity_utils.experiment import run
 from plasticity_utils.experiment.config import RunConfig
 
 
@@ -14,7 +15,7 @@ def never(monkeypatch):
     def fail(config):
         pytest.fail(f"a run began: {config}")
 
-    monkeypatch.setattr(cli, "run_experiment", fail)
+    monkeypatch.setattr(run, "run_experiment", fail)
 
 
 @pytest.mark.usefixtures("never")
@@ -27,8 +28,10 @@ def never(monkeypatch):
         ),
         (["--scale", "huge"], "unknown scale 'huge'; allowed: smoke, quick, medium, full"),
         (["--regime", "gentle"], "unknown regime 'gentle'; allowed: surgical, half, erase"),
-        (["--rest", "soft"], "unknown rest 'soft'; allowed: mean, zero, layernorm"),
-        (["--indicator", "bio"], "regime 'surgical' erases nothing, so indicator cannot be 'bio'"),
+        (["--rest", "soft"], "unknown rest 'soft'; allowed: mean, zero"),
+        (["--indicator", "bio"], "removal 'gate' has no indicator, so indicator cannot be 'bio'"),
+        (["--removal", "magic"], "unknown removal 'magic'; allowed: gate, layernorm, leace"),
+        (["--protocols", "targeted,nap"], "unknown protocol 'nap'; allowed: targeted, random"),
         (["--seed", "-1"], "seed must be a whole number of at least 0, not -1"),
         (["--model", "/no/such"], "there is no model folder '/no/such'; allowed: minilm, smollm2"),
     ],
@@ -57,14 +60,14 @@ def test_an_interrupted_run_says_that_it_resumes(monkeypatch, capsys):
     def interrupt(config):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "run_experiment", interrupt)
+    monkeypatch.setattr(run, "run_experiment", interrupt)
     assert cli.main(["run"]) == 130
     assert capsys.readouterr().err == "plasticity: interrupted; the same command resumes\n"
 
 
 def test_options_become_the_settings_of_the_run(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(cli, "run_experiment", seen.append)
+    monkeypatch.setattr(run, "run_experiment", seen.append)
     assert cli.main(["run"]) == 0
     arguments = [
         "--concept",
@@ -88,18 +91,18 @@ def test_options_become_the_settings_of_the_run(monkeypatch, tmp_path):
 
 def test_what_the_regime_says_can_be_overridden(monkeypatch):
     seen = []
-    monkeypatch.setattr(cli, "run_experiment", seen.append)
-    assert cli.main(["run", "--regime", "erase", "--indicator", "outside", "--passes", "2"]) == 0
+    monkeypatch.setattr(run, "run_experiment", seen.append)
+    assert cli.main(["run", "--regime", "erase", "--indicator", "outside"]) == 0
     assert (
         cli.main(
-            ["run", "--rest", "layernorm", "--dose", "0.5", "--epochs", "8", "--restarts", "4"]
+            ["run", "--removal", "layernorm", "--dose", "0.5", "--epochs", "8", "--restarts", "4"]
         )
         == 0
     )
     assert cli.main(["run", "--ranking", "iou", "--positions", "all", "--regrow"]) == 0
     assert seen == [
-        RunConfig(regime="erase", indicator="outside", passes=2),
-        RunConfig(rest="layernorm", dose=0.5, epochs=8, restarts=4),
+        RunConfig(regime="erase", indicator="outside"),
+        RunConfig(removal="layernorm", dose=0.5, epochs=8, restarts=4),
         RunConfig(ranking="iou", positions="all", regrow=True),
     ]
 

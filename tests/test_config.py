@@ -36,6 +36,16 @@ def checked(**values):
         ({"ranking": "magic"}, "unknown ranking 'magic'; allowed: probeless, selectivity, probe"),
         ({"rest": "median"}, "unknown rest 'median'; allowed: mean, zero"),
         ({"positions": "some"}, "unknown positions 'some'; allowed: words, all"),
+        ({"removal": "magic"}, "unknown removal 'magic'; allowed: gate, layernorm, leace, FILE"),
+        (
+            {"removal": "no/such.py:Mine"},
+            "removal 'no/such.py:Mine': there is no file 'no/such.py'",
+        ),
+        (
+            {"protocols": "head, nap"},
+            "unknown protocol 'nap'; allowed: targeted, random, none, head",
+        ),
+        ({"protocols": "head,head"}, "protocols 'head,head'; each must be there once"),
         ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
         ({"dose": 0.0}, "dose must be a fraction between 0 and 1, not 0.0"),
         ({"dose": 1.0}, "dose must be a fraction between 0 and 1, not 1.0"),
@@ -67,6 +77,8 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(parameters, message):
         ({"concept": 5}, "concept.* 5"),
         ({"scale": 5}, "scale.* 5"),
         ({"regime": 5}, "regime.* 5"),
+        ({"removal": 5}, "removal.* 5"),
+        ({"protocols": ["head"]}, r"protocols.* \['head'\]"),
         ({"model": 5}, "model.* 5"),
         ({"results_dir": 5}, "results_dir.* 5"),
         ({"concept": ["locations"]}, r"concept.* \['locations'\]"),
@@ -102,7 +114,7 @@ def test_the_defaults_are_those_of_the_method():
 
 
 def test_the_regimes_are_those_of_the_method():
-    surgical, half = RunConfig().removal, RunConfig(regime="half").removal
+    surgical, half = RunConfig().preset, RunConfig(regime="half").preset
     assert (surgical.ranking, surgical.rest, surgical.positions, surgical.dose) == (
         "selectivity", "mean", "words", None,
     )  # fmt: skip
@@ -110,7 +122,7 @@ def test_the_regimes_are_those_of_the_method():
 
 
 def test_what_is_given_overrides_the_regime():
-    removal = RunConfig(ranking="iou", rest="zero", positions="all", dose=0.25).removal
+    removal = RunConfig(ranking="iou", rest="zero", positions="all", dose=0.25).preset
     assert (removal.ranking, removal.rest, removal.positions, removal.dose) == (
         "iou", "zero", "all", 0.25,
     )  # fmt: skip
@@ -168,7 +180,7 @@ def test_a_notebooks_unknown_plain_value_is_an_error(value):
 
 
 def test_epochs_and_restarts_of_the_papers_protocol():
-    paper = RunConfig(regime="half", rest="layernorm", epochs=8, restarts=4)
+    paper = RunConfig(regime="half", removal="layernorm", epochs=8, restarts=4)
     assert paper.retrain_epochs == 8
     assert paper.snapshots == (0, 0.125, 0.25, 0.5, 1, 2, 4, 6, 8)
     assert RunConfig(scale="full").snapshots == SCALES["full"].snapshots
@@ -181,7 +193,7 @@ def test_epochs_and_restarts_of_the_papers_protocol():
         ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
         ({"restarts": True}, "restarts must be .* not True"),
         ({"epochs": 8, "restarts": 3}, "8 epochs cannot be cut into 3"),
-        ({"rest": "layer"}, "unknown rest 'layer'; allowed: mean, zero, layernorm"),
+        ({"rest": "layernorm"}, "unknown rest 'layernorm'; allowed: mean, zero"),
     ],
 )
 def test_wrong_lengths_of_retraining_are_named(values, said):
@@ -193,17 +205,20 @@ def test_wrong_lengths_of_retraining_are_named(values, said):
     ("values", "said"),
     [
         ({"indicator": "colour"}, "unknown indicator 'colour'; allowed: concept, bio, types, outs"),
-        ({"passes": 0}, "passes must be a whole number of at least 1, not 0"),
-        ({"rest": "zero"}, "regime 'erase' removes no neurons, so rest cannot be 'zero'"),
-        ({"dose": 0.1}, "regime 'erase' removes no neurons, so dose cannot be 0.1"),
-        ({"regrow": True}, "regime 'erase' removes no neurons, so regrow cannot be True"),
-        ({"regime": "half", "passes": 2}, "regime 'half' erases nothing, so passes cannot be 2"),
+        ({"rest": "zero"}, "removal 'leace' has no rest, so rest cannot be 'zero'; allowed: None"),
+        ({"dose": 0.1}, "removal 'leace' has no dose, so dose cannot be 0.1; allowed: None"),
+        ({"regrow": True}, "removal 'leace' has no regrow, so regrow cannot be True"),
+        (
+            {"regime": "half", "indicator": "bio"},
+            "removal 'gate' has no indicator, so indicator cannot be 'bio'; allowed: 'concept'",
+        ),
+        ({"regime": "half", "removal": "layernorm", "rest": "mean"}, "'layernorm' has no rest"),
     ],
 )
-def test_settings_that_the_regime_does_not_know_are_named(values, said):
+def test_settings_that_the_removal_does_not_have_are_named(values, said):
     with pytest.raises(InputError, match=said):
         RunConfig(**{"regime": "erase", **values})
 
 
 def test_beside_erasing_the_surgical_curve_is_drawn():
-    assert RunConfig(regime="erase", indicator="bio", passes=2).curve == RunConfig().curve
+    assert RunConfig(regime="erase", indicator="bio").curve == RunConfig().curve

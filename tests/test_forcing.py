@@ -12,7 +12,6 @@ from runs import tiny_config
 from plasticity_utils import InputError, RunConfig, cli
 from plasticity_utils.experiment import forcing as forced_stages
 from plasticity_utils.experiment.forcing import ForcingConfig, choose_targets
-from plasticity_utils.experiment.run import choose_neurons
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.results.forced import find_forced, force, forced_name, publish_forced
 
@@ -39,7 +38,7 @@ def forced(config):
 @pytest.fixture(scope="module")
 def chosen(config, forced):
     """What the forcing removed, and its groups."""
-    plan = choose_neurons(Stages(config.run)).targeted
+    plan = Stages(config.run).removal
     host = Stages(replace(config.run, concept="persons")).ranking() / "ranking.parquet"
     return plan, choose_targets(config, plan, pd.read_parquet(host)), pd.read_parquet(host)
 
@@ -146,7 +145,7 @@ def test_the_tables_have_a_row_for_every_group(forced):
 
 def test_all_and_head_are_the_runs_own_trainings(config, forced, chosen):
     plan, _, _ = chosen
-    for target, condition in (("all", "targeted"), ("head", "head")):
+    for target, condition in (("all", "concept"), ("head", "head")):
         folder = Stages(config.run).retrained(condition, plan) / "snapshots" / "1"
         expected = pd.read_parquet(folder / "metrics.parquet")["entity_f1"].to_numpy()
         own = forced.f1[forced.f1["target"] == target]["entity_f1_end"].to_numpy()

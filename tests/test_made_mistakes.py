@@ -1,5 +1,7 @@
 """Each mistake made on purpose goes wrong in its one way and in no other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,9 +12,10 @@ from test_tables import LOC, made_up_measured
 from plasticity_utils.analysis import mistakes
 from plasticity_utils.experiment.measure import neuron_table
 from plasticity_utils.neurons.scores import layer_unit
-from plasticity_utils.removal.plans import Regime, plan_at, random_plan
+from plasticity_utils.removal.gate import Gate
+from plasticity_utils.removal.neurons import layer_matched_draw
 
-REGIME = Regime("selectivity", "zero", "all", 0.25)
+GATE = Gate("selectivity", 0.25, rest="zero", positions="all")
 N_NEURONS = (BLOCKS + 1) * WIDTH
 
 
@@ -24,28 +27,33 @@ def ranking():
     return table
 
 
+def drawn(plan, seed):
+    """As many neurons of each layer, held the same way."""
+    return replace(plan, neurons=layer_matched_draw(plan.neurons, BLOCKS + 1, WIDTH, seed).neurons)
+
+
 def pairs(plan):
     return {tuple(pair) for pair in plan.neurons.tolist()}
 
 
 def test_1_takes_the_last_of_the_ranking(ranking):
-    wrong = mistakes.wrong_end(ranking, REGIME, 0.25)
+    wrong = mistakes.wrong_end(ranking, GATE, 0.25)
     last = ranking.nlargest(N_NEURONS // 4, "rank_selectivity")[["layer", "unit"]]
     assert pairs(wrong) == set(map(tuple, last.to_numpy().tolist()))
-    assert not pairs(wrong) & pairs(plan_at(ranking, REGIME, 0.25))
+    assert not pairs(wrong) & pairs(GATE.at(ranking, 0.25))
     # The right ranking is left as it was.
     assert sorted(ranking["rank_selectivity"]) == list(range(N_NEURONS))
 
 
 def test_2_takes_the_first_ids_whatever_the_seed(ranking):
-    right = plan_at(ranking, REGIME, 0.25)
-    draws = [random_plan(right, BLOCKS + 1, WIDTH, seed) for seed in (0, 1)]
+    right = GATE.at(ranking, 0.25)
+    draws = [drawn(right, seed) for seed in (0, 1)]
     first, second = (mistakes.first_ids(draw, WIDTH) for draw in draws)
     assert pairs(first) == pairs(second) == {(0, unit) for unit in range(WIDTH)}
 
 
 def test_3_spares_the_embedding_layer(ranking):
-    right = plan_at(ranking, REGIME, 0.25)
+    right = GATE.at(ranking, 0.25)
     sent = mistakes.shifted_layer(right, BLOCKS + 1)
     assert min(sent.neurons[:, 0]) == 1
     twins = {(BLOCKS, unit) for layer, unit in pairs(right) if layer == 0}
@@ -54,7 +62,7 @@ def test_3_spares_the_embedding_layer(ranking):
 
 
 def test_6_removes_a_smaller_share(ranking):
-    assert len(mistakes.six_layers(ranking, REGIME, 0.5).neurons) == round(
+    assert len(mistakes.six_layers(ranking, GATE, 0.5).neurons) == round(
         0.5 * BLOCKS / (BLOCKS + 1) * N_NEURONS
     )
 
@@ -81,8 +89,8 @@ def test_each_is_scored_beside_the_right_removal_and_undone(ranking):
         seen.append(len(model.bert.encoder.layer[0]._forward_hooks))
         return pd.DataFrame({"entity": [LOC], "entity_f1": [0.5]})
 
-    draw = random_plan(plan_at(ranking, REGIME, 0.25), BLOCKS + 1, WIDTH, 0)
-    table = mistakes.removal_mistakes(model, ranking, REGIME, 0.25, draw, score)
+    draw = drawn(GATE.at(ranking, 0.25), 0)
+    table = mistakes.removal_mistakes(model, ranking, GATE, 0.25, draw, score)
     assert table["mistake"].tolist() == [1, 1, 2, 2, 3, 3, 6, 6]
     assert table["made"].tolist() == [False, True] * 4
     shares = table.set_index(["mistake", "made"])["first_layer_share"]
@@ -104,8 +112,8 @@ def test_4_is_made_on_a_decoder_which_keeps_the_neurons_of_its_blocks(ranking):
         unread = [0] + [norm.weight.eq(0).sum().item() for norm in norms]
         return pd.DataFrame({"entity": range(BLOCKS + 1), "apart": apart, "unread": unread})
 
-    right = plan_at(ranking, REGIME, 0.25)
-    table = mistakes.removal_mistakes(model, ranking, REGIME, 0.25, right, score)
+    right = GATE.at(ranking, 0.25)
+    table = mistakes.removal_mistakes(model, ranking, GATE, 0.25, right, score)
     assert table["mistake"].unique().tolist() == [1, 2, 3, 4, 6]
     apart, unread = (
         table.set_index(["mistake", "made", "entity"])[name] for name in ("apart", "unread")
@@ -119,7 +127,7 @@ def test_4_is_made_on_a_decoder_which_keeps_the_neurons_of_its_blocks(ranking):
 
 
 def test_the_profile_of_mistake_3_rises_in_the_layer_that_was_spared(ranking):
-    profile = mistakes.shift_of_mistake_3(ranking, REGIME, 0.25).set_index("layer")
+    profile = mistakes.shift_of_mistake_3(ranking, GATE, 0.25).set_index("layer")
     assert profile.loc[0, "made"] > profile.loc[0, "meant"]
     assert profile.loc[BLOCKS, "made"] < profile.loc[BLOCKS, "meant"]
     assert profile.mean().to_numpy() == pytest.approx(0.5)

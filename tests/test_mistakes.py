@@ -12,7 +12,7 @@ from test_training import SCHEDULE, data_for, tiny
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from plasticity_utils.experiment import measure
-from plasticity_utils.experiment.config import REGIMES
+from plasticity_utils.experiment.config import REGIMES, chosen_of
 from plasticity_utils.experiment.dose import doses
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import n_levels, width
@@ -24,7 +24,8 @@ from plasticity_utils.neurons.scores import (
     removal_only_profile,
 )
 from plasticity_utils.neurons.words import highest_activating_words
-from plasticity_utils.removal.plans import Regime, plan_at, top_neurons
+from plasticity_utils.removal.gate import Gate
+from plasticity_utils.removal.neurons import top_neurons
 from plasticity_utils.results import neurons as neuron_changes
 from plasticity_utils.results import tables
 from plasticity_utils.training.train import Schedule, fine_tune
@@ -62,7 +63,7 @@ def test_mistake_1_the_wrong_end(method):
     score = table[f"score_{method}"].to_numpy()
     assert chosen[0] == score.argmax()
     assert score[chosen].min() > np.delete(score, chosen).max()
-    plan = plan_at(table, Regime(method, "mean", "words", None), 0.1)
+    plan = Gate(method, rest="mean").at(table, 0.1)
     assert np.array_equal(plan.neurons, top)
     assert plan.rest == pytest.approx(X.mean(axis=0).reshape(3, 20), abs=1e-5)
 
@@ -79,9 +80,9 @@ def test_mistake_6_layer_count():
     table = ranking_table(X, is_concept, d_model, ["probeless"])
     removed = top_neurons(table, "probeless", REGIMES["half"].dose)
     assert len(removed) == n_neurons / 2
-    assert max(doses(REGIMES["half"])) == 0.5
+    assert max(doses(chosen_of(REGIMES["half"]))) == 0.5
     # The embedding output's neurons are ranked with the rest.
-    (every,) = {len(plan_at(table, REGIMES["half"], 0.999).neurons)}
+    (every,) = {len(Gate("probeless", rest="zero").at(table, 0.999).neurons)}
     assert every == n_neurons
     assert set(top_neurons(table, "probeless", 0.999)[:, 0]) == set(range(BLOCKS + 1))
     # Saliency falls with the rank all the way to the last neuron, and never below 0.

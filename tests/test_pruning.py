@@ -7,7 +7,8 @@ from conftest import BLOCKS, SPECIAL_IDS, WIDTH
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import levels
-from plasticity_utils.removal.gate import layer_matched_draw, remove_neurons
+from plasticity_utils.removal.gate import remove_neurons
+from plasticity_utils.removal.neurons import layer_matched_draw
 from plasticity_utils.removal.patch import patch_layers, undo
 
 FAMILIES = ("bert", "distilbert", "roberta", "gpt2", "llama")

@@ -6,25 +6,21 @@ import pytest
 import torch
 from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny
 
+import plasticity_utils as pu
 from plasticity_utils.analysis import readers
-from plasticity_utils.analysis.readers import (
-    _read,
-    _readers,
-    label_states,
-    mean_by_reader,
-    read_anew,
-)
+from plasticity_utils.analysis.readers import mean_by_reader, read_anew
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.activations import inputs
 from plasticity_utils.models.load import head
 from plasticity_utils.results.published import published_runs
+from plasticity_utils.training import readers as readers_of_states
 
 
 @pytest.fixture(scope="module")
 def states_of():
     model = tiny().eval()
     data = data_for(model, make_tiny_tokenizer(list(TAG_OF)), n_sentences=60)
-    return model, data, label_states(model, data)
+    return model, data, readers_of_states.label_states(model, data)
 
 
 def test_the_head_gives_the_models_own_logits_on_the_states(states_of):
@@ -46,8 +42,8 @@ def test_only_the_perceptron_reads_what_is_not_linear():
     random = np.random.default_rng(0).normal(size=(3000, 2)).astype(np.float32)
     agree = (random[:, 0] * random[:, 1] > 0).astype(str)
     right = {
-        name: (reader.fit(random, agree).predict(random) == agree).mean()
-        for name, reader in _readers(0).items()
+        name: (pu.readers.get(name)(0).fit(random, agree).predict(random) == agree).mean()
+        for name in ("linear", "perceptron")
     }
     assert right["perceptron"] > 0.95
     assert right["linear"] < 0.7
@@ -55,8 +51,8 @@ def test_only_the_perceptron_reads_what_is_not_linear():
 
 def test_tags_come_back_sentence_by_sentence(states_of):
     _, data, states = states_of
-    reader = _readers(0)["linear"].fit(states, np.concatenate(data.tags))
-    tags = _read(reader, states, data)
+    reader = readers_of_states.linear(0).fit(states, np.concatenate(data.tags))
+    tags = readers_of_states.tags_read(reader, states, data)
     assert [len(own) for own in tags] == [len(own) for own in data.tags]
     assert np.concatenate(tags).tolist() == reader.predict(states).tolist()
 

@@ -19,8 +19,9 @@ from test_pruning import (
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import head, levels
-from plasticity_utils.removal.gate import layer_matched_draw, remove_neurons
+from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.removal.layernorm import zero_layernorm_gains, zero_mlp_gains
+from plasticity_utils.removal.neurons import layer_matched_draw
 
 
 def test_mistake_2_random_is_random():

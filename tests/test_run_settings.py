@@ -10,7 +10,6 @@ from plasticity_utils.experiment import stages
 from plasticity_utils.experiment.config import SCALES
 from plasticity_utils.experiment.dose import pick_dose
 from plasticity_utils.experiment.measure import concept_columns
-from plasticity_utils.experiment.run import choose_neurons
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.results import neurons as neuron_changes
 
@@ -33,7 +32,7 @@ def test_half_the_neurons_can_be_removed(tiny_run, make_run):
     run = make_run(regime="half", dose=None)
     assert run.facts["dose"] == 0.5
     assert run.facts["n_removed"] == len(run.ranking) / 2
-    gone = at(run.neurons, condition="targeted", stage="end", removed=True)
+    gone = at(run.neurons, condition="concept", stage="end", removed=True)
     best = run.ranking.nsmallest(len(run.ranking) // 2, "rank_probeless")
     assert set(map(tuple, gone[PLACE].to_numpy())) == set(map(tuple, best[PLACE].to_numpy()))
     assert (gone["selectivity"] == 0).all()
@@ -49,7 +48,7 @@ def test_half_the_neurons_can_be_removed(tiny_run, make_run):
 def test_neurons_may_grow_back_but_not_under_the_head_alone(make_run):
     run = make_run(regrow=True)
     end = at(run.neurons, stage="end", removed=True).set_index("condition")["gain"]
-    assert (end["targeted"] != 0).all()
+    assert (end["concept"] != 0).all()
     assert (end["random"] != 0).all()
     assert (end["head"] == 0).all()
     assert (at(run.neurons, stage="removed", removed=True)["gain"] == 0).all()
@@ -60,9 +59,8 @@ def test_without_a_dose_it_is_picked(tiny_run, tiny_run_folder):
     config = tiny_config(tiny_run_folder, results, dose=None)
     made = stages.Stages(config)
     curve = pd.read_parquet(made.dose() / "dose.parquet")
-    choice = choose_neurons(made)
-    assert choice.dose == pick_dose(curve, "LOC")
-    assert len(choice.targeted.neurons) == max(1, round(choice.dose * len(tiny_run.ranking)))
+    assert made.chosen_dose == pick_dose(curve, "LOC")
+    assert len(made.removal.neurons) == max(1, round(made.chosen_dose * len(tiny_run.ranking)))
 
 
 @pytest.mark.parametrize("scale", SCALES)

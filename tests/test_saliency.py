@@ -8,7 +8,6 @@ from sklearn.metrics import roc_auc_score
 from plasticity_utils.errors import InputError
 from plasticity_utils.neurons.scores import (
     NEURONS_AT_ONCE,
-    RANKING_METHODS,
     effect_sizes,
     flat_ids,
     layer_unit,
@@ -19,6 +18,7 @@ from plasticity_utils.neurons.scores import (
     removal_only_profile,
     selectivity,
 )
+from plasticity_utils.registry import rankings
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 N_WORDS, N_NEURONS, PLANTED = 300, NEURONS_AT_ONCE + 6, 41
@@ -124,7 +124,7 @@ def test_probeless_ranks_wide_neurons_high_and_selectivity_does_not(planted, is_
 # Rankings
 
 
-@pytest.mark.parametrize("method", RANKING_METHODS)
+@pytest.mark.parametrize("method", rankings.own)
 def test_a_planted_neuron_is_first(method, planted, is_concept):
     ranking = rank_neurons(planted, is_concept, method)
     assert ranking.order[0] == PLANTED

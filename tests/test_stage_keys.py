@@ -1,4 +1,4 @@
-"""The names under which results were made before erasing came: published runs hang on them."""
+"""The names under which results are made: published runs hang on them."""
 
 from pathlib import Path
 
@@ -6,34 +6,49 @@ import numpy as np
 import pytest
 
 from plasticity_utils import files
-from plasticity_utils.experiment import run, stages
-from plasticity_utils.experiment import stages as base_stages
+from plasticity_utils.experiment import base_stages, run, stages
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.removal.plans import RemovalPlan
+from plasticity_utils.removal.gate import HeldNeurons
 
-PLAN = RemovalPlan(np.array([[1, 3], [0, 2]]), np.arange(8.0).reshape(2, 4), "words")
+PLAN = HeldNeurons(np.array([[1, 3], [0, 2]]), np.arange(8.0).reshape(2, 4))
 SHARED = {
     "base": "a5bc420aa888",
     "ranking": "d45a3dcce9f8",
-    "dose": "839d1ca7571c",
+    "probe": "db261df4ccff",
+    "dose": "4fe4cfefddea",
     "whole": "3083ad501922",
-    "measured": "054fab36a9a5",
-    "retrained-targeted": "5917855125a2",
-    "retrained-none": "e27d68075680",
-    "retrained-head": "b82ba51f3452",
+    "retrained-none": "62ce214f42f7",
 }
 KEYS = {
     "surgical": {
         **SHARED,
-        "reliance-targeted": "c494abfec459",
-        "run": "4d6a8c513d18",
+        "fitted": "47a937974423",
+        "measured": "ecc3dd16e0c7",
+        "retrained-targeted": "1ec17d3ea145",
+        "retrained-head": "68c29c84e72c",
+        "reliance-targeted": "92334c0bb88a",
+        "run": "63ea3084a371",
         "name": "locations-minilm-surgical-quick-seed0",
     },
     "half": {
         **SHARED,
-        "reliance-targeted": "ae6109ddbfa5",
-        "run": "4c102c7d6f90",
+        "fitted": "1d2752a2a7d7",
+        "measured": "ecc3dd16e0c7",
+        "retrained-targeted": "1ec17d3ea145",
+        "retrained-head": "68c29c84e72c",
+        "reliance-targeted": "4d5e1df44f48",
+        "run": "b60217e05c6f",
         "name": "locations-minilm-half-quick-seed0",
+    },
+    "erase": {
+        **SHARED,
+        "fitted": "0096407ce072",
+        "measured": "28ff52bad7ca",
+        "retrained-targeted": "32a5311b4bc5",
+        "retrained-head": "4f6a2804371f",
+        "reliance-targeted": "0e278e16c912",
+        "run": "5cb06b1cae82",
+        "name": "locations-minilm-erase-quick-seed0",
     },
 }
 
@@ -50,19 +65,32 @@ def names(config, monkeypatch):
     monkeypatch.setattr(stages.Stages, "_cached", note)
     monkeypatch.setattr(files, "seal_of", lambda folder: {"settings": str(folder)})
     made = stages.Stages(config)
-    for make in (made.base, made.ranking, made.dose):
+    made.__dict__.update({"chosen_dose": 0.05, "removal": PLAN, "control": PLAN})
+    for make in (made.base, made.ranking, made.probe, made.dose, made.fitted, made.measured):
         make()
-    made.measured(None)
     asked["whole"] = asked.pop("measured")
-    made.measured(PLAN)
+    made.measured("targeted")
     for condition in ("targeted", "none", "head"):
-        made.retrained(condition, None if condition == "none" else PLAN)
-    made.reliance("targeted", PLAN, PLAN)
+        made.retrained(condition)
+    made.reliance("targeted")
     asked["run"] = files.digest(run._settings(config))
     asked["name"] = run.run_name(config)
     return asked
 
 
-@pytest.mark.parametrize("regime", ["surgical", "half"])
+@pytest.mark.parametrize("regime", ["surgical", "half", "erase"])
 def test_what_was_made_before_keeps_its_name(regime, monkeypatch):
     assert names(RunConfig(regime=regime), monkeypatch) == KEYS[regime]
+
+
+def test_a_removal_from_a_file_is_known_by_its_contents(tmp_path, monkeypatch):
+    file = tmp_path / "mine.py"
+    text = "from plasticity_utils.removal.leace import Leace\n\n\nclass Mine(Leace):\n    pass\n"
+    found = []
+    for contents in (text, text, f"{text}\n# changed\n"):
+        file.write_text(contents)
+        found.append(names(RunConfig(removal=f"{file}:Mine"), monkeypatch))
+    assert found[0] == found[1]
+    assert found[0]["fitted"] != found[2]["fitted"]
+    assert found[0]["base"] == found[2]["base"]
+    assert found[0]["name"] == "locations-minilm-surgical-Mine-quick-seed0"

@@ -8,7 +8,7 @@ import pytest
 
 from plasticity_utils.experiment.measure import layer_table, metrics_table, neuron_table
 from plasticity_utils.neurons.scores import removal_only_profile
-from plasticity_utils.removal.plans import RemovalPlan
+from plasticity_utils.removal.gate import HeldNeurons
 from plasticity_utils.results import neurons as neuron_changes
 from plasticity_utils.results import tables
 
@@ -52,7 +52,7 @@ BASE_LOC, BASE_PER = [0.9, -0.8, 0.1, 0.2, 0.3, -0.4], [0.0, 0.1, 0.2, 0.3, 0.4,
 
 
 def plan(neurons):
-    return RemovalPlan(np.array(neurons), "zero", "words")
+    return HeldNeurons(np.array(neurons), np.zeros((2, 3)))
 
 
 def made_up_measured():

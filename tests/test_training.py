@@ -20,7 +20,7 @@ from plasticity_utils.training.train import (
     fine_tune,
     predict_tags,
     tag_sentences,
-    train_only_head,
+    train_only,
 )
 
 TAG_OF = {
@@ -145,7 +145,7 @@ def test_the_head_alone_changes_nothing_but_the_head(tokenizer, tmp_path):
     before = weights(model)
     own = {id(parameter) for parameter in head(model).parameters()}
     in_head = {name for name, parameter in model.named_parameters() if id(parameter) in own}
-    train_only_head(model)
+    train_only(model, head(model).parameters())
     fine_tune(model, data_for(model, tokenizer), SCHEDULE, tmp_path)
     after = weights(model)
     changed = {name for name in before if not torch.equal(before[name], after[name])}

@@ -17,6 +17,8 @@ from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import read_tables
 from plasticity_utils.names import INDICATORS
+from plasticity_utils.registry import removals
+from plasticity_utils.removal.leace import Erasers
 from plasticity_utils.results.groups import Seeds
 from plasticity_utils.results.stack import stack
 from plasticity_utils.training.evaluate import OVERALL
@@ -47,8 +49,10 @@ def compare_indicators(run: Run, indicators: Sequence[str] = INDICATORS) -> pd.D
     InputError
         For a run of another regime, or an indicator that there is not.
     """
-    if run.config.regime != "erase":
-        raise InputError(f"regime {run.config.regime!r}; indicators are compared under 'erase'")
+    if "indicator" not in removals.settings(run.config.chosen.name):
+        raise InputError(
+            f"removal {run.config.chosen.name!r} has no indicator; indicators are compared of leace"
+        )
     return pd.concat([_scores(run, indicator) for indicator in indicators], ignore_index=True)
 
 
@@ -74,14 +78,15 @@ def by_indicator(groups: Sequence[Seeds]) -> pd.DataFrame:
 
 def _scores(run: Run, indicator: str) -> pd.DataFrame:
     stages = Stages(replace(run.config, indicator=indicator))
-    plan = stages.erasure_plan()
+    erasers = stages.removal
+    assert isinstance(erasers, Erasers)
     last = f"{run.config.snapshots[-1]:g}"
-    folders = (stages.measured(plan), stages.retrained("head", plan) / "snapshots" / last)
+    folders = (stages.measured("targeted"), stages.retrained("head") / "snapshots" / last)
     tables = [
         read_tables(folder)["metrics"].assign(moment=moment)
         for moment, folder in zip(MOMENTS, folders, strict=True)
     ]
-    named = pd.concat(tables).assign(indicator=indicator, n_dimensions=sum(plan.erasers.ranks))
+    named = pd.concat(tables).assign(indicator=indicator, n_dimensions=sum(erasers.ranks))
     return named.set_index(["indicator", "n_dimensions", "moment"]).reset_index()
 
 

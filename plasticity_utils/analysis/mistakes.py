@@ -4,8 +4,8 @@ Eight mistakes in the public code of Lo, Cohen & Barez (2024) change conclusions
 chapter lists them with their commits). Here is each as a plan (mistake 4: as a removal) that goes
 wrong in that one way and is right otherwise. `mistakes_measured` makes them on a finished run.
 
-Mistakes 5 and 8 are settings of a run: `rest="layernorm", regrow=True` lets zeroed gains train on,
-and `epochs=8, restarts=4` makes four schedules out of one (`mistakes_measured.setting_changes`).
+Mistakes 5 and 8 are settings of a run: `removal="layernorm", regrow=True` lets zeroed gains train
+on, and `epochs=8, restarts=4` makes four schedules out of one (`setting_changes`).
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from transformers import PreTrainedModel
 
 from plasticity_utils.experiment.measure import score
 from plasticity_utils.experiment.replay import model_at
-from plasticity_utils.experiment.run import Run, choose_neurons, shared_settings
+from plasticity_utils.experiment.run import Run, shared_settings
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.models.load import is_decoder, n_levels, width
 from plasticity_utils.neurons.scores import layer_unit, removal_only_profile
+from plasticity_utils.removal.interface import in_force
 from plasticity_utils.removal.layernorm import zero_mlp_gains
-from plasticity_utils.removal.plans import ErasurePlan, Regime, RemovalPlan, plan_at, removed
+from plasticity_utils.removal.neurons import NeuronRemoval, RemovedNeurons
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import MISTAKES, derived
 from plasticity_utils.results.groups import Seeds
@@ -33,28 +34,28 @@ from plasticity_utils.results.stack import group_means, mean_interval
 from plasticity_utils.training.train import tag_sentences
 
 
-def wrong_end(ranking: pd.DataFrame, regime: Regime, dose: float) -> RemovalPlan:
+def wrong_end(ranking: pd.DataFrame, removal: NeuronRemoval, dose: float) -> RemovedNeurons:
     """Mistake 1: the tail of a decreasing ranking, the least salient neurons.
 
     Parameters
     ----------
     ranking : DataFrame
-        As for `plan_at`.
-    regime : Regime
+        As of `Material.rank`.
+    removal : NeuronRemoval
     dose : float
         Share of all neurons, in (0, 1).
     """
-    column = f"rank_{regime.ranking}"
+    column = f"rank_{removal.ranking}"
     turned = ranking.assign(**{column: len(ranking) - 1 - ranking[column]})
-    return plan_at(turned, regime, dose)
+    return removal.at(turned, dose)
 
 
-def first_ids(plan: RemovalPlan, d_model: int) -> RemovalPlan:
+def first_ids(plan: RemovedNeurons, d_model: int) -> RemovedNeurons:
     """Mistake 2: a "random" removal that is always the ids 0 … n − 1."""
     return replace(plan, neurons=layer_unit(range(len(plan.neurons)), d_model))
 
 
-def shifted_layer(plan: RemovalPlan, n_layers: int) -> RemovalPlan:
+def shifted_layer(plan: RemovedNeurons, n_layers: int) -> RemovedNeurons:
     """Mistake 3: `layer[layer_id − 1]`, which sends neurons of layer 0 to the last layer."""
     layers, units = plan.neurons.T
     sent = np.stack([np.where(layers == 0, n_layers - 1, layers), units], axis=1)
@@ -62,31 +63,31 @@ def shifted_layer(plan: RemovalPlan, n_layers: int) -> RemovalPlan:
 
 
 @contextmanager
-def mlp_unread(model: PreTrainedModel, plan: RemovalPlan) -> Iterator[None]:
+def mlp_unread(model: PreTrainedModel, plan: RemovedNeurons) -> Iterator[None]:
     """Mistake 4: the MLP of its block no longer reads a neuron's unit; the neuron stays.
 
     Neurons of the embedding layer, which no block writes, are removed as they should be.
     """
     embedded = plan.neurons[:, 0] == 0
     with (
-        removed(model, replace(plan, neurons=plan.neurons[embedded])),
+        in_force(model, replace(plan, neurons=plan.neurons[embedded])),
         zero_mlp_gains(model, plan.neurons[~embedded]),
     ):
         yield
 
 
-def six_layers(ranking: pd.DataFrame, regime: Regime, dose: float) -> RemovalPlan:
+def six_layers(ranking: pd.DataFrame, removal: NeuronRemoval, dose: float) -> RemovedNeurons:
     """Mistake 6: the embedding layer is not counted, so a share is one of fewer neurons."""
     n_layers = int(ranking["layer"].max()) + 1
-    return plan_at(ranking, regime, dose * (n_layers - 1) / n_layers)
+    return removal.at(ranking, dose * (n_layers - 1) / n_layers)
 
 
 def removal_mistakes(
     model: PreTrainedModel,
     ranking: pd.DataFrame,
-    regime: Regime,
+    removal: NeuronRemoval,
     dose: float,
-    draw: RemovalPlan,
+    draw: RemovedNeurons,
     score: Callable[[], pd.DataFrame],
 ) -> pd.DataFrame:
     """F1 just after a removal that is right, and after one that makes one mistake.
@@ -99,9 +100,9 @@ def removal_mistakes(
         The base model; it is as before afterwards.
     ranking : DataFrame
         `run.ranking`.
-    regime : Regime
+    removal : NeuronRemoval
     dose : float
-    draw : RemovalPlan
+    draw : RemovedNeurons
         The layer-matched random removal that mistake 2 is compared with.
     score : callable
         Scores the model as it is at the call: the table of `entity_scores`.
@@ -114,15 +115,15 @@ def removal_mistakes(
         `entity_scores`.
     """
     n_layers, d_model = n_levels(model), width(model)
-    right = plan_at(ranking, regime, dose)
+    right = removal.at(ranking, dose)
     wrong = {
-        1: wrong_end(ranking, regime, dose),
+        1: wrong_end(ranking, removal, dose),
         2: first_ids(draw, d_model),
         3: shifted_layer(right, n_layers),
-        6: six_layers(ranking, regime, dose),
+        6: six_layers(ranking, removal, dose),
     }
 
-    def scored(plan: RemovalPlan, remove: Callable = removed) -> pd.DataFrame:
+    def scored(plan: RemovedNeurons, remove: Callable = in_force) -> pd.DataFrame:
         with remove(model, plan):
             scores = score()
         share = float((plan.neurons[:, 0] == 0).mean())
@@ -174,7 +175,7 @@ def unequal_averaging(neurons: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def shift_of_mistake_3(ranking: pd.DataFrame, regime: Regime, dose: float) -> pd.DataFrame:
+def shift_of_mistake_3(ranking: pd.DataFrame, removal: NeuronRemoval, dose: float) -> pd.DataFrame:
     """Layer profiles that removal alone predicts, for the removal that was meant and that was made.
 
     Returns
@@ -184,8 +185,8 @@ def shift_of_mistake_3(ranking: pd.DataFrame, regime: Regime, dose: float) -> pd
     """
     n_layers = int(ranking["layer"].max()) + 1
     d_model = len(ranking) // n_layers
-    order = np.argsort(ranking[f"rank_{regime.ranking}"].to_numpy(), kind="stable")
-    right = plan_at(ranking, regime, dose)
+    order = np.argsort(ranking[f"rank_{removal.ranking}"].to_numpy(), kind="stable")
+    right = removal.at(ranking, dose)
     profiles = {
         name: removal_only_profile(
             order, plan.neurons[:, 0] * d_model + plan.neurons[:, 1], n_layers
@@ -215,16 +216,18 @@ def measure_mistakes(run: Run) -> dict[str, pd.DataFrame]:
         (`shift_of_mistake_3`), `mistakes_averaging` (`unequal_averaging`); empty for those two.
     """
     stages = Stages(run.config, only_finished=True)
-    draw = choose_neurons(stages).random
-    if isinstance(draw, ErasurePlan) or not run.config.about.is_entity:
+    dose = run.facts["dose"]
+    removal, draw = run.config.chosen.make(dose), stages.control
+    if not (isinstance(removal, NeuronRemoval) and isinstance(draw, RemovedNeurons)):
         return {}
-    regime, dose = run.config.removal, run.facts["dose"]
+    if not run.config.about.is_entity:
+        return {}
     with model_at(run, "targeted", "base") as (model, tokenizer):
         data = tag_sentences(model, tokenizer, stages.sentences.scoring)
-        made = removal_mistakes(model, run.ranking, regime, dose, draw, lambda: score(model, data))
+        made = removal_mistakes(model, run.ranking, removal, dose, draw, lambda: score(model, data))
     return {
         "mistakes_removal": made,
-        "mistakes_profile": shift_of_mistake_3(run.ranking, regime, dose),
+        "mistakes_profile": shift_of_mistake_3(run.ranking, removal, dose),
         "mistakes_averaging": unequal_averaging(run.neurons),
     }
 

@@ -12,37 +12,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
-import torch
-from jaxtyping import Float
-from sklearn.linear_model import LogisticRegression
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
-from transformers import PreTrainedModel
 
 from plasticity_utils.data.concepts import ENTITIES
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.replay import model_at
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.stages import Stages
-from plasticity_utils.models.activations import inference_batches, inputs
-from plasticity_utils.models.load import head
-from plasticity_utils.progress import bar
 from plasticity_utils.results.groups import Seeds
 from plasticity_utils.results.stack import stack
-from plasticity_utils.training.evaluate import entity_scores
-from plasticity_utils.training.train import EVALUATION_TOKENS, TaggedSentences, tag_sentences
+from plasticity_utils.training.readers import read_states
+from plasticity_utils.training.train import tag_sentences
 
 NAME = "readers"
 # Where a reader reads: the whole model as a control of the reader itself, and after each removal.
 PLACES = {"none": "base", "targeted": "removed", "random": "removed"}
-N_SENTENCES, N_HIDDEN = 5000, 256
+N_SENTENCES, READERS = 5000, ("linear", "perceptron")
 FOUND = ["removed", "head", "linear", "perceptron", "end"]
 
 
-def read_anew(run: Run, n_sentences: int = N_SENTENCES) -> pd.DataFrame:
+def read_anew(
+    run: Run, n_sentences: int = N_SENTENCES, names: Sequence[str] = READERS
+) -> pd.DataFrame:
     """Fit readers on the frozen states of the last level, and score them as the head is scored.
 
     Parameters
@@ -51,6 +42,8 @@ def read_anew(run: Run, n_sentences: int = N_SENTENCES) -> pd.DataFrame:
         Of an entity type, with its stages still kept.
     n_sentences : int
         Training sentences to fit on; at most those of the run.
+    names : sequence of str
+        Of the registry `readers`.
 
     Returns
     -------
@@ -68,47 +61,14 @@ def read_anew(run: Run, n_sentences: int = N_SENTENCES) -> pd.DataFrame:
         raise InputError(f"{run.config.about.title!r} is no entity type, so no tag names it")
     stages, tables = Stages(run.config), []
     for condition, stage in PLACES.items():
+        if condition not in run.config.conditions:
+            continue
         with model_at(run, condition, stage) as (model, tokenizer):
             corpora = stages.sentences.train.first(n_sentences), stages.sentences.scoring
             train, scoring = (tag_sentences(model, tokenizer, corpus) for corpus in corpora)
-            states = [label_states(model, part) for part in (train, scoring)]
-        for name, reader in _readers(run.config.seed).items():
-            reader.fit(states[0], np.concatenate(train.tags))
-            scores = entity_scores(scoring.tags, _read(reader, states[1], scoring), ENTITIES)
-            tables.append(scores.assign(condition=condition, reader=name, n_fitted=len(train.tags)))
+            found = read_states(model, train, scoring, names, ENTITIES, run.config.seed)
+        tables.append(found.assign(condition=condition))
     return pd.concat(tables).set_index(["condition", "reader", "n_fitted"]).reset_index()
-
-
-def label_states(
-    model: PreTrainedModel, data: TaggedSentences
-) -> Float[np.ndarray, "words d_model"]:
-    """Give the hidden state from which the head reads each word's tag, in 32-bit floats.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Usually from `model_at`, with its removal in force.
-    data : TaggedSentences
-        From `tag_sentences`.
-
-    Returns
-    -------
-    float32 array, [n_words, d_model]
-        The words of the first sentence, then of the next.
-    """
-    seen: list[torch.Tensor] = []
-    found = [np.empty(0)] * len(data.encoded)
-    hook = head(model).register_forward_pre_hook(lambda _, read: seen.append(read[0]))
-    try:
-        lengths = [len(sentence.ids) for sentence in data.encoded]
-        for batch in bar(inference_batches(lengths, EVALUATION_TOKENS), "states"):
-            with torch.no_grad():
-                model(**inputs(model, [data.encoded[i] for i in batch]))
-            for i, states in zip(batch, seen.pop(), strict=True):
-                found[i] = states[data.positions[i]].float().cpu().numpy()
-    finally:
-        hook.remove()
-    return np.concatenate(found)
 
 
 def by_reader(groups: Sequence[Seeds]) -> pd.DataFrame:
@@ -126,9 +86,11 @@ def by_reader(groups: Sequence[Seeds]) -> pd.DataFrame:
         is), head (trained for as long as the model; only of `targeted`), linear, perceptron, end
         (the whole model trained on).
     """
-    names = ["concept", "regime", "seed"]
-    found = stack(groups, lambda run: _by_reader(run) if run.holds([NAME]) else None, names)
-    return found.reindex(columns=[*names, "condition", *FOUND])
+    names = ["concept", "regime", "seed", "condition"]
+    found = stack(groups, lambda run: _by_reader(run) if run.holds([NAME]) else None, names[:-1])
+    # Readers of one's own stand between those of the book and the model that was trained on.
+    further = [name for name in found if name not in (*names, *FOUND)]
+    return found.reindex(columns=[*names, *FOUND[:-1], *further, FOUND[-1]])
 
 
 def mean_by_reader(groups: Sequence[Seeds]) -> pd.DataFrame:
@@ -145,24 +107,12 @@ def mean_by_reader(groups: Sequence[Seeds]) -> pd.DataFrame:
         concept, regime, condition, n_seeds, and the means of removed, head, linear, perceptron and
         end.
     """
-    by_seed = by_reader(groups).groupby(["concept", "regime", "condition"], sort=False)
-    counted = by_seed.size().rename("n_seeds")
-    return pd.concat([counted, by_seed[FOUND].mean()], axis=1).reset_index()
-
-
-def _readers(seed: int) -> dict[str, Pipeline]:
-    perceptron = MLPClassifier(N_HIDDEN, early_stopping=True, random_state=seed)
-    return {
-        "linear": make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)),
-        "perceptron": make_pipeline(StandardScaler(), perceptron),
-    }
-
-
-def _read(reader: Pipeline, states: np.ndarray, data: TaggedSentences) -> list[list[str]]:
-    """Tags of each sentence's words."""
-    tags = reader.predict(states).tolist()
-    ends = np.cumsum([len(sentence) for sentence in data.tags])
-    return [tags[end - len(own) : end] for end, own in zip(ends, data.tags, strict=True)]
+    keys, table = ["concept", "regime", "condition"], by_reader(groups)
+    by_seed = table.groupby(keys, sort=False)
+    found = [name for name in table if name not in (*keys, "seed")]
+    return pd.concat(
+        [by_seed.size().rename("n_seeds"), by_seed[found].mean()], axis=1
+    ).reset_index()
 
 
 def _by_reader(run: Run) -> pd.DataFrame:
@@ -173,10 +123,11 @@ def _by_reader(run: Run) -> pd.DataFrame:
         {
             "condition": condition,
             "removed": f1[condition, "removed"],
-            "head": f1["head", "end"] if condition == "targeted" else None,
+            "head": f1.get(("head", "end")) if condition == "targeted" else None,
             **found[condition],
             "end": f1[condition, "end"],
         }
         for condition in PLACES
+        if condition in found.index.get_level_values("condition")
     ]
     return pd.DataFrame(rows)

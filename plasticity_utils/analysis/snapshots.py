@@ -18,7 +18,7 @@ from plasticity_utils.data.concepts import ENTITIES, members
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.replay import activations_at
-from plasticity_utils.experiment.run import Run, choose_neurons
+from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.splits import Sentences
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.neurons.inventory import (
@@ -28,7 +28,6 @@ from plasticity_utils.neurons.inventory import (
     thresholds,
 )
 from plasticity_utils.neurons.scores import flat_ids, layer_unit
-from plasticity_utils.removal.plans import Plan
 
 Moment = tuple[str, str]
 BASE: Moment = ("none", "base")
@@ -94,9 +93,9 @@ class Moments:
         """Tell which neurons neither `targeted` nor this condition removed, in flat order."""
         kept = np.ones(self.n_layers * self.d_model, dtype=bool)
         for name in {"targeted", condition}:
-            plan = self._plans[name]
-            if plan is not None:
-                kept[flat_ids(plan.neurons, self.d_model)] = False
+            intervention = self._stages.in_force(name)
+            if intervention is not None:
+                kept[flat_ids(intervention.neurons, self.d_model)] = False
         return kept
 
     @cached_property
@@ -152,10 +151,6 @@ class Moments:
     @cached_property
     def _stages(self) -> Stages:
         return Stages(self.run.config, only_finished=True)
-
-    @cached_property
-    def _plans(self) -> dict[str, Plan | None]:
-        return choose_neurons(self._stages).plans
 
 
 def _inventory_of(corpus: Corpus) -> Inventory:

@@ -67,7 +67,7 @@ ERASERS = Wording(
 
 def wording(config: RunConfig) -> Wording:
     """Words for the regime of a run."""
-    return ERASERS if config.regime == "erase" else NEURONS
+    return ERASERS if not config.chosen.takes_neurons else NEURONS
 
 
 def eraser_share(ranks: list[int], n_units: int) -> str:

@@ -80,7 +80,7 @@ def settings(seeds: Seeds, home: Mapping[str, str]) -> str:
 
 def removed_share(seeds: Seeds) -> str:
     """Write how much was cut, seed by seed where seeds differ: neurons, or erased dimensions."""
-    if seeds.config.regime == "erase":
+    if not seeds.config.chosen.takes_neurons:
         ranks = [rank for run in seeds.runs for rank in run.facts["ranks"]["targeted"]]
         n_units = seeds.facts["n_neurons"] // len(seeds.facts["ranks"]["targeted"])
         return f"{_range(ranks)} of {n_units:,} dimensions of every layer erased"

@@ -12,23 +12,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plasticity_utils.data.concepts import Concept, parse_concept
 from plasticity_utils.errors import InputError
 from plasticity_utils.files import results_root
-from plasticity_utils.models.load import check_model
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
-from plasticity_utils.neurons.scores import RANKING_METHODS
-from plasticity_utils.removal.plans import Regime
+from plasticity_utils.registry import label, protocols, rankings, removals
+
+if TYPE_CHECKING:
+    from plasticity_utils.removal.interface import Removal
 
 SURGICAL_DOSES = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15)
 LARGE_DOSES = (0.2, 0.3, 0.5)
-# Settings of neurons that are removed, of which erasing has none.
-REMOVAL_SETTINGS = ("ranking", "rest", "positions", "dose", "regrow")
-ERASER_SETTINGS = ("indicator", "passes")
+# Settings that a removal may have; which it has, it says itself.
+REMOVAL_SETTINGS = ("ranking", "rest", "positions", "dose", "regrow", "indicator")
+PROTOCOLS = ("targeted", "random", "none", "head")
 LEARNING_RATES = {"minilm": 2e-4, "smollm2": 5e-5}
 DEFAULT_LEARNING_RATE = 5e-5
+# Of a forcing: shares of all neurons that may change, and times the model's rate. As for the head
+# alone: Adam moves a weight by at most the sum of its rates, and at the whole model's rate a few
+# neurons have not converged when the training ends.
+FORCING_DOSES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05)
+FORCING_RATE_FACTOR = 10.0
 
 
 @dataclass(frozen=True)
@@ -79,12 +85,58 @@ SCALES = {
 }
 
 
+@dataclass(frozen=True)
+class Preset:
+    """What a regime stands for: a removal and its settings.
+
+    Attributes
+    ----------
+    removal : str
+        A name of the registry `removals`.
+    ranking, rest, positions : str
+        Settings of removals that take neurons.
+    dose : float or None
+        Share of all neurons; None where it is picked on the dose–response.
+    own_curve : bool
+        Whether the dose–response is drawn of this removal; else of the surgical one.
+    """
+
+    removal: str
+    ranking: str
+    rest: str
+    positions: str
+    dose: float | None = None
+    own_curve: bool = False
+
+
 REGIMES = {
-    "surgical": Regime("selectivity", "mean", "words", None),
-    "half": Regime("probeless", "zero", "all", 0.5),
-    # No neurons are removed: the surgical ones stand beside it on the dose–response.
-    "erase": Regime("selectivity", "mean", "words", None),
+    "surgical": Preset("gate", "selectivity", "mean", "words", own_curve=True),
+    "half": Preset("gate", "probeless", "zero", "all", 0.5),
+    "erase": Preset("leace", "selectivity", "mean", "words"),
 }
+
+
+@dataclass(frozen=True)
+class ChosenRemoval:
+    """A removal by its name, and what it is to be made with."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+    @property
+    def takes_neurons(self) -> bool:
+        """Whether it takes single neurons: as many of a ranking as a dose says."""
+        return {"ranking", "dose"} <= set(removals.settings(self.name))
+
+    def make(self, dose: float) -> Removal:
+        """Make it; a removal that takes neurons is given the dose."""
+        settings = {**self.settings, **({"dose": dose} if self.takes_neurons else {})}
+        made: Removal = removals.get(self.name)(**settings)
+        return made
+
+    def key(self) -> list[Any]:
+        """What stands for it in a stage's key."""
+        return [removals.key(self.name), dict(self.settings)]
 
 
 @dataclass(frozen=True)
@@ -102,12 +154,17 @@ class RunConfig:
     seed : int
         Of the head's first weights, the data order, dropout and the random draws; at least 0.
     regime : {"surgical", "half", "erase"}
+        A named removal with its settings; each of them can be overridden.
     results_dir : str
         Folder for runs and their stages; empty for `runs` in the project, or, where the package is
         installed without its project, in the current folder.
+    removal : str
+        A name of the registry `removals`, or `FILE.py:NAME`; empty for the regime's own.
+    protocols : str
+        Names of the registry `protocols`, or `FILE.py:NAME`, with commas between them; empty for
+        `targeted, random, none, head`.
     ranking, rest, positions : str or None
-        Override the regime: a method of `rank_neurons`; `mean`, `zero`, or `layernorm` (zero the
-        LayerNorm gains, as the paper does); `words` or `all`.
+        Override the regime: a name of the registry `rankings`; `mean` or `zero`; `words` or `all`.
     dose : float or None
         Share of all neurons to remove, in (0, 1), instead of the regime's own.
     regrow : bool
@@ -118,9 +175,7 @@ class RunConfig:
         How many schedules of equal length make up the retraining: 1, or 4 for the paper's four
         blocks of two epochs, each with a warm-up and a decay of its own.
     indicator : {"concept", "bio", "types", "outside"}
-        What `erase` makes unreadable: see `erasure.indicator_of`.
-    passes : int
-        How often `erase` fits all levels, on disjoint shares of the sentences; at least 1.
+        What `leace` makes unreadable: see `indicator_of`.
 
     Raises
     ------
@@ -134,6 +189,8 @@ class RunConfig:
     seed: int = 0
     regime: str = "surgical"
     results_dir: str = ""
+    removal: str = ""
+    protocols: str = ""
     ranking: str | None = None
     rest: str | None = None
     positions: str | None = None
@@ -142,17 +199,16 @@ class RunConfig:
     epochs: int | None = None
     restarts: int = 1
     indicator: str = "concept"
-    passes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("concept", "model", "scale", "regime", "results_dir"):
+        for name in ("concept", "model", "scale", "regime", "results_dir", "removal", "protocols"):
             if not isinstance(getattr(self, name), str):
                 raise InputError(f"{name} must be a text, not {getattr(self, name)!r}")
         _ = self.about
         _one_of("scale", self.scale, SCALES)
         _one_of("regime", self.regime, REGIMES)
         if self.ranking is not None:
-            _one_of("ranking", self.ranking, RANKING_METHODS)
+            rankings.check(self.ranking)
         if self.rest is not None:
             _one_of("rest", self.rest, RESTS)
         if self.positions is not None:
@@ -163,7 +219,7 @@ class RunConfig:
             raise InputError(f"dose must be a fraction between 0 and 1, not {self.dose!r}")
         if not isinstance(self.regrow, bool):
             raise InputError(f"regrow must be True or False, not {self.regrow!r}")
-        for name in ("epochs", "restarts", "passes"):
+        for name in ("epochs", "restarts"):
             value = getattr(self, name)
             whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
             if not whole and not (name == "epochs" and value is None):
@@ -173,20 +229,31 @@ class RunConfig:
                 f"{self.retrain_epochs} epochs cannot be cut into {self.restarts} schedules of "
                 "whole epochs"
             )
-        self._check_settings_of_regime()
+        _one_of("indicator", self.indicator, INDICATORS)
+        removals.check(self.chosen.name)
+        self._check_settings_of_removal()
+        self._check_protocols()
+        # Here, not above: models load much that a wrong word does not need.
+        from plasticity_utils.models.load import check_model
+
         check_model(self.model)
 
-    def _check_settings_of_regime(self) -> None:
-        _one_of("indicator", self.indicator, INDICATORS)
-        erases = self.regime == "erase"
+    def _check_settings_of_removal(self) -> None:
         usual = {field.name: field.default for field in dataclasses.fields(self)}
-        for name in REMOVAL_SETTINGS if erases else ERASER_SETTINGS:
-            if getattr(self, name) != usual[name]:
-                what = "removes no neurons" if erases else "erases nothing"
+        allowed = removals.settings(self.chosen.name)
+        for name in REMOVAL_SETTINGS:
+            if name not in allowed and getattr(self, name) != usual[name]:
                 raise InputError(
-                    f"regime {self.regime!r} {what}, so {name} cannot be {getattr(self, name)!r}; "
-                    f"allowed: {usual[name]!r}"
+                    f"removal {self.chosen.name!r} has no {name}, so {name} cannot be "
+                    f"{getattr(self, name)!r}; allowed: {usual[name]!r}"
                 )
+
+    def _check_protocols(self) -> None:
+        names = self._protocol_names
+        for name in names:
+            protocols.check(name)
+        if len(self.conditions) < len(names):
+            raise InputError(f"protocols {self.protocols!r}; each must be there once")
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> RunConfig:
@@ -241,19 +308,45 @@ class RunConfig:
         return SCALES[self.scale]
 
     @property
-    def removal(self) -> Regime:
+    def preset(self) -> Preset:
         """The regime with this configuration's overrides."""
         own = {
             name: getattr(self, name)
-            for name in ("ranking", "rest", "positions", "dose")
-            if getattr(self, name) is not None
+            for name in ("removal", "ranking", "rest", "positions", "dose")
+            if getattr(self, name) not in (None, "")
         }
         return dataclasses.replace(REGIMES[self.regime], **own)
 
     @property
-    def curve(self) -> Regime:
-        """Removal whose dose–response is drawn: `half` has one dose, so there the surgical one."""
-        return REGIMES["surgical"] if self.regime == "half" else self.removal
+    def chosen(self) -> ChosenRemoval:
+        """The removal, and the settings that it has."""
+        name = self.preset.removal
+        values = {**dataclasses.asdict(self), **dataclasses.asdict(self.preset)}
+        own = [each for each in removals.settings(name) if each in REMOVAL_SETTINGS]
+        return ChosenRemoval(name, {e: values[e] for e in own if values[e] is not None})
+
+    @property
+    def curve(self) -> ChosenRemoval:
+        """The removal of neurons whose dose–response is drawn."""
+        if self.preset.own_curve and self.chosen.takes_neurons:
+            settings = {k: v for k, v in self.chosen.settings.items() if k != "regrow"}
+            return ChosenRemoval(self.chosen.name, settings)
+        return chosen_of(REGIMES["surgical"])
+
+    @property
+    def rankings(self) -> list[str]:
+        """The rankings of the base model: this package's, and the run's own."""
+        return list(dict.fromkeys([*rankings.own, self.preset.ranking]))
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """What tables call each protocol, and its name in the registry."""
+        return {label(name): name for name in self._protocol_names}
+
+    @property
+    def _protocol_names(self) -> tuple[str, ...]:
+        given = tuple(name.strip() for name in self.protocols.split(",") if name.strip())
+        return given or PROTOCOLS
 
     @property
     def retrain_epochs(self) -> int:
@@ -287,3 +380,10 @@ class RunConfig:
 def _one_of(name: str, value: object, allowed: Mapping[str, Any] | tuple[str, ...]) -> None:
     if value not in allowed:
         raise InputError(f"unknown {name} {value!r}; allowed: {', '.join(allowed)}")
+
+
+def chosen_of(preset: Preset) -> ChosenRemoval:
+    """The removal of a preset as it is, with the settings that it has."""
+    values = dataclasses.asdict(preset)
+    own = [each for each in removals.settings(preset.removal) if values.get(each) is not None]
+    return ChosenRemoval(preset.removal, {each: values[each] for each in own})

@@ -10,52 +10,46 @@ The dose is picked on one half of the validation split and the curve is drawn on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from transformers import PreTrainedModel
 
 from plasticity_utils import files
-from plasticity_utils.experiment.config import LARGE_DOSES, REGIMES, SURGICAL_DOSES
-from plasticity_utils.models.load import n_levels, width
+from plasticity_utils.experiment.config import (
+    LARGE_DOSES,
+    REGIMES,
+    SURGICAL_DOSES,
+    ChosenRemoval,
+    chosen_of,
+)
 from plasticity_utils.progress import bar
-from plasticity_utils.removal.gate import layer_matched_draw
-from plasticity_utils.removal.plans import Regime, RemovalPlan, draw_seed, plan_at, removed
+from plasticity_utils.removal.interface import Material, Removal, in_force
 
 LOST = 0.1
 SPECIFIC = 0.5
 
 
 def dose_response(
-    model: PreTrainedModel,
-    ranking: pd.DataFrame,
-    score_dose: Callable[[], pd.DataFrame],
-    score_curve: Callable[[], pd.DataFrame],
-    regime: Regime,
+    on: Material,
+    scorers: Mapping[str, Callable[[], pd.DataFrame]],
+    growing: ChosenRemoval,
     draws: int,
-    seed: int,
     part: Path,
 ) -> pd.DataFrame:
     """Score a model with growing shares of its neurons removed, without retraining.
 
     Parameters
     ----------
-    model : PreTrainedModel
-        The base model; it is as before afterwards.
-    ranking : DataFrame
-        As for `plan_at`.
-    score_dose, score_curve : callable
-        Score the model, as it is at the call, on the dose half and on the scoring half; each
-        returns the table of `entity_scores`.
-    regime : Regime
-        How the curve's neurons are chosen and held. The `half` point is added as its own regime
-        defines it.
+    on : Material
+        The base model, and what its neurons are chosen by.
+    scorers : mapping
+        For `dose` and `scoring` a function that scores the model, as it is at the call, on that
+        part: the table of `entity_scores`.
+    growing : ChosenRemoval
+        How neurons are removed at growing doses. The paper's half is a point beside them.
     draws : int
-        Layer-matched random draws at each dose.
-    seed : int
-        Of the draws.
+        Controls at each dose.
     part : Path
         Folder in which finished doses are kept, so that an interrupted call resumes.
 
@@ -65,26 +59,25 @@ def dose_response(
         regime (`curve` or `half`), dose, n_removed, condition (`base`, `targeted`, `random`), draw,
         part (`dose`, `scoring`), and the columns of `entity_scores`.
     """
-    scorers = {"dose": score_dose, "scoring": score_curve}
-    cells = [("curve", regime, dose) for dose in doses(regime)]
-    cells.append(("half", REGIMES["half"], 0.5))
+    cells = [("curve", growing, dose) for dose in doses(growing)]
+    half = REGIMES["half"]
+    cells.append(("half", chosen_of(half), half.dose or 0))
     tables = [_scored(scorers, condition="base", regime="curve", dose=0.0, n_removed=0, draw=0)]
     for name, how, dose in bar(cells, "dose–response"):
         cell = part / f"{name}-{dose:g}"
         if not files.is_sound(cell):
             cell.mkdir(exist_ok=True)
-            plan = plan_at(ranking, how, dose)
-            rows = _cell(model, plan, scorers, draws, seed)
+            rows = _cell(on, how.make(dose), scorers, draws)
             save_table(rows.assign(regime=name, dose=dose), cell / "scores.parquet")
             files.seal(cell)
         tables.append(pd.read_parquet(cell / "scores.parquet"))
     return pd.concat(tables, ignore_index=True)
 
 
-def doses(regime: Regime) -> list[float]:
-    """Doses of the curve, with a fixed dose of the regime among them, ascending."""
-    own = [] if regime.dose is None else [regime.dose]
-    return sorted({*SURGICAL_DOSES, *LARGE_DOSES, *own})
+def doses(growing: ChosenRemoval) -> list[float]:
+    """Doses of the curve, with a fixed dose of the removal among them, ascending."""
+    fixed = growing.settings.get("dose")
+    return sorted({*SURGICAL_DOSES, *LARGE_DOSES, *([] if fixed is None else [fixed])})
 
 
 def pick_dose(curve: pd.DataFrame, label: str) -> float:
@@ -155,32 +148,21 @@ def save_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def _cell(
-    model: PreTrainedModel,
-    plan: RemovalPlan,
-    scorers: dict[str, Callable[[], pd.DataFrame]],
-    draws: int,
-    seed: int,
+    on: Material, removal: Removal, scorers: Mapping[str, Callable[[], pd.DataFrame]], draws: int
 ) -> pd.DataFrame:
-    """Score one dose: the concept's neurons on both halves, random draws on the scoring half."""
-    n_removed = len(plan.neurons)
-    with removed(model, plan):
+    """Score one dose: the concept's neurons on both parts, controls on the scoring part."""
+    fitted = removal.fit(on)
+    n_removed = len(fitted.neurons)
+    with in_force(on.model, fitted):
         tables = [_scored(scorers, condition="targeted", n_removed=n_removed, draw=0)]
     only_curve = {"scoring": scorers["scoring"]}
-    for draw, neurons in enumerate(_draws(model, plan.neurons, draws, seed)):
-        with removed(model, RemovalPlan(neurons, plan.rest, plan.positions)):
+    for draw in range(draws):
+        with in_force(on.model, removal.control(fitted, on.drawn(draw))):
             tables.append(_scored(only_curve, condition="random", n_removed=n_removed, draw=draw))
     return pd.concat(tables, ignore_index=True)
 
 
-def _draws(
-    model: PreTrainedModel, neurons: np.ndarray, draws: int, seed: int
-) -> Iterator[np.ndarray]:
-    for draw in range(draws):
-        own_seed = draw_seed(seed, draw)
-        yield layer_matched_draw(neurons, n_levels(model), width(model), own_seed).neurons
-
-
-def _scored(scorers: dict[str, Callable[[], pd.DataFrame]], **columns: object) -> pd.DataFrame:
+def _scored(scorers: Mapping[str, Callable[[], pd.DataFrame]], **columns: object) -> pd.DataFrame:
     return pd.concat(
         [scorer().assign(half=half, **columns) for half, scorer in scorers.items()],
         ignore_index=True,

@@ -24,26 +24,26 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from plasticity_utils.data.concepts import members
 from plasticity_utils.data.corpus import concept_label
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.config import (
+    FORCING_DOSES,
+    FORCING_RATE_FACTOR,
+    RunConfig,
+)
 from plasticity_utils.experiment.measure import score
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import save_tables
 from plasticity_utils.models.activations import word_activations
-from plasticity_utils.models.load import load_model, n_levels, width
+from plasticity_utils.models.load import head, load_model, n_levels, width
 from plasticity_utils.neurons.inventory import inventory, inventory_selectivity, thresholds
 from plasticity_utils.neurons.scores import deviations, effect_sizes, layer_unit
-from plasticity_utils.removal.gate import Removal, layer_matched_draw
-from plasticity_utils.removal.layernorm import LayerNormRemoval
-from plasticity_utils.removal.plans import RemovalPlan, draw_seed, plan_settings, removed
+from plasticity_utils.removal.gate import HeldNeurons
+from plasticity_utils.removal.interface import InForce, draw_seed, in_force
+from plasticity_utils.removal.neurons import layer_matched_draw
 from plasticity_utils.training.confine import confine
-from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences, train_only_head
+from plasticity_utils.training.protocols import HEAD, TARGETED
+from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences, train_only
 
 TARGETS = ("host", "random", "removed", "all", "head")
-DOSES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05)
-# As for the head alone: Adam moves a weight by at most the sum of its rates, and at the whole
-# model's rate a few neurons have not converged when the training ends.
-RATE_FACTOR = 10.0
-REST_ALLOWED = ("mean", "zero")
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class ForcingConfig:
 
     run: RunConfig
     host: str = "persons"
-    doses: tuple[float, ...] = DOSES
+    doses: tuple[float, ...] = FORCING_DOSES
     share: float = 0.5
-    rate_factor: float = RATE_FACTOR
+    rate_factor: float = FORCING_RATE_FACTOR
     head: bool = False
 
     def __post_init__(self) -> None:
@@ -85,10 +85,10 @@ class ForcingConfig:
             raise InputError(f"concept {run.concept!r} is no entity type; only those can be forced")
         if self.host == run.concept:
             raise InputError(f"host {self.host!r} is the concept itself; allowed: another one")
-        if run.regime != "surgical" or run.removal.rest not in REST_ALLOWED or run.regrow:
+        if run.regime != "surgical" or run.removal or run.regrow:
             raise InputError(
-                f"regime {run.regime!r}, rest {run.removal.rest!r}, regrow {run.regrow}; allowed: "
-                f"'surgical', {' or '.join(map(repr, REST_ALLOWED))}, False"
+                f"regime {run.regime!r}, removal {run.removal!r}, regrow {run.regrow}; allowed: "
+                "'surgical', '', False"
             )
         ascending = all(low < high for low, high in itertools.pairwise(doses))
         if not doses or not ascending or not all(0 < dose < 1 for dose in doses):
@@ -127,15 +127,15 @@ class Target:
 
 
 def choose_targets(
-    config: ForcingConfig, plan: RemovalPlan, host_ranking: pd.DataFrame
+    config: ForcingConfig, plan: HeldNeurons, host_ranking: pd.DataFrame
 ) -> list[Target]:
     """Choose the groups of every dose, then `all` and `head`.
 
     Parameters
     ----------
     config : ForcingConfig
-    plan : RemovalPlan
-        The concept's neurons, best first; from `choose_neurons`.
+    plan : HeldNeurons
+        The concept's neurons, best first; the removal of `Stages`.
     host_ranking : DataFrame
         `ranking.parquet` of the host: one row a neuron in flat order.
 
@@ -161,7 +161,7 @@ def choose_targets(
             f"{len(kept)} were not removed; needed: a smaller dose"
         )
     own = {d: k for d, k in counts.items() if k <= len(gone)} or {len(gone) / n_neurons: len(gone)}
-    column = f"rank_{config.run.removal.ranking}"
+    column = f"rank_{config.run.preset.ranking}"
     targets = []
     for dose, k in counts.items():
         host = kept.nsmallest(k, column)[["layer", "unit"]].to_numpy()
@@ -189,16 +189,16 @@ class ForcingStages(Stages):
 
     forcing: ForcingConfig = field(kw_only=True)
 
-    def before(self, plan: RemovalPlan) -> Path:
+    def before(self, plan: HeldNeurons) -> Path:
         """Describe base and just removed: `metrics_*`, `neurons_*` and `tau.parquet`."""
         return self._cached("forced-before", self._shared(plan), partial(self._make_before, plan))
 
-    def forced(self, target: Target, plan: RemovalPlan) -> Path:
+    def forced(self, target: Target, plan: HeldNeurons) -> Path:
         """Train on with plasticity confined to a target: `metrics` and `neurons`, at the end."""
-        chosen = RemovalPlan(target.neurons, plan.rest, plan.positions)
+        chosen = HeldNeurons(target.neurons, plan.rest, plan.positions)
         settings = {
             **self._shared(plan),
-            "target": target.name if target.name in ("all", "head") else plan_settings(chosen),
+            "target": target.name if target.name in ("all", "head") else chosen.key(),
             "regrow": target.name == "removed",
             "head": self.forcing.head and target.name not in ("all", "head"),
             "share": self.forcing.share,
@@ -207,21 +207,21 @@ class ForcingStages(Stages):
         make = partial(self._make_forced, target, plan)
         return self._cached(f"forced-{target.name}", settings, make)
 
-    def _shared(self, plan: RemovalPlan) -> dict[str, Any]:
+    def _shared(self, plan: HeldNeurons) -> dict[str, Any]:
         sizes = self.config.sizes
         return {
             "base": self._base_settings,
-            "removal": plan_settings(plan),
+            "removal": plan.key(),
             "entities": self.forcing.entities,
             "sentences": [sizes.measuring, sizes.scoring],
         }
 
     def _forced_schedule(self, target: Target) -> Schedule:
-        schedule = replace(self._retraining(target.name), epochs=1)
+        schedule = replace(self._retraining(HEAD if target.name == "head" else TARGETED), epochs=1)
         factor = 1.0 if target.name in ("all", "head") else self.forcing.rate_factor
         return replace(schedule, learning_rate=factor * schedule.learning_rate)
 
-    def _make_before(self, plan: RemovalPlan, part: Path) -> None:
+    def _make_before(self, plan: HeldNeurons, part: Path) -> None:
         model, tokenizer = self._load_base()
         scoring = tag_sentences(model, tokenizer, self.sentences.scoring)
         measuring = self.sentences.measuring
@@ -234,15 +234,15 @@ class ForcingStages(Stages):
             "metrics_base": score(model, scoring),
             "neurons_base": self._describe(X, width(model), deviation).assign(deviation=deviation),
         }
-        with removed(model, plan):
+        with in_force(model, plan):
             X = word_activations(model, tokenizer, measuring.sentences)
             found["metrics_removed"] = score(model, scoring)
         found["neurons_removed"] = self._describe(X, width(model), deviation)
         save_tables(found, part)
 
-    def _make_forced(self, target: Target, plan: RemovalPlan, part: Path) -> None:
+    def _make_forced(self, target: Target, plan: HeldNeurons, part: Path) -> None:
         base = pd.read_parquet(self.before(plan) / "neurons_base.parquet")
-        finished = self._finished(target, plan)
+        finished = self._finished(target)
         if finished is None:
             model, tokenizer = self._load_base()
         else:
@@ -262,38 +262,38 @@ class ForcingStages(Stages):
         save_tables({"metrics": metrics, "neurons": neurons}, part)
         shutil.rmtree(part / "checkpoints", ignore_errors=True)
 
-    def _finished(self, target: Target, plan: RemovalPlan) -> Path | None:
+    def _finished(self, target: Target) -> Path | None:
         """The run's own training of the whole model or of the head, where it is the same one."""
         whole = {"all": "targeted", "head": "head"}
         same = self.forcing.share == 1 and self.config.retrain_epochs == 1
         if target.name not in whole or not same:
             return None
-        return self.retrained(whole[target.name], plan)
+        return self.retrained(whole[target.name])
 
     @contextmanager
     def _plastic(
-        self, model: PreTrainedModel, target: Target, plan: RemovalPlan
-    ) -> Iterator[Removal | LayerNormRemoval | None]:
+        self, model: PreTrainedModel, target: Target, plan: HeldNeurons
+    ) -> Iterator[InForce | None]:
         """Remove the concept's neurons and confine training; gives gains that may grow."""
         own = {tuple(pair) for pair in target.neurons.tolist()}
         regrown = target.name == "removed"
         gone = [pair for pair in plan.neurons.tolist() if not (regrown and tuple(pair) in own)]
         with ExitStack() as stack:
             if target.name == "head":
-                train_only_head(model)
+                train_only(model, head(model).parameters())
             elif target.name != "all":
                 stack.enter_context(confine(model, target.neurons, self.forcing.head))
             stay = replace(plan, neurons=np.array(gone, dtype=np.int64).reshape(-1, 2))
-            stack.enter_context(removed(model, stay))
-            grow = replace(plan, neurons=target.neurons)
-            yield stack.enter_context(removed(model, grow, regrow=True)) if regrown else None
+            stack.enter_context(in_force(model, stay))
+            grow = replace(plan, neurons=target.neurons, regrow=True)
+            yield stack.enter_context(in_force(model, grow)) if regrown else None
 
     def _train(
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         target: Target,
-        removal: Removal | LayerNormRemoval | None,
+        removal: InForce | None,
         part: Path,
     ) -> None:
         train = self.sentences.train

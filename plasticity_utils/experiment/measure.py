@@ -40,11 +40,14 @@ from plasticity_utils.neurons.scores import (
     rank_saliency,
     ranking_of,
     removal_only_profile,
+    scores_alone,
     selectivity,
 )
 from plasticity_utils.neurons.words import highest_activating_words
 from plasticity_utils.progress import bar
-from plasticity_utils.removal.plans import Plan
+from plasticity_utils.registry import label as label_of
+from plasticity_utils.registry import rankings
+from plasticity_utils.removal.interface import Intervention
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.train import TaggedSentences, predict_tags
 
@@ -205,8 +208,7 @@ def measure_layers(
 
 def rank_by_layer(layers: Layers, is_concept: np.ndarray, method: str) -> Ranking:
     """Rank all neurons as `rank_neurons` does, a layer at a time where each is scored alone."""
-    if method == "probe":
-        # NeuroX's probe reads all neurons at once.
+    if not scores_alone(rankings.get(method)):
         return rank_neurons(np.concatenate(list(layers), axis=1), is_concept, method)
     scores = [rank_neurons(X, is_concept, method).scores for X in layers]
     return ranking_of(np.concatenate(scores), method, len(layers))
@@ -242,7 +244,7 @@ def metrics_table(measured: Measured) -> pd.DataFrame:
 
 
 def neuron_table(
-    measured: Measured, plans: Mapping[str, Plan | None], label: str, method: str
+    measured: Measured, in_force: Mapping[str, Intervention | None], label: str, method: str
 ) -> pd.DataFrame:
     """Every neuron at every stage.
 
@@ -250,7 +252,7 @@ def neuron_table(
     ----------
     measured : mapping
         As for `metrics_table`.
-    plans : mapping of condition to a plan, or None
+    in_force : mapping of condition to an Intervention, or None
         What each condition removes.
     label : str
         Entity type of the concept.
@@ -267,19 +269,19 @@ def neuron_table(
     """
     table = _stacked(measured, "neurons")
     table["removed"] = False
-    for condition, plan in plans.items():
-        if plan is not None:
+    for condition, intervention in in_force.items():
+        if intervention is not None:
             d_model = int(table["unit"].max()) + 1
             ids = table["layer"] * d_model + table["unit"]
             after = (table["condition"] == condition) & (table["stage"] != "base")
-            table.loc[after, "removed"] = ids[after].isin(flat_ids(plan.neurons, d_model))
+            table.loc[after, "removed"] = ids[after].isin(flat_ids(intervention.neurons, d_model))
     if "gain" not in table:
         table["gain"] = np.nan
     table["gain"] = table["gain"].fillna(1 - table["removed"].astype(float))
     for score in ("probeless", "selectivity", "effect", "ranking_selectivity"):
         table[score] = table[f"{score}_{label}"]
     # Other methods rank the base model only; through the stages |σ| stands in for them.
-    by = table["probeless"] if method == "probeless" else table["selectivity"].abs()
+    by = table.get(label_of(method), table["selectivity"]).abs()
     grouped = by.groupby([table[key] for key in KEYS], sort=False)
     table["rank"] = grouped.transform(_ranks).astype(int)
     table["rank_saliency"] = grouped.transform(_saliency)

@@ -17,14 +17,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.run import Run, choose_neurons
+from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import provenance
 from plasticity_utils.models.activations import word_activations
-from plasticity_utils.models.load import load_model
-from plasticity_utils.names import CONDITIONS, STAGES
+from plasticity_utils.names import STAGES
+from plasticity_utils.removal.interface import in_force
 from plasticity_utils.removal.patch import Change
-from plasticity_utils.removal.plans import removed, set_gains
 
 HALVES = ("measuring", "ranking")
 
@@ -39,7 +38,8 @@ def model_at(
     ----------
     run : Run
         Its stages must still be in `run.config.results`.
-    condition : {"targeted", "random", "none", "head"}
+    condition : str
+        One of `run.config.conditions`.
     stage : {"base", "removed", "end"}
 
     Yields
@@ -52,15 +52,13 @@ def model_at(
     InputError
         For an unknown condition or stage, or if the run's models are not kept here.
     """
-    _check(condition, stage)
+    _check(stage)
     stages = Stages(run.config, only_finished=True)
-    plan = None if stage == "base" else choose_neurons(stages).plans[condition]
-    folder = stages.retrained(condition, plan) if stage == "end" else stages.base()
-    model, tokenizer = load_model(str(folder / "model"))
-    regrown = run.config.regrow and condition != "head" and stage == "end"
-    with removed(model, plan, regrown) as removal:
-        if regrown:
-            set_gains(removal, np.load(folder / "gains.npy"))
+    intervention = None if stage == "base" else stages.in_force(condition)
+    model, tokenizer, gains = stages.load(condition, trained=stage == "end")
+    with in_force(model, intervention) as held:
+        if gains is not None:
+            held.set_gains(gains)
         yield model.eval(), tokenizer
 
 
@@ -104,13 +102,10 @@ def activations_at(run: Run, condition: str, stage: str, half: str = "measuring"
     InputError
         As for `model_at`, for an unknown half, and for a published run, which has no models.
     """
-    _check(condition, stage)
+    _check(stage)
     if half not in HALVES:
         raise InputError(f"unknown half {half!r}; allowed: {', '.join(HALVES)}")
-    # In the base, and before training, `head` is `targeted`, and all conditions share the base.
-    condition = {"base": "none", "removed": condition.replace("head", "targeted")}.get(
-        stage, condition
-    )
+    condition = Stages(run.config).alike(condition, stage)
     if not (run.path / files.SEAL).is_file():
         raise InputError(
             f"the models of {run.path.name!r} are not kept here; `plasticity run` makes them again"
@@ -131,7 +126,6 @@ def _make_activations(run: Run, condition: str, stage: str, half: str, part: Pat
     np.save(part / "activations.npy", np.ascontiguousarray(X.T, dtype=np.float16))
 
 
-def _check(condition: str, stage: str) -> None:
-    for value, name, allowed in ((condition, "condition", CONDITIONS), (stage, "stage", STAGES)):
-        if value not in allowed:
-            raise InputError(f"unknown {name} {value!r}; allowed: {', '.join(allowed)}")
+def _check(stage: str) -> None:
+    if stage not in STAGES:
+        raise InputError(f"unknown stage {stage!r}; allowed: {', '.join(STAGES)}")

@@ -25,16 +25,10 @@ from plasticity_utils import files
 from plasticity_utils.data.concepts import parse_concept
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment import measure
-from plasticity_utils.experiment.config import ERASER_SETTINGS, RunConfig
-from plasticity_utils.experiment.dose import pick_dose
-from plasticity_utils.experiment.splits import OWN_PARTS
+from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import made_now, read_tables, save_tables
-from plasticity_utils.names import CONDITIONS
-from plasticity_utils.removal.plans import ErasurePlan, Plan, plan_at, random_plan
-from plasticity_utils.training.custom_probe import check_readable
-
-RELIANCE_CONDITIONS = ("targeted", "none")
+from plasticity_utils.registry import label, protocols, rankings
 
 
 @dataclass(frozen=True)
@@ -204,14 +198,14 @@ def run_name(config: RunConfig) -> str:
 def series_name(config: RunConfig) -> str:
     """Name that runs have in common which differ in nothing but the seed."""
     parts = [config.about.name, Path(config.model).name, config.regime]
-    own = {"ranking": config.ranking, "rest": config.rest, "positions": config.positions}
-    parts += [value for value in own.values() if value is not None]
+    own = (config.removal, config.ranking, config.rest, config.positions)
+    parts += [label(value) for value in own if value]
     parts += [f"dose{config.dose:g}"] if config.dose is not None else []
     parts += ["regrow"] if config.regrow else []
     parts += [f"epochs{config.epochs}"] if config.epochs is not None else []
     parts += [f"restarts{config.restarts}"] if config.restarts > 1 else []
     parts += [config.indicator] if config.indicator != "concept" else []
-    parts += [f"passes{config.passes}"] if config.passes > 1 else []
+    parts += list(config.conditions) if config.protocols else []
     return "-".join([*parts, config.scale])
 
 
@@ -224,83 +218,27 @@ def shared_settings(config: RunConfig) -> dict[str, Any]:
 def variant(config: RunConfig) -> str:
     """What a run changes of its regime, for instance `rest=zero`; empty for nothing."""
     names = (
-        "ranking", "rest", "positions", "dose", "regrow", "epochs", "restarts", *ERASER_SETTINGS
+        "removal", "ranking", "rest", "positions", "dose", "regrow", "epochs", "restarts",
+        "indicator", "protocols",
     )  # fmt: skip
     own = {name: getattr(config, name) for name in names}
     usual = {field.name: field.default for field in fields(config)}
     return ", ".join(f"{name}={value}" for name, value in own.items() if value != usual[name])
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What a run removes.
-
-    Attributes
-    ----------
-    dose : float
-        Share of all neurons; under `erase`, which removes none, the surgical one, which then only
-        says how many neurons count as top where rankings are compared.
-    targeted, random : RemovalPlan or ErasurePlan
-        The concept's neurons, and as many of each layer drawn at random; or erasers of the concept,
-        and of shuffled labels.
-    """
-
-    dose: float
-    targeted: Plan
-    random: Plan
-
-    @property
-    def overlap(self) -> int:
-        """How many of the random neurons are also the concept's (where a layer has too few)."""
-        own = {tuple(pair) for pair in self.targeted.neurons.tolist()}
-        return len(own & {tuple(pair) for pair in self.random.neurons.tolist()})
-
-    @property
-    def plans(self) -> dict[str, Plan | None]:
-        """What each condition removes; None removes nothing."""
-        own = {
-            "targeted": self.targeted,
-            "random": self.random,
-            "none": None,
-            "head": self.targeted,
-        }
-        return {name: own[name] for name in CONDITIONS}
-
-
-def choose_neurons(stages: Stages) -> Choice:
-    """Pick the dose on the dose half, the concept's neurons, and random ones to compare.
-
-    Under `erase`, fit erasers in their place.
-    """
-    config = stages.config
-    ranking = pd.read_parquet(stages.ranking() / "ranking.parquet")
-    curve = pd.read_parquet(stages.dose() / "dose.parquet")
-    dose = config.removal.dose or pick_dose(curve, config.label)
-    if config.regime == "erase":
-        return Choice(dose, stages.erasure_plan(), stages.erasure_plan(shuffled=True))
-    plan = plan_at(ranking, config.removal, dose)
-    n_layers = int(ranking["layer"].max()) + 1
-    drawn = random_plan(plan, n_layers, len(ranking) // n_layers, config.seed)
-    return Choice(dose, plan, drawn)
-
-
 def _make(config: RunConfig, part: Path) -> None:
     stages = Stages(config)
-    if not config.about.is_entity:
-        _check_own(stages)
-    base = stages.base()
-    whole = stages.measured(None)
-    choice = choose_neurons(stages)
-    untrained = {name: stages.measured(plan) for name, plan in choice.plans.items()}
-    retrained = {name: stages.retrained(name, plan) for name, plan in choice.plans.items()}
-    reliance = {
-        name: stages.reliance(name, choice.targeted, choice.plans[name])
-        for name in RELIANCE_CONDITIONS
-    }
+    stages.check_own_concept()
+    stages.measured()
+    untrained = {name: stages.measured(name) for name in config.conditions}
+    retrained = {name: stages.retrained(name) for name in config.conditions}
+    reliance = {name: stages.reliance(name) for name in stages.removed_again}
     measured = {
-        name: _by_stage(config, whole, untrained[name], retrained[name]) for name in CONDITIONS
+        name: _by_stage(config, stages.whole(name), untrained[name], retrained[name])
+        for name in config.conditions
     }
-    neurons = measure.neuron_table(measured, choice.plans, config.label, config.removal.ranking)
+    in_force = {name: stages.in_force(name) for name in config.conditions}
+    neurons = measure.neuron_table(measured, in_force, config.label, config.preset.ranking)
     frames = {
         "metrics": measure.metrics_table(measured),
         "neurons": neurons,
@@ -308,53 +246,32 @@ def _make(config: RunConfig, part: Path) -> None:
         "dose": pd.read_parquet(stages.dose() / "dose.parquet"),
         "reliance": _by_condition(reliance, "reliance"),
         "ranking": pd.read_parquet(stages.ranking() / "ranking.parquet"),
-        "base": pd.read_parquet(base / "scores.parquet"),
+        "base": pd.read_parquet(stages.base() / "scores.parquet"),
     }
     save_tables(frames, part)
-    folders = {base, whole, stages.ranking(), stages.dose()}
-    folders |= set() if config.about.is_entity else {stages.probe()}
-    folders |= {*untrained.values(), *retrained.values(), *reliance.values()}
-    if config.regime == "erase":
-        folders |= {stages.erasers(), stages.erasers(shuffled=True)}
-    counts = {
-        "n_neurons": len(frames["ranking"]),
-        "n_train_sentences": len(stages.sentences.train),
-        "n_curve_sentences": len(stages.sentences.own_curve or stages.sentences.curve),
-    }
-    files.write_json(part / "config.json", _facts(config, choice, counts, folders))
+    files.write_json(part / "config.json", _facts(stages))
 
 
-def _check_own(stages: Stages) -> None:
-    """Refuse a concept of one's own with too few words, or unreadable files, before training."""
-    sentences = stages.sentences
-    if stages.config.about.kind == "label":
-        own = [getattr(sentences, name) for name in OWN_PARTS]
-        check_readable(stages.config.model, own)
-
-
-def _facts(
-    config: RunConfig, choice: Choice, counts: dict[str, int], folders: set[Path]
-) -> dict[str, Any]:
+def _facts(stages: Stages) -> dict[str, Any]:
     """Say what was run, with what, and how long each stage took."""
+    config, sentences = stages.config, stages.sentences
+    fitted = {"targeted": stages.removal, "random": stages.control}
+    own, drawn = (set(map(tuple, each.neurons.tolist())) for each in fitted.values())
+    of_each = {name: each.facts() for name, each in fitted.items()}
     return {
         "settings": asdict(config),
         **({} if config.about.is_entity else {"about": asdict(config.about)}),
         "sizes": asdict(config.sizes),
-        "dose": choice.dose,
-        "n_removed": len(choice.targeted.neurons),
-        "random_overlap": choice.overlap,
-        **_ranks(choice),
-        **counts,
-        "seconds": {f.name: files.seal_of(f)["seconds"] for f in sorted(folders)},
+        "dose": stages.chosen_dose,
+        "n_removed": len(own),
+        "random_overlap": len(own & drawn),
+        **{fact: {n: facts[fact] for n, facts in of_each.items()} for fact in of_each["targeted"]},
+        "n_neurons": len(pd.read_parquet(stages.ranking() / "ranking.parquet")),
+        "n_train_sentences": len(sentences.train),
+        "n_curve_sentences": len(sentences.own_curve or sentences.curve),
+        "seconds": {f.name: files.seal_of(f)["seconds"] for f in sorted(stages.used)},
         **made_now(),
     }
-
-
-def _ranks(choice: Choice) -> dict[str, dict[str, list[int]]]:
-    """Dimensions erased at each level, where anything is."""
-    plans = {"targeted": choice.targeted, "random": choice.random}
-    ranks = {n: p.erasers.ranks for n, p in plans.items() if isinstance(p, ErasurePlan)}
-    return {"ranks": ranks} if ranks else {}
 
 
 def _by_stage(
@@ -383,15 +300,14 @@ def _settings(config: RunConfig) -> dict[str, Any]:
 
 
 def _own_settings(config: RunConfig) -> dict[str, Any]:
-    """What a run's settings alone say of what it depends on."""
+    """What a run's settings alone say: where files lie does not matter, only what is in them."""
     settings = {
         **asdict(config),
-        # Of a pair of files this stands for the contents; where they lie does not matter.
         "concept": config.about.name,
+        "removal": config.chosen.key(),
+        "ranking": rankings.key(config.preset.ranking),
+        "protocols": [protocols.key(name) for name in config.conditions.values()],
         "sizes": asdict(config.sizes),
     }
-    # What came with erasing is no setting of the others: runs made before keep their names.
-    unused = ERASER_SETTINGS if config.regime != "erase" else ()
-    for name in ("results_dir", *unused):
-        del settings[name]
+    del settings["results_dir"]
     return settings

@@ -1,14 +1,14 @@
 """The stages of a run, each cached under the settings that it depends on.
 
-fine-tune the base → measure it → rank its neurons → dose–response → measure it with neurons removed
-→ retrain under a condition → reliance. A stage depends on settings and on other stages, never on
-who asks: the base model is trained once for all concepts, and training on with nothing removed
-once for all regimes. The stages before anything is removed are in `base_stages`.
+fine-tune the base → measure it → rank its neurons → dose–response → fit the removal and its control
+→ measure with it in force → retrain under each protocol → remove again. A stage depends on settings
+and on other stages, never on who asks: the base model is trained once for all concepts, and
+training on with nothing removed once for all removals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,246 +18,151 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from plasticity_utils import files, hardware
-from plasticity_utils.data.concepts import members
-from plasticity_utils.data.corpus import ENTITY_LABELS, Corpus
+from plasticity_utils import files
+from plasticity_utils.data.concepts import with_words
+from plasticity_utils.data.corpus import ENTITY_LABELS
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.dose import dose_response, save_table
-from plasticity_utils.experiment.measure import measure, rank_by_layer, score
-from plasticity_utils.experiment.splits import Sentences, load_sentences
+from plasticity_utils.experiment.base_stages import BaseStages
+from plasticity_utils.experiment.dose import dose_response, pick_dose, save_table
+from plasticity_utils.experiment.measure import measure, score
 from plasticity_utils.experiment.store import (
-    model_fingerprint,
-    provenance,
     read_tables,
     save_model,
     save_tables,
 )
-from plasticity_utils.hardware import training_precision
-from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import load_model, n_levels, width
-from plasticity_utils.models.streaming import activations_by_layer
-from plasticity_utils.neurons.scores import RANKING_METHODS, layer_unit, rank_neurons
-from plasticity_utils.removal.leace import Erasers, Fitting
-from plasticity_utils.removal.plans import (
-    ErasurePlan,
-    Plan,
-    RemovalPlan,
-    draw_seed,
-    erasures_again,
-    gains,
-    neurons_again,
-    plan_settings,
-    removed,
-    set_gains,
+from plasticity_utils.registry import protocols, removals
+from plasticity_utils.removal.interface import (
+    NO_NEURONS,
+    InForce,
+    Intervention,
+    Material,
+    Removal,
+    in_force,
 )
-from plasticity_utils.training.custom_probe import OwnProbe, fit_own_probe, last_level, scorer_of
-from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences, train_only_head
+from plasticity_utils.training.protocols import NONE, Relearning
+from plasticity_utils.training.train import (
+    Schedule,
+    TaggedSentences,
+    fine_tune,
+    tag_sentences,
+    train_only,
+)
 
-HEAD_RATE = 2e-3
-# The names of columns and conditions have changed so often: what was made before is made again.
-TABLE_NAMES = 2
-
-
-CHECKED_SENTENCES = 20
-# They run through the model once a level: thirty-one times in SmolLM2.
-ERASING_SENTENCES = 4000
+# On which removals are fitted: erasers run them through the model once a layer.
+FITTING_SENTENCES = 4000
 
 
 @dataclass(frozen=True)
-class Stages:
-    """All stages of one configuration; each method returns a sealed folder.
-
-    Attributes
-    ----------
-    config : RunConfig
-    only_finished : bool
-        Make nothing: a stage that is not there is an InputError.
-    """
-
-    config: RunConfig
-    only_finished: bool = False
+class Stages(BaseStages):
+    """All stages of one configuration; each method returns a sealed folder."""
 
     @cached_property
-    def sentences(self) -> Sentences:
-        """Sentences of the run, by purpose."""
-        return load_sentences(self.config)
+    def chosen_dose(self) -> float:
+        """The share of neurons that is removed, picked on the dose part unless it was set.
 
-    def base(self) -> Path:
-        """Fine-tune the base model; `model/` and `scores.parquet` (validation, test)."""
-        return self._cached("base", self._base_settings, self._make_base)
-
-    def ranking(self) -> Path:
-        """Rank all neurons by every method on the ranking half: `ranking.parquet`."""
-        settings = {
-            "base": self._base_settings,
-            "concept": self._concept_key,
-            "ranking": self.config.sizes.ranking,
-            "methods": list(RANKING_METHODS),
-        }
-        return self._cached("ranking", settings, self._make_ranking)
-
-    def probe(self) -> Path:
-        """Fit the probe of a concept that is no entity type, on the base model: `probe.npz`."""
-        settings = {
-            "base": self._base_settings,
-            "concept": self._concept_key,
-            "ranking": self.config.sizes.ranking,
-        }
-        return self._cached("probe", settings, self._make_probe)
-
-    def erasers(self, shuffled: bool = False) -> Path:
-        """Fit erasers on training words of the base: `erasers.safetensors`.
-
-        With `shuffled`, on labels dealt out anew, for the condition `random`.
+        Where a removal takes no neurons it only says how many count as top.
         """
-        seed = draw_seed(self.config.seed, 0) if shuffled else None
-        settings = {
-            "base": self._base_settings,
-            "concept": self.config.label,
-            "sentences": ERASING_SENTENCES,
-            "indicator": self.config.indicator,
-            "passes": self.config.passes,
-            "shuffled": seed,
-        }
-        return self._cached("erasers", settings, partial(self._make_erasers, seed))
+        curve = pd.read_parquet(self.dose() / "dose.parquet")
+        return self.config.preset.dose or pick_dose(curve, self.config.label)
 
-    def erasure_plan(self, shuffled: bool = False) -> ErasurePlan:
-        """Read `erasers` as a plan; they are fitted where they are not there yet."""
-        return ErasurePlan(Erasers.load(self.erasers(shuffled) / "erasers.safetensors"))
+    @cached_property
+    def removal(self) -> Intervention:
+        """What was fitted for the concept."""
+        return self._load_fitted(control=False)
+
+    @cached_property
+    def control(self) -> Intervention:
+        """The matched counterpart of `removal`."""
+        return self._load_fitted(control=True)
 
     @property
-    def _base_settings(self) -> dict[str, Any]:
-        n_processes = hardware.count()
-        return {
-            "tables": TABLE_NAMES,
-            "model": model_fingerprint(self.config.model),
-            "train": self.config.sizes.train,
-            "validation": self.config.sizes.validation,
-            "schedule": asdict(self._schedule(self.config.sizes.base_epochs)),
-            "precision": training_precision(),
-            **({"processes": n_processes} if n_processes > 1 else {}),
-        }
+    def removed_again(self) -> list[str]:
+        """Conditions at whose end the concept is taken out once more."""
+        return [name for name in self.config.conditions if self._protocol(name).removed_again]
 
-    @property
-    def _concept_key(self) -> str:
-        # The tag of one's own concept says too little: two word lists share it.
-        about = self.config.about
-        return about.label if about.is_entity else about.name
+    def in_force(self, condition: str) -> Intervention | None:
+        """What a condition keeps in force; None for nothing."""
+        kept = self._protocol(condition).in_force
+        if kept == "nothing":
+            return None
+        return self.control if kept == "control" else self.removal
 
-    def _schedule(self, epochs: int) -> Schedule:
-        batch_tokens = self.config.sizes.batch_tokens
-        return Schedule(epochs, self.config.learning_rate, batch_tokens, self.config.seed)
+    def alike(self, condition: str, stage: str) -> str:
+        """Return the first condition whose model is the same at a stage: most share the base."""
+        if stage == "end":
+            return condition
 
-    def _cached(self, stage: str, settings: dict[str, Any], make: Any) -> Path:
-        folder = files.folder_of(self.config.results / "stages", stage, settings)
-        if self.only_finished:
-            if not files.is_sound(folder):
-                raise InputError(f"{str(folder)!r} is not there; `plasticity run` makes it again")
-            return folder
-        return files.cached(self.config.results / "stages", stage, settings, make, provenance())
+        def model_of(name: str) -> tuple[str, str]:
+            protocol = self._protocol(name)
+            return protocol.start, "nothing" if stage == "base" else protocol.in_force
 
-    def _make_base(self, part: Path) -> None:
-        model, tokenizer = load_model(self.config.model, ENTITY_LABELS, self.config.seed)
-        # Weights that are not finite show here, in a second, and not after the training.
-        word_activations(model, tokenizer, self.sentences.train.first(CHECKED_SENTENCES).sentences)
-        data = tag_sentences(model, tokenizer, self.sentences.train)
-        schedule = self._schedule(self.config.sizes.base_epochs)
-        fine_tune(model, data, schedule, part / "checkpoints")
-        splits = {"validation": self.sentences.validation, "test": self.sentences.test}
-        scores = [
-            score(model, tag_sentences(model, tokenizer, corpus)).assign(split=split)
-            for split, corpus in splits.items()
-        ]
-        save_table(pd.concat(scores, ignore_index=True), part / "scores.parquet")
-        save_model(model, tokenizer, part)
-
-    def _make_ranking(self, part: Path) -> None:
-        model, tokenizer = self._load_base()
-        X = word_activations(model, tokenizer, self.sentences.ranking.sentences)
-        table = pd.DataFrame(layer_unit(range(X.shape[1]), width(model)), columns=["layer", "unit"])
-        table["mean"] = X.mean(axis=0, dtype=np.float64)
-        is_concept = members(self.sentences.ranking, self.config.label)
-        for method in RANKING_METHODS:
-            ranking = rank_neurons(X, is_concept, method)
-            table[f"score_{method}"] = ranking.scores
-            table[f"rank_{method}"] = ranking.ranks
-        save_table(table, part / "ranking.parquet")
-
-    def _make_probe(self, part: Path) -> None:
-        model, tokenizer = self._load_base()
-        X = last_level(model, tokenizer, self.sentences.ranking)
-        fit_own_probe(X, members(self.sentences.ranking, self.config.label)).save(part)
-
-    def _scorer(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus | None
-    ) -> Callable[[pd.DataFrame], pd.DataFrame]:
-        """Add a concept of one's own to a table of `entity_scores`; an entity type is in it."""
-        if corpus is None:
-            return lambda table: table
-        return scorer_of(OwnProbe.load(self.probe()), model, tokenizer, corpus, self.config.label)
-
-    def _make_erasers(self, shuffled: int | None, part: Path) -> None:
-        model, tokenizer = self._load_base()
-        self._fitting.fit(model, tokenizer, shuffled).save(part / "erasers.safetensors")
-
-    @property
-    def _fitting(self) -> Fitting:
-        corpus, config = self.sentences.train.first(ERASING_SENTENCES), self.config
-        return Fitting(corpus, config.label, config.indicator, config.passes)
-
-    def _load_base(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        return load_model(str(self.base() / "model"))
-
-    def measured(self, plan: Plan | None) -> Path:
-        """Measure the untrained-on model, whole or with neurons removed: `measure`'s tables."""
-        settings = {**self._measuring_settings, "removal": plan_settings(plan)}
-        return self._cached("measured", settings, partial(self._make_measured, plan))
+        same = model_of(condition)
+        return next(name for name in self.config.conditions if model_of(name) == same)
 
     def dose(self) -> Path:
         """Dose–response without retraining: `dose.parquet`."""
         sizes = self.config.sizes
         settings = {
-            "base": self._base_settings,
-            "concept": self._concept_key,
-            "ranking": sizes.ranking,
-            "regime": asdict(self.config.curve),
+            **self._picking_settings,
+            "curve": self.config.curve.key(),
             "sentences": [sizes.dose, sizes.curve],
             "draws": sizes.draws,
             "seed": self.config.seed,
         }
         return self._cached("dose", settings, self._make_dose)
 
-    def retrained(self, condition: str, plan: Plan | None) -> Path:
+    def fitted(self, control: bool = False) -> Path:
+        """Fit the removal on the base, or make its control: see `Intervention.save`."""
+        settings = {
+            **self._picking_settings,
+            "removal": self.config.chosen.key(),
+            "dose": self.chosen_dose,
+            "sentences": FITTING_SENTENCES,
+            "control": control,
+            "seed": self.config.seed,
+        }
+        return self._cached("fitted", settings, partial(self._make_fitted, control))
+
+    def measured(self, condition: str | None = None) -> Path:
+        """Measure the untrained model of a condition, or the whole base: `measure`'s tables."""
+        return self._measured(condition, None if condition is None else self.in_force(condition))
+
+    def whole(self, condition: str) -> Path:
+        """Measure the model of a condition with nothing in force yet."""
+        return self._measured(condition, None)
+
+    def _measured(self, condition: str | None, intervention: Intervention | None) -> Path:
+        protocol = NONE if condition is None else self._protocol(condition)
+        settings = {**self._measuring_settings, "removal": self._key_of(intervention)}
+        if condition is not None and not protocol.measures_as_usual:
+            settings["protocol"] = self._protocol_key(condition)
+        make = partial(self._make_measured, protocol, intervention)
+        return self._cached("measured", settings, make)
+
+    def retrained(self, condition: str) -> Path:
         """Train on under a condition: `model/`, `gains.npy`, and `snapshots/<epoch>/` tables."""
         settings = {
             **self._measuring_settings,
-            "removal": plan_settings(plan),
-            "regrow": self._regrows(condition) and plan is not None,
-            "only_head": condition == "head",
+            "removal": self._key_of(self.in_force(condition)),
             **self._retraining_settings(condition),
         }
-        return self._cached(
-            f"retrained-{condition}", settings, partial(self._make_retrained, condition, plan)
-        )
+        make = partial(self._make_retrained, condition)
+        return self._cached(f"retrained-{condition}", settings, make)
 
-    def reliance(self, condition: str, plan: Plan, own: Plan | None) -> Path:
-        """Remove again at the end: the plan's neurons, new top ones, random: `reliance.parquet`.
-
-        `own` is what was removed before the condition's training; None for `none`.
-        """
-        retrained = self.retrained(condition, own)
+    def reliance(self, condition: str) -> Path:
+        """Take the concept out once more at the end: `reliance.parquet`."""
+        retrained = self.retrained(condition)
         settings = {
+            **self._picking_settings,
             "retrained": files.seal_of(retrained)["settings"],
-            "again": plan_settings(plan),
-            "population": "neurons not removed",
-            "ranking_method": self.config.removal.ranking,
-            "concept": self._concept_key,
-            "sentences": [self.config.sizes.ranking, self.config.sizes.curve],
+            "again": self._key_of(self.removal),
+            "removal": self.config.chosen.key(),
+            "sentences": self.config.sizes.curve,
             "draws": self.config.sizes.draws,
             "seed": self.config.seed,
         }
-        make = partial(self._make_reliance, retrained, plan, own)
+        make = partial(self._make_reliance, condition, retrained)
         return self._cached(f"reliance-{condition}", settings, make)
 
     @property
@@ -265,8 +170,7 @@ class Stages:
         """Everything that the trainings of a run depend on."""
         return {
             "base": self._base_settings,
-            "retraining": self._retraining_settings("targeted"),
-            "head": asdict(self._retraining("head")),
+            "retraining": {n: self._retraining_settings(n) for n in self.config.conditions},
         }
 
     @property
@@ -280,66 +184,135 @@ class Stages:
             **own,
         }
 
-    def _retraining(self, condition: str) -> Schedule:
-        schedule = self._schedule(self.config.retrain_epochs)
-        if condition != "head":
-            return schedule
-        # Adam moves a weight by at most the sum of its rates: at the whole model's rate a linear
-        # layer by itself has not converged when the training ends, and what it could have read
-        # would pass for relearned. The more so where the whole model's rate is low.
-        return replace(schedule, learning_rate=HEAD_RATE)
-
     def _retraining_settings(self, condition: str) -> dict[str, Any]:
         settings: dict[str, Any] = {
-            "schedule": asdict(self._retraining(condition)),
+            "protocol": self._protocol_key(condition),
+            "schedule": asdict(self._retraining(self._protocol(condition))),
             "snapshots": self.config.snapshots,
         }
         if self.config.restarts > 1:
             settings["restarts"] = self.config.restarts
         return settings
 
-    def _regrows(self, condition: str) -> bool:
-        # Gains are no part of the head: `head` trains nothing else.
-        return self.config.regrow and condition != "head"
+    def _key_of(self, intervention: Intervention | None) -> dict[str, Any] | None:
+        if intervention is None:
+            return None
+        return {"by": removals.key(self.config.chosen.name), **intervention.key()}
 
-    def _make_measured(self, plan: Plan | None, part: Path) -> None:
-        model, tokenizer = self._load_base()
-        deviation = None if plan is None else self._base_deviation()
-        scoring = tag_sentences(model, tokenizer, self.sentences.scoring)
+    def _protocol_key(self, condition: str) -> str:
+        return protocols.key(self.config.conditions[condition])
+
+    def _protocol(self, condition: str) -> Relearning:
+        found = self.config.conditions
+        if condition not in found:
+            raise InputError(f"unknown condition {condition!r}; allowed: {', '.join(found)}")
+        protocol: Relearning = protocols.get(found[condition])
+        return protocol
+
+    @cached_property
+    def _remover(self) -> Removal:
+        return self.config.chosen.make(self.chosen_dose)
+
+    def _load_fitted(self, control: bool) -> Intervention:
+        loaded: Intervention = self._remover.makes.load(self.fitted(control))
+        return loaded
+
+    def _retraining(self, protocol: Relearning) -> Schedule:
+        schedule = self._schedule(self.config.retrain_epochs)
+        return replace(schedule, learning_rate=protocol.learning_rate or schedule.learning_rate)
+
+    def load(
+        self, condition: str, trained: bool
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, np.ndarray | None]:
+        """Load the model of a condition, before its training or after, and gains that grew back.
+
+        Nothing is in force in it yet.
+        """
+        if not trained:
+            return *self._load_untrained(self._protocol(condition)), None
+        folder = self.retrained(condition)
+        return *load_model(str(folder / "model")), np.load(folder / "gains.npy")
+
+    def _load_untrained(
+        self, protocol: Relearning
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        if protocol.start == "base":
+            return self._load_base()
+        return load_model(self.config.model, ENTITY_LABELS, self.config.seed)
+
+    def _material(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        gone: Intervention | None = None,
+        part: Path | None = None,
+    ) -> Material:
+        """What a removal is fitted on: the base; with a folder, a model that was trained on."""
+        corpus = self.sentences.train.first(FITTING_SENTENCES)
+        if self.config.about.words:
+            corpus = with_words(corpus, self.config.about)
+
+        def rank(method: str) -> pd.DataFrame:
+            if part is not None:
+                return self._ranked(model, tokenizer, [method], part)
+            return pd.read_parquet(self.ranking() / "ranking.parquet")
+
+        neurons = NO_NEURONS if gone is None else gone.neurons
+        return Material(
+            model, tokenizer, corpus, self.config.label, self.config.seed, rank, neurons
+        )
+
+    def _make_fitted(self, control: bool, part: Path) -> None:
+        on = self._material(*self._load_base())
+        if control:
+            self._remover.control(self.removal, on.drawn(0)).save(part)
+        else:
+            self._remover.fit(on).save(part)
+
+    def _make_measured(
+        self, protocol: Relearning, intervention: Intervention | None, part: Path
+    ) -> None:
+        model, tokenizer = self._load_untrained(protocol)
+        # Effects are in units of the whole base model's spread, so it is measured first.
+        is_base = intervention is None and protocol.measures_as_usual
+        deviation = None if is_base else self._base_deviation()
+        scoring = protocol.scored_on(self.sentences.scoring, self.config.label)
+        tagged = tag_sentences(model, tokenizer, scoring)
         with_own = self._scorer(model, tokenizer, self.sentences.own_scoring)
-        with removed(model, plan):
-            tables = measure(model, tokenizer, self.sentences, scoring, deviation, part)
+        with in_force(model, intervention):
+            tables = measure(model, tokenizer, self.sentences, tagged, deviation, part)
             tables["metrics"] = with_own(tables["metrics"])
         save_tables(tables, part)
 
     def _base_deviation(self) -> np.ndarray:
-        neurons = pd.read_parquet(self.measured(None) / "neurons.parquet")
+        neurons = pd.read_parquet(self.measured() / "neurons.parquet")
         return neurons["deviation"].to_numpy(dtype=np.float64)
 
     def _make_dose(self, part: Path) -> None:
-        ranking = pd.read_parquet(self.ranking() / "ranking.parquet")
         model, tokenizer = self._load_base()
-        dose, curve = (
-            tag_sentences(model, tokenizer, corpus)
-            for corpus in (self.sentences.dose, self.sentences.curve)
-        )
-        own = self.sentences.own_dose, self.sentences.own_curve
-        own_dose, own_curve = (self._scorer(model, tokenizer, corpus) for corpus in own)
-        table = dose_response(
-            model, ranking, lambda: own_dose(score(model, dose)),
-            lambda: own_curve(score(model, curve)),
-            self.config.curve, self.config.sizes.draws, self.config.seed, part,
-        )  # fmt: skip
+        on = self._material(model, tokenizer)
+        scorers = {}
+        for name, corpus, own in (
+            ("dose", self.sentences.dose, self.sentences.own_dose),
+            ("scoring", self.sentences.curve, self.sentences.own_curve),
+        ):
+            tagged = tag_sentences(model, tokenizer, corpus)
+            with_own = self._scorer(model, tokenizer, own)
+            scorers[name] = partial(_scored, with_own, model, tagged)
+        table = dose_response(on, scorers, self.config.curve, self.config.sizes.draws, part)
         save_table(table, part / "dose.parquet")
 
-    def _make_retrained(self, condition: str, plan: Plan | None, part: Path) -> None:
-        untrained = self.measured(plan)
-        model, tokenizer = self._load_base()
-        if condition == "head":
-            train_only_head(model)
-        train = tag_sentences(model, tokenizer, self.sentences.train)
-        scoring = tag_sentences(model, tokenizer, self.sentences.scoring)
-        deviation = self._base_deviation()
+    def _make_retrained(self, condition: str, part: Path) -> None:
+        protocol, intervention = self._protocol(condition), self.in_force(condition)
+        untrained, deviation = self.measured(condition), self._base_deviation()
+        model, tokenizer = self._load_untrained(protocol)
+        train, scoring = (
+            tag_sentences(model, tokenizer, choose(corpus, self.config.label))
+            for choose, corpus in (
+                (protocol.sees, self.sentences.train),
+                (protocol.scored_on, self.sentences.scoring),
+            )
+        )
         with_own = self._scorer(model, tokenizer, self.sentences.own_scoring)
 
         def take_snapshot(epoch: float) -> None:
@@ -347,57 +320,57 @@ class Stages:
             if files.is_sound(folder):
                 return
             folder.mkdir(parents=True, exist_ok=True)
-            if condition == "head":
-                # Below the head nothing is trained: neurons and probes are as just after removal.
-                tables = {**read_tables(untrained), "metrics": score(model, scoring)}
-            else:
+            if body_trains:
                 tables = measure(model, tokenizer, self.sentences, scoring, deviation, part)
+            else:
+                # Neurons and probes are as just after the removal.
+                tables = {**read_tables(untrained), "metrics": score(model, scoring)}
             tables["metrics"] = with_own(tables["metrics"])
-            tables["neurons"]["gain"] = gains(removal, plan, n_levels(model), width(model))
+            tables["neurons"]["gain"] = _all_gains(model, intervention, held)
             save_tables(tables, folder)
             files.seal(folder)
 
-        with removed(model, plan, self._regrows(condition)) as removal:
+        with in_force(model, intervention) as held:
+            train_only(model, protocol.trains(model))
+            gates = [gain for gain in held.parameters() if gain.requires_grad]
+            body_trains = bool(gates) or any(p.requires_grad for p in model.base_model.parameters())
             fine_tune(
-                model, train, self._retraining(condition),
+                model, train, self._retraining(protocol),
                 part / "checkpoints", self.config.snapshots[1:], take_snapshot,
-                removal.parameters() if removal else (), self.config.restarts,
+                gates, self.config.restarts,
             )  # fmt: skip
-            np.save(part / "gains.npy", removal.gains() if removal else np.zeros(0))
+            np.save(part / "gains.npy", held.gains())
         save_model(model, tokenizer, part)
 
-    def _make_reliance(self, retrained: Path, plan: Plan, own: Plan | None, part: Path) -> None:
+    def _make_reliance(self, condition: str, retrained: Path, part: Path) -> None:
+        intervention = self.in_force(condition)
         model, tokenizer = load_model(str(retrained / "model"))
-        curve = tag_sentences(model, tokenizer, self.sentences.curve)
+        tagged = tag_sentences(model, tokenizer, self.sentences.curve)
         with_own = self._scorer(model, tokenizer, self.sentences.own_curve)
-        with removed(model, own, self.config.regrow) as removal:
-            set_gains(removal, np.load(retrained / "gains.npy"))
-            again = self._again(model, tokenizer, plan, own, part)
-            tables = [with_own(score(model, curve)).assign(again="nothing", draw=0, n_removed=0)]
+        with in_force(model, intervention) as held:
+            held.set_gains(np.load(retrained / "gains.npy"))
+            on = self._material(model, tokenizer, intervention, part)
+            again = self._remover.again(self.removal, on, self.config.sizes.draws)
+            whole = _scored(with_own, model, tagged)
+            tables = [whole.assign(again="nothing", draw=0, n_removed=0)]
             for name, draw, cut in again:
-                with removed(model, cut):
-                    table = with_own(score(model, curve))
+                with in_force(model, cut):
+                    table = _scored(with_own, model, tagged)
                 tables.append(table.assign(again=name, draw=draw, n_removed=len(cut.neurons)))
         save_table(pd.concat(tables, ignore_index=True), part / "reliance.parquet")
 
-    def _again(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        plan: Plan,
-        own: Plan | None,
-        part: Path,
-    ) -> Iterator[tuple[str, int, Plan]]:
-        """What is removed at the end: the same, what would be removed now, random."""
-        draws, seed = self.config.sizes.draws, self.config.seed
-        if isinstance(plan, ErasurePlan):
-            return erasures_again(model, tokenizer, plan, self._fitting, draws, seed)
-        ranking, method = self.sentences.ranking, self.config.removal.ranking
-        is_concept = members(ranking, self.config.label)
-        with activations_by_layer(model, tokenizer, ranking.sentences, part) as layers:
-            order = rank_by_layer(layers, is_concept, method).order
-            means = np.stack([X.mean(axis=0, dtype=np.float64) for X in layers])
-        rest = means if self.config.removal.rest == "mean" else self.config.removal.rest
-        gone = [] if own is None else own.neurons.tolist()
-        same = RemovalPlan(plan.neurons, rest, plan.positions)
-        return neurons_again(order, same, gone, means.shape, draws, seed)
+
+def _scored(
+    with_own: Callable[[pd.DataFrame], pd.DataFrame], model: PreTrainedModel, data: TaggedSentences
+) -> pd.DataFrame:
+    return with_own(score(model, data))
+
+
+def _all_gains(
+    model: PreTrainedModel, intervention: Intervention | None, held: InForce
+) -> np.ndarray:
+    """Gain of every neuron in flat order: 1, or that of a removed neuron."""
+    table = np.ones((n_levels(model), width(model)), dtype=np.float32)
+    if intervention is not None:
+        table[tuple(intervention.neurons.T)] = held.gains()
+    return table.ravel()

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from plasticity_utils.errors import InputError
+from plasticity_utils.neurons.scores import check_binary, each_alone
 from plasticity_utils.optional import needed
 from plasticity_utils.progress import bar
 
@@ -28,9 +29,6 @@ BLOCK = 256  # neurons at a time, which bounds the memory
 
 def check_words(X: np.ndarray, is_concept: np.ndarray) -> None:
     """Raise InputError as ``saliency.check_binary`` does."""
-    # Here and not at the top: saliency lists these scores among its methods.
-    from plasticity_utils.neurons.scores import check_binary
-
     check_binary(X, is_concept)
 
 
@@ -40,6 +38,7 @@ def is_constant(X: np.ndarray) -> np.ndarray:
     return X.max(axis=0) == X.min(axis=0)
 
 
+@each_alone
 def mean_select_scores(
     X: Float[np.ndarray, "word neuron"], is_concept: Bool[np.ndarray, " word"]
 ) -> Float[np.ndarray, " neuron"]:
@@ -75,6 +74,7 @@ def mean_select_scores(
     return np.divide(difference, width, out=np.zeros_like(difference), where=width > 0)
 
 
+@each_alone
 def iou_scores(
     X: Float[np.ndarray, "word neuron"], is_concept: Bool[np.ndarray, " word"]
 ) -> Float[np.ndarray, " neuron"]:

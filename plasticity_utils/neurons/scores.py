@@ -21,6 +21,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -28,7 +29,6 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.hardware import find_device
-from plasticity_utils.neurons import other_rankings
 from plasticity_utils.neurons.inputs import (
     Labels,
     Matrix,
@@ -40,10 +40,12 @@ from plasticity_utils.neurons.inputs import (
 from plasticity_utils.neurons.inputs import flat_ids as flat_ids
 from plasticity_utils.neurons.inputs import layer_unit as layer_unit
 from plasticity_utils.progress import bar
+from plasticity_utils.registry import rankings
 
 NEURONS_AT_ONCE = 64
 # Fewer words than this rank neurons by chance: said, not refused.
 FEW_WORDS = 20
+Scored = TypeVar("Scored", bound=Callable[..., np.ndarray])
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,11 @@ def rank_neurons(
         Activations, usually from `word_activations`.
     is_concept : bool array-like, [n_words]
         Usually from `concept_words`; 1 and 0 are taken for True and False.
-    method : {"probeless", "selectivity", "probe", "mean-select", "iou", "gaussian"}
-        `selectivity` ranks by its size |σ|, since a neuron that falls silent on the concept tells
-        as much as one that fires; `probe` is NeuroX's linear probe with an elastic net.
+    method : str
+        A name of the registry `rankings`: `probeless`, `selectivity`, `probe`, `mean-select`,
+        `iou`, `gaussian`, or one's own: a function of X and is_concept that gives scores,
+        [n_neurons]; `FILE.py:NAME` loads one. `selectivity` ranks by its size |σ|, since a neuron
+        that falls silent on the concept tells as much as one that fires.
     n_layers : int, optional
         Layers in X, the embedding output included, so that `Ranking.top` can name neurons by layer
         and unit.
@@ -136,15 +140,14 @@ def rank_neurons(
         If the method is unknown, the shapes differ, a value is missing or not finite, or the words
         are all inside or all outside the concept.
     """
-    if method not in RANKING_METHODS:
-        raise InputError(f"unknown method {method!r}; allowed: {', '.join(RANKING_METHODS)}")
+    scored = rankings.get(method)
     X = as_activations(X)
     is_concept = as_members(is_concept, len(X))
     if n_layers is not None and (n_layers < 1 or X.shape[1] % n_layers):
         raise InputError(f"{X.shape[1]} neurons cannot be cut into {n_layers} layers")
     check_binary(X, is_concept)
     _warn_of_few(is_concept)
-    return ranking_of(RANKING_METHODS[method](X, is_concept), method, n_layers)
+    return ranking_of(np.asarray(scored(X, is_concept)), method, n_layers)
 
 
 def _warn_of_few(is_concept: np.ndarray) -> None:
@@ -165,6 +168,18 @@ def ranking_of(
     return Ranking(method, np.argsort(-scores, kind="stable"), scores, n_layers)
 
 
+def each_alone(score: Scored) -> Scored:
+    """Say of a ranking that it scores each neuron by itself: it may be given a layer at a time."""
+    score.__dict__["each_alone"] = True
+    return score
+
+
+def scores_alone(score: Callable[..., np.ndarray]) -> bool:
+    """Tell whether a ranking scores each neuron by itself."""
+    return bool(getattr(score, "each_alone", False))
+
+
+@each_alone
 def probeless(
     X: Float[np.ndarray, "word neuron"], labels: Shaped[np.ndarray, " word"], label: object = True
 ) -> Float[np.ndarray, " neuron"]:
@@ -330,18 +345,10 @@ def _mean(X: np.ndarray) -> np.ndarray:
     return X.mean(axis=0, dtype=np.float64)
 
 
-def _absolute_selectivity(X: np.ndarray, is_concept: np.ndarray) -> np.ndarray:
+@each_alone
+def absolute_selectivity(X: np.ndarray, is_concept: np.ndarray) -> np.ndarray:
+    """|σ| of every neuron for one concept."""
     return np.abs(selectivity(X, is_concept[:, None])[:, 0])
-
-
-RANKING_METHODS: dict[str, Callable[..., np.ndarray]] = {
-    "probeless": probeless,
-    "selectivity": _absolute_selectivity,
-    "probe": other_rankings.probe_scores,
-    "mean-select": other_rankings.mean_select_scores,
-    "iou": other_rankings.iou_scores,
-    "gaussian": other_rankings.gaussian_scores,
-}
 
 
 # Ranked at once; with many words fewer neurons, so that memory does not grow with them.

@@ -10,10 +10,14 @@ LayerNorm gains instead: see `layernorm`. Special tokens are left alone by defau
 far from any word's mean, and gating them breaks a model whatever the concept.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -21,8 +25,9 @@ from transformers import PreTrainedModel
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import n_levels, width
-from plasticity_utils.neurons.inputs import Matrix, Neurons, as_activations
-from plasticity_utils.neurons.inputs import as_pairs as as_pairs
+from plasticity_utils.neurons.inputs import Matrix, Neurons, as_activations, as_pairs
+from plasticity_utils.removal.interface import Intervention
+from plasticity_utils.removal.neurons import NeuronRemoval, RemovedNeurons
 from plasticity_utils.removal.patch import Patch
 
 
@@ -51,7 +56,7 @@ class _Gate:
         return torch.where(is_removed, gated, state)
 
 
-class Removal(Patch):
+class NeuronPatch(Patch):
     """Removed neurons, in force until `undo`; made by `remove_neurons`.
 
     Attributes
@@ -115,7 +120,7 @@ def remove_neurons(
     positions: str = "words",
     regrow: bool = False,
     X: Matrix = None,
-) -> Removal:
+) -> NeuronPatch:
     """Set neurons to their resting values (method, section 3).
 
     Neurons are named in one of three ways here and wherever neurons are taken: (layer, unit) pairs,
@@ -142,7 +147,7 @@ def remove_neurons(
 
     Returns
     -------
-    Removal
+    NeuronPatch
         Already in force; a context manager with an `undo`, after which the model is bit for bit as
         before. Removals may be stacked.
 
@@ -156,53 +161,7 @@ def remove_neurons(
     values = _as_rest(rest, X, n_levels(model), width(model))
     weights = next(model.parameters())
     resting = torch.as_tensor(values, dtype=weights.dtype, device=weights.device)
-    return Removal(model, pairs, resting, positions, regrow)
-
-
-class LayerMatchedDraw(NamedTuple):
-    """Neurons drawn at random, and how many of them are in the set they are compared with."""
-
-    neurons: Int[np.ndarray, "drawn 2"]
-    overlap: int
-
-
-def layer_matched_draw(
-    neurons: Iterable[Any], n_layers: int, d_model: int, seed: int, exclude: Iterable[Any] = ()
-) -> LayerMatchedDraw:
-    """Draw as many neurons in each layer as a set has there: the control for its removal.
-
-    Parameters
-    ----------
-    neurons : pairs of int, or int array [n_neurons, 2]
-        (layer, unit) pairs; usually a concept's top neurons.
-    n_layers : int
-        Number of levels, the embedding output included.
-    d_model : int
-        Neurons in a layer.
-    seed : int
-        The same seed gives the same draw.
-    exclude : pairs of int
-        Neurons that are not drawn either, for instance those that are gone already.
-
-    Returns
-    -------
-    LayerMatchedDraw
-        Sorted pairs [n_neurons, 2], drawn from the neurons outside the set where the layer has
-        enough of them and else from all of the layer; and the overlap with the set.
-    """
-    pairs, barred = (as_pairs(some, n_layers, d_model) for some in (neurons, exclude))
-    generator = np.random.default_rng(seed)
-    drawn: list[tuple[int, int]] = []
-    overlap = 0
-    for layer, count in zip(*np.unique(pairs[:, 0], return_counts=True), strict=True):
-        taken = pairs[pairs[:, 0] == layer, 1]
-        others = np.union1d(taken, barred[barred[:, 0] == layer, 1])
-        outside = np.setdiff1d(np.arange(d_model), others)
-        pool = outside if len(outside) >= count else np.arange(d_model)
-        units = np.sort(generator.choice(pool, size=count, replace=False))
-        overlap += int(np.isin(units, taken).sum())
-        drawn += [(int(layer), int(unit)) for unit in units]
-    return LayerMatchedDraw(np.array(drawn, dtype=np.int64).reshape(-1, 2), overlap)
+    return NeuronPatch(model, pairs, resting, positions, regrow)
 
 
 def _as_rest(rest: Matrix, X: Matrix, n_layers: int, d_model: int) -> np.ndarray:
@@ -238,3 +197,44 @@ def _free_name(model: nn.Module) -> str:
     while f"removed_gains_{number}" in model._parameters:
         number += 1
     return f"removed_gains_{number}"
+
+
+@dataclass(frozen=True)
+class HeldNeurons(RemovedNeurons):
+    """Neurons held at resting values.
+
+    Attributes
+    ----------
+    rest : float array, [n_layers, d_model]
+    positions : {"words", "all"}
+    """
+
+    rest: np.ndarray
+    positions: str = "words"
+
+    def applied(self, model: PreTrainedModel) -> NeuronPatch:
+        """Hold them; the context's value has their gains."""
+        return remove_neurons(model, self.neurons, self.rest, self.positions, self.regrow)
+
+
+@dataclass(frozen=True)
+class Gate(NeuronRemoval):
+    """Hold the top neurons at a resting value (method, section 3); see this module.
+
+    Attributes
+    ----------
+    rest : {"mean", "zero"}
+        The mean activation over all words of the ranking part, or 0.
+    positions : {"words", "all"}
+        Whether special tokens are held too.
+    """
+
+    rest: str = "mean"
+    positions: str = "words"
+    makes: ClassVar[type[Intervention]] = HeldNeurons
+
+    def hold(self, neurons: np.ndarray, ranked: pd.DataFrame) -> HeldNeurons:
+        """Make the intervention that holds these neurons."""
+        means = ranked["mean"].to_numpy(copy=True).reshape(ranked["layer"].max() + 1, -1)
+        rest = means if self.rest == "mean" else np.zeros_like(means)
+        return HeldNeurons(neurons, rest, self.positions, regrow=self.regrow)

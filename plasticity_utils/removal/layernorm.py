@@ -4,14 +4,18 @@ Lo, Cohen & Barez (2024, "Large Language Models Relearn Removed Concepts") zero 
 LayerNorm that writes a hidden state, which leaves its bias in place, at every token. On pre-norm
 models (GPT-2, Llama) no such LayerNorm exists: `ln_2` changes only what a block reads and never the
 residual neuron that was ranked; `zero_mlp_gains` does that, to see what it changes. Both are for
-comparison; `pruning` is the mechanism of this book.
+comparison; `gate` is the mechanism of this book.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -26,11 +30,13 @@ from plasticity_utils.models.load import (
     n_levels,
     width,
 )
-from plasticity_utils.removal.gate import as_pairs
+from plasticity_utils.neurons.inputs import as_pairs
+from plasticity_utils.removal.interface import Intervention
+from plasticity_utils.removal.neurons import NeuronRemoval, RemovedNeurons
 from plasticity_utils.removal.patch import Change
 
 
-class LayerNormRemoval(Change):
+class ZeroedGains(Change):
     """Zeroed gains of a norm for each level, until `undo` or the end of a ``with`` block."""
 
     def __init__(
@@ -84,7 +90,7 @@ class LayerNormRemoval(Change):
 
 def zero_layernorm_gains(
     model: PreTrainedModel, neurons: Iterable[Any], regrow: bool = False
-) -> LayerNormRemoval:
+) -> ZeroedGains:
     """Zero the LayerNorm gain of each neuron's level, as Lo, Cohen & Barez (2024) do.
 
     The LayerNorm's bias stays, so that the neuron rests at its bias, at every token.
@@ -101,7 +107,7 @@ def zero_layernorm_gains(
 
     Returns
     -------
-    LayerNormRemoval
+    ZeroedGains
         Already in force; a context manager with an `undo`.
 
     Raises
@@ -110,10 +116,10 @@ def zero_layernorm_gains(
         A pre-norm model, and neurons out of range or given twice.
     """
     pairs = as_pairs(neurons, n_levels(model), width(model))
-    return LayerNormRemoval(model, _output_layernorms(model), pairs, regrow)
+    return ZeroedGains(model, _output_layernorms(model), pairs, regrow)
 
 
-def zero_mlp_gains(model: PreTrainedModel, neurons: Iterable[Any]) -> LayerNormRemoval:
+def zero_mlp_gains(model: PreTrainedModel, neurons: Iterable[Any]) -> ZeroedGains:
     """Zero the gain by which the MLP of a neuron's block reads its unit; the neuron stays.
 
     The MLP reads that unit of the stream half a block before the neuron is written. That is what
@@ -129,7 +135,7 @@ def zero_mlp_gains(model: PreTrainedModel, neurons: Iterable[Any]) -> LayerNormR
 
     Returns
     -------
-    LayerNormRemoval
+    ZeroedGains
         Already in force; a context manager with an `undo`.
 
     Raises
@@ -144,7 +150,7 @@ def zero_mlp_gains(model: PreTrainedModel, neurons: Iterable[Any]) -> LayerNormR
             f"neuron {tuple(embedded[0].tolist())} is of the embedding layer, which no block "
             f"writes; layers run from 1 to {n_levels(model) - 1}"
         )
-    return LayerNormRemoval(model, norms, pairs, regrow=False)
+    return ZeroedGains(model, norms, pairs, regrow=False)
 
 
 def _without(units: Tensor, gradient: Tensor) -> Tensor:
@@ -182,3 +188,23 @@ def _mlp_norms(model: PreTrainedModel) -> list[Any]:
     if kind == "gpt2":
         return [None, *(block.ln_2 for block in base.h)]
     return [None, *(block.post_attention_layernorm for block in base.layers)]
+
+
+@dataclass(frozen=True)
+class UnscaledNeurons(RemovedNeurons):
+    """RemovedNeurons whose LayerNorm gains are zeroed."""
+
+    def applied(self, model: PreTrainedModel) -> ZeroedGains:
+        """Zero them; the context's value has their gains as shares of what they were."""
+        return zero_layernorm_gains(model, self.neurons, self.regrow)
+
+
+@dataclass(frozen=True)
+class LayerNorm(NeuronRemoval):
+    """Zero the LayerNorm gains of the top neurons, as the paper does; see this module."""
+
+    makes: ClassVar[type[Intervention]] = UnscaledNeurons
+
+    def hold(self, neurons: np.ndarray, ranked: pd.DataFrame) -> UnscaledNeurons:
+        """Make the intervention that zeroes the gains of these neurons."""
+        return UnscaledNeurons(neurons, regrow=self.regrow)

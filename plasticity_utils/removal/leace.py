@@ -21,17 +21,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from concept_erasure import LeaceFitter
 from jaxtyping import Bool, Float
-from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from plasticity_utils.data.corpus import Corpus, concept_words
+from plasticity_utils.data.concepts import members
+from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.activations import inference_batches, inputs, pad
 from plasticity_utils.models.load import (
@@ -44,6 +44,7 @@ from plasticity_utils.models.load import (
 )
 from plasticity_utils.names import INDICATORS
 from plasticity_utils.progress import bar
+from plasticity_utils.removal.interface import Intervention, Material, Removal
 from plasticity_utils.removal.patch import Patch
 
 BATCH_TOKENS = 2048
@@ -52,59 +53,80 @@ TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class Erasers:
-    """Fitted erasers of all levels: h' = h − left · right · (h − mean), one pass after another.
+class Erasers(Intervention):
+    """Fitted erasers of all levels: h' = h − left · right · (h − mean).
 
     Attributes
     ----------
-    left : float32 array, [n_passes, n_layers, d_model, n_columns]
-    right : float32 array, [n_passes, n_layers, n_columns, d_model]
-    mean : float32 array, [n_passes, n_layers, d_model]
+    left : float32 array, [n_layers, d_model, n_columns]
+    right : float32 array, [n_layers, n_columns, d_model]
+    mean : float32 array, [n_layers, d_model]
     """
 
-    left: Float[np.ndarray, "pass level unit column"]
-    right: Float[np.ndarray, "pass level column unit"]
-    mean: Float[np.ndarray, "pass level unit"]
+    left: Float[np.ndarray, "level unit column"]
+    right: Float[np.ndarray, "level column unit"]
+    mean: Float[np.ndarray, "level unit"]
 
     @property
     def ranks(self) -> list[int]:
-        """Dimensions that are erased at each level, all passes together."""
-        return self.left.any(axis=2).sum(axis=(0, 2)).tolist()
+        """Dimensions that are erased at each level."""
+        return self.left.any(axis=1).sum(axis=1).tolist()
 
-    def save(self, path: Path) -> None:
-        """Write a safetensors file."""
-        save_file({name: getattr(self, name) for name in ("left", "right", "mean")}, path)
+    def applied(self, model: PreTrainedModel) -> Erasure:
+        """Put them in force, at the tokens of words."""
+        return erase(model, self)
 
-    @classmethod
-    def load(cls, path: Path) -> Erasers:
-        """Read the file of `save`."""
-        return cls(**load_file(path))
+    def facts(self) -> dict[str, Any]:
+        """Return the dimensions erased at each level."""
+        return {"ranks": self.ranks}
+
+
+@dataclass(frozen=True)
+class Leace(Removal):
+    """Erase the concept from every layer, so that no linear reader tells it; see this module.
+
+    Attributes
+    ----------
+    indicator : {"concept", "bio", "types", "outside"}
+        What is made unreadable: see `indicator_of`.
+    """
+
+    indicator: str = "concept"
+    makes: ClassVar[type[Intervention]] = Erasers
+
+    def fit(self, on: Material) -> Erasers:
+        """Fit erasers on the words of the corpus."""
+        classes = indicator_of(on.corpus, on.concept, self.indicator)
+        return fit_erasers(on.model, on.tokenizer, on.corpus.sentences, classes)
+
+    def control(self, fitted: Intervention, on: Material) -> Erasers:
+        """Fit erasers of the same classes dealt out anew among the words."""
+        classes = indicator_of(on.corpus, on.concept, self.indicator).shuffled(on.seed)
+        return fit_erasers(on.model, on.tokenizer, on.corpus.sentences, classes)
 
 
 class _Projection:
-    """h' = h − left · right · (h − mean) at one level, pass after pass; nothing in it trains."""
+    """h' = h − left · right · (h − mean) at one level; nothing in it trains."""
 
-    def __init__(self, erasers: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]):
-        self.erasers = [tuple(torch.from_numpy(part) for part in eraser) for eraser in erasers]
+    def __init__(self, *eraser: np.ndarray):
+        self.eraser = [torch.from_numpy(part) for part in eraser]
 
     def __call__(self, state: Tensor) -> Tensor:
         # In float32 whatever the precision of training: a rounded projection lets the concept by.
         with torch.autocast(state.device.type, enabled=False):
-            erased = state.float()
-            for left, right, mean in self.erasers:
-                left, right, mean = (part.to(state.device) for part in (left, right, mean))
-                erased = erased - (erased - mean) @ right.T @ left.T
-        return erased
+            left, right, mean = (part.to(state.device) for part in self.eraser)
+            whole = state.float()
+            return whole - (whole - mean) @ right.T @ left.T
 
 
 class Erasure(Patch):
     """Erasers in force until `undo`; made by `erase`. They hold no parameters."""
 
     def __init__(self, model: PreTrainedModel, erasers: Erasers):
-        parts = zip(*(erasers.left, erasers.right, erasers.mean), strict=True)
-        by_level = zip(*(zip(*one_pass, strict=True) for one_pass in parts), strict=True)
-        functions = {level: _Projection(passes) for level, passes in enumerate(by_level)}
-        super().__init__(model, functions, "words")
+        parts = zip(erasers.left, erasers.right, erasers.mean, strict=True)
+        super().__init__(
+            model, {level: _Projection(*part) for level, part in enumerate(parts)}, "words"
+        )
 
 
 def fit_erasers(
@@ -112,7 +134,6 @@ def fit_erasers(
     tokenizer: PreTrainedTokenizerBase,
     sentences: Sequence[Sequence[str]],
     indicator: Indicator,
-    passes: int = 1,
 ) -> Erasers:
     """Fit an eraser at every level, each with those below in place.
 
@@ -124,9 +145,6 @@ def fit_erasers(
         Training sentences. They run once through the model for every level.
     indicator : Indicator
         Of their words, from `indicator_of`.
-    passes : int
-        How often all levels are fitted, on disjoint shares of the sentences: on the same ones a
-        second pass finds nothing.
 
     Returns
     -------
@@ -136,79 +154,38 @@ def fit_erasers(
     Raises
     ------
     InputError
-        If the indicator is of another number of words, there are fewer sentences than passes, or a
-        sentence is empty or too long.
+        If the indicator is of another number of words, or a sentence is empty or too long.
     """
     n_words = sum(len(sentence) for sentence in sentences)
     if len(indicator.classes) != n_words:
         raise InputError(f"the indicator has {len(indicator.classes)} words, sentences {n_words}")
-    if not 1 <= passes <= len(sentences):
-        raise InputError(f"passes must be 1 to {len(sentences)} (the sentences), not {passes}")
     encoded = encode_words(tokenizer, sentences, max_positions(model))
     first_word = np.cumsum([0, *(len(sentence) for sentence in sentences)])
     words = [
         np.where(np.array(sentence.word_of_token) < 0, -1, first + np.array(sentence.word_of_token))
         for sentence, first in zip(encoded, first_word, strict=False)
     ]
-    last = label_position(model) == "last"
-    shares = [
-        _targets(encoded[share::passes], words[share::passes], indicator, last)
-        for share in range(passes)
-    ]
+    targets = _targets(encoded, words, indicator, label_position(model) == "last")
     # A class has a column for each of the two populations of tokens.
     n_columns = 2 * indicator.classes.shape[1]
-    shape = (passes, n_levels(model), width(model))
+    n_layers, d_model = n_levels(model), width(model)
     erasers = Erasers(
-        np.zeros((*shape, n_columns), np.float32),
-        np.zeros((*shape[:2], n_columns, shape[2]), np.float32),
-        np.zeros(shape, np.float32),
+        np.zeros((n_layers, d_model, n_columns), np.float32),
+        np.zeros((n_layers, n_columns, d_model), np.float32),
+        np.zeros((n_layers, d_model), np.float32),
     )
     was_training = model.training
     model.eval()
     try:
-        for number, level in bar(list(np.ndindex(*shape[:2])), "erasers"):
-            fitter = _fitted(model, shares[number], erasers, level)
+        for level in bar(range(n_layers), "erasers"):
+            fitter = _fitted(model, targets, erasers, level)
             found = fitter.eraser
-            erasers.left[number, level] = found.proj_left.cpu().numpy()
-            erasers.right[number, level] = found.proj_right.cpu().numpy()
-            erasers.mean[number, level] = fitter.mean_x.cpu().numpy()
+            erasers.left[level] = found.proj_left.cpu().numpy()
+            erasers.right[level] = found.proj_right.cpu().numpy()
+            erasers.mean[level] = fitter.mean_x.cpu().numpy()
     finally:
         model.train(was_training)
     return erasers
-
-
-@dataclass(frozen=True)
-class Fitting:
-    """With what erasers are fitted, whatever the model.
-
-    Attributes
-    ----------
-    corpus : Corpus
-        Training sentences.
-    label : str
-        Entity type of the concept.
-    indicator : str
-        As for `indicator_of`.
-    passes : int
-        As for `fit_erasers`.
-    """
-
-    corpus: Corpus
-    label: str
-    indicator: str
-    passes: int
-
-    def fit(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        shuffled: int | None = None,
-    ) -> Erasers:
-        """Fit erasers on a model as it is; on shuffled labels where a seed is given."""
-        indicator = indicator_of(self.corpus, self.label, self.indicator)
-        if shuffled is not None:
-            indicator = indicator.shuffled(shuffled)
-        return fit_erasers(model, tokenizer, self.corpus.sentences, indicator, self.passes)
 
 
 def erase(model: PreTrainedModel, erasers: Erasers) -> Erasure:
@@ -232,7 +209,7 @@ def erase(model: PreTrainedModel, erasers: Erasers) -> Erasure:
     InputError
         If the erasers are of a model of another shape.
     """
-    expected, found = (n_levels(model), width(model)), erasers.mean.shape[1:]
+    expected, found = (n_levels(model), width(model)), erasers.mean.shape
     if found != expected:
         raise InputError(f"erasers of shape {found} (layers, units); the model has {expected}")
     return Erasure(model, erasers)
@@ -244,7 +221,7 @@ class _Reached(Exception):  # noqa: N818 - no error: a forward pass that has gon
 
 @dataclass(frozen=True)
 class _Targets:
-    """Sentences of one pass; for each its tokens that count, [n_tokens], and their classes."""
+    """Sentences; for each its tokens that count, [n_tokens], and their classes."""
 
     encoded: list[Encoded]
     counts: list[Tensor]
@@ -354,7 +331,7 @@ def indicator_of(corpus: Corpus, label: str, indicator: str) -> Indicator:
     """
     if indicator not in INDICATORS:
         raise InputError(f"unknown indicator {indicator!r}; allowed: {', '.join(INDICATORS)}")
-    inside = concept_words(corpus, label)
+    inside = members(corpus, label)
     tags = np.array(corpus.word_labels())
     counts = inside | (tags == OUTSIDE) if indicator == "outside" else np.ones_like(inside)
     if indicator == "concept":

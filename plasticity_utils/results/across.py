@@ -225,7 +225,7 @@ def _readable(run: Run) -> pd.DataFrame:
 
 
 def _dose(run: Run) -> dict[str, float]:
-    if run.config.regime == "erase":
+    if not run.config.chosen.takes_neurons:
         return _erased(run)
     label, dose = run.config.label, run.facts["dose"]
     # The paper's half is a point of its own beside the growing doses.

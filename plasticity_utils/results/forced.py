@@ -23,10 +23,9 @@ from plasticity_utils import files
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.forced_tables import carrier_table, f1_table
 from plasticity_utils.experiment.forcing import ForcingConfig, ForcingStages, choose_targets
-from plasticity_utils.experiment.run import choose_neurons
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import made_now, save_tables
-from plasticity_utils.removal.plans import RemovalPlan
+from plasticity_utils.removal.gate import HeldNeurons
 from plasticity_utils.results.published import PUBLISHED
 
 FACTS = "forced.json"
@@ -192,8 +191,8 @@ def _settings(config: ForcingConfig) -> dict[str, Any]:
 
 def _make(config: ForcingConfig, part: Path) -> None:
     stages = ForcingStages(config.run, forcing=config)
-    plan = choose_neurons(stages).targeted
-    assert isinstance(plan, RemovalPlan)
+    plan = stages.removal
+    assert isinstance(plan, HeldNeurons)
     host = Stages(replace(config.run, concept=config.host)).ranking()
     targets = choose_targets(config, plan, pd.read_parquet(host / "ranking.parquet"))
     before = stages.before(plan)

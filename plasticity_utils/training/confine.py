@@ -32,7 +32,7 @@ from transformers import PreTrainedModel
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.architecture import ANATOMIES, level_parameters
 from plasticity_utils.models.load import n_levels, width
-from plasticity_utils.removal.gate import as_pairs
+from plasticity_utils.neurons.inputs import as_pairs
 from plasticity_utils.removal.patch import Change
 
 

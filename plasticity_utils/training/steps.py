@@ -20,6 +20,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import encode_words, label_ids, max_positions
 from plasticity_utils.models.tokens import as_sentences
 from plasticity_utils.training.evaluate import entity_scores
+from plasticity_utils.training.protocols import HEAD_RATE, only_head
 from plasticity_utils.training.train import (
     Schedule,
     TaggedSentences,
@@ -27,11 +28,11 @@ from plasticity_utils.training.train import (
     label_tokens,
     predict_tags,
     tag_sentences,
-    train_only_head,
+    train_only,
 )
 
 # Peak rates where none is named; a linear head by itself needs a high one to converge.
-RATES = {"all": 5e-5, "head": 2e-3}
+RATES = {"all": 5e-5, "head": HEAD_RATE}
 
 
 def train(
@@ -85,7 +86,7 @@ def train(
     required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     gates = [p for name, p in model.named_parameters() if name.startswith("removed_gains_")]
     if only == "head":
-        train_only_head(model)
+        train_only(model, only_head(model))
     try:
         with tempfile.TemporaryDirectory(prefix="plasticity-") as work:
             schedule = Schedule(epochs, rate, batch_tokens, seed)

@@ -38,7 +38,6 @@ from plasticity_utils.models.activations import inference_batches, inputs, pad, 
 from plasticity_utils.models.load import (
     Encoded,
     encode_words,
-    head,
     label_ids,
     label_position,
     max_positions,
@@ -193,12 +192,19 @@ def predict_tags(model: PreTrainedModel, data: TaggedSentences) -> list[list[str
     return tags
 
 
-def train_only_head(model: PreTrainedModel) -> None:
-    """Freeze everything but the linear classification head, the control named `head`."""
+def train_only(model: PreTrainedModel, parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Freeze everything but these parameters.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    wanted = {id(parameter) for parameter in parameters}
+    if not wanted:
+        raise InputError("nothing to train; needed: at least one parameter of the model")
     for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    for parameter in head(model).parameters():
-        parameter.requires_grad_(True)
+        parameter.requires_grad_(id(parameter) in wanted)
 
 
 def label_tokens(model: PreTrainedModel, encoded: Encoded) -> list[int]:

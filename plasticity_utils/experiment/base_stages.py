@@ -1,0 +1,186 @@
+"""The stages of a run before anything is removed: fine-tune the base model and rank its neurons.
+
+Each is cached under the settings that it depends on, never under who asks: the base model is
+trained once for all concepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from plasticity_utils import files, hardware
+from plasticity_utils.data.concepts import members
+from plasticity_utils.data.corpus import ENTITY_LABELS, Corpus
+from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.dose import save_table
+from plasticity_utils.experiment.measure import rank_by_layer, score
+from plasticity_utils.experiment.splits import OWN_PARTS, Sentences, load_sentences
+from plasticity_utils.experiment.store import model_fingerprint, provenance, save_model
+from plasticity_utils.hardware import training_precision
+from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.load import load_model, width
+from plasticity_utils.models.streaming import activations_by_layer
+from plasticity_utils.neurons.scores import layer_unit
+from plasticity_utils.registry import label, rankings
+from plasticity_utils.training.custom_probe import (
+    OwnProbe,
+    check_readable,
+    fit_own_probe,
+    last_level,
+    scorer_of,
+)
+from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences
+
+CHECKED_SENTENCES = 20
+# The names of columns and conditions have changed so often: what was made before is made again.
+TABLE_NAMES = 2
+
+
+@dataclass(frozen=True)
+class BaseStages:
+    """The stages of one configuration that know of no removal; each returns a sealed folder.
+
+    Attributes
+    ----------
+    config : RunConfig
+    only_finished : bool
+        Make nothing: a stage that is not there is an InputError.
+    used : set of Path
+        The folders that were returned so far.
+    """
+
+    config: RunConfig
+    only_finished: bool = False
+    used: set[Path] = field(default_factory=set, compare=False, repr=False)
+
+    @cached_property
+    def sentences(self) -> Sentences:
+        """Sentences of the run, by purpose."""
+        return load_sentences(self.config)
+
+    def check_own_concept(self) -> None:
+        """Refuse one's own concept with too few words, or unreadable files, before training."""
+        sentences = self.sentences
+        if self.config.about.kind == "label":
+            own = [getattr(sentences, name) for name in OWN_PARTS]
+            check_readable(self.config.model, own)
+
+    def base(self) -> Path:
+        """Fine-tune the base model; `model/` and `scores.parquet` (validation, test)."""
+        return self._cached("base", self._base_settings, self._make_base)
+
+    def ranking(self) -> Path:
+        """Rank all neurons by every method on the ranking part: `ranking.parquet`."""
+        methods = [rankings.key(name) for name in self.config.rankings]
+        settings = {**self._picking_settings, "methods": methods}
+        return self._cached("ranking", settings, self._make_ranking)
+
+    def probe(self) -> Path:
+        """Fit the probe of a concept that is no entity type, on the base model: `probe.npz`."""
+        return self._cached("probe", self._picking_settings, self._make_probe)
+
+    @property
+    def _base_settings(self) -> dict[str, Any]:
+        n_processes = hardware.count()
+        return {
+            "model": model_fingerprint(self.config.model),
+            "train": self.config.sizes.train,
+            "validation": self.config.sizes.validation,
+            "schedule": asdict(self._schedule(self.config.sizes.base_epochs)),
+            "precision": training_precision(),
+            "tables": TABLE_NAMES,
+            **({"processes": n_processes} if n_processes > 1 else {}),
+        }
+
+    @property
+    def _picking_settings(self) -> dict[str, Any]:
+        return {
+            "base": self._base_settings,
+            "concept": self._concept_key,
+            "ranking": self.config.sizes.ranking,
+        }
+
+    @property
+    def _concept_key(self) -> str:
+        # The tag of one's own concept says too little: two word lists share it.
+        info = self.config.about
+        return info.label if info.is_entity else info.name
+
+    def _schedule(self, epochs: int) -> Schedule:
+        batch_tokens = self.config.sizes.batch_tokens
+        return Schedule(epochs, self.config.learning_rate, batch_tokens, self.config.seed)
+
+    def _cached(self, stage: str, settings: dict[str, Any], make: Any) -> Path:
+        root = self.config.results / "stages"
+        folder = files.folder_of(root, stage, settings)
+        if not self.only_finished:
+            folder = files.cached(root, stage, settings, make, provenance())
+        elif not files.is_sound(folder):
+            raise InputError(f"{str(folder)!r} is not there; `plasticity run` makes it again")
+        self.used.add(folder)
+        return folder
+
+    def _load_base(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        return load_model(str(self.base() / "model"))
+
+    def _scorer(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus | None
+    ) -> Callable[[pd.DataFrame], pd.DataFrame]:
+        """Add a concept of one's own to a table of `entity_scores`; an entity type is in it."""
+        if corpus is None:
+            return lambda table: table
+        return scorer_of(OwnProbe.load(self.probe()), model, tokenizer, corpus, self.config.label)
+
+    def _make_base(self, part: Path) -> None:
+        model, tokenizer = load_model(self.config.model, ENTITY_LABELS, self.config.seed)
+        # Weights that are not finite show here, in a second, and not after the training.
+        word_activations(model, tokenizer, self.sentences.train.first(CHECKED_SENTENCES).sentences)
+        data = tag_sentences(model, tokenizer, self.sentences.train)
+        schedule = self._schedule(self.config.sizes.base_epochs)
+        fine_tune(model, data, schedule, part / "checkpoints")
+        splits = {"validation": self.sentences.validation, "test": self.sentences.test}
+        scores = [
+            score(model, tag_sentences(model, tokenizer, corpus)).assign(split=split)
+            for split, corpus in splits.items()
+        ]
+        save_table(pd.concat(scores, ignore_index=True), part / "scores.parquet")
+        save_model(model, tokenizer, part)
+
+    def _make_ranking(self, part: Path) -> None:
+        model, tokenizer = self._load_base()
+        table = self._ranked(model, tokenizer, self.config.rankings, part)
+        save_table(table, part / "ranking.parquet")
+
+    def _ranked(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        methods: Sequence[str],
+        part: Path,
+    ) -> pd.DataFrame:
+        """Rank a model's neurons, as it is, by each method on the ranking part."""
+        ranking = self.sentences.ranking
+        is_concept = members(ranking, self.config.label)
+        with activations_by_layer(model, tokenizer, ranking.sentences, part) as layers:
+            means = np.concatenate([X.mean(axis=0, dtype=np.float64) for X in layers])
+            places = layer_unit(range(len(means)), width(model))
+            table = pd.DataFrame(places, columns=["layer", "unit"]).assign(mean=means)
+            for method in methods:
+                found = rank_by_layer(layers, is_concept, method)
+                table[f"score_{label(method)}"] = found.scores
+                table[f"rank_{label(method)}"] = found.ranks
+        return table
+
+    def _make_probe(self, part: Path) -> None:
+        model, tokenizer = self._load_base()
+        X = last_level(model, tokenizer, self.sentences.ranking)
+        fit_own_probe(X, members(self.sentences.ranking, self.config.label)).save(part)

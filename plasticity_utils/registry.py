@@ -1,0 +1,333 @@
+"""The four registries: removals, protocols, readers and rankings, by the names that settings use.
+
+A name is one of this package's, one that another package offers under an entry-point group
+(`plasticity.removals`, `plasticity.protocols`, `plasticity.readers`, `plasticity.rankings`), one
+that was registered since, or `FILE.py:NAME`, which loads a user's own file. The names here are
+listed without importing what they stand for: a wrong word in a setting is told at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from plasticity_utils.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas
+
+FILE_SIGN, DIGITS = ".py:", 8
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name of this package: where its object is, what it does, who had the idea, its settings."""
+
+    target: str
+    what: str
+    source: str
+    settings: tuple[str, ...] = ()
+
+
+class Registry:
+    """Objects by name.
+
+    Parameters
+    ----------
+    kind : str
+        What one of them is called in messages; with an s, the end of its entry-point group.
+    entries : mapping
+        The names of this package.
+    needs : tuple of str
+        Attributes that every object must have.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, Entry], needs: tuple[str, ...] = ()):
+        self.kind, self.needs = kind, needs
+        self._entries = dict(entries)
+        self._objects: dict[str, Any] = {}
+        self._said: dict[str, tuple[str, str]] = {}
+
+    def register(self, name: str, found: Any = None, *, what: str = "", source: str = "") -> Any:
+        """Register an object under a name; without one, a decorator that does.
+
+        Parameters
+        ----------
+        name : str
+            What settings, tables and charts call it from now on.
+        found : object
+            See `Removal`, `Relearning`, `Reader` and `rank_neurons` for what each must be.
+        what, source : str
+            What it does and where it comes from, for lists; by default the docstring's first line.
+
+        Raises
+        ------
+        InputError
+            For a name that is taken, and an object that lacks something.
+        """
+        if found is None:
+            return lambda found: self.register(name, found, what=what, source=source)
+        if name in self.names():
+            raise InputError(f"{self.kind} {name!r} is there already; allowed: another name")
+        if not name or FILE_SIGN in name or "," in name:
+            raise InputError(f"{self.kind} {name!r}; needed: a name without commas or {FILE_SIGN}")
+        self._objects[name] = self._checked(name, found)
+        self._said[name] = (what or _first_line(found), source)
+        return found
+
+    def unregister(self, name: str) -> None:
+        """Forget what was registered under a name."""
+        del self._objects[name], self._said[name]
+
+    @property
+    def own(self) -> list[str]:
+        """Names of this package."""
+        return list(self._entries)
+
+    def names(self) -> list[str]:
+        """All names, this package's first; files are not among them."""
+        return list(dict.fromkeys([*self._entries, *self._offered, *self._said]))
+
+    def get(self, name: str) -> Any:
+        """Return the object of a name.
+
+        Raises
+        ------
+        InputError
+            For an unknown name, and a file that cannot be loaded or lacks it.
+        """
+        if FILE_SIGN in name:
+            return self._checked(name, _from_file(name, self.kind))
+        if name not in self._objects:
+            self.check(name)
+            if name in self._entries:
+                module, _, attribute = self._entries[name].target.partition(":")
+                self._objects[name] = getattr(import_module(module), attribute)
+            else:
+                self._objects[name] = self._checked(name, self._offered[name].load())
+        return self._objects[name]
+
+    def check(self, name: str) -> None:
+        """Raise an InputError unless there is this name; only a file is loaded for it."""
+        if FILE_SIGN in name:
+            self.get(name)
+        elif name not in self.names():
+            allowed = ", ".join([*self.names(), "FILE.py:NAME"])
+            raise InputError(f"unknown {self.kind} {name!r}; allowed: {allowed}")
+
+    def settings(self, name: str) -> tuple[str, ...]:
+        """Names of the parameters that an object is made with."""
+        if name in self._entries:
+            return self._entries[name].settings
+        return tuple(inspect.signature(self.get(name)).parameters)
+
+    def key(self, name: str) -> str:
+        """What stands for an object in a stage's key: of a file, its name and contents."""
+        if FILE_SIGN not in name:
+            return name
+        digest = hashlib.sha256(_path_of(name, self.kind).read_bytes()).hexdigest()
+        return f"{label(name)}-{digest[:DIGITS]}"
+
+    def table(self) -> pandas.DataFrame:
+        """List the names for people: name, what, source."""
+        import pandas as pd
+
+        said = {name: (entry.what, entry.source) for name, entry in self._entries.items()}
+        for name, offer in self._offered.items():
+            said[name] = (_first_line(self.get(name)), offer.dist.name if offer.dist else "")
+        rows = [(name, *texts) for name, texts in (said | self._said).items()]
+        return pd.DataFrame(rows, columns=["name", "what", "source"])
+
+    @cached_property
+    def _offered(self) -> dict[str, EntryPoint]:
+        found = entry_points(group=f"plasticity.{self.kind}s")
+        return {point.name: point for point in found if point.name not in self._entries}
+
+    def _checked(self, name: str, found: Any) -> Any:
+        lacks = [need for need in self.needs if not hasattr(found, need)]
+        if lacks:
+            raise InputError(
+                f"{self.kind} {name!r} lacks {', '.join(lacks)}; needed: {', '.join(self.needs)}"
+            )
+        return found
+
+
+def label(name: str) -> str:
+    """What tables, charts and folders call an object: of a file, what follows the colon."""
+    return name.rpartition(":")[2]
+
+
+def _first_line(found: Any) -> str:
+    return (inspect.getdoc(found) or "").partition("\n")[0]
+
+
+def _path_of(name: str, kind: str) -> Path:
+    """The file as given, or else from the project's folder: notebooks run in their own."""
+    from plasticity_utils.files import ROOT
+
+    given = Path(name.rpartition(":")[0]).expanduser()
+    for path in (given, ROOT / given):
+        if path.is_file():
+            return path.resolve()
+    raise InputError(
+        f"{kind} {name!r}: there is no file {str(given)!r}, neither from the current folder nor "
+        "from the project's"
+    )
+
+
+def _from_file(name: str, kind: str) -> Any:
+    path, wanted = _path_of(name, kind), label(name)
+    module = _load(path, name, kind)
+    if not hasattr(module, wanted):
+        own = [each for each, value in vars(module).items() if _is_of(value, module)]
+        raise InputError(f"{kind} {name!r}: the file has no {wanted!r}; it has: {', '.join(own)}")
+    return getattr(module, wanted)
+
+
+def _load(path: Path, name: str, kind: str) -> ModuleType:
+    """Run a user's file once, and anew where its contents have changed."""
+    digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:DIGITS]
+    own = f"plasticity_file_{path.stem}_{digest}"
+    if own in sys.modules:
+        return sys.modules[own]
+    spec = importlib.util.spec_from_file_location(own, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up while it is still running.
+    sys.modules[own] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[own]
+        line = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{kind} {name!r}: the file cannot be run: {line}") from error
+    return module
+
+
+def _is_of(value: Any, module: ModuleType) -> bool:
+    return getattr(value, "__module__", None) == module.__name__
+
+
+_REMOVAL, _PROTOCOLS = "plasticity_utils.removal", "plasticity_utils.training.protocols"
+_READERS, _NEURONS = "plasticity_utils.training.readers", "plasticity_utils.neurons"
+
+removals = Registry(
+    "removal",
+    {
+        "gate": Entry(
+            f"{_REMOVAL}.gate:Gate",
+            "units held at a resting value, whatever they would say",
+            "method, section 3",
+            ("ranking", "dose", "rest", "positions", "regrow"),
+        ),
+        "layernorm": Entry(
+            f"{_REMOVAL}.layernorm:LayerNorm",
+            "LayerNorm gains of units set to zero; post-norm models only",
+            "Lo, Cohen & Barez 2024",
+            ("ranking", "dose", "regrow"),
+        ),
+        "leace": Entry(
+            f"{_REMOVAL}.leace:Leace",
+            "directions projected out of every layer, so that no linear reader tells the concept",
+            "Belrose et al. 2023",
+            ("indicator",),
+        ),
+    },
+    needs=("fit", "control", "again", "makes"),
+)
+
+protocols = Registry(
+    "protocol",
+    {
+        "targeted": Entry(
+            f"{_PROTOCOLS}:TARGETED", "the removal in force, everything trains", "Lo et al. 2024"
+        ),
+        "random": Entry(
+            f"{_PROTOCOLS}:RANDOM", "its matched control in force, everything trains", "method, 4"
+        ),
+        "none": Entry(f"{_PROTOCOLS}:NONE", "nothing removed, everything trains", "method, 4"),
+        "head": Entry(
+            f"{_PROTOCOLS}:HEAD", "the removal in force, only the linear head trains", "method, 4"
+        ),
+    },
+    needs=("in_force", "start", "trains", "sees", "scored_on"),
+)
+
+readers = Registry(
+    "reader",
+    {
+        "linear": Entry(
+            f"{_READERS}:linear", "logistic regression until it converges", "Alain & Bengio 2016"
+        ),
+        "perceptron": Entry(
+            f"{_READERS}:perceptron", "a perceptron with one hidden layer", "Hewitt & Liang 2019"
+        ),
+    },
+)
+
+rankings = Registry(
+    "ranking",
+    {
+        "probeless": Entry(
+            f"{_NEURONS}.scores:probeless",
+            "distance between the means of the concept's words and of the rest",
+            "Antverg & Belinkov 2022",
+        ),
+        "selectivity": Entry(
+            f"{_NEURONS}.scores:absolute_selectivity",
+            "|2·AUROC − 1|, free of a neuron's scale",
+            "method, section 2",
+        ),
+        "probe": Entry(
+            f"{_NEURONS}.other_rankings:probe_scores",
+            "weights of NeuroX's linear probe with an elastic net",
+            "Dalvi et al. 2019",
+        ),
+        "mean-select": Entry(
+            f"{_NEURONS}.other_rankings:mean_select_scores",
+            "difference of the means as a share of the neuron's range",
+            "Fan et al. 2023",
+        ),
+        "iou": Entry(
+            f"{_NEURONS}.other_rankings:iou_scores",
+            "average precision with which high activation finds the concept",
+            "Mu & Andreas 2020",
+        ),
+        "gaussian": Entry(
+            f"{_NEURONS}.other_rankings:gaussian_scores",
+            "what a Gaussian for each class tells about the class",
+            "Torroba Hennigen et al. 2020",
+        ),
+    },
+)
+
+
+def list_removals() -> pandas.DataFrame:
+    """List the ways of taking a concept out: name, what, source."""
+    return removals.table()
+
+
+def list_protocols() -> pandas.DataFrame:
+    """List the ways in which a concept may come back: name, what, source."""
+    return protocols.table()
+
+
+def list_readers() -> pandas.DataFrame:
+    """List the readers of a frozen network: name, what, source."""
+    return readers.table()
+
+
+def list_rankings() -> pandas.DataFrame:
+    """List the scores by which neurons are ranked: name, what, source."""
+    return rankings.table()

@@ -1,0 +1,187 @@
+"""The registries, and what somebody else put in: a run, its tables and its charts know it."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from plugin import mine
+
+import plasticity_utils as pu
+from plasticity_utils import InputError, registry
+from plasticity_utils.analysis.readers import by_reader, read_anew
+from plasticity_utils.charts import f1_through_retraining
+from plasticity_utils.experiment.replay import model_at
+from plasticity_utils.experiment.run import Run
+from plasticity_utils.results import tables
+from plasticity_utils.results.groups import Seeds
+
+FILE = Path(__file__).parent / "plugin" / "mine.py"
+KINDS = ("removal", "protocol", "reader", "ranking")
+
+
+@pytest.fixture(scope="module")
+def run(make_run):
+    """A run by a removal and a protocol that were registered, and a protocol from a file."""
+    registered = {
+        "mean-shift": (pu.removals, mine.MeanShift),
+        "half-seen": (pu.protocols, mine.HALF_SEEN),
+        "neighbours": (pu.readers, mine.neighbours),
+    }
+    for name, (registry_of_it, found) in registered.items():
+        registry_of_it.register(name, found, what="somebody else's own")
+    yield make_run(
+        dose=None,
+        removal="mean-shift",
+        protocols=f"targeted, none, half-seen, {FILE}:FIRST_TIME",
+    )
+    for name, (registry_of_it, _) in registered.items():
+        registry_of_it.unregister(name)
+
+
+def f1_of(run, condition, stage, entity="LOC"):
+    rows = run.metrics.set_index(["condition", "stage", "entity"])["entity_f1"]
+    return rows[condition, stage, entity]
+
+
+def test_the_tables_of_a_run_have_what_others_wrote(run):
+    conditions = ["targeted", "none", "half-seen", "FIRST_TIME"]
+    for table in (run.metrics, run.neurons, run.layers):
+        assert list(table["condition"].unique()) == conditions
+    assert set(run.reliance["condition"]) == {"targeted", "none", "half-seen"}
+    assert list(run.reliance["again"].unique()) == ["nothing", "same", "refitted", "random"]
+    assert "mean-shift" in run.path.name
+    assert "half-seen-FIRST_TIME" in run.path.name
+
+
+def test_what_others_wrote_does_what_it_says(run):
+    base = f1_of(run, "targeted", "base")
+    assert base > 0.2
+    assert f1_of(run, "targeted", "removed") < base
+    assert f1_of(run, "half-seen", "removed") == f1_of(run, "targeted", "removed")
+    assert f1_of(run, "half-seen", "end") != f1_of(run, "targeted", "end")
+    # It begins with a model that never saw the task.
+    assert f1_of(run, "FIRST_TIME", "base") < 0.1
+    assert f1_of(run, "none", "base") == base
+
+
+def test_charts_draw_conditions_that_they_do_not_know(run):
+    group = Seeds((run,))
+    chart = f1_through_retraining(
+        group.metrics, "LOC", tables.base_f1(group.metrics), group.interval
+    ).to_dict()
+    text = json.dumps(chart)
+    assert "half-seen" in text
+    assert "FIRST_TIME" in text
+
+
+def test_neurons_are_ranked_by_a_function_from_a_file():
+    X = np.random.default_rng(0).normal(size=(60, 12)).astype(np.float32)
+    X[:, 7] *= 5
+    name = f"{FILE}:by_spread"
+    assert pu.rank_neurons(X, np.arange(60) < 30, name).order[0] == 7
+    assert pu.RunConfig(ranking=name).rankings[-1] == name
+    assert pu.RunConfig(ranking=name).chosen.make(0.5).ranking == name
+
+
+def test_its_models_are_brought_back(run):
+    with model_at(run, "half-seen", "end") as (model, _):
+        assert any(module._forward_hooks for module in model.modules())
+
+
+def test_a_reader_of_ones_own_stands_in_the_table(run, tmp_path):
+    copy = shutil.copytree(run.path, tmp_path / run.path.name)
+    with pytest.raises(InputError, match="unknown reader 'nobody'; allowed: linear, perceptron"):
+        read_anew(run, 100, ["nobody"])
+    table = read_anew(run, 100, ["linear", "neighbours", f"{FILE}:first_tag"])
+    assert set(table["reader"]) == {"linear", "neighbours", "first_tag"}
+    table.to_parquet(copy / "readers.parquet")
+    shown = by_reader([Seeds((Run(copy),))]).set_index("condition")
+    assert shown.loc["targeted", "neighbours"] > 0
+    assert shown.loc["targeted", "first_tag"] == 0
+
+
+# The registry itself
+
+
+def test_lists_are_for_people():
+    for kind, listed in zip(
+        KINDS,
+        (pu.list_removals(), pu.list_protocols(), pu.list_readers(), pu.list_rankings()),
+        strict=True,
+    ):
+        assert listed.columns.tolist() == ["name", "what", "source"], kind
+        assert listed["what"].str.len().min() > 10, kind
+    assert pu.list_removals()["name"].tolist() == ["gate", "layernorm", "leace"]
+
+
+@pytest.mark.parametrize("which", [pu.removals, pu.protocols, pu.readers, pu.rankings])
+def test_the_light_table_says_what_is_there(which):
+    for name in which.own:
+        found = which.get(name)
+        assert found is which.get(name)
+        if which is pu.removals:
+            assert set(which.settings(name)) == {field.name for field in dataclasses.fields(found)}
+
+
+def test_a_name_is_registered_once_and_forgotten():
+    @pu.rankings.register("loudest", source="nobody")
+    def loudest(X, is_concept):
+        """The neuron with the largest value."""
+        return X.max(axis=0)
+
+    try:
+        row = pu.list_rankings().set_index("name").loc["loudest"]
+        assert row.tolist() == ["The neuron with the largest value.", "nobody"]
+        assert pu.rankings.get("loudest") is loudest
+        with pytest.raises(InputError, match="ranking 'loudest' is there already"):
+            pu.rankings.register("loudest", loudest)
+    finally:
+        pu.rankings.unregister("loudest")
+    with pytest.raises(InputError, match="unknown ranking 'loudest'; allowed: probeless, sel"):
+        pu.rankings.get("loudest")
+
+
+def test_another_packages_entry_points_are_names(monkeypatch):
+    offered = registry.Registry("removal", {}, needs=("fit", "control"))
+    point = registry.EntryPoint("theirs", "plasticity_utils.removal.leace:Leace", "any")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    assert offered.names() == ["theirs"]
+    assert offered.get("theirs") is pu.removals.get("leace")
+    assert offered.table()["what"].iloc[0].startswith("Erase the concept")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("gone.py:Mine", None, "there is no file"),
+        ("bad.py:Mine", "import nothing_like_it\n", "cannot be run: ModuleNotFoundError: No mod"),
+        ("poor.py:Mine", "class Other:\n    pass\n", "the file has no 'Mine'; it has: Other"),
+        ("half.py:Mine", "class Mine:\n    def fit(self): ...\n", "lacks control, again, makes"),
+    ],
+)
+def test_a_file_that_does_not_do_is_named(name, text, said, tmp_path):
+    path = tmp_path / name
+    if text is not None:
+        Path(str(path).partition(":")[0]).write_text(text)
+    with pytest.raises(InputError, match=said) as error:
+        pu.removals.check(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_names_are_checked_and_help_is_shown_without_loading_models():
+    code = (
+        "import sys\n"
+        "from plasticity_utils import cli\n"
+        "for wrong in (['--removal', 'magic'], ['--protocols', 'nap'], ['--ranking', 'x']):\n"
+        "    assert cli.main(['run', *wrong]) == 2\n"
+        "try:\n    cli.main(['run', '--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'transformers', 'neurox', 'sklearn', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
