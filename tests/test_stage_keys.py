@@ -27,7 +27,7 @@ KEYS = {
         "retrained-targeted": "1ec17d3ea145",
         "retrained-head": "68c29c84e72c",
         "reliance-targeted": "92334c0bb88a",
-        "run": "63ea3084a371",
+        "run": "239a9c5e23ea",
         "name": "locations-minilm-surgical-quick-seed0",
     },
     "half": {
@@ -37,7 +37,7 @@ KEYS = {
         "retrained-targeted": "1ec17d3ea145",
         "retrained-head": "68c29c84e72c",
         "reliance-targeted": "4d5e1df44f48",
-        "run": "b60217e05c6f",
+        "run": "7348b7b6c30a",
         "name": "locations-minilm-half-quick-seed0",
     },
     "erase": {
@@ -47,7 +47,7 @@ KEYS = {
         "retrained-targeted": "32a5311b4bc5",
         "retrained-head": "4f6a2804371f",
         "reliance-targeted": "0e278e16c912",
-        "run": "5cb06b1cae82",
+        "run": "7adee83fef75",
         "name": "locations-minilm-erase-quick-seed0",
     },
 }

@@ -181,7 +181,7 @@ def test_recovery():
 
 
 @pytest.mark.parametrize(
-    ("entity_f1", "epochs"), [((0.1, 0.5, 0.86, 0.9), 0.5), ((0.1, 0.5, 0.6, 0.7), math.nan)]
+    ("f1", "epochs"), [((0.1, 0.5, 0.86, 0.9), 0.5), ((0.1, 0.5, 0.6, 0.7), math.nan)]
 )
 def test_epochs_to_95_percent_of_the_loss(f1, epochs):
     places = [("removed", 0.0), ("retraining", 0.25), ("retraining", 0.5), ("end", 1.0)]

@@ -64,7 +64,7 @@ def settings(seeds: Seeds, home: Mapping[str, str]) -> str:
     others = {name: value for name, value in home.items() if name != "concept"}
     if any(getattr(config, name) != value for name, value in others.items()):
         lines.append(_OTHER_SETTINGS.format(settings=", ".join(others.values())))
-    if config.regime == "erase":
+    if not config.chosen.takes_neurons:
         lines.append(_ERASED)
     if not about.is_entity:
         files = _FILES if about.kind == "label" else ""

@@ -54,7 +54,7 @@ def removed_share(seeds: Seeds) -> str:
 
     Where the concept was erased: how many dimensions of each level.
     """
-    if seeds.config.regime == "erase":
+    if not seeds.config.chosen.takes_neurons:
         ranks = [rank for run in seeds.runs for rank in run.facts["ranks"]["targeted"]]
         n_levels = len(seeds.facts["ranks"]["targeted"])
         return eraser_share(ranks, seeds.facts["n_neurons"] // n_levels)
