@@ -199,7 +199,7 @@ def test_removal_only_is_the_null_of_the_released_tables():
 
 
 def test_unknown_method_lists_those_that_there_are(X, is_concept):
-    with pytest.raises(InputError, match=r"unknown method 'magic'; allowed: probeless, selectiv"):
+    with pytest.raises(InputError, match=r"unknown ranking 'magic'; allowed: probeless, selectiv"):
         rank_neurons(X, is_concept, "magic")
 
 
