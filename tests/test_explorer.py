@@ -19,6 +19,7 @@ from plasticity_utils import (
     highest_activating_words,
     word_activations,
 )
+from plasticity_utils.experiment import config
 from plasticity_utils.experiment.replay import activations_at, model_at
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.explorer.app import words_of
@@ -265,14 +266,17 @@ def test_a_run_without_its_models_is_shown_from_its_tables(tiny_run, tmp_path):
 def test_a_published_run_says_that_it_has_no_table_of_neurons(tiny_run, tmp_path):
     folder = shutil.copytree(tiny_run.path, tmp_path / "published")
     (folder / "neurons.parquet").unlink()
+    (only,) = explore(Run(folder)).children
+    assert "plasticity run" in Tags(only.value).text
+
+
+def test_in_place_of_a_published_run_ones_own_is_shown(tiny_run, tmp_path, monkeypatch):
+    folder = shutil.copytree(tiny_run.path, tmp_path / "published")
+    (folder / "neurons.parquet").unlink()
+    monkeypatch.setattr(config, "results_root", lambda: tiny_run.path.parent)
     own, explorer = explore(Run(folder)).children
     assert f"Shown: your own, {tiny_run.path.name}" in Tags(own.value).text
     assert "Layer" in explorer.card.heading.value
-    facts = json.loads((folder / "config.json").read_text())
-    facts["settings"]["results_dir"] = str(tmp_path / "nothing")
-    (folder / "config.json").write_text(json.dumps(facts))
-    (only,) = explore(Run(folder)).children
-    assert "plasticity run" in Tags(only.value).text
 
 
 def test_other_seeds_are_found_beside_the_run(tiny_run, tmp_path):

@@ -79,8 +79,10 @@ def _own_run(run: Run) -> Run | None:
     """Find an own finished run of the same settings at any scale, the largest first."""
     if not run.config.about.is_entity:
         return None
-    found = (finished_run(replace(run.config, scale=scale)) for scale in reversed(list(SCALES)))
-    return next((own for own in found if own is not None), None)
+    # A published run lies in the book; one's own lie where runs are kept.
+    own = replace(run.config, results_dir="")
+    found = (finished_run(replace(own, scale=scale)) for scale in reversed(list(SCALES)))
+    return next((finished for finished in found if finished is not None), None)
 
 
 class Explorer(widgets.VBox):
