@@ -164,6 +164,6 @@ def _cell(
 
 def _scored(scorers: Mapping[str, Callable[[], pd.DataFrame]], **columns: object) -> pd.DataFrame:
     return pd.concat(
-        [scorer().assign(half=half, **columns) for half, scorer in scorers.items()],
+        [scorer().assign(part=half, **columns) for half, scorer in scorers.items()],
         ignore_index=True,
     )
