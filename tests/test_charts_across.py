@@ -35,12 +35,14 @@ def outcome_rows():
     return spread(frame, ["entity_f1"])
 
 
-def step_rows():
-    steps = (("before", 0.9), ("cut out", 0.0))
-    rows = [(c, "minilm", s, f1) for c in CONCEPTS for s, f1 in steps]
-    return spread(
-        pd.DataFrame(rows, columns=["concept", "model", "step", "entity_f1"]), ["entity_f1"]
-    )
+def regained_rows():
+    rows = [
+        (way, c, who, share)
+        for way in ("a small cut", "an erasure")
+        for c in CONCEPTS
+        for who, share in (("last layer alone", 0.0), ("whole model", 0.9))
+    ]
+    return spread(pd.DataFrame(rows, columns=["way", "concept", "who", "share"]), ["share"])
 
 
 def difference_rows():
@@ -57,7 +59,7 @@ def released_rows():
 
 CASES_ACROSS = {
     "outcomes": (outcome_rows, lambda frame: charts.outcomes(frame, "over seeds")),
-    "steps": (step_rows, lambda frame: charts.steps(frame, "over seeds")),
+    "regained": (regained_rows, lambda frame: charts.regained(frame, "What comes back", "A note.")),
     "differences": (
         difference_rows,
         lambda frame: charts.differences(
@@ -66,8 +68,9 @@ CASES_ACROSS = {
     ),
     "released_profile": (released_rows, charts.released_profile),
 }
-# Two panels of four conditions, open and full; two of two steps; two rows; 3 + 2 lines of 7.
-POINTS = {"outcomes": 16, "steps": 4, "differences": 2, "released_profile": 35}
+# Two panels of four conditions, open and full; two of two concepts and two
+# readers; two rows; 3 + 2 lines of 7.
+POINTS = {"outcomes": 16, "regained": 8, "differences": 2, "released_profile": 35}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -88,14 +91,18 @@ def test_every_row_becomes_a_point(name):
 @pytest.mark.parametrize("name", CASES_ACROSS)
 def test_a_missing_column_and_an_empty_table_are_named(name):
     make, draw = CASES_ACROSS[name]
-    column = {"differences": "shift", "released_profile": "rank_saliency"}.get(name, "entity_f1")
+    column = {
+        "differences": "shift",
+        "regained": "share",
+        "released_profile": "rank_saliency",
+    }.get(name, "entity_f1")
     with pytest.raises(InputError, match=f"no column '{column}'"):
         draw(make().drop(columns=column))
     with pytest.raises(InputError, match="no rows"):
         draw(make().iloc[:0])
 
 
-@pytest.mark.parametrize("name", ["outcomes", "steps", "differences"])
+@pytest.mark.parametrize("name", ["outcomes", "differences"])
 def test_two_models_are_told_apart(name):
     make, draw = CASES_ACROSS[name]
     one = make()

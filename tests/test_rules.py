@@ -6,6 +6,7 @@ import pytest
 
 from plasticity_utils.analysis import rules
 from plasticity_utils.analysis.rules import OPEN, RULES, Estimate
+from plasticity_utils.formats import signed
 from plasticity_utils.results.stack import mean_interval, seed_columns
 
 NONE = Estimate(0.0)
@@ -35,6 +36,8 @@ CASES = {
     "random_cut": [((0.3,), "any cut does it"), ((0.6,), "the choice matters")],
     "reader_finds": [
         ((0.9, 0.85), "still there to be read"),
+        # Nine tenths of the base are left, and nothing of the loss came back.
+        ((0.07, 0.0), "not found"),
         ((0.9, 0.4), "there in part"),
         ((0.9, 0.05), "not found"),
         ((0.02, 0.02), "little was lost"),
@@ -182,3 +185,8 @@ def test_few_values_are_laid_out_by_seed():
     assert table.columns.tolist() == ["concept", "seed 0", "seed 1", "mean"]
     assert table["seed 0"].tolist() == [0.4, 0.6]
     assert table["mean"].tolist() == pytest.approx([0.3, 0.6])
+
+
+def test_a_tiny_loss_is_no_minus_zero():
+    assert signed(-0.0002) == "+0.000"
+    assert signed(-0.0156) == "-0.016"

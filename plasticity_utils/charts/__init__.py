@@ -1,7 +1,7 @@
 """Charts: a tidy table in, an Altair chart or a table for the reader out.
 
 How many neurons must go, and what goes with them (:func:`dose_response`)? What comes back, and by
-what (:func:`f1_through_retraining`, :func:`outcomes`, :func:`steps`, :func:`differences`)? Where
+what (:func:`f1_through_retraining`, :func:`outcomes`, :func:`regained`, :func:`differences`)? Where
 does the concept live, and where can it be read (:func:`layer_profile`, :func:`probe_by_layer`)?
 What do kept neurons come to serve (:func:`kept_gain`, :func:`claims`, :func:`superposition`)? Is
 it the same concept (:func:`cka_by_layer`, :func:`values`, :func:`reliance`), and who carries its
@@ -25,7 +25,6 @@ from plasticity_utils.charts.f1 import (
     outcomes,
     regained,
     reliance,
-    steps,
 )
 from plasticity_utils.charts.growth_curves import growth
 from plasticity_utils.charts.layers import (
@@ -58,7 +57,6 @@ __all__ = [
     "regained",
     "released_profile",
     "reliance",
-    "steps",
     "superposition",
     "values",
     "words_table",

@@ -205,30 +205,6 @@ def outcomes(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
     )  # fmt: skip
 
 
-def steps(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
-    """Draw the experiment in one figure: F1 at each of its steps, a panel a concept and model."""
-    need(table, ["concept", "model", "step", *_INTERVAL])
-    table = named_series(table)
-    series, order = distinct(table, "series"), distinct(table, "step")
-    panels = []
-    for name in series:
-        own = table[table["series"] == name]
-        x = _score("score (F1, 1 is perfect)" if name == series[-1] else None)
-        y = rows("step", order)
-        tooltips = [alt.Tooltip("step:N"), *value_tooltips(own, "entity_f1", "F1")]
-        # A light bar back to 0 shows the size of a loss at a glance.
-        bar = alt.Chart(own).mark_rule(strokeWidth=7, opacity=0.25)
-        length = bar.encode(x=x, x2=alt.datum(0), y=y)
-        drawn = [length, *dots(own, x, y, "entity_f1", tooltips)]
-        panels.append(panel(drawn, name, 22 * len(order)))
-    return stack_of_rows(
-        panels,
-        "How well the model finds the names",
-        [f"Lines: {interval}."],
-        f"Dot chart, a panel for each of {'; '.join(series)}: F1 at the steps {', '.join(order)}.",
-    )
-
-
 def differences(
     table: pd.DataFrame, values: dict[str, str], title: str, note: str, interval: str
 ) -> alt.VConcatChart:

@@ -18,13 +18,6 @@ from plasticity_utils.results.groups import Seeds
 from plasticity_utils.results.stack import SERIES, UNIT, group_means, stack
 from plasticity_utils.training.evaluate import OVERALL
 
-STEPS = {
-    "before": ("targeted", "base"),
-    "random neurons cut out": ("random", "removed"),
-    "its neurons cut out": ("targeted", "removed"),
-    "only the last layer trained on": ("head", "end"),
-    "the whole model trained on": ("targeted", "end"),
-}
 # What the intervals of F1 are, for a chart's note.
 OVER = "95 % interval: over seeds, or over sentences where there is one seed"
 
@@ -39,30 +32,6 @@ def outcomes(groups: Iterable[Seeds]) -> pd.DataFrame:
         entity_f1_low, entity_f1_high.
     """
     return group_means(groups, _outcome, ["condition", "stage"], ["entity_f1"], {"entity_f1": UNIT})
-
-
-def steps(groups: Iterable[Seeds]) -> pd.DataFrame:
-    """F1 of each concept at the steps of the experiment, in words that need no terms.
-
-    Parameters
-    ----------
-    groups : iterable of Seeds
-        From `grouping.series_of`.
-
-    Returns
-    -------
-    DataFrame
-        concept, model, step, entity_f1, entity_f1_low, entity_f1_high.
-    """
-    table = outcomes(groups)
-    named = pd.MultiIndex.from_frame(table[["condition", "stage"]]).map(
-        {place: step for step, place in STEPS.items()}
-    )
-    table = table.assign(step=named).dropna(subset="step")
-    order = {step: place for place, step in enumerate(STEPS)}
-    table = table.sort_values("step", key=lambda names: names.map(order), kind="stable")
-    names = ["concept", "model", "step", "entity_f1", "entity_f1_low", "entity_f1_high"]
-    return table[names].reset_index(drop=True)
 
 
 def relearning(groups: Iterable[Seeds]) -> pd.DataFrame:
@@ -106,20 +75,6 @@ def relearned(run: Run) -> dict[str, float]:
         "drift": drift,
         "beyond_drift": beyond - drift,
     }
-
-
-def speeds(groups: Iterable[Seeds]) -> pd.DataFrame:
-    """How soon 95 % of the loss is regained, under the conditions that lost enough to say.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `SERIES`, n_seeds, condition, recovery (share of the loss that is regained in
-        the end), epochs_to_95 (mean over seeds, of the epochs measured; NaN where it is not
-        regained).
-    """
-    table = recoveries(groups).dropna(subset="recovery")
-    return table[[*SERIES, "n_seeds", "condition", "recovery", "epochs_to_95"]]
 
 
 def dose_table(groups: Iterable[Seeds]) -> pd.DataFrame:
