@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from runs import tiny_config
 
 from plasticity_utils import InputError, RunConfig, cli
 from plasticity_utils.experiment import forcing as forced_stages
 from plasticity_utils.experiment.forcing import ForcingConfig, choose_targets
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.results.forced import find_forced, force, forced_name, publish_forced
+from runs import tiny_config
 
 DOSES = (0.05, 0.25)
 
@@ -100,7 +100,7 @@ def test_a_dose_of_more_neurons_than_are_left_is_named(config, chosen):
         ({"share": 1.5}, "at most 1, not 1.5"),
         ({"rate_factor": 0.0}, "rate_factor must be above 0"),
         ({"run": RunConfig(regime="half")}, "regime 'half'"),
-        ({"run": RunConfig(rest="layernorm")}, "rest 'layernorm'"),
+        ({"run": RunConfig(removal="layernorm")}, "removal 'layernorm'"),
         ({"run": RunConfig(regrow=True)}, "regrow True"),
         ({"run": RunConfig(concept="words:Monday,Tuesday")}, "is no entity type"),
     ],

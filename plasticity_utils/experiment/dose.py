@@ -83,7 +83,7 @@ def doses(growing: ChosenRemoval) -> list[float]:
 def pick_dose(curve: pd.DataFrame, label: str) -> float:
     """The smallest dose at which the concept's F1 falls under a tenth of its base value.
 
-    Decided on the dose half. If no surgical dose is enough, or the dose that is takes other entity
+    Decided on the dose part. If no surgical dose is enough, or the dose that is takes other entity
     types along (specificity of at most ½), the dose with the best specificity is taken instead, if
     it is better: `specificity` tells the page.
 
@@ -104,7 +104,7 @@ def pick_dose(curve: pd.DataFrame, label: str) -> float:
 
 
 def specificity(
-    curve: pd.DataFrame, label: str, half: str = "scoring", regime: str = "curve"
+    curve: pd.DataFrame, label: str, part: str = "scoring", regime: str = "curve"
 ) -> pd.DataFrame:
     """What each dose takes from the concept beyond what it takes from the other entity types.
 
@@ -124,7 +124,7 @@ def specificity(
         dose, entity_f1, entity_f1_base, loss (of the concept), loss_others (mean over the others),
         specificity (loss − loss_others, in [−1, 1]).
     """
-    rows = curve[(curve["part"] == half) & (curve["entity"] != "overall")]
+    rows = curve[(curve["part"] == part) & (curve["entity"] != "overall")]
     base = rows[rows["condition"] == "base"].set_index("entity")["entity_f1"]
     rows = rows[(rows["condition"] == "targeted") & (rows["regime"] == regime)]
     f1 = rows.pivot(index="dose", columns="entity", values="entity_f1")
@@ -164,6 +164,6 @@ def _cell(
 
 def _scored(scorers: Mapping[str, Callable[[], pd.DataFrame]], **columns: object) -> pd.DataFrame:
     return pd.concat(
-        [scorer().assign(part=half, **columns) for half, scorer in scorers.items()],
+        [scorer().assign(part=part, **columns) for part, scorer in scorers.items()],
         ignore_index=True,
     )
