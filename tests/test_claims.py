@@ -167,7 +167,7 @@ def test_all_seven_released_sets_are_shown():
 
 
 def test_what_is_said_of_the_papers_protocol(published):
-    protocol = choose(published, regime="half", scale="full", rest="layernorm", epochs=8)
+    protocol = choose(published, regime="half", scale="full", removal="layernorm", epochs=8)
     for schedule in choose(protocol, regrow=False):
         f1 = recoveries([schedule]).set_index("condition")
         assert abs(f1.loc["random", "end"] - f1.loc["targeted", "end"]) < 0.005

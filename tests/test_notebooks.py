@@ -46,19 +46,12 @@ def test_cells_hold_no_logic_and_fit_the_page(path):
         assert max(map(len, cell.source.splitlines()), default=0) <= PAGE_COLUMNS, cell.source
 
 
-# Pages whose sentences are still built elsewhere, or that are about cost in seconds.
-NOT_YET = {
-    "concept", "cost", "forced", "locations", "migration", "organisations", "persons",
-    "polysemanticity", "same_concept", "status", "subconcepts",
-}  # fmt: skip
 MEASURED = re.compile(r"\d\.\d")
 
 
 @every_notebook
 def test_no_hand_written_cell_holds_a_measured_number(path):
     """A number in prose is inserted from the results, so that it cannot be stale."""
-    if path.stem in NOT_YET:
-        pytest.skip("not converted yet")
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
