@@ -101,7 +101,8 @@ Markdown(
     f"training {100 * training.fraction:.0f} % of the "
     f"{training.precision} rate; the "
     f"aim is 60 %. Under the profiler matrix products take "
-    f"{100 * extraction.products:.0f} % and {100 * training.products:.0f} % "
+    f"{100 * extraction.products:.0f} % and {100 * training.products:.0f} "
+    "% "
     f"of the time. The rest goes to:"
 )
 

@@ -58,7 +58,8 @@ Markdown(
 
 # %% tags=["remove-input"]
 Markdown(
-    f"Locations come back to {few.entity_f1_end:.3f} of {few.entity_f1_base:.3f} F1 with "
+    f"Locations come back to {few.entity_f1_end:.3f} of "
+    f"{few.entity_f1_base:.3f} F1 with "
     f"{few.n_neurons} neurons, and the host loses nothing. But it need not "
     "be the host's neurons: as many random ones of the same layers do it "
     f"as well. Among {most.n_neurons} of the host's neurons the share that "
@@ -104,7 +105,8 @@ charts.values(
 # %% tags=["remove-input"]
 charts.number_table(
     judged,
-    ["n_neurons", "entity_f1_end", "price", "rise", "beyond_random", "beyond_all",
+    ["n_neurons", "entity_f1_end", "price", "rise", "beyond_random",
+     "beyond_all",
      "verdict"],
 )  # fmt: skip
 
