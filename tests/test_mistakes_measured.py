@@ -60,7 +60,7 @@ def test_seeds_are_averaged_and_runs_without_are_left_out(shelf):  # noqa: F811
     assert set(table["n_seeds"]) == {2}
     assert table["difference"].mean() == pytest.approx(sum(each) / 2)
     for run in runs:
-        (run.path / f"{TABLES[1]}.parquet").unlink()
+        (run.path / f"{MISTAKES[1]}.parquet").unlink()
     assert changes_over(series_of(runs)).empty
 
 

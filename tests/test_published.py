@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from plasticity_utils import InputError, Seeds, files, find_run, publish, seeds_of
+from plasticity_utils.experiment import base_stages as stages_module
 from plasticity_utils.experiment import config as config_module
-from plasticity_utils.experiment import stages as stages_module
 from plasticity_utils.experiment.run import run_name, variant
 from plasticity_utils.results import published as published_module
 from plasticity_utils.results.derived import derived
