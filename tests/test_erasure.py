@@ -216,7 +216,9 @@ def test_afterwards_the_model_is_bit_for_bit_as_before(planted, corpus, tiny_bat
         erasure.undo()
         erasure.undo()
         assert torch.equal(model(**tiny_batch).logits, before)
-    assert not any(module._forward_hooks for module in levels(model))
+    # transformers leaves hooks of its own on modules whose states it was asked for.
+    hooks = [hook for module in levels(model) for hook in module._forward_hooks.values()]
+    assert all(hook.__module__.startswith("transformers.") for hook in hooks)
     assert not model.base_model._forward_pre_hooks
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 

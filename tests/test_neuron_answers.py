@@ -105,6 +105,7 @@ def pairs_of(serves):
     return (n_concepts * (n_concepts - 1) / 2).sum()
 
 
+@pytest.mark.slow
 def test_concepts_are_as_alike_as_their_words():
     words = ["Rome", "Paris", "ran", "Rome", "walked"]
     members = np.array([[1, 0], [1, 0], [0, 1], [1, 0], [0, 1]], dtype=bool)

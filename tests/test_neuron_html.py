@@ -61,14 +61,14 @@ def test_shading_follows_the_activation_and_says_the_number():
     up, down, flat = re.findall(r"<span.*?</span>", html)
     assert f"rgba({draw.ABOVE}, 0.50)" in up
     assert 'class="pu-LOC"' in up
-    assert 'title="LOC, z = +9"' in up
+    assert 'title="LOC, z = +9.00"' in up
     assert f"rgba({draw.BELOW}, 0.25)" in down
     assert ", 0.00)" in flat
 
 
 @pytest.mark.parametrize(
     ("value", "signed", "text"),
-    [(0.8349, True, "+0.83"), (-0.5, False, "−0.50"), (1.0, False, "1"), (0.0, True, "0"),
+    [(0.8349, True, "+0.83"), (-0.5, False, "−0.50"), (1.0, False, "1.00"), (0.0, True, "0.00"),
      (1234.5, False, "1,234"), (0.0012, False, "0.001"), (np.nan, True, "–")],
 )  # fmt: skip
 def test_numbers_have_sensible_digits(value, signed, text):

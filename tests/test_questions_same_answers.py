@@ -132,6 +132,7 @@ def test_too_few_words_give_empty_tables_and_no_error(moments):
     assert not subconcept_parts(moments)["compared"].any()
 
 
+@pytest.mark.slow
 def test_words_are_cut_into_clusters_whatever_their_capitals():
     words = ["Smith", "SMITH", "Jones", "Brown", "Miller", "Rossi", "Bianchi", "Ferrari", "Conti",
              "Moretti", "Kim", "Park"]  # fmt: skip

@@ -234,7 +234,7 @@ def regained(table: pd.DataFrame, title: str, note: str) -> alt.VConcatChart:
     need(table, ["way", "concept", "who", "share", "share_low", "share_high"])
     ways, concepts, who = (distinct(table, name) for name in ("way", "concept", "who"))
     colours = [theme.CONDITION_COLOURS["head"], theme.INK, theme.CONDITION_COLOURS["targeted"]]
-    shapes = ["circle", "triangle-up", "diamond"]
+    colours, shapes = colours[: len(who)], ["circle", "triangle-up", "diamond"][: len(who)]
     signs: dict[str, Any] = {
         "color": alt.Color("who:N", title=None, scale=alt.Scale(domain=who, range=colours)),
         "shape": alt.Shape("who:N", title=None, scale=alt.Scale(domain=who, range=shapes)),
