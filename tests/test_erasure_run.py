@@ -8,7 +8,6 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from runs import FRAMES
 from test_published import SHORT
 
 from plasticity_utils import InputError, RunConfig
@@ -35,6 +34,7 @@ from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import Seeds
 from plasticity_utils.results.neurons import neuron_cards
 from plasticity_utils.results.published import _keep_additions, add, published_runs
+from runs import FRAMES
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_run_that_erases_has_all_tables(run):
     assert run.facts["n_removed"] == 0
     assert run.facts["ranks"]["targeted"] == run.facts["ranks"]["random"] == [2, 2, 2]
     kinds = [name.split("-")[0] for name in run.facts["seconds"]]
-    assert kinds.count("erasers") == 2
+    assert kinds.count("fitted") == 2
     assert run.config == RunConfig(**run.facts["settings"])
 
 
@@ -190,5 +190,5 @@ def test_what_was_added_to_a_published_run_is_kept_while_its_stages_are_the_same
 
 def test_indicators_of_a_removal_are_refused():
     removal = next(run for run in published_runs() if run.config.regime == "surgical")
-    with pytest.raises(InputError, match="'surgical'"):
+    with pytest.raises(InputError, match="removal 'gate' has no indicator"):
         compare_indicators(removal)

@@ -143,10 +143,9 @@ def test_the_tables_have_a_row_for_every_group(forced):
         assert (carriers[f"n_same_{moment}"] <= carriers[f"n_both_{moment}"]).all()
 
 
-def test_all_and_head_are_the_runs_own_trainings(config, forced, chosen):
-    plan, _, _ = chosen
-    for target, condition in (("all", "concept"), ("head", "head")):
-        folder = Stages(config.run).retrained(condition, plan) / "snapshots" / "1"
+def test_all_and_head_are_the_runs_own_trainings(config, forced):
+    for target, condition in (("all", "targeted"), ("head", "head")):
+        folder = Stages(config.run).retrained(condition) / "snapshots" / "1"
         expected = pd.read_parquet(folder / "metrics.parquet")["entity_f1"].to_numpy()
         own = forced.f1[forced.f1["target"] == target]["entity_f1_end"].to_numpy()
         assert np.array_equal(own, expected)

@@ -63,7 +63,8 @@ def test_what_others_wrote_does_what_it_says(run):
     assert base > 0.2
     assert f1_of(run, "targeted", "removed") < base
     assert f1_of(run, "half-seen", "removed") == f1_of(run, "targeted", "removed")
-    assert f1_of(run, "half-seen", "end") != f1_of(run, "targeted", "end")
+    selectivity = run.neurons.query("stage == 'end'").groupby("condition")["selectivity"].sum()
+    assert selectivity["half-seen"] != selectivity["targeted"]
     # It begins with a model that never saw the task.
     assert f1_of(run, "FIRST_TIME", "base") < 0.1
     assert f1_of(run, "none", "base") == base
@@ -116,7 +117,7 @@ def test_lists_are_for_people():
     ):
         assert listed.columns.tolist() == ["name", "what", "source"], kind
         assert listed["what"].str.len().min() > 10, kind
-    assert pu.list_removals()["name"].tolist() == ["gate", "layernorm", "leace"]
+    assert pu.list_removals()["name"].tolist()[:3] == ["gate", "layernorm", "leace"]
 
 
 @pytest.mark.parametrize("which", [pu.removals, pu.protocols, pu.readers, pu.rankings])

@@ -2,7 +2,6 @@
 
 import pandas as pd
 import pytest
-from runs import FRAMES, assert_same_tables, tiny_config
 from test_run import PLACE, at
 
 from plasticity_utils import RunConfig
@@ -12,6 +11,7 @@ from plasticity_utils.experiment.dose import pick_dose
 from plasticity_utils.experiment.measure import concept_columns
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.results import neurons as neuron_changes
+from runs import FRAMES, assert_same_tables, tiny_config
 
 
 def test_the_same_seed_gives_the_same_tables_and_another_others(
@@ -32,7 +32,7 @@ def test_half_the_neurons_can_be_removed(tiny_run, make_run):
     run = make_run(regime="half", dose=None)
     assert run.facts["dose"] == 0.5
     assert run.facts["n_removed"] == len(run.ranking) / 2
-    gone = at(run.neurons, condition="concept", stage="end", removed=True)
+    gone = at(run.neurons, condition="targeted", stage="end", removed=True)
     best = run.ranking.nsmallest(len(run.ranking) // 2, "rank_probeless")
     assert set(map(tuple, gone[PLACE].to_numpy())) == set(map(tuple, best[PLACE].to_numpy()))
     assert (gone["selectivity"] == 0).all()
@@ -48,7 +48,7 @@ def test_half_the_neurons_can_be_removed(tiny_run, make_run):
 def test_neurons_may_grow_back_but_not_under_the_head_alone(make_run):
     run = make_run(regrow=True)
     end = at(run.neurons, stage="end", removed=True).set_index("condition")["gain"]
-    assert (end["concept"] != 0).all()
+    assert (end["targeted"] != 0).all()
     assert (end["random"] != 0).all()
     assert (end["head"] == 0).all()
     assert (at(run.neurons, stage="removed", removed=True)["gain"] == 0).all()
