@@ -123,10 +123,10 @@ def pytest_configure():
     # After jaxtyping's hook, which checks what is imported from then on.
     global runs
     from plasticity_utils.data import corpus
-    from plasticity_utils.models import load
+    from plasticity_utils.models import load, locate
 
     Trainer.train = only_slow(Trainer.train)
-    load._load_weights = only_slow(load._load_weights, lambda name, *_: name in load._PACKAGED)
+    load._load_weights = only_slow(load._load_weights, lambda name, *_: name in locate.PACKAGED)
     # Most of a small test's time would be the corpus, which no test changes.
     read, read_once = corpus.load_corpus, cache(corpus.load_corpus)
 

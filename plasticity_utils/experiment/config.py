@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from plasticity_utils.data.concepts import Concept, parse_concept
 from plasticity_utils.errors import InputError
 from plasticity_utils.files import results_root
+from plasticity_utils.models.locate import locate
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.registry import label, protocols, rankings, removals
 
@@ -233,7 +234,8 @@ class RunConfig:
         removals.check(self.chosen.name)
         self._check_settings_of_removal()
         self._check_protocols()
-        # Here, not above: models load much that a wrong word does not need.
+        locate(self.model)
+        # Here, not above: it loads much that a wrong word does not need.
         from plasticity_utils.models.load import check_model
 
         check_model(self.model)

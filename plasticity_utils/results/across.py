@@ -69,7 +69,7 @@ def relearned(run: Run) -> dict[str, float]:
     drift = table.loc["none", "end"] - table.loc["none", "base"]
     return {
         "lost": lost,
-        "by_head": table.loc["head", "recovery"],
+        "by_head": table["recovery"].get("head", float("nan")),
         "recovery": table.loc["targeted", "recovery"],
         "beyond_head": beyond,
         "drift": drift,

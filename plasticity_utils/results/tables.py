@@ -53,7 +53,8 @@ def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
     table = f1[["base", "removed", "end"]].reset_index()
     lost = table["base"] - table["removed"]
     table["recovery"] = (table["end"] - table["removed"]) / lost.where(lost > MEASURABLE_LOSS)
-    beyond = table["end"] - f1.loc["head", "end"]
+    # A run need not have every condition.
+    beyond = table["end"] - f1["end"].get("head", float("nan"))
     table["beyond_head"] = beyond.where(table["condition"] == "targeted")
     table["epochs_to_95"] = [_epochs_to(rows, name, 0.95) for name in table["condition"]]
     if entity not in ENTITIES:
