@@ -21,7 +21,7 @@ from batch_faults.sitecustomize import CHECKPOINT_STEPS, FAULT_STEP
 
 from plasticity_utils import cli, load_run
 from plasticity_utils.batch.driver import read_summary
-from plasticity_utils.experiment import stages
+from plasticity_utils.experiment import base_stages
 from runs import add_tiny, assert_same_tables, make_folder
 
 HERE = Path(__file__).parent
@@ -77,7 +77,7 @@ def batch(home):
     """Return batch(work, *arguments, fault=""): a driver in this process; returns its status."""
     patch = pytest.MonkeyPatch()
     add_tiny(home / "tiny", patch.setitem)
-    patch.setattr(stages, "training_precision", lambda: "fp32")
+    patch.setattr(base_stages, "training_precision", lambda: "fp32")
 
     def run(work, *arguments, fault=""):
         with pytest.MonkeyPatch.context() as own:

@@ -77,8 +77,9 @@ def imports(package):
 
 @cache
 def public_names():
-    """Public name to the module that defines it."""
-    return {name: getattr(pu, name).__module__ for name in sorted(pu.__all__)}
+    """Public function or class to the module that defines it."""
+    found = {name: getattr(pu, name) for name in sorted(pu.__all__)}
+    return {n: value.__module__ for n, value in found.items() if hasattr(value, "__name__")}
 
 
 def names_table():
@@ -95,6 +96,10 @@ def names_table():
         kind = "class" if isinstance(node, ast.ClassDef) else "func"
         link = f"{{py:{kind}}}`pu.{name} <{module}.{name}>`"
         rows.append(f"| {link} | {first_sentence(ast.get_docstring(node) or '')} |")
+    registries = {n: getattr(pu, n) for n in sorted(set(pu.__all__) - set(public_names()))}
+    for name, registry in registries.items():
+        link = f"{{py:class}}`pu.{name} <{type(registry).__module__}.Registry>`"
+        rows.append(f"| {link} | The registry of every {registry.kind}; `register` adds one. |")
     return rows
 
 
@@ -115,6 +120,7 @@ def module_lines(module, address):
     yield from (f"### `{module.name}`", "")
     yield from (f"{first_sentence(module.says)} [Source]({address}/{path}).", "")
     public = {name for name, where in public_names().items() if where == full_name}
+    public |= {"Registry"} if module.name == "registry" else set()
     short = [node for node in module.definitions if node.name not in public]
     for node in short:
         arguments = "" if isinstance(node, ast.ClassDef) else "()"
