@@ -133,7 +133,7 @@ def seal(folder: Path, **facts: Any) -> None:
 
 def seal_of(folder: Path) -> dict[str, Any]:
     """Return the facts with which a folder was sealed."""
-    return json.loads((folder / SEAL).read_text())
+    return json.loads((folder / SEAL).read_text(encoding="utf-8"))
 
 
 def is_current(folder: Path) -> bool:
@@ -194,7 +194,7 @@ def _begin_sitting(part: Path) -> float:
     """Note that work on a stage begins; what a killed process had spent is read off its files."""
     notes, spent = _sittings(part), 0.0
     if notes.is_file():
-        earlier = json.loads(notes.read_text())
+        earlier = json.loads(notes.read_text(encoding="utf-8"))
         newest = max(p.stat().st_mtime for p in (part, *part.rglob("*")))
         spent = earlier["spent"] + max(0.0, newest - earlier["began"])
     write_json(notes, {"spent": spent, "began": time.time()})
@@ -204,7 +204,7 @@ def _begin_sitting(part: Path) -> float:
 def _end_sittings(part: Path, began: float) -> float:
     """Seconds of all sittings together."""
     notes = _sittings(part)
-    spent = json.loads(notes.read_text())["spent"]
+    spent = json.loads(notes.read_text(encoding="utf-8"))["spent"]
     notes.unlink()
     return round(spent + time.monotonic() - began, 1)
 

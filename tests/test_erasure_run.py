@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from runs import FRAMES
 from test_published import SHORT
 
 from plasticity_utils import InputError, RunConfig
@@ -35,7 +36,6 @@ from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import Seeds
 from plasticity_utils.results.neurons import neuron_cards
 from plasticity_utils.results.published import _keep_additions, add, published_runs
-from runs import FRAMES
 
 
 @pytest.fixture

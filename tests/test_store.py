@@ -1,6 +1,8 @@
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 import warnings
 
@@ -206,3 +208,22 @@ def test_seconds_count_every_sitting_and_the_seal_says_with_what_it_was_made(tmp
     seal = files.seal_of(finished)
     assert 100 <= seal["seconds"] < 160
     assert seal["made_with"] == {"code": "abc"}
+
+
+def test_a_seal_is_read_as_it_was_written_whatever_the_locale(tmp_path):
+    (tmp_path / "table.txt").write_text("x")
+    code = (
+        "import sys; from pathlib import Path; from plasticity_utils import files\n"
+        "folder = Path(sys.argv[1])\n"
+        "files.seal(folder, settings={'model': 'mod\\u00e8le'})\n"
+        "print(files.is_sound(folder))"
+    )
+    # The C locale without UTF-8 mode reads and writes ASCII.
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **plain},
+    )
+    assert done.stdout.strip() == "True", done.stderr

@@ -38,7 +38,7 @@ def _check_weight_files(folder: Path) -> None:
     files = [folder / "model.safetensors"]
     if not files[0].exists() and index.exists():
         try:
-            shards = set(json.loads(index.read_text())["weight_map"].values())
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, KeyError, AttributeError):
             raise InputError(f"the index of the weights is damaged: {index}") from None
         files = [folder / shard for shard in sorted(shards)]
