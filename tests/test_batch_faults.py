@@ -34,7 +34,7 @@ results_dir = ""
 """
 CODE = """import plasticity_utils as pu
 
-run = pu.find_run(pu.RunConfig.from_notebook(globals()))
+run = pu.find_run(pu.RunConfig.from_notebook(globals()), make=True)
 print(len(run.metrics), "rows")"""
 CONCEPTS = ("locations", "persons")
 GIVEN = (
