@@ -9,7 +9,13 @@ from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 # What `batch` and `page` read: they find it in the checkout, or else in plasticity_utils/project.
-FILES = ("_config.yml", "book/method.md", "book/references.md", "book/references.bib")
+FILES = (
+    "_config.yml",
+    "book/method.md",
+    "book/glossary.md",
+    "book/references.md",
+    "book/references.bib",
+)
 FOLDERS = ("book/_ext", "book/_static")
 TEMPLATE = "notebooks/concept.ipynb"
 

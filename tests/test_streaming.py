@@ -17,7 +17,6 @@ from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.streaming import activations_by_layer
 from plasticity_utils.neurons.probes import fit_discriminants
 from plasticity_utils.neurons.scores import (
-    RANKING_METHODS,
     deviations,
     effect_sizes,
     probeless,
@@ -25,6 +24,7 @@ from plasticity_utils.neurons.scores import (
     selectivity,
 )
 from plasticity_utils.neurons.words import highest_activating_words
+from plasticity_utils.registry import rankings
 
 WORDS = ["london", "calls", "berlin", "paris", "rain", "in", "the", "smith", "acme", "dutch"]
 TAGS = dict.fromkeys(("london", "berlin", "paris"), "B-LOC") | {
@@ -87,7 +87,7 @@ def test_what_is_measured_by_layer_is_what_the_matrix_gives(model_and_tokenizer)
     assert row["word_recall"] == pytest.approx((truth & read).sum() / truth.sum())
 
 
-@pytest.mark.parametrize("method", [name for name in RANKING_METHODS if name != "probe"])
+@pytest.mark.parametrize("method", [name for name in rankings.own if name != "probe"])
 def test_a_ranking_by_layer_is_that_of_all_neurons(model_and_tokenizer, method):
     corpus = corpus_of(60)
     X, inside = word_activations(*model_and_tokenizer, corpus.sentences), concept_columns(corpus)

@@ -29,7 +29,7 @@ from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.files import ROOT
 
 # Pages that a reader of one run needs; they link to nothing beyond each other.
-_COMPANIONS = ("book/method", "book/references")
+_COMPANIONS = ("book/method", "book/glossary", "book/references")
 _LOG_LINES = 25
 _TIME_LIMIT = 300
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
