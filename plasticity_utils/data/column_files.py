@@ -73,13 +73,22 @@ def split_file(folder: Path, split: str) -> Path | None:
     return found[0] if found else None
 
 
-def cut_indices(n_sentences: int, present: Sequence[str]) -> dict[str, list[int]]:
-    """Deal the sentences of `train` out to the splits that a corpus lacks, the same every time."""
-    missing = [split for split in ("validation", "test") if split not in present]
-    order = np.random.default_rng(CUT_SEED).permutation(n_sentences).tolist()
-    size = int(n_sentences * CUT_SHARE)
+def deal_out(
+    words: list[list[str]], labels: Columns, split: str, present: Sequence[str]
+) -> tuple[list[list[str]], Columns, bool]:
+    """Give a split what is its own of the sentences read for it, and whether it was cut from train.
+
+    `train` is dealt out to the splits that a corpus lacks, the same every time.
+    """
+    if "train" not in present or (split != "train" and split in present):
+        return words, labels, False
+    missing = [name for name in ("validation", "test") if name not in present]
+    order = np.random.default_rng(CUT_SEED).permutation(len(words)).tolist()
+    size = int(len(words) * CUT_SHARE)
     parts = {name: order[at * size : (at + 1) * size] for at, name in enumerate(missing)}
-    return {**parts, "train": sorted(order[len(missing) * size :])}
+    chosen = {**parts, "train": sorted(order[len(missing) * size :])}[split]
+    labels = {name: [column[i] for i in chosen] for name, column in labels.items()}
+    return [words[i] for i in chosen], labels, split not in present
 
 
 def read_lines(path: Path) -> list[str]:

@@ -23,7 +23,7 @@ from plasticity_utils.data.column_files import (
     SPLITS,
     Columns,
     check_lengths,
-    cut_indices,
+    deal_out,
     read_columns,
     read_lines,
     split_fields,
@@ -256,11 +256,7 @@ def _read_folder(
     if path is None:
         raise InputError(f"no {split} file (and no train file) in {str(folder)!r}; {ALLOWED}")
     words, labels = read_columns(path, word)
-    if "train" not in present or (split != "train" and split in present):
-        return words, labels, False
-    chosen = cut_indices(len(words), present)[split]
-    labels = {name: [column[i] for i in chosen] for name, column in labels.items()}
-    return [words[i] for i in chosen], labels, split not in present
+    return deal_out(words, labels, split, present)
 
 
 def _as_pair(source: Sequence[str | Path]) -> tuple[Path, Path]:

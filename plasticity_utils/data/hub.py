@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from plasticity_utils.data.column_files import SPLITS, Columns, cut_indices
+from plasticity_utils.data.column_files import SPLITS, Columns, deal_out
 from plasticity_utils.errors import InputError
 from plasticity_utils.optional import needed
 
@@ -29,11 +29,7 @@ def read_hub(source: str, split: str) -> tuple[list[list[str]], Columns, bool]:
     if part is None:
         raise InputError(f"{source!r} has no split {split!r} and no 'train'; it has: {list(parts)}")
     words, labels = _columns(source, part)
-    if "train" not in present or (split != "train" and split in present):
-        return words, labels, False
-    chosen = cut_indices(len(words), present)[split]
-    labels = {name: [column[i] for i in chosen] for name, column in labels.items()}
-    return [words[i] for i in chosen], labels, split not in present
+    return deal_out(words, labels, split, present)
 
 
 def _load(source: str) -> dict[str, Any]:
