@@ -42,8 +42,9 @@ removal = "book/examples/mine.py:MeanProjection"
 protocols = "targeted, random, none, head, book/examples/mine.py:HALF_SEEN"
 
 # %% tags=["remove-cell"]
-import plasticity_utils as pu
 from IPython.display import Code
+
+import plasticity_utils as pu
 from plasticity_utils import charts
 from plasticity_utils.analysis.readers import read_anew
 from plasticity_utils.charts import theme

@@ -29,8 +29,9 @@
 regime = "surgical"
 
 # %% tags=["remove-cell"]
-import plasticity_utils as pu
 from IPython.display import Markdown
+
+import plasticity_utils as pu
 from plasticity_utils import charts
 from plasticity_utils.analysis import movement, relearning, rules
 from plasticity_utils.charts import theme

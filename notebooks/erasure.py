@@ -30,8 +30,9 @@
 # the last layer alone, and *targeted* trains all of the erased model.
 
 # %% tags=["remove-cell"]
-import plasticity_utils as pu
 from IPython.display import Markdown
+
+import plasticity_utils as pu
 from plasticity_utils import charts
 from plasticity_utils.analysis import indicators, relearning, rules
 from plasticity_utils.charts import theme

@@ -24,8 +24,9 @@ scale = "full"
 seed = 0
 
 # %% tags=["remove-input"]
-import plasticity_utils as pu
 from IPython.display import Markdown
+
+import plasticity_utils as pu
 from plasticity_utils import charts
 from plasticity_utils.analysis import rules
 from plasticity_utils.analysis.forced import forced_seeds

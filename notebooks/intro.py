@@ -32,8 +32,9 @@
 # what it finds the layers below still hold.
 
 # %% tags=["remove-cell"]
-import plasticity_utils as pu
 from IPython.display import Markdown
+
+import plasticity_utils as pu
 from plasticity_utils import charts
 from plasticity_utils.analysis import relearning, rules
 from plasticity_utils.analysis.answers import answers

@@ -42,8 +42,9 @@ home = {
 }
 
 # %% tags=["hide-input"]
-import plasticity_utils as pu
 from IPython.display import Markdown
+
+import plasticity_utils as pu
 from plasticity_utils import charts
 from plasticity_utils.analysis import answer, rules
 from plasticity_utils.book import banner

@@ -22,8 +22,9 @@ scale = "full"
 model = "minilm"
 
 # %% tags=["remove-input"]
-import plasticity_utils.analysis.pooled as tables
 from IPython.display import Markdown
+
+import plasticity_utils.analysis.pooled as tables
 from plasticity_utils import charts
 from plasticity_utils.analysis import rules
 from plasticity_utils.charts import theme

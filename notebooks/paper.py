@@ -31,8 +31,9 @@
 # says what this book's own runs show with the same cuts.
 
 # %% tags=["remove-cell"]
-import plasticity_utils as pu
 from IPython.display import Markdown
+
+import plasticity_utils as pu
 from plasticity_utils import charts
 from plasticity_utils.analysis import (
     mistakes,

@@ -34,8 +34,9 @@
 #   linear reader tells the concept ([erased](erasure.ipynb)).
 
 # %% tags=["remove-cell"]
-import plasticity_utils as pu
 from IPython.display import Markdown
+
+import plasticity_utils as pu
 from plasticity_utils import charts
 from plasticity_utils.analysis import relearning, rules
 from plasticity_utils.analysis.readers import mean_by_reader

@@ -24,6 +24,7 @@ model = "minilm"
 # %% tags=["remove-input"]
 import pandas as pd
 from IPython.display import Markdown
+
 from plasticity_utils import charts
 from plasticity_utils.analysis import rules, sameness
 from plasticity_utils.analysis.pooled import answered_groups, interval

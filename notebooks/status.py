@@ -21,8 +21,9 @@
 # setting and library (a `forced.json` for [forced neurons](forced.ipynb)).
 
 # %% tags=["remove-input"]
-import plasticity_utils as pu
 from IPython.display import Markdown
+
+import plasticity_utils as pu
 from plasticity_utils import charts
 from plasticity_utils.results.forced import forced_status
 from plasticity_utils.results.published import status

@@ -24,6 +24,7 @@ model = "minilm"
 # %% tags=["remove-input"]
 import pandas as pd
 from IPython.display import Markdown
+
 from plasticity_utils import charts
 from plasticity_utils.analysis import parts_tables as tables
 from plasticity_utils.analysis import rules

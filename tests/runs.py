@@ -5,8 +5,8 @@ from collections import Counter
 
 import pandas as pd
 import torch
-from conftest import make_tiny_model, make_tiny_tokenizer
 
+from conftest import make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.data.corpus import load_corpus
 from plasticity_utils.experiment import config
 from plasticity_utils.experiment.config import RunConfig, Scale

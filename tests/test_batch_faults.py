@@ -17,12 +17,12 @@ import nbformat
 import psutil
 import pytest
 import yaml
-from batch_faults.sitecustomize import CHECKPOINT_STEPS, FAULT_STEP
-from runs import add_tiny, assert_same_tables, make_folder
 
+from batch_faults.sitecustomize import CHECKPOINT_STEPS, FAULT_STEP
 from plasticity_utils import cli, load_run
 from plasticity_utils.batch.driver import read_summary
 from plasticity_utils.experiment import base_stages
+from runs import add_tiny, assert_same_tables, make_folder
 
 HERE = Path(__file__).parent
 PARAMETERS = """concept = "locations"

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from test_run import at
 
 from plasticity_utils import InputError, names
 from plasticity_utils.analysis.snapshots import Moments
@@ -12,6 +11,7 @@ from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.neurons.inventory import inventory, inventory_selectivity, thresholds
 from plasticity_utils.neurons.scores import flat_ids
 from plasticity_utils.results import neurons as cards
+from test_run import at
 
 PLACE = ["layer", "unit"]
 

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import vl_convert as vlc
+
 from made_up_charts import (
     ENTITIES,
     curve_rows,
@@ -15,7 +16,6 @@ from made_up_charts import (
     reliance_rows,
     with_interval,
 )
-
 from plasticity_utils import charts
 from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError

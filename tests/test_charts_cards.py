@@ -5,8 +5,8 @@ import json
 import altair as alt
 import pytest
 import vl_convert as vlc
-from made_up_cards import EPOCHS, HOSTILE, made_up_cards
 
+from made_up_cards import EPOCHS, HOSTILE, made_up_cards
 from plasticity_utils import charts
 from plasticity_utils.charts import theme as vega
 from plasticity_utils.charts.cards import NO_WORDS, card_records, map_records, times

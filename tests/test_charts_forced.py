@@ -2,11 +2,11 @@
 
 import pytest
 import vl_convert as vlc
-from test_forced_numbers import three
 
 from plasticity_utils import charts
 from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError
+from test_forced_numbers import three
 
 
 def drawn(forced):

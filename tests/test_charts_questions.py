@@ -5,11 +5,11 @@ import itertools
 import pandas as pd
 import pytest
 import vl_convert as vlc
-from test_charts_across import spread
 
 from plasticity_utils import charts
 from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError
+from test_charts_across import spread
 
 CONCEPTS = ("locations", "persons")
 CONDITIONS = ("targeted", "random", "none")

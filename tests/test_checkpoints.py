@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_training import SCHEDULE, data_for, same, tiny, tokenizer, weights  # noqa: F401
 
 from plasticity_utils import files as store
 from plasticity_utils.errors import InputError
@@ -16,6 +15,7 @@ from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.training import checkpoints
 from plasticity_utils.training import train as training
 from plasticity_utils.training.train import Schedule, fine_tune
+from test_training import SCHEDULE, data_for, same, tiny, tokenizer, weights  # noqa: F401
 
 
 class Planted:

@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
-from test_tables import at
 
 from plasticity_utils.experiment.dose import pick_dose, specificity
 from plasticity_utils.results import tables
+from test_tables import at
 
 
 def curve(concept, others, random=((0.9, 0.8),), base=0.9):

@@ -8,8 +8,6 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from runs import FRAMES
-from test_published import SHORT
 
 from plasticity_utils import InputError, RunConfig
 from plasticity_utils.analysis import answer, movement, rules
@@ -36,6 +34,8 @@ from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import Seeds
 from plasticity_utils.results.neurons import neuron_cards
 from plasticity_utils.results.published import _keep_additions, add, published_runs
+from runs import FRAMES
+from test_published import SHORT
 
 
 @pytest.fixture

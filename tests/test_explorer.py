@@ -8,8 +8,6 @@ import shutil
 import ipywidgets as widgets
 import numpy as np
 import pytest
-from test_neuron_html import EVIL, Tags
-from test_run import at
 
 from plasticity_utils import (
     Explorer,
@@ -26,6 +24,8 @@ from plasticity_utils.explorer.app import words_of
 from plasticity_utils.explorer.data import RunData, Selected
 from plasticity_utils.explorer.draw import number
 from plasticity_utils.neurons.scores import selectivity
+from test_neuron_html import EVIL, Tags
+from test_run import at
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_forced_numbers import made_up
 
 from plasticity_utils.experiment.forced_tables import beyond, carrier_table, f1_table
 from plasticity_utils.experiment.forcing import Target
 from plasticity_utils.experiment.store import save_tables
+from test_forced_numbers import made_up
 
 
 def neurons_table(sigma_concept, sigma_host):

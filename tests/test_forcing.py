@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from runs import tiny_config
 
 from plasticity_utils import InputError, RunConfig, cli
 from plasticity_utils.experiment import forcing as forced_stages
 from plasticity_utils.experiment.forcing import ForcingConfig, choose_targets
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.results.forced import find_forced, force, forced_name, publish_forced
+from runs import tiny_config
 
 DOSES = (0.05, 0.25)
 

@@ -1,12 +1,12 @@
 """What a launcher of several processes may and may not do; none is started here."""
 
 import pytest
-from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny
 
 from plasticity_utils import cli, hardware
 from plasticity_utils.errors import InputError
 from plasticity_utils.training import train
 from plasticity_utils.training.train import Schedule, fine_tune
+from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny
 
 
 @pytest.mark.parametrize(

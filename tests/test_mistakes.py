@@ -6,11 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import BLOCKS, WIDTH, make_tiny_model, make_tiny_tokenizer
-from test_tables import LOC, made_up_measured
-from test_training import SCHEDULE, data_for, tiny
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from conftest import BLOCKS, WIDTH, make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.experiment import measure
 from plasticity_utils.experiment.config import REGIMES, chosen_of
 from plasticity_utils.experiment.dose import doses
@@ -29,6 +27,8 @@ from plasticity_utils.removal.neurons import top_neurons
 from plasticity_utils.results import neurons as neuron_changes
 from plasticity_utils.results import tables
 from plasticity_utils.training.train import Schedule, fine_tune
+from test_tables import LOC, made_up_measured
+from test_training import SCHEDULE, data_for, tiny
 
 N_WORDS = 200
 

@@ -5,7 +5,6 @@ import shutil
 
 import pandas as pd
 import pytest
-from test_published import published_once, shelf  # noqa: F401
 
 from plasticity_utils.analysis.mistakes import (
     by_concept,
@@ -17,6 +16,7 @@ from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.derived import MISTAKES
 from plasticity_utils.results.groups import series_of
 from plasticity_utils.results.published import published_runs
+from test_published import published_once, shelf  # noqa: F401
 
 
 @pytest.fixture

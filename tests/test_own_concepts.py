@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from runs import tiny_config, write_pair
 
 from plasticity_utils import InputError, load_model, load_run, run_experiment
 from plasticity_utils.data.concepts import kinds, members
@@ -14,6 +13,7 @@ from plasticity_utils.experiment import stages
 from plasticity_utils.experiment import stages as base_stages
 from plasticity_utils.experiment.splits import LEAST_WORDS, OWN_PARTS, load_sentences
 from plasticity_utils.training.custom_probe import OwnProbe, fit_own_probe, last_level, score_own
+from runs import tiny_config, write_pair
 
 DAYS = "words:Monday,Tuesday,Wednesday,Thursday,Friday,Saturday,Sunday"
 ENTITIES = ["LOC", "PER", "ORG", "MISC"]

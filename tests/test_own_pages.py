@@ -3,10 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_cards import made_up_cards
-from test_own_concepts import ENTITIES
-from test_published import SHORT
 
+from made_up_cards import made_up_cards
 from plasticity_utils import InputError, charts
 from plasticity_utils.analysis import answer, rules
 from plasticity_utils.book import banner
@@ -18,6 +16,8 @@ from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import Seeds
 from plasticity_utils.results.neurons import neuron_cards
 from plasticity_utils.results.published import publish, published_runs, status
+from test_own_concepts import ENTITIES
+from test_published import SHORT
 
 _CARDS = {}
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_answers import LABELS, made_up_series
 
+from made_up_answers import LABELS, made_up_series
 from plasticity_utils.analysis import pooled as tables
 from plasticity_utils.analysis import rules
 from plasticity_utils.analysis.rules import NO, OPEN, YES

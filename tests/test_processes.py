@@ -14,9 +14,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from runs import make_folder
 from safetensors.torch import load_file, save_file
-from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny, toy, weights
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from plasticity_utils import files, hardware, load_run
@@ -26,6 +24,8 @@ from plasticity_utils.models.activations import training_batches
 from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.training import train
 from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences
+from runs import make_folder
+from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny, toy, weights
 
 SCHEDULE = Schedule(epochs=2, learning_rate=1e-2, batch_tokens=60, seed=0)
 SNAPSHOTS = (0.5, 1.0, 2.0)

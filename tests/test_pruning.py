@@ -3,8 +3,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from conftest import BLOCKS, SPECIAL_IDS, WIDTH
 
+from conftest import BLOCKS, SPECIAL_IDS, WIDTH
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import levels
 from plasticity_utils.removal.gate import remove_neurons

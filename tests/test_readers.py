@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny
 
 import plasticity_utils as pu
 from plasticity_utils.analysis import readers
@@ -14,6 +13,7 @@ from plasticity_utils.models.activations import inputs
 from plasticity_utils.models.load import head
 from plasticity_utils.results.published import published_runs
 from plasticity_utils.training import readers as readers_of_states
+from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from plugin import mine
 
 import plasticity_utils as pu
 from plasticity_utils import InputError, registry
@@ -19,6 +18,7 @@ from plasticity_utils.experiment.replay import model_at
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results import tables
 from plasticity_utils.results.groups import Seeds
+from plugin import mine
 
 FILE = Path(__file__).parent / "plugin" / "mine.py"
 KINDS = ("removal", "protocol", "reader", "ranking")

@@ -5,7 +5,13 @@ import copy
 import numpy as np
 import pytest
 import torch
+
 from conftest import BLOCKS, WIDTH
+from plasticity_utils.errors import InputError
+from plasticity_utils.models.load import head, levels
+from plasticity_utils.removal.gate import remove_neurons
+from plasticity_utils.removal.layernorm import zero_layernorm_gains, zero_mlp_gains
+from plasticity_utils.removal.neurons import layer_matched_draw
 from test_pruning import (
     FAMILIES,
     LEVELS,
@@ -16,12 +22,6 @@ from test_pruning import (
     resting_values,
     run,
 )
-
-from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import head, levels
-from plasticity_utils.removal.gate import remove_neurons
-from plasticity_utils.removal.layernorm import zero_layernorm_gains, zero_mlp_gains
-from plasticity_utils.removal.neurons import layer_matched_draw
 
 
 def test_mistake_2_random_is_random():

@@ -4,7 +4,6 @@ import shutil
 
 import numpy as np
 import pytest
-from test_run import at
 
 from plasticity_utils import InputError, Run, undo, word_activations
 from plasticity_utils.experiment.measure import concept_columns
@@ -12,6 +11,7 @@ from plasticity_utils.experiment.replay import activations_at, model_at
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.files import SEAL
 from plasticity_utils.neurons.scores import selectivity
+from test_run import at
 
 
 @pytest.mark.parametrize("condition", ["targeted", "random", "none", "head"])

@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 import pytest
-from runs import add_tiny, assert_same_tables, make_folder, tiny_config
 
 from plasticity_utils import load_run, run_experiment
 from plasticity_utils.hardware import training_precision
 from plasticity_utils.training import train
+from runs import add_tiny, assert_same_tables, make_folder, tiny_config
 
 # Stages in the order in which a run makes them; the last is the run's own folder.
 MOMENTS = (

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from runs import FRAMES, assert_same_tables
 from safetensors.torch import load_file
 
 from plasticity_utils import RunConfig, run_experiment
@@ -18,6 +17,7 @@ from plasticity_utils.neurons.scores import selectivity
 from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.results import neurons as neuron_changes
 from plasticity_utils.results import tables
+from runs import FRAMES, assert_same_tables
 
 ENTITIES = ["LOC", "PER", "ORG", "MISC"]
 KEYS = ["condition", "stage", "epoch"]

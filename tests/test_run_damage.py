@@ -3,15 +3,15 @@
 import shutil
 
 import pytest
-from runs import assert_same_tables, copy_finished, tiny_config
 from safetensors.torch import load_file, save_file
-from test_run import stage_of
-from test_store import flip_a_byte
 
 from plasticity_utils import InputError, load_run, run_experiment
 from plasticity_utils.experiment import stages
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import load_model
+from runs import assert_same_tables, copy_finished, tiny_config
+from test_run import stage_of
+from test_store import flip_a_byte
 
 
 @pytest.fixture

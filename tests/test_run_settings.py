@@ -2,8 +2,6 @@
 
 import pandas as pd
 import pytest
-from runs import FRAMES, assert_same_tables, tiny_config
-from test_run import PLACE, at
 
 from plasticity_utils import RunConfig
 from plasticity_utils.experiment import stages
@@ -12,6 +10,8 @@ from plasticity_utils.experiment.dose import pick_dose
 from plasticity_utils.experiment.measure import concept_columns
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.results import neurons as neuron_changes
+from runs import FRAMES, assert_same_tables, tiny_config
+from test_run import PLACE, at
 
 
 def test_the_same_seed_gives_the_same_tables_and_another_others(

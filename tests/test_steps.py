@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_tiny_model, make_tiny_tokenizer
 
 import plasticity_utils as pu
+from conftest import make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 

@@ -3,10 +3,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from conftest import make_tiny_model, make_tiny_tokenizer
-from test_store import flip_a_byte
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from conftest import make_tiny_model, make_tiny_tokenizer
 from plasticity_utils import files
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
@@ -22,6 +21,7 @@ from plasticity_utils.training.train import (
     tag_sentences,
     train_only,
 )
+from test_store import flip_a_byte
 
 TAG_OF = {
     "london": "B-LOC", "paris": "B-LOC", "anna": "B-PER", "peter": "B-PER",

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import vl_convert as vlc
+
 from made_up_cards import made_up_cards
+from plasticity_utils import charts
+from plasticity_utils.charts import theme as vega
+from plasticity_utils.charts.parts import KIND_COLOURS, SERIES_COLOURS
 from test_charts import CASES, encodings, parts
 from test_charts_across import CASES_ACROSS
 from test_charts_forced import CASES_FORCED
 from test_charts_questions import CASES_QUESTIONS
-
-from plasticity_utils import charts
-from plasticity_utils.charts import theme as vega
-from plasticity_utils.charts.parts import KIND_COLOURS, SERIES_COLOURS
 
 
 def growth_points():

@@ -10,9 +10,9 @@ import re
 import altair as alt
 import nbformat
 import pytest
-from made_up_cards import HOSTILE, made_up_cards
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from made_up_cards import HOSTILE, made_up_cards
 from plasticity_utils import charts
 from plasticity_utils.book.pages import render_page
 from plasticity_utils.charts import theme as vega
