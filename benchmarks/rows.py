@@ -29,6 +29,7 @@ from benchmarks.measure import in_own_process
 from benchmarks.sizes import Size
 from benchmarks.whole import AUROC, peer_steps
 from plasticity_utils.data.concepts import ENTITIES
+from plasticity_utils.formats import signed
 from plasticity_utils.models.load import load_model, width
 
 MEMORY_SHARE = 0.25
@@ -167,8 +168,8 @@ def _at_equal_f1(row: Facts, found: dict[str, list[float]]) -> Facts:
     mean, low, high = f1_difference(peer, ours)
     agree = abs(mean) <= AGREE_F1
     text = (
-        f"F1 {np.mean(ours):.3f}, peer {np.mean(peer):.3f}; difference {mean:+.4f} ({low:+.4f} to "
-        f"{high:+.4f}), paired by {len(ours)} seeds"
+        f"F1 {np.mean(ours):.3f}, peer {np.mean(peer):.3f}; difference {signed(mean, 4)} "
+        f"({signed(low, 4)} to {signed(high, 4)}), paired by {len(ours)} seeds"
     )
     return {
         **row,

@@ -44,7 +44,7 @@ from plasticity_utils.analysis import (
 )
 from plasticity_utils.analysis.readers import FOUND, by_reader
 from plasticity_utils.charts import theme
-from plasticity_utils.formats import percent, with_interval
+from plasticity_utils.formats import percent, signed, with_interval
 from plasticity_utils.results import across, groups
 
 theme.enable()
@@ -245,8 +245,9 @@ Markdown(
     "the task. The frozen states do: after a random half the reader finds "
     f"{read.loc['random', 'perceptron']:.2f}, after its own "
     f"{read.loc['targeted', 'perceptron']:.2f}. The ranks move by "
-    f"{moved['ranks']:+.2f} layers, after the random half by "
-    f"{moved['ranks_random']:+.2f}. This is one run: there is no interval."
+    f"{signed(moved['ranks'], 2)} layers, after the random half by "
+    f"{signed(moved['ranks_random'], 2)}. This is one run: there is no "
+    "interval."
 )
 
 # %% tags=["remove-input", "hide-output"]

@@ -29,7 +29,7 @@ import plasticity_utils.analysis.pooled as tables
 from plasticity_utils import charts
 from plasticity_utils.analysis import rules
 from plasticity_utils.charts import theme
-from plasticity_utils.formats import signed
+from plasticity_utils.formats import fixed, number, signed
 
 theme.enable()
 runs = tables.answered_groups(model=model, scale=scale, regime=regime)
@@ -58,15 +58,20 @@ Markdown(f"**{says}.**")
 
 # %% tags=["remove-input"]
 Markdown(
-    f"Of 100 neurons that were left, **{100 * any_.effect:.1f}** more "
+    f"Of 100 neurons that were left, **{fixed(100 * any_.effect, 1)}** "
+    "more "
     "serve a concept that they did not serve before than where nothing was "
-    f"cut out. After a random cut it is {100 * any_.control:.1f}. The "
-    f"difference is {100 * any_.beyond_control:.1f}; 5 was set as the "
-    f"smallest that would matter. {100 * removed.beyond_control:.1f} of it "
+    f"cut out. After a random cut it is {fixed(100 * any_.control, 1)}. "
+    "The "
+    f"difference is {fixed(100 * any_.beyond_control, 1)}; 5 was set as "
+    "the "
+    f"smallest that would matter. {fixed(100 * removed.beyond_control, 1)} "
+    "of it "
     "is the removed concept itself, which came back (question 1). "
-    f"Something else alone makes {100 * other.beyond_control:.1f}. Of "
+    f"Something else alone makes {fixed(100 * other.beyond_control, 1)}. "
+    "Of "
     "neurons with two concepts or more there are "
-    f"{100 * several.beyond_control:.1f} more (*{several.verdict}*)."
+    f"{fixed(100 * several.beyond_control, 1)} more (*{several.verdict}*)."
 )
 
 # %% tags=["remove-input"]
@@ -97,8 +102,10 @@ rules.new_functions
 Markdown(
     "In the decoder SmolLM2 (2,000 sentences, one seed of each concept) "
     "the differences from the random cut are larger: "
-    f"{100 * small.beyond_control[0]:.1f} in 100 for any concept, and "
-    f"{100 * small.beyond_control[2]:.1f} for something else alone. With "
+    f"{fixed(100 * small.beyond_control[0], 1)} in 100 for any concept, "
+    "and "
+    f"{fixed(100 * small.beyond_control[2], 1)} for something else alone. "
+    "With "
     f"one seed there is no interval: *{tables.new_functions(small)}*."
 )
 
@@ -112,11 +119,12 @@ Markdown(
     f"**{own.verdict.capitalize()}.** How alike two concepts are is "
     "measured by the words that they have, as a sentence transformer "
     "embeds them. That is the very checkpoint from which MiniLM was "
-    f"fine-tuned. So the difference of {own.difference:.3f} says nothing "
+    f"fine-tuned. So the difference of {number(own.difference)} says "
+    "nothing "
     "of MiniLM, and an earlier *yes* is withdrawn. For SmolLM2 the ruler "
     "is another model. There, words of two parts of speech that share an "
-    f"end of a neuron have a mean cosine of {second.shared:.3f}, and "
-    f"shuffled pairs {second.expected:.3f}. With one base model and an "
+    f"end of a neuron have a mean cosine of {number(second.shared)}, and "
+    f"shuffled pairs {number(second.expected)}. With one base model and an "
     f"adjusted p of {second.p_adjusted:.2f} this is *{second.verdict}*."
 )
 

@@ -29,6 +29,7 @@ from plasticity_utils import charts
 from plasticity_utils.analysis import rules, sameness
 from plasticity_utils.analysis.pooled import answered_groups, interval
 from plasticity_utils.charts import theme
+from plasticity_utils.formats import fixed
 
 theme.enable()
 runs = answered_groups(model=model, scale=scale, regime=regime)
@@ -62,9 +63,9 @@ Markdown(
     f"neurons that were left alone keeps {100 * kept.kept.min():.0f} to "
     f"{100 * kept.kept.max():.0f} %, and {100 * kept.kept_none.min():.0f} "
     f"to {100 * kept.kept_none.max():.0f} % where nothing was cut out. It "
-    f"loses {100 * found.lost_kept:.1f} points more than there "
-    f"({100 * found.lost_kept_low:.1f} to "
-    f"{100 * found.lost_kept_high:.1f}); 10 would matter."
+    f"loses {fixed(100 * found.lost_kept, 1)} points more than there "
+    f"({fixed(100 * found.lost_kept_low, 1)} to "
+    f"{fixed(100 * found.lost_kept_high, 1)}); 10 would matter."
 )
 
 # %% tags=["remove-input"]

@@ -1,19 +1,59 @@
-"""How numbers are written."""
+"""How a person reads a number: one function a kind, with a real minus sign and its zeros kept.
+
+Files hold plain numbers; these are for pages, tables, cards and labels.
+"""
 
 from __future__ import annotations
 
+import math
+from typing import SupportsFloat
+
 import pandas as pd
 
+NO_NUMBER, MINUS = "–", "−"
+# From these sizes on, a number has at most so many digits after the point.
+FEWER_DIGITS = {100: 0, 10: 1}
 
-def percent(share: float) -> str:
-    """Write a share in [0, 1] as a percentage of three digits."""
-    return f"{100 * share:.3g} %"
 
-
-def signed(value: float) -> str:
-    """Write a difference with its sign and three decimals."""
+def fixed(value: SupportsFloat, digits: int, sign: bool = False) -> str:
+    """Write a number with these digits after the point; one that rounds to nothing has no minus."""
+    if not math.isfinite(value):
+        return NO_NUMBER
     # Adding 0.0 turns the −0.0 of a rounded tiny loss into 0.0.
-    return f"{round(value, 3) + 0.0:+.3f}"
+    rounded = round(float(value), digits) + 0.0
+    text = f"{rounded:,.{digits}f}".replace("-", MINUS)
+    return f"+{text}" if sign and rounded > 0 else text
+
+
+def number(value: SupportsFloat, digits: int = 3, sign: bool = False) -> str:
+    """Write a measured number: three digits after the point, larger ones fewer."""
+    return fixed(value, digits_of(value, digits), sign)
+
+
+def short(value: SupportsFloat, sign: bool = False) -> str:
+    """Write a number that stands among many others: two digits after the point, or fewer."""
+    return number(value, 2, sign)
+
+
+def digits_of(value: SupportsFloat, digits: int = 3) -> int:
+    """How many digits after the point a measured number has, `digits` if it is small."""
+    at_most = (few for least, few in FEWER_DIGITS.items() if abs(float(value)) >= least)
+    return min(digits, next(at_most, digits))
+
+
+def signed(value: SupportsFloat, digits: int = 3) -> str:
+    """Write a difference with its sign."""
+    return fixed(value, digits, sign=True)
+
+
+def percent(share: SupportsFloat) -> str:
+    """Write a measured share in [0, 1] as a percentage."""
+    return f"{fixed(100 * float(share), 1)} %"
+
+
+def chosen_percent(share: SupportsFloat) -> str:
+    """Write a share that was set, and not measured, as a percentage without idle zeros."""
+    return f"{100 * float(share):.3g} %"
 
 
 def with_interval(row: pd.Series, value: str) -> str:
@@ -22,16 +62,3 @@ def with_interval(row: pd.Series, value: str) -> str:
     if pd.isna(low):
         return signed(mean)
     return f"{signed(mean)} ({signed(low)} to {signed(high)})"
-
-
-def named_series(table: pd.DataFrame) -> pd.DataFrame:
-    """Name the series of a table in `series`: the concept, and the model where there are several.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With columns concept and model, as from `across`.
-    """
-    several = table["model"].nunique() > 1
-    names = table["concept"] + " (" + table["model"] + ")" if several else table["concept"]
-    return table.assign(series=names)

@@ -22,7 +22,7 @@ from plasticity_utils.experiment.replay import activations_at, model_at
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.explorer.app import words_of
 from plasticity_utils.explorer.data import RunData, Selected
-from plasticity_utils.explorer.draw import number
+from plasticity_utils.formats import short
 from plasticity_utils.neurons.scores import selectivity
 from test_neuron_html import EVIL, Tags
 from test_run import at
@@ -85,7 +85,7 @@ def test_what_is_shown_is_what_the_table_and_the_activations_hold(explorer):
             heading = Tags(explorer.card.heading.value).text
             place = f"Layer 1, unit 3, {explorer.controls.stage.label}, condition {condition}"
             assert place in heading
-            assert f"gain {number(row['gain'])} · σ for LOC {number(row['selectivity'])}" in heading
+            assert f"gain {short(row['gain'])} · σ for LOC {short(row['selectivity'])}" in heading
             activations = activations_at(run, condition, stage)[flat(run, selected)]
             column = activations.astype(np.float32)[:, None]
             ends = highest_activating_words(column, words, [0], 10, min_count=least)
@@ -110,7 +110,7 @@ def test_parts_of_speech_are_computed_from_the_activations(explorer):
     activations = activations_at(run, "none", "base")[flat(run, selected)].astype(np.float32)
     sigma = selectivity(activations[:, None], noun[:, None])[0, 0]
     row = re.search(r"<tr><th scope=\"row\">NN .*?</tr>", explorer.card.profile.value).group()
-    assert number(sigma, True) in Tags(row).text
+    assert short(sigma, True) in Tags(row).text
 
 
 def test_a_removed_neuron_says_nothing(explorer):
@@ -252,7 +252,7 @@ def test_a_run_without_its_models_is_shown_from_its_tables(tiny_run, tmp_path):
     assert "models of this run are not kept here" in said(explorer)
     select(explorer, "none", "end", layer=2, unit=1)
     row = at(alone.neurons, condition="none", stage="end", layer=2, unit=1).iloc[0]
-    assert f"σ for LOC {number(row['selectivity'])}" in Tags(explorer.card.heading.value).text
+    assert f"σ for LOC {short(row['selectivity'])}" in Tags(explorer.card.heading.value).text
     assert row["words"] in Tags(explorer.card.words.value).text
     assert explorer.card.charts.value.count("<svg") == 1
     assert "activation" not in explorer.choices.order.options
@@ -294,7 +294,7 @@ def test_other_seeds_are_found_beside_the_run(tiny_run, tmp_path):
     explorer.seed.value = 7
     assert explorer.controls.selected == before
     row = at(neurons, condition="none", stage="end", layer=1, unit=3).iloc[0]
-    assert f"σ for LOC {number(row['selectivity'])}" in Tags(explorer.card.heading.value).text
+    assert f"σ for LOC {short(row['selectivity'])}" in Tags(explorer.card.heading.value).text
     assert "not kept here" in said(explorer)
 
 

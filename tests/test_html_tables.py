@@ -40,7 +40,7 @@ def test_numbers_have_the_digits_that_say_something_and_markup_is_text():
     assert [row[3] for row in rows] == ["0.123", "–"]
     # No sign where a number rounds to nothing; an interval has the digits of its value.
     assert [row[4] for row in rows] == [
-        "0.000 <small>[-0.250,\u00a00.250]</small>",
+        "0.000 <small>[−0.250,\u00a00.250]</small>",
         "179 <small>[82,\u00a0277]</small>",
     ]
 
@@ -48,7 +48,7 @@ def test_numbers_have_the_digits_that_say_something_and_markup_is_text():
 def test_larger_numbers_have_fewer_digits():
     counts = pd.DataFrame({"count": [-9.5, 72.0, 598.4]})
     _, rows, _ = read(number_table(counts).to_html())
-    assert rows == [["-9.500"], ["72.0"], ["598"]]
+    assert rows == [["−9.500"], ["72.0"], ["598"]]
 
 
 @pytest.mark.parametrize("part", ["td", "th"])
@@ -90,4 +90,4 @@ def test_a_name_without_a_heading_of_its_own_is_written_with_spaces():
     frame = pd.DataFrame({"tokens_per_s": [1234.5]})
     headings, rows, _ = read(number_table(frame).to_html())
     assert headings == ["tokens per s"]
-    assert rows == [["1234"]]
+    assert rows == [["1,234"]]

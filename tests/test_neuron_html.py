@@ -66,15 +66,6 @@ def test_shading_follows_the_activation_and_says_the_number():
     assert ", 0.00)" in flat
 
 
-@pytest.mark.parametrize(
-    ("value", "signed", "text"),
-    [(0.8349, True, "+0.83"), (-0.5, False, "−0.50"), (1.0, False, "1.00"), (0.0, True, "0.00"),
-     (1234.5, False, "1,234"), (0.0012, False, "0.001"), (np.nan, True, "–")],
-)  # fmt: skip
-def test_numbers_have_sensible_digits(value, signed, text):
-    assert draw.number(value, signed) == text
-
-
 def spread():
     activations = np.array([0, 0, 1, 4], dtype=np.float32)
     return activation_histogram(activations, ["O", "O", "LOC", "PER"])

@@ -6,7 +6,6 @@ import pytest
 
 from plasticity_utils.analysis import rules
 from plasticity_utils.analysis.rules import OPEN, RULES, Estimate
-from plasticity_utils.formats import signed
 from plasticity_utils.results.stack import mean_interval, seed_columns
 
 NONE = Estimate(0.0)
@@ -185,8 +184,3 @@ def test_few_values_are_laid_out_by_seed():
     assert table.columns.tolist() == ["concept", "seed 0", "seed 1", "mean"]
     assert table["seed 0"].tolist() == [0.4, 0.6]
     assert table["mean"].tolist() == pytest.approx([0.3, 0.6])
-
-
-def test_a_tiny_loss_is_no_minus_zero():
-    assert signed(-0.0002) == "+0.000"
-    assert signed(-0.0156) == "-0.016"

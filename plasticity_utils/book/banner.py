@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from plasticity_utils.experiment.run import Run
-from plasticity_utils.formats import percent
+from plasticity_utils.formats import chosen_percent, fixed
 from plasticity_utils.results.groups import Seeds
 
 _OTHER_CONCEPT = (
@@ -84,7 +84,9 @@ def removed_share(seeds: Seeds) -> str:
         ranks = [rank for run in seeds.runs for rank in run.facts["ranks"]["targeted"]]
         n_units = seeds.facts["n_neurons"] // len(seeds.facts["ranks"]["targeted"])
         return f"{_range(ranks)} of {n_units:,} dimensions of every layer erased"
-    cuts = [f"{run.facts['n_removed']:,} ({percent(run.facts['dose'])})" for run in seeds.runs]
+    cuts = [
+        f"{run.facts['n_removed']:,} ({chosen_percent(run.facts['dose'])})" for run in seeds.runs
+    ]
     shown = cuts if len(set(cuts)) > 1 else cuts[:1]
     return f"{', '.join(shown)} of {seeds.facts['n_neurons']:,} neurons"
 
@@ -95,7 +97,7 @@ def made_with(run: Run) -> str:
     code, minutes = facts["code"], sum(facts["seconds"].values()) / 60
     changed = " with local changes" if code.get("changed") else ""
     parts = [
-        f"**Made with** seed {run.config.seed} on {facts['date']}, {minutes:.1f} minutes",
+        f"**Made with** seed {run.config.seed} on {facts['date']}, {fixed(minutes, 1)} minutes",
         f"{machine['device']} ({machine['accelerator'] or machine['processor']}, "
         f"{machine['cores']} cores, {machine['precision']})",
         f"plasticity {code['version']} {(code['commit'] or '')[:10]}{changed}",

@@ -108,7 +108,7 @@ def _heading(shown: alt.Chart) -> alt.Chart:
     """Say which neuron is shown, and when."""
     neuron = "datum.kind + ' ' + datum.place + ': layer ' + datum.layer + ', unit ' + datum.unit"
     moment = f"{json.dumps(list(STAGE_TITLES.values()))}[moment]"
-    now = f"{moment} + ': gain ' + format(datum.gain[moment], '.2~f')"
+    now = f"{moment} + ': gain ' + format(datum.gain[moment], '.2f')"
     served = (
         "'serves ' + datum.types + ' entity type' + (datum.types == 1 ? '' : 's') + ' at the end'"
     )
@@ -152,8 +152,8 @@ def _histogram(shown: alt.Chart, classes: list[str]) -> alt.Chart:
         color=alt.Color("colour:N", scale=None),
         tooltip=[
             alt.Tooltip("entity:N", title="words"),
-            alt.Tooltip("begin:Q", title="activation from", format=".3~g"),
-            alt.Tooltip("end:Q", title="to", format=".3~g"),
+            alt.Tooltip("begin:Q", title="activation from", format=".3g"),
+            alt.Tooltip("end:Q", title="to", format=".3g"),
             alt.Tooltip("share:Q", title="share of these words", format=".1%"),
         ],
     )

@@ -40,7 +40,7 @@ from plasticity_utils.charts.parts import (
     zero_line,
 )
 from plasticity_utils.errors import InputError
-from plasticity_utils.formats import named_series
+from plasticity_utils.formats import chosen_percent
 from plasticity_utils.names import EPOCH_TITLES, OVER_SENTENCES
 
 AGAIN = ("nothing", "same", "new top", "refitted", "random")
@@ -82,7 +82,7 @@ def dose_response(
     entities = entities_from(curve, label)
     in_order(curve, "regime", tuple(_REGIMES))
     shown = curve.assign(percent=100 * curve["dose"], regime=curve["regime"].map(_REGIMES))
-    draws = int(curve["n_draws"].max())
+    draws, chosen = int(curve["n_draws"].max()), chosen_percent(chosen_dose)
     return stack(
         [
             _dose_panel(shown[shown["entity"] == name], chosen_dose, label, name == entities[-1])
@@ -90,12 +90,12 @@ def dose_response(
         ],
         f"What is lost as the neurons of {label} are removed",
         [
-            f"Vertical line: the dose of this run, {100 * chosen_dose:.3g} % of all neurons.",
+            f"Vertical line: the dose of this run, {chosen} of all neurons.",
             f"Bands: targeted, {interval}; random, median and range of {draws} draws.",
         ],
         f"Line chart, a panel for each of {', '.join(entities)}: F1 without retraining against the "
         f"share of neurons removed, for the neurons of {label} and for random ones of the same "
-        f"layers, with the half regime at 50 % and the chosen dose at {100 * chosen_dose:.3g} %.",
+        f"layers, with the half regime at 50 % and the chosen dose at {chosen}.",
     )
 
 
@@ -178,7 +178,7 @@ def outcomes(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
     """Draw F1 of each concept and model after removal (open) and at the end, by condition."""
     need(table, ["concept", "model", "condition", "stage", *_INTERVAL])
     conditions = conditions_in(table)
-    table = named_series(table)
+    table = _named_series(table)
     series = distinct(table, "series")
     # The axis names the conditions: a legend would say it twice.
     color = condition_signs(conditions)["color"].copy()
@@ -213,7 +213,7 @@ def differences(
     `values` names the columns to draw and the titles of their panels, which have one scale.
     """
     need(table, ["concept", "model", *values])
-    named = named_series(table)
+    named = _named_series(table)
     order = distinct(named, "series")
     panels = []
     for value, heading in values.items():
@@ -333,6 +333,13 @@ def _dose_panel(own: pd.DataFrame, chosen: float, label: str, last: bool) -> alt
         ),
     ]
     return _entity_panel(layers, entity, label)
+
+
+def _named_series(table: pd.DataFrame) -> pd.DataFrame:
+    """Name each row's `series`: its concept, and its model where the table has several."""
+    several = table["model"].nunique() > 1
+    names = table["concept"] + " (" + table["model"] + ")" if several else table["concept"]
+    return table.assign(series=names)
 
 
 def _base_rule(base: pd.DataFrame, signs: dict[str, Any]) -> alt.Chart:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from numbers import Integral
 from typing import Any
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-# Digits after the point, of numbers below; larger ones have none.
-DIGITS = {10: 3, 100: 1}
+from plasticity_utils.formats import digits_of, fixed, number
+
 # Characters of a text that stays in one line: a date, a name.
 SHORT = 16
 QUANTITY = "quantity"
@@ -159,16 +160,9 @@ class _Estimate:
 def _written(value: object) -> object:
     """Write a cell as HTML; Styler has escaped texts before."""
     if isinstance(value, _Estimate):
-        digits = _digits(value.value)
-        mean, low, high = (_fixed(number, digits) for number in astuple(value))
+        digits = digits_of(value.value)
+        mean, low, high = (fixed(end, digits) for end in astuple(value))
         return f"{mean} <small>[{low},\u00a0{high}]</small>"
-    return _fixed(value, _digits(value)) if isinstance(value, float) else value
-
-
-def _digits(value: float) -> int:
-    return next((digits for below, digits in DIGITS.items() if abs(value) < below), 0)
-
-
-def _fixed(value: float, digits: int) -> str:
-    """Write a number; one that rounds to nothing has no sign."""
-    return f"{round(value, digits) + 0.0:.{digits}f}"
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return fixed(value, 0)
+    return number(value) if isinstance(value, float) else value

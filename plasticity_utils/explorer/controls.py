@@ -19,7 +19,7 @@ import pandas as pd
 
 from plasticity_utils.charts import theme
 from plasticity_utils.explorer.data import Selected
-from plasticity_utils.explorer.draw import number
+from plasticity_utils.formats import short
 from plasticity_utils.names import CONDITIONS, STAGE_TITLES
 
 FIELD = {"width": "auto", "margin": "2px"}
@@ -180,7 +180,7 @@ def _places(name: str, layer: pd.DataFrame, reach: float) -> str:
 
 
 def _axes(reach: float, stage: str, label: str) -> str:
-    limit = number(reach)
+    limit = short(reach)
     return (
         f'<div class="pu-map-ticks"><span>−{limit}</span><span>0</span><span>+{limit}</span></div>'
         f"<p>Across: σ for {label} in the base model. Up: σ {STAGE_TITLES[stage]}, on the same "
@@ -192,7 +192,7 @@ def _in_words(row: Any) -> str:
     """Say what a neuron is in a line of a list: unit, σ in the base and now, removed or not."""
     unit, base, now = (getattr(row, name) for name in ("unit", "sigma_base", "sigma"))
     state = ", removed" if row.removed else ""
-    return f"{unit}: σ {number(base, True)} → {number(now, True)}{state}"
+    return f"{unit}: σ {short(base, True)} → {short(now, True)}{state}"
 
 
 def _layer_options(n_layers: int) -> list[tuple[str, int]]:

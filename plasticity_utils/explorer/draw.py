@@ -18,6 +18,7 @@ import pandas as pd
 from plasticity_utils.charts import theme
 from plasticity_utils.charts.parts import in_order, need
 from plasticity_utils.explorer.data import CLASSES, REST, Selected
+from plasticity_utils.formats import fixed, short
 from plasticity_utils.names import STAGE_TITLES
 
 ABOVE, BELOW = "245, 163, 0", "77, 170, 230"
@@ -49,9 +50,9 @@ def heading(at: Selected, history: pd.DataFrame, label: str, n_neurons: int) -> 
     base = history[history["stage"] == "base"].iloc[0]
     state = "removed" if row["removed"] else "in place"
     facts = [
-        f"{state}, gain {number(row['gain'])}",
-        f"σ for {escape(label)} {number(row['selectivity'])} (base {number(base['selectivity'])})",
-        f"effect {number(row['effect'])} (base {number(base['effect'])})",
+        f"{state}, gain {short(row['gain'])}",
+        f"σ for {escape(label)} {short(row['selectivity'])} (base {short(base['selectivity'])})",
+        f"effect {short(row['effect'])} (base {short(base['effect'])})",
         f"rank {int(row['rank']) + 1:,} of {n_neurons:,}",
     ]
     title = f"Layer {at.layer}, unit {at.unit}, {escape(STAGE_TITLES[at.stage])}"
@@ -120,7 +121,7 @@ def shaded(
         is_name = entity in theme.ENTITY_COLOURS
         names = [f"pu-{entity}"] if is_name else []
         names += ["pu-peak"] if peaks is not None and peaks[i] else []
-        tip = f"{entity}, z = {number(value, True)}" if is_name else f"z = {number(value, True)}"
+        tip = f"{entity}, z = {short(value, True)}" if is_name else f"z = {short(value, True)}"
         spans.append(
             f'<span class="{" ".join(names)}" style="background: {_tint(value)}" '
             f'title="{escape(tip)}">{escape(word)}</span>'
@@ -133,7 +134,7 @@ def responses(shown: pd.DataFrame) -> str:
     parts = []
     for stage, rows in shown.groupby("stage", sort=False):
         greatest = rows.loc[rows["z"].abs().idxmax()]
-        said = f"activation {number(greatest['activation'])}, z = {number(greatest['z'], True)}"
+        said = f"activation {short(greatest['activation'])}, z = {short(greatest['z'], True)}"
         where = f"Strongest at “{greatest['word']}”"
         if np.ptp(rows["z"]) < SAME:
             where = "The same on every word"
@@ -163,7 +164,7 @@ def profile_table(profile: pd.DataFrame, history: pd.DataFrame) -> str:
             name += f' <span class="pu-muted">{PART_NAMES[concept]}</span>'
         cells = "".join(_sigma_cell(wide[moment][concept]) for moment in moments)
         rows.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
-    gains = "".join(f"<td>{number(gain)}</td>" for gain in history["gain"])
+    gains = "".join(f"<td>{short(gain)}</td>" for gain in history["gain"])
     rows.append(f'<tr><th scope="row">gain</th>{gains}</tr>')
     return (
         '<div class="pu-scroll"><table><thead><tr><th scope="col">σ for</th>'
@@ -176,19 +177,6 @@ def message(text: str) -> str:
     return f'<div role="status">{_paragraph(text)}</div>'
 
 
-def number(value: float | np.floating, signed: bool = False) -> str:
-    """Write a number with sensible digits and a real minus, and a dash where there is none."""
-    if not np.isfinite(value):
-        return "–"
-    value = float(value)
-    size = abs(value)
-    if 0 < size < 0.005:
-        text = f"{value:.1g}"
-    else:
-        text = f"{value:,.2f}" if size < 100 else f"{value:,.0f}"
-    return ("+" if signed and value > 0 else "") + text.replace("-", "−")
-
-
 def _paragraph(text: str) -> str:
     return f'<p class="pu-message">{escape(text)}</p>' if text else ""
 
@@ -196,7 +184,7 @@ def _paragraph(text: str) -> str:
 def _word_table(rows: pd.DataFrame) -> str:
     cells = [
         f'<tr><td class="pu-word" style="background: {_tint(row.score)}">{escape(row.word)}</td>'
-        f"<td>{number(row.score, True)}</td><td>{row.n}</td></tr>"
+        f"<td>{short(row.score, True)}</td><td>{row.n}</td></tr>"
         for row in rows.itertuples()
     ]
     return (
@@ -208,7 +196,7 @@ def _word_table(rows: pd.DataFrame) -> str:
 def _sigma_cell(value: float) -> str:
     if not np.isfinite(value):
         return "<td>–</td>"
-    return f'<td style="background: {_tint(FULL_TINT_AT * value)}">{number(value, True)}</td>'
+    return f'<td style="background: {_tint(FULL_TINT_AT * value)}">{short(value, True)}</td>'
 
 
 def _tint(z: float) -> str:
@@ -260,7 +248,7 @@ def activation_spread(histogram: pd.DataFrame) -> str:
         ]
         top += PANEL
     for value, anchor in ((low, "start"), ((low + high) / 2, "middle"), (high, "end")):
-        parts.append(_text(LEFT + (value - low) * per_unit, top + 16, number(value), anchor))
+        parts.append(_text(LEFT + (value - low) * per_unit, top + 16, short(value), anchor))
     title = "Activation, by class of word"
     description = f"Histograms of the neuron's activation on words of {', '.join(classes)}."
     return _figure(parts, top + 24, title, description)
@@ -295,7 +283,7 @@ def selectivity_course(profile: pd.DataFrame) -> str:
     for i, entity in enumerate(entities):
         own = rows[rows["concept"] == entity]
         points = [
-            (x_of[moment], _height(value), f"{entity}, {moment}: σ = {number(value, True)}")
+            (x_of[moment], _height(value), f"{entity}, {moment}: σ = {short(value, True)}")
             for moment, value in zip(own["moment"], own["selectivity"], strict=True)
             if math.isfinite(value)
         ]
@@ -314,7 +302,7 @@ def _course_axes(x_of: dict[str, float]) -> list[str]:
         y = _height(tick)
         colour = theme.MUTED if tick == 0 else theme.GRID
         parts.append(_rule(LEFT, y, WIDTH - RIGHT, y, colour))
-        parts.append(_text(LEFT - 6, y + 4, f"{tick:g}".replace("-", "−"), "end"))
+        parts.append(_text(LEFT - 6, y + 4, fixed(tick, 1), "end"))
     foot = _height(-1)
     for moment, x in x_of.items():
         parts.append(_text(x, foot + 18, "cut" if moment == "removed" else moment, "middle"))
