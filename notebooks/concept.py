@@ -33,6 +33,8 @@ model = "minilm"
 scale = "full"
 seed = 0
 regime = "surgical"
+corpus = "conll2003"
+tags = "entity"
 results_dir = ""
 
 # %% tags=["own-home", "remove-input"]

@@ -31,6 +31,8 @@ model = "minilm"
 scale = "full"
 seed = 0
 regime = "surgical"
+corpus = "conll2003"
+tags = "entity"
 results_dir = ""
 
 # %% tags=["own-home", "remove-input"]
@@ -39,6 +41,8 @@ home = {
     "model": "minilm",
     "scale": "full",
     "regime": "surgical",
+    "corpus": "conll2003",
+    "tags": "entity",
 }
 
 # %% tags=["hide-input"]

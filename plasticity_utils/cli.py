@@ -13,8 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from plasticity_utils.data.column_files import SPLITS
 from plasticity_utils.data.concepts import FILE, OWN_KINDS, WORDS
-from plasticity_utils.data.corpus import CONCEPTS, concept_words, load_corpus
+from plasticity_utils.data.corpus import CONCEPTS
+from plasticity_utils.data.tasks import Task, in_order
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import (
     FORCING_DOSES,
@@ -55,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         ("model", "minilm, smollm2, a local folder or a Hub name"),
         ("scale", list(SCALES)),
         ("regime", list(REGIMES)),
+        ("corpus", "conll2003, a folder of column files, or hf:NAME"),
+        ("tags", "a column of the corpus, by name or number; of conll2003 entity, pos, chunk"),
         ("results_dir", "folder for runs; empty for runs/ in the project or the current folder"),
     ):
         text = allowed if isinstance(allowed, str) else ", ".join(allowed)
@@ -89,6 +93,10 @@ def _parser() -> argparse.ArgumentParser:
     concepts = commands.add_parser("concepts", help="list concepts, or check one of your own")
     concepts.add_argument("concept", nargs="?", help=f"counted by part; {OWN_KINDS}, or a name")
     concepts.add_argument("--scale", default="quick", help=f"{', '.join(SCALES)} (%(default)r)")
+    for name in ("corpus", "tags"):
+        concepts.add_argument(
+            f"--{name}", default=defaults[name], help="as for `run` (%(default)r)"
+        )
     concepts.set_defaults(command=_concepts)
     add_batch(commands)
     add_force(commands)
@@ -179,14 +187,15 @@ def _figures(options: argparse.Namespace) -> None:
 
 
 def _concepts(options: argparse.Namespace) -> None:
+    task = Task(options.corpus, options.tags)
     if options.concept is not None:
-        _count(RunConfig(concept=options.concept, scale=options.scale))
+        _count(_config(vars(options)))
         return
-    for split in ("train", "validation", "test"):
-        corpus = load_corpus("conll2003", split)
-        for concept, label in CONCEPTS.items():
-            n_words = int(concept_words(corpus, label).sum())
-            print(f"{concept:<15} {label:<5} {split:<11} {n_words:>6} words")
+    names = {label: name for name, label in CONCEPTS.items()}
+    for split in SPLITS:
+        counts = task.load(split).types()
+        for label in in_order(counts):
+            print(f"{names.get(label, ''):<15} {label:<5} {split:<11} {counts[label]:>6} words")
     print(
         f"your own: {FILE}WORDS,LABELS#LABEL (two files) or {WORDS}Monday,Tuesday (exact words); "
         "`plasticity concepts CONCEPT` counts it"

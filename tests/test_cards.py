@@ -5,7 +5,8 @@ import pytest
 
 from plasticity_utils import InputError, names
 from plasticity_utils.analysis.snapshots import Moments
-from plasticity_utils.experiment.measure import ENTITIES, concept_columns
+from plasticity_utils.data.concepts import ENTITIES
+from plasticity_utils.experiment.measure import concept_columns
 from plasticity_utils.experiment.replay import activations_at
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.neurons.inventory import inventory, inventory_selectivity, thresholds

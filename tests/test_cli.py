@@ -52,7 +52,8 @@ def test_the_command_itself_ends_in_seconds_without_a_traceback():
     assert done.stderr == (
         "plasticity: unknown concept 'cheeses'; "
         "allowed: locations, persons, organisations, miscellaneous, "
-        "file:WORDS,LABELS#LABEL, words:Monday,Tuesday\n"
+        "file:WORDS,LABELS#LABEL, words:Monday,Tuesday, or a type of conll2003 (entity): "
+        "PER (11128 words), ORG (10025 words), LOC (8297 words), MISC (4593 words)\n"
     )
 
 

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from plasticity_utils.data.concepts import ENTITIES
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.replay import model_at
 from plasticity_utils.experiment.run import Run
@@ -66,7 +65,7 @@ def read_anew(
         with model_at(run, condition, stage) as (model, tokenizer):
             corpora = stages.sentences.train.first(n_sentences), stages.sentences.scoring
             train, scoring = (tag_sentences(model, tokenizer, corpus) for corpus in corpora)
-            found = read_states(model, train, scoring, names, ENTITIES, run.config.seed)
+            found = read_states(model, train, scoring, names, scoring.types, run.config.seed)
         tables.append(found.assign(condition=condition))
     return pd.concat(tables).set_index(["condition", "reader", "n_fitted"]).reset_index()
 

@@ -13,7 +13,7 @@ import json
 import re
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ def finished_run(cell: Cell, results: Path) -> str:
     # The newest, since a changed machine or library makes a new one beside the old.
     for path in sorted(named, key=lambda path: path.stat().st_mtime, reverse=True):
         facts = json.loads(path.read_text(encoding="utf-8"))
-        if {**facts["settings"], "results_dir": ""} == asdict(config):
+        if {**facts["settings"], "results_dir": ""} == _settings(config):
             return path.parent.name
     return ""
 
@@ -156,7 +156,7 @@ def page_digest(folder: Path) -> str:
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
-    return {**asdict(config), "results_dir": ""}
+    return {**config.settings(), "results_dir": ""}
 
 
 def check_results(results: str) -> str:

@@ -32,6 +32,7 @@ _ERASED = (
     "*random* as erasers of shuffled labels, and *new top* neurons as erasers fitted anew. The "
     "curve of growing cuts stands there to compare."
 )
+_COUNTED = {"names": "whole names", "words": "single words"}
 _SMOKE = (
     "> This page was executed at the **smoke** scale, a test of the machinery on a handful of "
     "sentences: **its numbers mean nothing.**"
@@ -54,7 +55,7 @@ def settings(seeds: Seeds, home: Mapping[str, str]) -> str:
     config, n = seeds.config, len(seeds.runs)
     about, numbers = config.about, ", ".join(map(str, seeds.numbers))
     lines = [
-        f"**{about.title}** ({config.label}) · model **{config.model}** · scale "
+        f"**{about.title}** ({config.label}) · {_task(seeds)} · model **{config.model}** · scale "
         f"**{config.scale}** ({seeds.facts['n_train_sentences']:,} training sentences) · way of "
         f"cutting **{config.regime}**: {removed_share(seeds)} · seed{'s' if n > 1 else ''} "
         f"**{numbers}**",
@@ -76,6 +77,16 @@ def settings(seeds: Seeds, home: Mapping[str, str]) -> str:
     else:
         lines.append(_SEEDS.format(n=n, seed=config.seed))
     return "\n\n".join(lines)
+
+
+def _task(seeds: Seeds) -> str:
+    """Name the corpus and the tags, their scheme, and what F1 counts."""
+    task = seeds.facts.get("task") or seeds.config.task.facts()
+    cut = " and ".join(task["cut_from_train"])
+    parts = [f"corpus **{task['corpus']}**, tags **{task['tags']}** ({task['scheme']})"]
+    parts += [f"F1 of {_COUNTED[task['counted']]}"]
+    parts += [f"{cut} cut from its training sentences"] if cut else []
+    return " · ".join(parts)
 
 
 def removed_share(seeds: Seeds) -> str:

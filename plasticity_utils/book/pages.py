@@ -136,7 +136,7 @@ TEMPLATE = "concept.py"
 PROSE = "prose"
 TOC = "_toc.yml"
 BEFORE = "  - file: notebooks/compare.ipynb\n"
-PARAMETERS = ("concept", "model", "scale", "seed", "regime")
+PARAMETERS = ("concept", "model", "scale", "seed", "regime", "corpus", "tags")
 COLUMNS = 76
 # Cells of the template, by tag, that a concept's page has in its own words.
 OPENING, PARTICULAR, HOME, VALUES = "own-opening", "own-particular", "own-home", "parameters"
@@ -191,7 +191,7 @@ def add_page(config: RunConfig, root: Path | None = None) -> Path | None:
     written.
     """
     folder = root or project_root()
-    name = config.about.name
+    name = "-".join(filter(None, [config.about.name, config.task.name]))
     page = folder / "notebooks" / f"{name}.ipynb"
     contents = _listed(folder / TOC, f"notebooks/{page.name}")
     made = None if page.is_file() else page
@@ -251,7 +251,7 @@ def _listed(contents: Path, page: str) -> str:
 def _home(config: RunConfig) -> str:
     """Write down what a page's prose is about, for the banner of a page executed otherwise."""
     values = {"concept": config.about.name, "model": config.model}
-    values |= {"scale": config.scale, "regime": config.regime}
+    values |= {name: getattr(config, name) for name in ("scale", "regime", "corpus", "tags")}
     lines = (f"    {json.dumps(name)}: {json.dumps(value)},\n" for name, value in values.items())
     return f"home = {{\n{''.join(lines)}}}"
 

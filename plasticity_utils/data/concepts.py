@@ -1,9 +1,10 @@
 """The concepts that a run can be about, and how one's own is named.
 
-Three kinds: an entity type of CoNLL-2003 (`locations`); a label of a pair of files
-(`file:WORDS,LABELS#LABEL`); a list of words (`words:Monday,Tuesday`), taken as they are written.
-Only an entity type is a tag that the model learns to give, so only it has an F1 of its own. The
-other two are measured by a linear probe (see `own_probe`).
+Three kinds: a type of the task's tags (`LOC`, which has the name `locations`; `NNP` of parts of
+speech); a label of a pair of files (`file:WORDS,LABELS#LABEL`); a list of words
+(`words:Monday,Tuesday`), taken as they are written. Only a type is a tag that the model learns to
+give, so only it has an F1 of its own. The other two are measured by a linear probe (see
+`own_probe`).
 
 A name is checked, and files are read, when a run is configured: what is wrong with them shows
 before any training.
@@ -15,13 +16,14 @@ import hashlib
 import os
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
 
 from plasticity_utils.data.corpus import CONCEPTS, Corpus, concept_words, load_corpus
+from plasticity_utils.data.tasks import Task, in_order
 from plasticity_utils.errors import InputError
 from plasticity_utils.files import ROOT
 
@@ -30,6 +32,7 @@ OWN_KINDS = f"{FILE}WORDS,LABELS#LABEL, {WORDS}Monday,Tuesday"
 ENTITIES = tuple(CONCEPTS.values())
 OWN_COLUMN, OUTSIDE = "concept", "O"
 DIGITS, LONGEST_TAG, LONGEST_SLUG, WORDS_NAMED, SHOWN = 8, 20, 20, 3, 60
+TYPES_SHOWN = 50
 # Tags that mean something else in tables and charts.
 _TAKEN = {*ENTITIES, OUTSIDE, "OTHER"}
 
@@ -47,8 +50,8 @@ class Concept:
         Short tag for tables and charts: `LOC`, the last part of a file's label in capitals, or
         `WORDS`.
     name : str
-        For names of folders: the setting of an entity type; else the kind, a readable part and
-        eight digits that stand for the files' contents and label, or for the words.
+        For names of folders: of a type its name here or its tag; else the kind, a readable part
+        and eight digits that stand for the files' contents and label, or for the words.
     """
 
     text: str
@@ -79,36 +82,48 @@ class Concept:
         return f"{title}, …" if len(self.words) > WORDS_NAMED else title
 
 
-def parse_concept(text: str) -> Concept:
+def parse_concept(text: str, task: Task | None = None) -> Concept:
     """Read a concept's setting, and the files that it names.
 
     Parameters
     ----------
     text : str
-        `locations`, `persons`, `organisations`, `miscellaneous`; `file:WORDS,LABELS#LABEL`, where
+        A type of the task's tags, or the name of one that has one: `locations`, `persons`,
+        `organisations`, `miscellaneous`; `file:WORDS,LABELS#LABEL`, where
         the label is what follows the last `#` and paths are taken as they are given, else from the
         project's folder; or `words:` and words with commas between them.
+    task : Task, optional
+        What the model learns to tag; by default names in news.
 
     Raises
     ------
     InputError
-        If it is none of these, a file cannot be read, or the label is at none or all of its words.
+        If it is none of these (the types that there are stand in the message, with their words), a
+        file cannot be read, or the label is at none or all of its words.
     """
-    if text in CONCEPTS:
-        return Concept(text, "entity", CONCEPTS[text], text)
+    task = task or Task()
+    if text in CONCEPTS and task.is_usual:
+        return _of_type(text, CONCEPTS[text])
     if text.startswith(WORDS):
         words = _word_list(text)
         name = "-".join(filter(None, ["words", _slug(words[0]), _digest(*sorted(words))]))
         return Concept(text, "words", "WORDS", name)
     if text.startswith(FILE):
-        return _of_files(text)
-    allowed = ", ".join([*CONCEPTS, OWN_KINDS])
-    raise InputError(f"unknown concept {_shown(text)}; allowed: {allowed}")
+        return _of_files(text, task)
+    types = task.types()
+    named = {name: label for name, label in CONCEPTS.items() if label in types}
+    if (label := named.get(text, text)) in types:
+        return _of_type(text, label)
+    counted = [f"{kind} ({n} words)" for kind, n in types.items()]
+    raise InputError(
+        f"unknown concept {_shown(text)}; allowed: {', '.join([*named, OWN_KINDS])}, or a type of "
+        f"{task.corpus} ({task.tags}): {', '.join(counted[:TYPES_SHOWN])}"
+    )
 
 
 def file_corpus(concept: Concept) -> Corpus:
     """Read the corpus of a `file:` concept, with the one column `concept` (its label or `O`)."""
-    if parse_concept(concept.text).name != concept.name:
+    if _of_files(concept.text, Task()).name != concept.name:
         raise InputError(f"the files of {_shown(concept.text)} have changed since the run was made")
     paths, label = _file_parts(concept.text)
     corpus = load_corpus(paths)
@@ -121,21 +136,41 @@ def with_words(corpus: Corpus, concept: Concept) -> Corpus:
     wanted = set(concept.words)
     inside = [word in wanted for word in corpus.words]
     column = {OWN_COLUMN: _tagged(corpus, inside, concept)}
-    return Corpus(corpus.name, corpus.sentences, {**corpus.labels, **column})
+    return replace(corpus, labels={**corpus.labels, **column})
 
 
 def members(corpus: Corpus, label: str) -> Bool[np.ndarray, " word"]:
-    """Tell for each word whether it belongs to an entity type or to the run's own concept."""
-    return concept_words(corpus, label, "entity" if label in ENTITIES else OWN_COLUMN)
+    """Tell for each word whether it belongs to a type or to the run's own concept."""
+    return concept_words(corpus, label, OWN_COLUMN if label in _own_labels(corpus) else "entity")
+
+
+def types_of(corpus: Corpus) -> tuple[str, ...]:
+    """Return the types that a corpus is reported on: those of a run, or else all that it has."""
+    if "entity" not in corpus.labels:
+        return ()
+    if corpus.reported:
+        return corpus.reported
+    found = corpus.types()
+    return ENTITIES if set(found) <= set(ENTITIES) else tuple(in_order(found))
 
 
 def kinds(corpus: Corpus) -> tuple[str, ...]:
     """Return the labels that a corpus can be measured for, the own concept's last."""
-    own = set(corpus.word_labels(OWN_COLUMN)) if OWN_COLUMN in corpus.labels else set()
-    return (*(ENTITIES if "entity" in corpus.labels else ()), *sorted(own - {OUTSIDE}))
+    return (*types_of(corpus), *sorted(_own_labels(corpus)))
 
 
-def _of_files(text: str) -> Concept:
+def _own_labels(corpus: Corpus) -> set[str]:
+    return set(corpus.word_labels(OWN_COLUMN) if OWN_COLUMN in corpus.labels else ()) - {OUTSIDE}
+
+
+def _of_type(text: str, label: str) -> Concept:
+    names = {kind: name for name, kind in CONCEPTS.items()}
+    plain = re.sub(r"[^\w-]", "", label)
+    name = plain if plain == label else "-".join(filter(None, [plain, _digest(label)]))
+    return Concept(text, "entity", label, names.get(label, name))
+
+
+def _of_files(text: str, task: Task) -> Concept:
     paths, label = _file_parts(text)
     corpus = load_corpus(paths)
     if concept_words(corpus, label, "label").all():
@@ -149,7 +184,8 @@ def _of_files(text: str) -> Concept:
         raise InputError(f"{text} cannot be read: {error}") from error
     digest = _digest(*contents, label)
     name = "-".join(filter(None, ["label", _slug(label.rpartition(":")[2]), digest]))
-    return Concept(text, "label", _tag(label), name)
+    taken = set() if task.is_usual else set(task.types())
+    return Concept(text, "label", _tag(label, taken), name)
 
 
 def _file_parts(text: str) -> tuple[tuple[Path, Path], str]:
@@ -200,9 +236,9 @@ def _tagged(corpus: Corpus, inside: list[bool], concept: Concept) -> list[list[s
     return [[concept.label if next(flags) else OUTSIDE for _ in s] for s in corpus.sentences]
 
 
-def _tag(label: str) -> str:
+def _tag(label: str, taken: set[str]) -> str:
     tag = re.sub(r"[^A-Z0-9_]", "", label.rpartition(":")[2].upper())[:LONGEST_TAG] or "LABEL"
-    return f"OWN_{tag}" if tag in _TAKEN else tag
+    return f"OWN_{tag}" if tag in _TAKEN | taken else tag
 
 
 def _slug(text: str) -> str:

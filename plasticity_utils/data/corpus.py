@@ -67,6 +67,8 @@ class Corpus:
         Scheme in which a column was written, of `schemes.SCHEMES`; in `labels` it is IOB2 or plain.
     is_cut : bool
         Whether this part was cut from `train`, for want of a file of its own.
+    reported : tuple of str
+        Types of the column `entity` that a run reports on; empty for all that there are.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Corpus:
     labels: dict[str, list[list[str]]]
     schemes: dict[str, str] = field(default_factory=dict)
     is_cut: bool = False
+    reported: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sentences)

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files, hardware
 from plasticity_utils.data.concepts import members
-from plasticity_utils.data.corpus import ENTITY_LABELS, Corpus
+from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.dose import save_table
@@ -98,6 +98,7 @@ class BaseStages:
             "schedule": asdict(self._schedule(self.config.sizes.base_epochs)),
             "precision": training_precision(),
             "tables": TABLE_NAMES,
+            **self.config.task.key(),
             **({"processes": n_processes} if n_processes > 1 else {}),
         }
 
@@ -141,7 +142,7 @@ class BaseStages:
         return scorer_of(OwnProbe.load(self.probe()), model, tokenizer, corpus, self.config.label)
 
     def _make_base(self, part: Path) -> None:
-        model, tokenizer = load_model(self.config.model, ENTITY_LABELS, self.config.seed)
+        model, tokenizer = load_model(self.config.model, self.sentences.labels, self.config.seed)
         # Weights that are not finite show here, in a second, and not after the training.
         word_activations(model, tokenizer, self.sentences.train.first(CHECKED_SENTENCES).sentences)
         data = tag_sentences(model, tokenizer, self.sentences.train)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plasticity_utils.data.concepts import Concept, parse_concept
+from plasticity_utils.data.tasks import CONLL2003, ENTITY, Task
 from plasticity_utils.errors import InputError
 from plasticity_utils.files import results_root
 from plasticity_utils.models.locate import locate
@@ -28,9 +29,14 @@ SURGICAL_DOSES = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.04, 0.05, 0.
 LARGE_DOSES = (0.2, 0.3, 0.5)
 # Settings that a removal may have; which it has, it says itself.
 REMOVAL_SETTINGS = ("ranking", "rest", "positions", "dose", "regrow", "indicator")
+TEXTS = (
+    "concept", "model", "scale", "regime", "results_dir", "removal", "protocols", "corpus", "tags",
+)  # fmt: skip
 PROTOCOLS = ("targeted", "random", "none", "head")
 LEARNING_RATES = {"minilm": 2e-4, "smollm2": 5e-5}
 DEFAULT_LEARNING_RATE = 5e-5
+# What finished runs do not name: that they are found again, these are named where they are set.
+CAME_LATER = ("corpus", "tags")
 # Of a forcing: shares of all neurons that may change, and times the model's rate. As for the head
 # alone: Adam moves a weight by at most the sum of its rates, and at the whole model's rate a few
 # neurons have not converged when the training ends.
@@ -147,8 +153,8 @@ class RunConfig:
     Attributes
     ----------
     concept : str
-        An entity type (`locations`, `persons`, `organisations`, `miscellaneous`) or a concept of
-        one's own: see `parse_concept`.
+        A type of the task's tags (of names in news: `locations`, `persons`, `organisations`,
+        `miscellaneous`) or a concept of one's own: see `parse_concept`.
     model : str
         `minilm`, `smollm2`, a local folder or a name on the Hub.
     scale : {"smoke", "quick", "medium", "full"}
@@ -177,6 +183,11 @@ class RunConfig:
         blocks of two epochs, each with a warm-up and a decay of its own.
     indicator : {"concept", "bio", "types", "outside"}
         What `leace` makes unreadable: see `indicator_of`.
+    corpus : str
+        What the model learns to tag: `conll2003`, a folder of column files, or `hf:NAME`; see
+        `load_corpus`.
+    tags : str
+        A column of the corpus, by name or number: of `conll2003` `entity`, `pos` or `chunk`.
 
     Raises
     ------
@@ -200,9 +211,11 @@ class RunConfig:
     epochs: int | None = None
     restarts: int = 1
     indicator: str = "concept"
+    corpus: str = CONLL2003
+    tags: str = ENTITY
 
     def __post_init__(self) -> None:
-        for name in ("concept", "model", "scale", "regime", "results_dir", "removal", "protocols"):
+        for name in TEXTS:
             if not isinstance(getattr(self, name), str):
                 raise InputError(f"{name} must be a text, not {getattr(self, name)!r}")
         _ = self.about
@@ -297,7 +310,23 @@ class RunConfig:
     @cached_property
     def about(self) -> Concept:
         """The concept, read from its setting once."""
-        return parse_concept(self.concept)
+        return parse_concept(self.concept, self.task)
+
+    @property
+    def task(self) -> Task:
+        """What the model learns to tag."""
+        return Task(self.corpus, self.tags)
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is about names in news, of which no file need be read to know the types."""
+        return self.about.is_entity and self.task.is_usual
+
+    def settings(self) -> dict[str, Any]:
+        """All settings but those that came later and are as they were before there was a choice."""
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        values = {name: getattr(self, name) for name in usual}
+        return {n: v for n, v in values.items() if n not in CAME_LATER or v != usual[n]}
 
     @property
     def label(self) -> str:

@@ -81,8 +81,11 @@ class ForcingConfig:
     def __post_init__(self) -> None:
         concept_label(self.host)
         run, doses = self.run, self.doses
-        if not run.about.is_entity:
-            raise InputError(f"concept {run.concept!r} is no entity type; only those can be forced")
+        if not run.is_usual:
+            raise InputError(
+                f"concept {run.concept!r} of {run.corpus} ({run.tags}) is no entity type of "
+                "conll2003; only those can be forced"
+            )
         if self.host == run.concept:
             raise InputError(f"host {self.host!r} is the concept itself; allowed: another one")
         if run.regime != "surgical" or run.removal or run.regrow:

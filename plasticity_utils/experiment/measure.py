@@ -24,7 +24,7 @@ from jaxtyping import Bool
 from sklearn.metrics import precision_recall_fscore_support
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from plasticity_utils.data.concepts import ENTITIES, kinds, members
+from plasticity_utils.data.concepts import kinds, members
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.experiment.splits import Sentences
 from plasticity_utils.models.load import width
@@ -55,8 +55,8 @@ WORDS_SHOWN = 5
 
 
 def score(model: PreTrainedModel, data: TaggedSentences) -> pd.DataFrame:
-    """Entity precision, recall and F1 of a model: the table of `entity_scores`."""
-    return entity_scores(data.tags, predict_tags(model, data), ENTITIES)
+    """Precision, recall and F1 of a model on a task's types: the table of `entity_scores`."""
+    return entity_scores(data.tags, predict_tags(model, data), data.types)
 
 
 def concept_columns(corpus: Corpus) -> np.ndarray:

@@ -197,7 +197,8 @@ def run_name(config: RunConfig) -> str:
 
 def series_name(config: RunConfig) -> str:
     """Name that runs have in common which differ in nothing but the seed."""
-    parts = [config.about.name, Path(config.model).name, config.regime]
+    parts = [config.about.name, *filter(None, [config.task.name])]
+    parts += [Path(config.model).name, config.regime]
     own = (config.removal, config.ranking, config.rest, config.positions)
     parts += [label(value) for value in own if value]
     parts += [f"dose{config.dose:g}"] if config.dose is not None else []
@@ -212,14 +213,14 @@ def series_name(config: RunConfig) -> str:
 def shared_settings(config: RunConfig) -> dict[str, Any]:
     """Settings that runs have in common which differ in nothing but the seed, wherever they lie."""
     own = ("seed", "results_dir")
-    return {name: value for name, value in asdict(config).items() if name not in own}
+    return {name: value for name, value in config.settings().items() if name not in own}
 
 
 def variant(config: RunConfig) -> str:
     """What a run changes of its regime, for instance `rest=zero`; empty for nothing."""
     names = (
         "removal", "ranking", "rest", "positions", "dose", "regrow", "epochs", "restarts",
-        "indicator", "protocols",
+        "indicator", "protocols", "corpus", "tags",
     )  # fmt: skip
     own = {name: getattr(config, name) for name in names}
     usual = {field.name: field.default for field in fields(config)}
@@ -259,8 +260,10 @@ def _facts(stages: Stages) -> dict[str, Any]:
     own, drawn = (set(map(tuple, each.neurons.tolist())) for each in fitted.values())
     of_each = {name: each.facts() for name, each in fitted.items()}
     return {
-        "settings": asdict(config),
-        **({} if config.about.is_entity else {"about": asdict(config.about)}),
+        "settings": config.settings(),
+        "task": sentences.task,
+        # What was read of files, which may be gone when the run is opened.
+        **({} if config.is_usual else {"about": asdict(config.about)}),
         "sizes": asdict(config.sizes),
         "dose": stages.chosen_dose,
         "n_removed": len(own),
@@ -302,12 +305,12 @@ def _settings(config: RunConfig) -> dict[str, Any]:
 def _own_settings(config: RunConfig) -> dict[str, Any]:
     """What a run's settings alone say: where files lie does not matter, only what is in them."""
     settings = {
-        **asdict(config),
+        **config.settings(),
+        **config.task.key(),
         "concept": config.about.name,
         "removal": config.chosen.key(),
         "ranking": rankings.key(config.preset.ranking),
         "protocols": [protocols.key(name) for name in config.conditions.values()],
         "sizes": asdict(config.sizes),
     }
-    del settings["results_dir"]
-    return settings
+    return {n: value for n, value in settings.items() if n not in ("results_dir", "corpus")}

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from plasticity_utils.data.column_files import SPLITS
 from plasticity_utils.data.concepts import file_corpus, members, with_words
-from plasticity_utils.data.corpus import Corpus, halves, load_corpus
+from plasticity_utils.data.corpus import Corpus, halves
+from plasticity_utils.data.tasks import labels_of, reported_types
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 
 LEAST_WORDS, LEAST_AT_SMOKE = 30, 5
 
 
+PARTS = ("ranking", "measuring", "dose", "scoring", "curve")
 OWN_PARTS = ("ranking", "measuring", "own_dose", "own_scoring")
 
 
@@ -34,6 +38,10 @@ class Sentences:
         The first sentences of `scoring`, for the many random draws.
     validation, test : Corpus
         Whole splits, on which only the base model is scored.
+    labels : tuple of str
+        Labels of the model: the tags of the task.
+    task : dict
+        What is said of the task: see `Task.facts`.
     own_dose, own_scoring, own_curve : Corpus or None
         The counterparts of `dose`, `scoring` and `curve` for a concept that is no entity type; None
         for one that is. For such a concept these and `ranking` and `measuring` have a column
@@ -48,23 +56,24 @@ class Sentences:
     curve: Corpus
     validation: Corpus
     test: Corpus
+    labels: tuple[str, ...]
+    task: dict[str, Any]
     own_dose: Corpus | None = None
     own_scoring: Corpus | None = None
     own_curve: Corpus | None = None
 
 
 def load_sentences(config: RunConfig) -> Sentences:
-    """Load CoNLL-2003, and the files of a `file:` concept, and cut them as the scale says.
+    """Load the task's corpus, and the files of a `file:` concept, and cut them as the scale says.
 
     Raises
     ------
     InputError
-        If a concept of one's own has too few words in a part, or all of them.
+        If the concept has too few words in a part, or one of one's own all of them.
     """
     sizes = config.sizes
-    train, validation, test = (
-        load_corpus("conll2003", split) for split in ("train", "validation", "test")
-    )
+    splits = {split: config.task.load(split) for split in SPLITS}
+    train, validation, test = splits.values()
     ranking, measuring = halves(test)
     dose, scoring = halves(validation)
     # A seeded sample: the first sentences of the training file are of one week.
@@ -78,7 +87,11 @@ def load_sentences(config: RunConfig) -> Sentences:
         scoring.first(sizes.curve),
         validation.first(sizes.validation),
         test.first(sizes.validation),
+        labels_of(list(splits.values())),
+        config.task.facts(splits),
     )
+    if not config.task.is_usual:
+        sentences = _reporting(config, sentences, sentences.task["types"])
     if config.about.is_entity:
         return sentences
     if config.about.kind == "words":
@@ -86,7 +99,8 @@ def load_sentences(config: RunConfig) -> Sentences:
     else:
         (ranking, dose), (measuring, scoring) = map(halves, halves(file_corpus(config.about)))
         parts = [ranking, measuring, dose, scoring]
-    return replace(sentences, **_own_parts(config, dict(zip(OWN_PARTS, parts, strict=True))))
+    own: dict[str, Any] = dict(_own_parts(config, dict(zip(OWN_PARTS, parts, strict=True))))
+    return replace(sentences, **own)
 
 
 def part_counts(sentences: Sentences, label: str) -> pd.DataFrame:
@@ -114,6 +128,30 @@ def part_counts(sentences: Sentences, label: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["part", "sentences", "words", "of_concept"])
 
 
+def _reporting(config: RunConfig, sentences: Sentences, types: dict[str, int]) -> Sentences:
+    """Say of each part which types the run reports on; InputError if the concept is too rare."""
+    parts = {name: getattr(sentences, name) for name in PARTS}
+    reported = reported_types(types, parts.values(), config.label)
+    if config.about.is_entity:
+        counted = {"train": sentences.train, **parts}
+        counts = {name: part.types().get(config.label, 0) for name, part in counted.items()}
+        _check_enough(config, counts, {name: part.n_words for name, part in counted.items()})
+    changed: dict[str, Any] = {n: replace(part, reported=reported) for n, part in parts.items()}
+    return replace(sentences, **changed)
+
+
+def _check_enough(config: RunConfig, counts: dict[str, int], n_words: dict[str, int]) -> str:
+    """Refuse a concept with too few words in a part; returns the counts in words."""
+    least = LEAST_AT_SMOKE if config.scale == "smoke" else LEAST_WORDS
+    said = ", ".join(f"{counts[name]} of {n} in {name}" for name, n in n_words.items())
+    if min(counts.values()) < least:
+        raise InputError(
+            f"concept {config.about.title!r} has too few words: {said}; at least {least} are "
+            "needed in each"
+        )
+    return said
+
+
 def _own_parts(config: RunConfig, halves_of: dict[str, Corpus]) -> dict[str, Corpus]:
     """Cut the halves to the scale's sizes, lengthened where the concept is rare."""
     sizes, label = config.sizes, config.label
@@ -125,12 +163,7 @@ def _own_parts(config: RunConfig, halves_of: dict[str, Corpus]) -> dict[str, Cor
         name: _with_enough(half, wanted[name], label, least) for name, half in halves_of.items()
     }
     counts = {name: part.word_labels("concept").count(label) for name, part in parts.items()}
-    said = ", ".join(f"{counts[name]} of {part.n_words} in {name}" for name, part in parts.items())
-    if min(counts.values()) < least:
-        raise InputError(
-            f"concept {config.about.title!r} has too few words: {said}; at least {least} are "
-            "needed in each"
-        )
+    said = _check_enough(config, counts, {name: part.n_words for name, part in parts.items()})
     if any(counts[name] == part.n_words for name, part in parts.items()):
         raise InputError(f"concept {config.about.title!r} is at all words of a part: {said}")
     return {**parts, "own_curve": _with_enough(parts["own_scoring"], sizes.curve, label, least)}

@@ -20,7 +20,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files
 from plasticity_utils.data.concepts import with_words
-from plasticity_utils.data.corpus import ENTITY_LABELS
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.base_stages import BaseStages
 from plasticity_utils.experiment.dose import dose_response, pick_dose, save_table
@@ -177,7 +176,11 @@ class Stages(BaseStages):
     def _measuring_settings(self) -> dict[str, Any]:
         sizes = self.config.sizes
         # What is measured of a model does not depend on which of the entity types is removed.
-        own = {} if self.config.about.is_entity else {"concept": self._concept_key}
+        own: dict[str, Any] = {}
+        if not self.config.about.is_entity:
+            own["concept"] = self._concept_key
+        if not self.config.task.is_usual:
+            own["types"] = list(self.sentences.scoring.reported)
         return {
             "base": self._base_settings,
             "sentences": [sizes.ranking, sizes.measuring, sizes.scoring],
@@ -238,7 +241,7 @@ class Stages(BaseStages):
     ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         if protocol.start == "base":
             return self._load_base()
-        return load_model(self.config.model, ENTITY_LABELS, self.config.seed)
+        return load_model(self.config.model, self.sentences.labels, self.config.seed)
 
     def _material(
         self,

@@ -20,10 +20,10 @@ import pandas as pd
 from jaxtyping import Float, Num
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from plasticity_utils.data.concepts import ENTITIES
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.measure import ENTITIES
 from plasticity_utils.experiment.replay import activations_at, model_at
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.splits import load_sentences

@@ -63,7 +63,7 @@ def recoveries(groups: Iterable[Seeds]) -> pd.DataFrame:
 
 def relearned(run: Run) -> dict[str, float]:
     """One run's lost, by_head, recovery, beyond_head, drift, beyond_drift: see `relearning`."""
-    table = tables.recovery(run.metrics, run.config.label).set_index("condition")
+    table = tables.recovery_of(run).set_index("condition")
     lost = table.loc["targeted", "base"] - table.loc["targeted", "removed"]
     beyond = table.loc["targeted", "beyond_head"]
     drift = table.loc["none", "end"] - table.loc["none", "base"]
@@ -164,7 +164,7 @@ def _outcome(run: Run) -> pd.DataFrame:
 
 
 def _recovery(run: Run) -> pd.DataFrame:
-    return tables.recovery(run.metrics, run.config.label)
+    return tables.recovery_of(run)
 
 
 def _relied_on(run: Run) -> pd.DataFrame:

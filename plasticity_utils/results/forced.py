@@ -185,7 +185,7 @@ def command(config: ForcingConfig) -> str:
 
 
 def _settings(config: ForcingConfig) -> dict[str, Any]:
-    run = asdict(replace(config.run, results_dir=""))
+    run = replace(config.run, results_dir="").settings()
     return {**asdict(replace(config, run=config.run)), "run": run, "doses": list(config.doses)}
 
 

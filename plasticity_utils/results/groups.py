@@ -9,7 +9,7 @@ run it is that run, and its intervals are those over sentences.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -143,7 +143,7 @@ class Seeds:
     @cached_property
     def recovery(self) -> pd.DataFrame:
         """As `tables.recovery` of the concept, with `_low` and `_high` over seeds."""
-        found = stack([self], lambda run: tables.recovery(run.metrics, run.config.label), ["seed"])
+        found = stack([self], tables.recovery_of, ["seed"])
         bounds = dict.fromkeys(("base", "removed", "end"), UNIT)
         return mean_interval(found, ["condition"], bounds=bounds)
 
@@ -169,7 +169,7 @@ class Seeds:
 
 
 def _without_seed(run: Run) -> dict[str, Any]:
-    return asdict(run.config) | {"seed": None, "sizes": run.facts["sizes"]}
+    return run.config.settings() | {"seed": None, "sizes": run.facts["sizes"]}
 
 
 def series_of(runs: Iterable[Run]) -> list[Seeds]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -240,4 +239,4 @@ def _is_of(folder: Path, config: RunConfig) -> bool:
     if not (folder / "config.json").is_file():
         return False
     found = Run(folder)
-    return asdict(found.config) | {"results_dir": ""} == asdict(config)
+    return found.config.settings() | {"results_dir": ""} == config.settings()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from plasticity_utils.data.concepts import ENTITIES
+from plasticity_utils.experiment.run import Run
 
 MEASURABLE_LOSS = 0.05
 
@@ -30,7 +30,12 @@ def base_f1(metrics: pd.DataFrame) -> pd.Series:
     return metrics[metrics["stage"] == "base"].groupby("entity", sort=False)["entity_f1"].first()
 
 
-def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
+def recovery_of(run: Run) -> pd.DataFrame:
+    """As `recovery`, of a run's concept."""
+    return recovery(run.metrics, run.config.label, run.config.about.is_entity)
+
+
+def recovery(metrics: pd.DataFrame, entity: str, has_tag: bool = True) -> pd.DataFrame:
     """How much of the loss each condition regains, and what of it is relearning.
 
     Parameters
@@ -38,6 +43,8 @@ def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
     metrics : DataFrame
         From `metrics_table`: one run.
     entity : str
+    has_tag : bool
+        Whether the model learns to give it as a tag; a concept of one's own has none.
 
     Returns
     -------
@@ -45,8 +52,8 @@ def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
         condition, base, removed, end (F1), recovery ((end − removed) / (base − removed)),
         beyond_head (F1 at the end minus that of `head`; NaN but for `targeted`), epochs_to_95
         (first snapshot at which 95 % of the loss is regained). Where less than 0.05 was lost,
-        recovery and epochs_to_95 are NaN: a share of that is a share of noise. Of a concept that is
-        no entity type the head says nothing: its numbers, and what goes beyond it, are NaN.
+        recovery and epochs_to_95 are NaN: a share of that is a share of noise. Of a concept
+        without a tag the head says nothing: its numbers, and what goes beyond it, are NaN.
     """
     rows = metrics[metrics["entity"] == entity]
     f1 = rows.pivot_table(index="condition", columns="stage", values="entity_f1", sort=False)
@@ -57,7 +64,7 @@ def recovery(metrics: pd.DataFrame, entity: str) -> pd.DataFrame:
     beyond = table["end"] - f1["end"].get("head", float("nan"))
     table["beyond_head"] = beyond.where(table["condition"] == "targeted")
     table["epochs_to_95"] = [_epochs_to(rows, name, 0.95) for name in table["condition"]]
-    if entity not in ENTITIES:
+    if not has_tag:
         of_head = table["condition"] == "head"
         table.loc[of_head, ["removed", "end", "recovery", "epochs_to_95"]] = float("nan")
         table["beyond_head"] = float("nan")

@@ -1,13 +1,14 @@
-"""Entity-level precision, recall and F1, with an interval over sentences.
+"""Precision, recall and F1 of each type, with an interval over sentences.
 
-An entity counts only if its boundaries and its type are right (the CoNLL-2003 measure, as seqeval
-reads it). One run has one seed, so its interval comes from resampling the evaluated sentences
-(percentile bootstrap): it says how far the figure depends on the sentences at hand, and nothing
-about other seeds.
+Of tags of spans an entity counts only if its boundaries and its type are right (the CoNLL-2003
+measure, as seqeval reads it). Of plain tags, such as parts of speech, each word counts. One run has
+one seed, so its interval comes from resampling the evaluated sentences (percentile bootstrap): it
+says how far the figure depends on the sentences at hand, and nothing about other seeds.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 from jaxtyping import Int
 from seqeval.metrics.sequence_labeling import get_entities
 
+from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.errors import InputError
 
 RESAMPLES = 1000
@@ -30,20 +32,21 @@ def entity_scores(
     Parameters
     ----------
     gold, predicted : sequence of sequence of str
-        BIO tags of each sentence's words; `predicted` usually from `predict_tags`.
+        IOB2 tags of each sentence's words, or plain ones; `predicted` usually from `predict_tags`.
     entities : sequence of str
-        Entity types to report, in this order; `overall` (micro average) is added.
+        Types to report, in this order; `overall` (micro average over all types) is added.
 
     Returns
     -------
     DataFrame
         entity, precision, recall, entity_f1 (each in [0, 1]), entity_f1_low, entity_f1_high (95 %
-        bootstrap interval over sentences), n_gold (gold entities).
+        bootstrap interval over sentences), n_gold (gold entities, or words where tags are plain).
     """
     if [len(tags) for tags in gold] != [len(tags) for tags in predicted]:
         raise InputError("gold and predicted tags differ in the number of sentences or words")
-    counts = np.stack([_counts(g, p, entities) for g, p in zip(gold, predicted, strict=True)])
-    counts = np.concatenate([counts, counts.sum(axis=1, keepdims=True)], axis=1)
+    find = _words if _is_plain([*gold, *predicted]) else get_entities
+    found = [(set(find(list(g))), set(find(list(p)))) for g, p in zip(gold, predicted, strict=True)]
+    counts = np.stack([_counts(true, read, entities) for true, read in found])
     return scores_of_counts(counts, [*entities, OVERALL])
 
 
@@ -79,15 +82,24 @@ def scores_of_counts(
     )
 
 
-def _counts(gold: Sequence[str], predicted: Sequence[str], entities: Sequence[str]) -> np.ndarray:
-    """Correct, found and true entities of one sentence, [n_entities, 3]."""
-    true, found = set(get_entities(list(gold))), set(get_entities(list(predicted)))
-    return np.array(
-        [
-            [sum(item[0] == entity for item in items) for items in (true & found, found, true)]
-            for entity in entities
-        ]
-    )
+Place = tuple[str, int, int]
+
+
+def _is_plain(sentences: Sequence[Sequence[str]]) -> bool:
+    """Whether tags are of words: all corpora's tags of spans are in IOB2 here."""
+    return any(tag != OUTSIDE and tag[:2] not in ("B-", "I-") for tags in sentences for tag in tags)
+
+
+def _words(tags: Sequence[str]) -> list[Place]:
+    """Every word with a tag, as an entity of its own."""
+    return [(tag, place, place) for place, tag in enumerate(tags) if tag != OUTSIDE]
+
+
+def _counts(true: set[Place], found: set[Place], entities: Sequence[str]) -> np.ndarray:
+    """Correct, found and true entities of one sentence, by type and of all, [n_entities + 1, 3]."""
+    kinds = [Counter(kind for kind, *_ in items) for items in (true & found, found, true)]
+    of_each = [[count[entity] for count in kinds] for entity in entities]
+    return np.array([*of_each, [count.total() for count in kinds]])
 
 
 def _resampled_f1(counts: np.ndarray) -> np.ndarray:

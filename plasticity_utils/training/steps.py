@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.data.corpus import Corpus, kinds_of
 from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import encode_words, label_ids, max_positions
@@ -150,6 +150,6 @@ def score(
         For a tag that the model has no label for, or a sentence that is too long.
     """
     data = tag_sentences(model, tokenizer, corpus)
-    types = dict.fromkeys(label.split("-", 1)[-1] for label in label_ids(model))
+    types = dict.fromkeys(kind for label in label_ids(model) for kind in kinds_of(label))
     types.pop(OUTSIDE, None)
     return entity_scores(data.tags, predict_tags(model, data), list(types))

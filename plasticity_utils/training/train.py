@@ -31,6 +31,7 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from plasticity_utils import files, hardware
+from plasticity_utils.data.concepts import types_of
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.hardware import autocast, find_device, training_precision
@@ -77,11 +78,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class TaggedSentences:
-    """Sentences ready for a model: token ids, the token that stands for each word, gold tags."""
+    """Sentences ready for a model: token ids, the token of each word, gold tags, their types."""
 
     encoded: list[Encoded]
     positions: list[list[int]]
     tags: list[list[str]]
+    types: tuple[str, ...] = ()
 
 
 def tag_sentences(
@@ -109,7 +111,7 @@ def tag_sentences(
         )
     encoded = encode_words(tokenizer, corpus.sentences, max_positions(model))
     positions = [label_tokens(model, sentence) for sentence in encoded]
-    return TaggedSentences(encoded, positions, corpus.labels["entity"])
+    return TaggedSentences(encoded, positions, corpus.labels["entity"], types_of(corpus))
 
 
 def fine_tune(
