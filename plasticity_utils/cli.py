@@ -25,6 +25,7 @@ from plasticity_utils.experiment.config import (
     SCALES,
     RunConfig,
 )
+from plasticity_utils.files import refusal
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.optional import check_extra
 from plasticity_utils.registry import protocols, rankings, removals
@@ -41,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
         # Of processes that train together, one on each machine says it.
         if os.environ.get("LOCAL_RANK", "0") == "0":
             print(f"plasticity: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except OSError as error:
+        print(f"plasticity: {refusal(error)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("plasticity: interrupted; the same command resumes", file=sys.stderr)

@@ -9,15 +9,18 @@ is named in a warning and its stage is made again.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import socket
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,8 @@ from typing import Any
 from filelock import FileLock
 
 from plasticity_utils import hardware
+from plasticity_utils.errors import InputError, shown
+from plasticity_utils.waiting import waiting
 
 # The project's own files: its checkout, or what of it travels with an installed package.
 _CHECKOUT = Path(__file__).resolve().parent.parent
@@ -33,11 +38,53 @@ ROOT = _CHECKOUT if IN_CHECKOUT else Path(__file__).resolve().parent / "project"
 SEAL = "seal.json"
 # Raise it when a change of the code changes results: stages made before are then made anew.
 STAGE_VERSION = 2
+# What libraries that are not Python say of the file system, and what all say of a full disk.
+_REFUSED = re.compile(r"os error \d+|[Nn]o space left|Disk quota exceeded")
+NO_ROOM = re.compile(r"os error 28\b|[Nn]o space left|Disk quota exceeded")
 
 
 def results_root() -> Path:
     """Folder for runs where none is named: `runs` in the checkout, else in the current folder."""
     return (ROOT if IN_CHECKOUT else Path.cwd()) / "runs"
+
+
+def path_of(given: str | os.PathLike[str], what: str = "path") -> Path:
+    """A path as it is meant, `~` being the home folder; one that no file can have is refused."""
+    try:
+        path = Path(given).expanduser()
+        path.exists()
+    except (TypeError, ValueError, OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{what} {shown(given)} is no path: {reason}") from None
+    if "\0" in str(path):
+        raise InputError(f"{what} {shown(given)} is no path: a NUL byte")
+    return path
+
+
+@contextmanager
+def refusals(place: Path) -> Iterator[None]:
+    """Say in one sentence what the file system refuses while one works in a place."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and not _REFUSED.search(str(error)):
+            raise
+        raise InputError(refusal(error, place)) from error
+
+
+def refusal(error: Exception, place: Path | None = None) -> str:
+    """The sentence for what the file system refused, with the file that it is about."""
+    about = getattr(error, "filename", None)
+    if NO_ROOM.search(str(error)):
+        where = str(place or about)
+        return f"no room left in {where!r}: make room there, then the same command goes on"
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    if place is None or (about and not Path(about).is_relative_to(place)):
+        return f"{about!r}: {reason}" if about else reason
+    which = "" if about in (None, str(place)) else f" ({Path(about).relative_to(place)})"
+    return f"results cannot be written to {str(place)!r}: {reason}{which}"
 
 
 def digest(settings: Mapping[str, Any]) -> str:
@@ -77,7 +124,7 @@ def cached(
     folder = folder_of(root, stage, settings)
     mirror = mirror_of(folder)
     facts = {"settings": dict(settings), "made_with": made_with or {}}
-    with _locked(folder):
+    with refusals(root), _locked(folder):
         if hardware.is_main():
             mirror.fetch(folder, SEAL)
         anew = hardware.decided(lambda: _is_to_be_made(folder))
@@ -93,25 +140,33 @@ def cached(
     return folder
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> AbstractContextManager[object]:
     """Hold a stage's lock; of processes that train together the main one holds it for all."""
     if not hardware.is_main():
-        yield
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        yield
+        return nullcontext()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with waiting(lambda: f"{folder.name}, which {_maker(folder)} is making"):
+            return FileLock(f"{folder}.lock").acquire()
+    except OSError:
+        # What is finished can be read where nothing can be written.
+        if not is_sound(folder):
+            raise
+        return nullcontext()
 
 
 def _is_to_be_made(folder: Path) -> bool:
-    if folder.is_dir() and not is_sound(folder):
-        shutil.rmtree(folder)
-    return not folder.is_dir()
+    # Here too: the main process tells the others of an InputError alone.
+    with refusals(folder.parent):
+        if folder.exists() and not folder.is_dir():
+            raise FileExistsError(errno.EEXIST, "a file stands where a folder belongs", str(folder))
+        if folder.is_dir() and not is_sound(folder):
+            shutil.rmtree(folder)
+        return not folder.is_dir()
 
 
 def _make(folder: Path, make: Callable[[Path], None], facts: dict[str, Any]) -> None:
-    part = folder.with_name(f"{folder.name}.part")
+    part = _part_of(folder)
     part.mkdir(exist_ok=True)
     sitting = _begin_sitting(part)
     make(part)
@@ -192,21 +247,38 @@ def write_json(path: Path, value: Any) -> None:
 
 def _begin_sitting(part: Path) -> float:
     """Note that work on a stage begins; what a killed process had spent is read off its files."""
-    notes, spent = _sittings(part), 0.0
-    if notes.is_file():
-        earlier = json.loads(notes.read_text(encoding="utf-8"))
+    earlier, spent = _noted(part), 0.0
+    if earlier:
         newest = max(p.stat().st_mtime for p in (part, *part.rglob("*")))
         spent = earlier["spent"] + max(0.0, newest - earlier["began"])
-    write_json(notes, {"spent": spent, "began": time.time()})
+    maker = f"process {os.getpid()} on {socket.gethostname()}"
+    write_json(_sittings(part), {"spent": spent, "began": time.time(), "maker": maker})
     return time.monotonic()
 
 
 def _end_sittings(part: Path, began: float) -> float:
     """Seconds of all sittings together."""
-    notes = _sittings(part)
-    spent = json.loads(notes.read_text(encoding="utf-8"))["spent"]
-    notes.unlink()
+    spent = _noted(part).get("spent", 0.0)
+    _sittings(part).unlink(missing_ok=True)
     return round(spent + time.monotonic() - began, 1)
+
+
+def _maker(folder: Path) -> str:
+    """Who makes a stage at this moment, or did so last."""
+    return str(_noted(_part_of(folder)).get("maker", "another process"))
+
+
+def _noted(part: Path) -> dict[str, Any]:
+    """Notes of the sittings so far; none where there are none, or they are damaged."""
+    try:
+        notes = json.loads(_sittings(part).read_text(encoding="utf-8"))
+        return {**notes, "spent": float(notes["spent"]), "began": float(notes["began"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _part_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.part")
 
 
 def _sittings(part: Path) -> Path:

@@ -173,9 +173,9 @@ def _first_line(found: Any) -> str:
 
 def _path_of(name: str, kind: str) -> Path:
     """The file as given, or else from the project's folder: notebooks run in their own."""
-    from plasticity_utils.files import ROOT
+    from plasticity_utils.files import ROOT, path_of
 
-    given = Path(name.rpartition(":")[0]).expanduser()
+    given = path_of(name.rpartition(":")[0], kind)
     for path in (given, ROOT / given):
         if path.is_file():
             return path.resolve()

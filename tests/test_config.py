@@ -1,8 +1,15 @@
 import dataclasses
 import math
 import types
+from datetime import date
+from decimal import Decimal
+from pathlib import Path, PurePosixPath
 
+import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import (
@@ -146,6 +153,25 @@ def test_scales_hold_what_the_method_asks():
         assert list(scale.snapshots) == sorted(set(scale.snapshots))
 
 
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert RunConfig(results_dir="~/results").results == tmp_path / "results"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("~no-such-user/runs", "is no path"),
+        ("a\0b", "is no path: a NUL byte"),
+        ("x" * 5000, "is no path: File name too long"),
+        ("s3://bucket/runs", "is an address; allowed: a folder"),
+    ],
+)
+def test_a_results_folder_that_no_file_system_has_is_refused(value, said):
+    with pytest.raises(InputError, match=f"results_dir .* {said}"):
+        RunConfig(results_dir=value)
+
+
 def test_results_are_kept_where_one_says(tmp_path):
     assert RunConfig(results_dir=str(tmp_path)).results == tmp_path
     assert RunConfig().results.name == "runs"
@@ -155,31 +181,83 @@ def test_results_are_kept_where_one_says(tmp_path):
 # Notebooks
 
 
-def test_a_notebooks_parameters_are_its_plain_values():
+def test_a_notebooks_parameters_are_its_data():
     namespace = {
         "concept": "persons",
         "seed": 3,
         "scale": "smoke",
         "results_dir": "",
         "dose": None,
-        # What else a notebook holds by then.
+        # What else a notebook holds by then, run before perhaps.
         "math": math,
         "RunConfig": RunConfig,
+        "CARDS": ("a", "b"),
         "print_all": lambda: None,
+        "config": RunConfig(),
         "In": ["concept = 'persons'"],
         "Out": {},
         "_i1": "concept = 'persons'",
+        "_home": {"concept": "persons"},
         "__name__": "__main__",
         "pu": types.ModuleType("pu"),
     }
     config = RunConfig.from_notebook(namespace)
     assert config == RunConfig(concept="persons", seed=3, scale="smoke")
+    assert RunConfig.from_notebook({**namespace, "seed": 4}).seed == 4
 
 
-@pytest.mark.parametrize("value", ["locations", 3, 0.5, True, None])
-def test_a_notebooks_unknown_plain_value_is_an_error(value):
+ANYTHING = [
+    "locations", 3, 0.5, True, None, ["persons"], ("a",), {"a": 1}, {1}, b"x", 1j, range(3),
+    np.int64(3), np.float32(0.1), np.True_, np.array([1, 2]), Path("/data"), Decimal("0.1"),
+    date(2024, 1, 1), pd.Series([1]), pd.DataFrame({"a": [1]}), object(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ANYTHING, ids=lambda value: type(value).__name__)
+def test_a_notebooks_unknown_name_is_an_error_whatever_its_value(value):
     with pytest.raises(InputError, match="unknown parameter 'concpet'; allowed: concept, model"):
         RunConfig.from_notebook({"concept": "locations", "concpet": value})
+
+
+@pytest.mark.parametrize("name", ["Concept", "SEED"])
+def test_a_setting_in_other_letters_is_an_error(name):
+    with pytest.raises(InputError, match=f"unknown parameter '{name}'"):
+        RunConfig.from_notebook({name: "persons"})
+
+
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+anything = st.one_of(
+    plain,
+    st.lists(plain, max_size=2),
+    st.dictionaries(st.text(max_size=2), plain, max_size=2),
+    st.integers(0, 9).map(np.int64),
+    st.floats(0, 1, width=32).map(np.float32),
+    st.booleans().map(np.bool_),
+    st.text(max_size=3).map(PurePosixPath),
+    st.sampled_from(ANYTHING),
+)
+
+
+names = st.sampled_from([field.name for field in dataclasses.fields(RunConfig)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=names, value=anything)
+def test_a_setting_is_what_the_notebook_says_or_one_line(name, value):
+    said = ""
+    try:
+        assert getattr(checked(**{name: value}), name) is value
+        assert isinstance(value, str | int | float | None)
+    except InputError as error:
+        said = str(error)
+    assert "\n" not in said
+    assert len(said) < 1000
+
+
+def test_a_seed_that_no_library_can_draw_with_is_refused():
+    assert RunConfig(seed=2**32 - 1).seed == 2**32 - 1
+    with pytest.raises(InputError, match="seed must be below 4294967296, not 4294967296"):
+        RunConfig(seed=2**32)
 
 
 def test_epochs_and_restarts_of_the_papers_protocol():

@@ -1,3 +1,4 @@
+import errno
 import json
 import multiprocessing
 import os
@@ -5,10 +6,13 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
-from plasticity_utils import files
+from plasticity_utils import files, waiting
+from plasticity_utils.errors import InputError
 
 SETTINGS = {"seed": 0, "scale": "tiny"}
 
@@ -227,3 +231,93 @@ def test_a_seal_is_read_as_it_was_written_whatever_the_locale(tmp_path):
         env={**os.environ, **plain},
     )
     assert done.stdout.strip() == "True", done.stderr
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, make):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", Path("/proc/nowhere")):
+        with pytest.raises(InputError, match=f"results cannot be written to '{place}': "):
+            files.cached(place, "base", SETTINGS, make)
+    assert make.calls == 0
+
+
+def test_a_file_where_a_stage_belongs_is_named_before_anything_is_made(tmp_path, make):
+    folder = files.folder_of(tmp_path, "base", SETTINGS)
+    folder.write_text("")
+    with pytest.raises(InputError, match=rf"a file stands where a folder belongs \({folder.name}"):
+        files.cached(tmp_path, "base", SETTINGS, make)
+    assert make.calls == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "weights"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        SafetensorError(
+            "Error while serializing: I/O error: No space left on device (os error 28)"
+        ),
+    ],
+)
+def test_a_full_disk_is_one_line_and_the_same_call_goes_on(error, tmp_path, make):
+    def fail(part):
+        raise error
+
+    with pytest.raises(InputError, match=f"no room left in '{tmp_path}'"):
+        files.cached(tmp_path, "base", SETTINGS, fail)
+    files.cached(tmp_path, "base", SETTINGS, make)
+    assert make.calls == 1
+
+
+def test_other_errors_of_a_stage_are_left_as_they_are(tmp_path):
+    for error in (RuntimeError("a bug"), InputError("weights (os error 2)")):
+
+        def fail(part, error=error):
+            raise error
+
+        with pytest.raises(type(error)) as caught:
+            files.cached(tmp_path, "base", SETTINGS, fail)
+        assert caught.value is error
+
+
+def test_what_is_finished_is_found_where_no_lock_can_be_made(tmp_path, make, monkeypatch):
+    folder = files.cached(tmp_path, "base", SETTINGS, make)
+
+    def refuse(*arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system", f"{folder}.lock")
+
+    monkeypatch.setattr(files.FileLock, "acquire", refuse)
+    assert files.cached(tmp_path, "base", SETTINGS, make) == folder
+    assert make.calls == 1
+    with pytest.raises(InputError, match="Read-only file system"):
+        files.cached(tmp_path, "dose", SETTINGS, make)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"spent": "long", "began": 0}'])
+def test_damaged_notes_of_a_stage_do_no_harm(content, tmp_path, make):
+    folder = files.folder_of(tmp_path, "base", SETTINGS)
+    part = folder.with_name(f"{folder.name}.part")
+    part.mkdir()
+    part.with_name(f"{part.name}.json").write_text(content)
+    files.cached(tmp_path, "base", SETTINGS, make)
+    assert files.seal_of(folder)["seconds"] >= 0
+
+
+def test_whoever_waits_for_a_stage_is_told_for_whom(tmp_path, make, monkeypatch, capsys):
+    monkeypatch.setattr(waiting, "SECONDS_IN_SILENCE", 0.1)
+    holder = multiprocessing.get_context("fork").Process(target=_hold, args=(tmp_path,))
+    holder.start()
+    while not list(tmp_path.glob("*.part.json")):
+        time.sleep(0.01)
+    files.cached(tmp_path, "base", SETTINGS, make)
+    holder.join()
+    said = capsys.readouterr().err
+    assert (
+        f"plasticity: waiting for base-{files.digest(SETTINGS)}, which process {holder.pid}" in said
+    )
+    assert "Ctrl-C stops waiting" in said
+    assert make.calls == 0
+
+
+def _hold(root):
+    files.cached(root, "base", SETTINGS, lambda part: time.sleep(1))

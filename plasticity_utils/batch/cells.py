@@ -164,13 +164,10 @@ def check_results(results: str) -> str:
     if "://" in results:
         _check_address(results)
         return results.rstrip("/")
-    folder = (Path(results) if results else RunConfig().results).expanduser().resolve()
-    try:
+    folder = RunConfig(results_dir=results).results.resolve()
+    with files.refusals(folder):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        reason = error.strerror
-        raise InputError(f"results cannot be written to {str(folder)!r}: {reason}") from None
     return str(folder)
 
 

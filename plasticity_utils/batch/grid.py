@@ -21,7 +21,7 @@ import yaml
 from plasticity_utils.batch.cells import Cell, cell_of, record_of
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.files import ROOT
+from plasticity_utils.files import ROOT, path_of
 
 NOTEBOOK = "notebooks/concept.ipynb"
 # A grid's list, the parameter that its items become, and the list without one in the file.
@@ -143,7 +143,7 @@ def _checked_cell(parameters: dict[str, Any], notebook: Path, file: Path) -> Cel
     settings = {name: value for name, value in parameters.items() if name in SETTINGS}
     try:
         with contextlib.chdir(notebook.parent):
-            folder = Path(str(settings["model"])).expanduser()
+            folder = path_of(str(settings["model"]), "model")
             if folder.is_dir():
                 settings["model"] = str(folder.resolve())
             config = RunConfig.from_parameters(settings)

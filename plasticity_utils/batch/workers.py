@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.files import Mirror
+from plasticity_utils.waiting import waiting
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -49,7 +51,6 @@ if TYPE_CHECKING:
 RECORD = "record.json"
 SECONDS_TO_START, SECONDS_TO_CONNECT = 300, 30
 Told = Callable[..., None]
-FULL_DISK = ("No space left", "no space left", "os error 28", "Disk quota exceeded")
 _stopped: set[str] = set()
 _running: set[str] = set()
 
@@ -90,8 +91,7 @@ def execute(
     worker = f"{socket.gethostname()}:{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_name(f"{cell.name}.lock"))
-        with lock.acquire(cancel_check=lambda: batch.token in _stopped):
+        with _locked(folder, batch):
             if batch.resume and fetched_and_done(cell, place):
                 return {**record_of(folder), "status": "skipped", "tries": tries_of(folder)}
             if batch.token in _stopped:
@@ -112,6 +112,14 @@ def execute(
     except OSError as problem:
         error = _sentence(problem, folder, place.root)
         return _outcome("failed", time.monotonic() - begun, folder, worker, error)
+
+
+def _locked(folder: Path, batch: Batch) -> AbstractContextManager[object]:
+    """Hold a cell's lock, so that no other batch executes it."""
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    whom = f"another batch, which executes the same cell ({folder.name})"
+    with waiting(lambda: whom, "Ctrl-C stops"):
+        return lock.acquire(cancel_check=lambda: batch.token in _stopped)
 
 
 def fetched_and_done(cell: Cell, place: Mirror) -> bool:
@@ -183,8 +191,8 @@ def _run(cell: Cell, place: Mirror, batch: Batch, gpu: str | None) -> str:
 def _sentence(problem: Exception, folder: Path, results: Path) -> str:
     """Say in one line what went wrong, and where to read more."""
     text = str(problem)
-    if any(sign in text for sign in FULL_DISK):
-        return f"no room left in {str(results)!r}: make room there, then the same command goes on"
+    if files.NO_ROOM.search(text):
+        return files.refusal(problem, results)
     log = f"; see {folder / 'log.txt'}"
     if isinstance(problem, DeadKernelError):
         return f"its kernel died, killed or out of memory{log}"

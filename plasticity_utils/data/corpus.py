@@ -32,6 +32,7 @@ from plasticity_utils.data.column_files import (
 from plasticity_utils.data.hub import PREFIX, read_hub
 from plasticity_utils.data.schemes import OUTSIDE, convert, recognise
 from plasticity_utils.errors import InputError
+from plasticity_utils.files import path_of
 from plasticity_utils.optional import package_folder
 
 CONCEPTS = {
@@ -157,7 +158,7 @@ def load_corpus(
     if isinstance(source, str) and source.startswith(PREFIX):
         words, labels, is_cut = read_hub(source, split)
     else:
-        path = _conll2003_folder() if source == "conll2003" else Path(source).expanduser()
+        path = _conll2003_folder() if source == "conll2003" else path_of(source, "corpus")
         if path.is_dir():
             words, labels, is_cut = _read_folder(path, split, word)
         elif path.is_file():
@@ -267,7 +268,7 @@ def _as_pair(source: Sequence[str | Path]) -> tuple[Path, Path]:
         raise InputError(f"no corpus at {source!r}; {ALLOWED}")
     if len(source) != 2:
         raise InputError(f"a pair of a word file and a label file is needed, not {list(source)!r}")
-    return Path(source[0]), Path(source[1])
+    return path_of(source[0], "word file"), path_of(source[1], "label file")
 
 
 def _read_pair(word_path: Path, label_path: Path) -> Corpus:

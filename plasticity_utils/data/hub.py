@@ -7,11 +7,11 @@ lists of labels or of text beside it.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from plasticity_utils.data.column_files import SPLITS, Columns, deal_out
 from plasticity_utils.errors import InputError
+from plasticity_utils.files import path_of
 from plasticity_utils.optional import needed
 
 PREFIX = "hf:"
@@ -35,7 +35,7 @@ def read_hub(source: str, split: str) -> tuple[list[list[str]], Columns, bool]:
 def _load(source: str) -> dict[str, Any]:
     datasets = needed("datasets", f"corpus {source!r}")
     name, _, config = source.removeprefix(PREFIX).partition(":")
-    folder = Path(name).expanduser()
+    folder = path_of(name, "corpus")
     try:
         if folder.is_dir():
             loaded = datasets.load_from_disk(str(folder))

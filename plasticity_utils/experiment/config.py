@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from plasticity_utils.data.concepts import Concept, parse_concept
 from plasticity_utils.data.tasks import CONLL2003, ENTITY, Task
-from plasticity_utils.errors import InputError
-from plasticity_utils.files import results_root
+from plasticity_utils.errors import InputError, shown
+from plasticity_utils.files import path_of, results_root
 from plasticity_utils.models.locate import locate
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.registry import label, protocols, rankings, removals
@@ -29,10 +30,13 @@ SURGICAL_DOSES = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.04, 0.05, 0.
 LARGE_DOSES = (0.2, 0.3, 0.5)
 # Settings that a removal may have; which it has, it says itself.
 REMOVAL_SETTINGS = ("ranking", "rest", "positions", "dose", "regrow", "indicator")
+PROTOCOLS = ("targeted", "random", "none", "head")
 TEXTS = (
     "concept", "model", "scale", "regime", "results_dir", "removal", "protocols", "corpus", "tags",
+    "ranking", "rest", "positions", "indicator",
 )  # fmt: skip
-PROTOCOLS = ("targeted", "random", "none", "head")
+MAY_BE_NONE = ("ranking", "rest", "positions")
+SEEDS = 2**32  # what every library that draws can take
 LEARNING_RATES = {"minilm": 2e-4, "smollm2": 5e-5}
 DEFAULT_LEARNING_RATE = 5e-5
 # What finished runs do not name: that they are found again, these are named where they are set.
@@ -216,9 +220,10 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         for name in TEXTS:
-            if not isinstance(getattr(self, name), str):
-                raise InputError(f"{name} must be a text, not {getattr(self, name)!r}")
-        _ = self.about
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (value is None and name in MAY_BE_NONE):
+                raise InputError(f"{name} must be a text, not {shown(value)}")
+        _ = self.about, self.results
         _one_of("scale", self.scale, SCALES)
         _one_of("regime", self.regime, REGIMES)
         if self.ranking is not None:
@@ -228,16 +233,18 @@ class RunConfig:
         if self.positions is not None:
             _one_of("positions", self.positions, POSITIONS)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise InputError(f"seed must be a whole number of at least 0, not {self.seed!r}")
+            raise InputError(f"seed must be a whole number of at least 0, not {shown(self.seed)}")
+        if self.seed >= SEEDS:
+            raise InputError(f"seed must be below {SEEDS}, not {self.seed}")
         if self.dose is not None and not (isinstance(self.dose, int | float) and 0 < self.dose < 1):
-            raise InputError(f"dose must be a fraction between 0 and 1, not {self.dose!r}")
+            raise InputError(f"dose must be a fraction between 0 and 1, not {shown(self.dose)}")
         if not isinstance(self.regrow, bool):
-            raise InputError(f"regrow must be True or False, not {self.regrow!r}")
+            raise InputError(f"regrow must be True or False, not {shown(self.regrow)}")
         for name in ("epochs", "restarts"):
             value = getattr(self, name)
             whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
             if not whole and not (name == "epochs" and value is None):
-                raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+                raise InputError(f"{name} must be a whole number of at least 1, not {shown(value)}")
         if self.retrain_epochs % self.restarts:
             raise InputError(
                 f"{self.retrain_epochs} epochs cannot be cut into {self.restarts} schedules of "
@@ -283,16 +290,24 @@ class RunConfig:
     def from_notebook(cls, namespace: Mapping[str, Any]) -> RunConfig:
         """Make a configuration from a notebook's `globals()`, in the cell after its parameters.
 
-        Every plain value that the notebook defines by then is a parameter. papermill only warns of
-        a parameter that the notebook does not know and runs with the defaults; here it is an error.
+        Every name of data that stands there is a parameter: papermill only warns of one that the
+        notebook does not know and runs with the defaults; here it is an error. Modules, functions,
+        classes, what this package made, constants (names in capitals) and names that begin with an
+        underscore are none.
         """
-        return cls.from_parameters(
-            {
-                name: value
-                for name, value in namespace.items()
-                if isinstance(value, str | int | float | None) and not name.startswith("_")
-            }
-        )
+        settings = [field.name for field in dataclasses.fields(cls)]
+        found = {
+            name: value
+            for name, value in namespace.items()
+            if name.lower() in settings or _may_be_parameter(name, value)
+        }
+        unknown = sorted(found.keys() - set(settings))
+        if unknown:
+            raise InputError(
+                f"unknown parameter {unknown[0]!r}; allowed: {', '.join(settings)}; names of other "
+                "things begin with an underscore, or come after this cell: then begin anew"
+            )
+        return cls(**found)
 
     @classmethod
     def recorded(cls, settings: Mapping[str, Any], about: Mapping[str, str]) -> RunConfig:
@@ -403,14 +418,26 @@ class RunConfig:
     @property
     def results(self) -> Path:
         """Folder in which runs and their stages are kept."""
-        if self.results_dir:
-            return Path(self.results_dir)
-        return results_root()
+        if not self.results_dir:
+            return results_root()
+        if "://" in self.results_dir:
+            raise InputError(
+                f"results_dir {shown(self.results_dir)} is an address; allowed: a folder "
+                "(`plasticity batch --results` takes addresses)"
+            )
+        return path_of(self.results_dir, "results_dir")
+
+
+def _may_be_parameter(name: str, value: object) -> bool:
+    is_code = isinstance(value, ModuleType) or callable(value)
+    is_made_here = type(value).__module__.startswith(f"{__package__.partition('.')[0]}.")
+    is_of_ipython = name in ("In", "Out") or name.startswith("_")
+    return not (name.isupper() or is_code or is_made_here or is_of_ipython)
 
 
 def _one_of(name: str, value: object, allowed: Mapping[str, Any] | tuple[str, ...]) -> None:
     if value not in allowed:
-        raise InputError(f"unknown {name} {value!r}; allowed: {', '.join(allowed)}")
+        raise InputError(f"unknown {name} {shown(value)}; allowed: {', '.join(allowed)}")
 
 
 def chosen_of(preset: Preset) -> ChosenRemoval:

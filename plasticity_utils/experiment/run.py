@@ -184,7 +184,7 @@ def command(config: RunConfig) -> str:
 
 def load_run(path: str | Path) -> Run:
     """Open a finished run; a damaged or unfinished folder is an InputError."""
-    folder = Path(path)
+    folder = files.path_of(path, "run")
     if not files.is_sound(folder):
         raise InputError(f"{str(folder)!r} is no finished run, or files in it are damaged")
     return Run(folder)

@@ -28,7 +28,7 @@ TABLES = ("metrics", "neurons", "layers")
 
 def model_fingerprint(name: str) -> str:
     """Name of a model, with a digest of its files where it is a local folder."""
-    folder = Path(name).expanduser()
+    folder = files.path_of(name, "model")
     return f"{name}-{files.folder_digest(folder)}" if folder.is_dir() else name
 
 

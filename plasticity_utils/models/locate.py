@@ -6,6 +6,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from plasticity_utils.errors import InputError
+from plasticity_utils.files import path_of
 from plasticity_utils.optional import package_folder
 
 # Name here → (the package that carries it, its folder there, its weights where they are GGUF).
@@ -22,7 +23,7 @@ def locate(name: str) -> tuple[str, str | None]:
     if name in PACKAGED:
         package, folder, gguf = PACKAGED[name]
         return str(package_folder(package, f"model {name!r}") / folder), gguf
-    path = Path(name).expanduser()
+    path = path_of(name, "model")
     if name and path.is_dir():
         _check_weight_files(path)
         if not any(match for pattern in _TOKENIZER_FILES for match in path.glob(pattern)):
