@@ -36,7 +36,7 @@ tags = "entity"
 results_dir = ""
 
 # %% tags=["own-home", "remove-input"]
-home = {
+_home = {
     "concept": "persons",
     "model": "minilm",
     "scale": "full",
@@ -60,7 +60,7 @@ theme.enable()
 config = pu.RunConfig.from_notebook(globals())
 run = pu.find_run(config, make=True)
 seeds = pu.seeds_of(run)
-Markdown(banner.settings(seeds, home))
+Markdown(banner.settings(seeds, _home))
 
 # %% [markdown]
 # ## The answer in short

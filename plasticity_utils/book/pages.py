@@ -253,7 +253,7 @@ def _home(config: RunConfig) -> str:
     values = {"concept": config.about.name, "model": config.model}
     values |= {name: getattr(config, name) for name in ("scale", "regime", "corpus", "tags")}
     lines = (f"    {json.dumps(name)}: {json.dumps(value)},\n" for name, value in values.items())
-    return f"home = {{\n{''.join(lines)}}}"
+    return f"_home = {{\n{''.join(lines)}}}"
 
 
 def _assignment(name: str, value: str | int) -> str:
