@@ -25,12 +25,13 @@ from plasticity_utils.experiment.config import (
     SCALES,
     RunConfig,
 )
-from plasticity_utils.files import refusal
+from plasticity_utils.files import ROOT, refusal
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.optional import check_extra
 from plasticity_utils.registry import protocols, rankings, removals
 
 BAD_INPUT, INTERRUPTED = 2, 130
+SENTENCE = "book/sentence"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -90,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     readers.set_defaults(command=_readers)
     pages = commands.add_parser("pages", help="make the concepts' pages from their template")
     pages.set_defaults(command=_pages)
+    sentence = commands.add_parser(
+        "sentence", help="make the page on which a reader tries a sentence, from a finished run"
+    )
+    sentence.add_argument("run", type=Path, help="folder of the finished run")
+    sentence.add_argument("--out", type=Path, default=ROOT / SENTENCE, help="folder (%(default)s)")
+    sentence.set_defaults(command=_sentence)
     figures = commands.add_parser("figures", help="write a notebook's charts as SVG and PNG")
     figures.add_argument("notebooks", type=Path, help="an executed notebook, or a folder of them")
     figures.add_argument("out", type=Path, help="folder of the figures")
@@ -181,6 +188,13 @@ def _readers(options: argparse.Namespace) -> None:
 
     for folder in options.runs:
         print(f"published: {add(load_run(folder), 'readers')}")
+
+
+def _sentence(options: argparse.Namespace) -> None:
+    from plasticity_utils.book.sentence import write_demonstration
+    from plasticity_utils.experiment.run import load_run
+
+    print(f"demonstration: {write_demonstration(load_run(options.run), options.out)}")
 
 
 def _figures(options: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ EXTRAS = {
     "batch": ("distributed", "nbclient", "papermill", "rich", "yaml"),
     "book": ("jupyter_book", "jupytext", "nbformat", "papermill", "yaml"),
     "data": ("conllu", "h5py", "imblearn", "matplotlib", "seaborn", "svgwrite"),
+    "demo": ("onnx", "onnxruntime"),
     "hub": ("datasets",),
     "lora": ("peft",),
 }

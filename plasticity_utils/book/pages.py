@@ -30,6 +30,7 @@ from plasticity_utils.files import ROOT
 
 # Pages that a reader of one run needs; they link to nothing beyond each other.
 _COMPANIONS = ("book/method", "book/glossary", "book/references")
+_NOT_ITS_OWN = shutil.ignore_patterns("__pycache__", "sentence")
 _LOG_LINES = 25
 _TIME_LIMIT = 300
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -88,7 +89,7 @@ def _small_book(notebook: Path, folder: Path, title: str | None) -> Path:
     for name, content in (("_config.yml", config), ("_toc.yml", contents)):
         text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
         (folder / name).write_text(text, encoding="utf-8")
-    shutil.copytree(root / "book", folder / "book", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(root / "book", folder / "book", ignore=_NOT_ITS_OWN)
     (folder / "notebooks").mkdir()
     shutil.copyfile(notebook, folder / "notebooks" / f"{notebook.stem}.ipynb")
     return folder
