@@ -260,6 +260,40 @@ protocols = Registry(
         "head": Entry(
             f"{_PROTOCOLS}:HEAD", "the removal in force, only the linear head trains", "method, 4"
         ),
+        "bias": Entry(
+            f"{_PROTOCOLS}:BIAS", "only the biases of the linear head train", "method, 13"
+        ),
+        "last_block": Entry(
+            f"{_PROTOCOLS}:LAST_BLOCK", "only the last block and the head train", "method, 13"
+        ),
+        "first_time": Entry(
+            f"{_PROTOCOLS}:FIRST_TIME",
+            "from the pretrained weights, which never learned the task",
+            "method, 13",
+        ),
+        "masked": Entry(
+            f"{_PROTOCOLS}:MASKED",
+            "from a model that learned the task with the concept's tags set to O",
+            "method, 13",
+        ),
+        "without_concept": Entry(
+            f"{_PROTOCOLS}:WITHOUT_CONCEPT",
+            "trained on sentences with no word of the concept",
+            "method, 13",
+        ),
+        "other_names": Entry(
+            f"{_PROTOCOLS}:OTHER_NAMES",
+            "trained on half of the concept's names, scored on the others",
+            "method, 13",
+        ),
+        **{
+            f"few_shot_{k}": Entry(
+                f"{_PROTOCOLS}:FEW_SHOT_{k}",
+                f"trained on {k} sentences that hold the concept",
+                "method, 13",
+            )
+            for k in (8, 32, 128, 512)
+        },
     },
     needs=("in_force", "start", "trains", "sees", "scored_on"),
 )
@@ -272,6 +306,11 @@ readers = Registry(
         ),
         "perceptron": Entry(
             f"{_READERS}:perceptron", "a perceptron with one hidden layer", "Hewitt & Liang 2019"
+        ),
+        "wide_perceptron": Entry(
+            f"{_READERS}:wide_perceptron",
+            "a perceptron whose hidden layer is four times as wide",
+            "Hewitt & Liang 2019",
         ),
     },
 )

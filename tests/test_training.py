@@ -14,13 +14,13 @@ from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.training import train as training
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.train import (
-    GATE_RATE_FACTOR,
     Schedule,
     fine_tune,
     predict_tags,
     tag_sentences,
     train_only,
 )
+from plasticity_utils.training.trainer import GATE_RATE_FACTOR
 from test_store import flip_a_byte
 
 TAG_OF = {

@@ -154,6 +154,16 @@ def types_of(corpus: Corpus) -> tuple[str, ...]:
     return ENTITIES if set(found) <= set(ENTITIES) else tuple(in_order(found))
 
 
+def without_tags(corpus: Corpus, label: str) -> Corpus:
+    """Give a corpus in which the words of an entity type are tagged as outside."""
+    inside = iter(members(corpus, label).tolist())
+    tags = [
+        [OUTSIDE if next(inside) else tag for tag in sentence]
+        for sentence in corpus.labels["entity"]
+    ]
+    return replace(corpus, labels={**corpus.labels, "entity": tags})
+
+
 def kinds(corpus: Corpus) -> tuple[str, ...]:
     """Return the labels that a corpus can be measured for, the own concept's last."""
     return (*types_of(corpus), *sorted(_own_labels(corpus)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files, hardware
-from plasticity_utils.data.concepts import members
+from plasticity_utils.data.concepts import members, without_tags
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
@@ -76,13 +76,29 @@ class BaseStages:
 
     def base(self) -> Path:
         """Fine-tune the base model; `model/` and `scores.parquet` (validation, test)."""
-        return self._cached("base", self._base_settings, self._make_base)
+        make = partial(self._make_base, lambda corpus: corpus)
+        return self._cached("base", self._base_settings, make)
+
+    def masked(self) -> Path:
+        """Fine-tune a model that never knows the concept, whose tags are O: as `base`."""
+        if not self.config.about.is_entity:
+            raise InputError(
+                f"{self.config.about.title!r} is no entity type, so no tag of it can be masked"
+            )
+        make = partial(self._make_base, lambda corpus: without_tags(corpus, self.config.label))
+        settings = {**self._base_settings, "masked": self._concept_key}
+        return self._cached("masked", settings, make)
 
     def ranking(self) -> Path:
         """Rank all neurons by every method on the ranking part: `ranking.parquet`."""
-        methods = [rankings.key(name) for name in self.config.rankings]
+        methods = [rankings.key(name) for name in self._methods]
         settings = {**self._picking_settings, "methods": methods}
         return self._cached("ranking", settings, self._make_ranking)
+
+    @property
+    def _methods(self) -> list[str]:
+        """By which methods neurons are ranked."""
+        return self.config.rankings
 
     def probe(self) -> Path:
         """Fit the probe of a concept that is no entity type, on the base model: `probe.npz`."""
@@ -141,11 +157,11 @@ class BaseStages:
             return lambda table: table
         return scorer_of(OwnProbe.load(self.probe()), model, tokenizer, corpus, self.config.label)
 
-    def _make_base(self, part: Path) -> None:
+    def _make_base(self, taught: Callable[[Corpus], Corpus], part: Path) -> None:
         model, tokenizer = load_model(self.config.model, self.sentences.labels, self.config.seed)
         # Weights that are not finite show here, in a second, and not after the training.
         word_activations(model, tokenizer, self.sentences.train.first(CHECKED_SENTENCES).sentences)
-        data = tag_sentences(model, tokenizer, self.sentences.train)
+        data = tag_sentences(model, tokenizer, taught(self.sentences.train))
         schedule = self._schedule(self.config.sizes.base_epochs)
         fine_tune(model, data, schedule, part / "checkpoints")
         splits = {"validation": self.sentences.validation, "test": self.sentences.test}
@@ -158,7 +174,7 @@ class BaseStages:
 
     def _make_ranking(self, part: Path) -> None:
         model, tokenizer = self._load_base()
-        table = self._ranked(model, tokenizer, self.config.rankings, part)
+        table = self._ranked(model, tokenizer, self._methods, part)
         save_table(table, part / "ranking.parquet")
 
     def _ranked(

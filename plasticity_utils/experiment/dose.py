@@ -155,7 +155,7 @@ def _cell(
     n_removed = len(fitted.neurons)
     with in_force(on.model, fitted):
         tables = [_scored(scorers, condition="targeted", n_removed=n_removed, draw=0)]
-    only_curve = {"scoring": scorers["scoring"]}
+    only_curve = {name: scorer for name, scorer in scorers.items() if name == "scoring"}
     for draw in range(draws):
         with in_force(on.model, removal.control(fitted, on.drawn(draw))):
             tables.append(_scored(only_curve, condition="random", n_removed=n_removed, draw=draw))

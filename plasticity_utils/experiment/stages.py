@@ -20,6 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files
 from plasticity_utils.data.concepts import with_words
+from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.base_stages import BaseStages
 from plasticity_utils.experiment.dose import dose_response, pick_dose, save_table
@@ -106,10 +107,23 @@ class Stages(BaseStages):
             **self._picking_settings,
             "curve": self.config.curve.key(),
             "sentences": [sizes.dose, sizes.curve],
-            "draws": sizes.draws,
+            "draws": self._draws,
             "seed": self.config.seed,
         }
         return self._cached("dose", settings, self._make_dose)
+
+    @property
+    def _draws(self) -> int:
+        """Random draws at each dose."""
+        return self.config.sizes.draws
+
+    def _curve_parts(self) -> dict[str, tuple[Corpus, Corpus | None]]:
+        """The parts that the dose–response is drawn on, and those of a concept of one's own."""
+        found = self.sentences
+        return {
+            "dose": (found.dose, found.own_dose),
+            "scoring": (found.curve, found.own_curve),
+        }
 
     def fitted(self, control: bool = False) -> Path:
         """Fit the removal on the base, or make its control: see `Intervention.save`."""
@@ -136,6 +150,7 @@ class Stages(BaseStages):
         settings = {**self._measuring_settings, "removal": self._key_of(intervention)}
         if condition is not None and not protocol.measures_as_usual:
             settings["protocol"] = self._protocol_key(condition)
+            settings["concept"] = self._concept_key
         make = partial(self._make_measured, protocol, intervention)
         return self._cached("measured", settings, make)
 
@@ -188,11 +203,14 @@ class Stages(BaseStages):
         }
 
     def _retraining_settings(self, condition: str) -> dict[str, Any]:
+        protocol = self._protocol(condition)
         settings: dict[str, Any] = {
             "protocol": self._protocol_key(condition),
-            "schedule": asdict(self._retraining(self._protocol(condition))),
+            "schedule": asdict(self._retraining(protocol)),
             "snapshots": self.config.snapshots,
         }
+        if protocol.knows_concept:
+            settings["concept"] = self._concept_key
         if self.config.restarts > 1:
             settings["restarts"] = self.config.restarts
         return settings
@@ -239,9 +257,10 @@ class Stages(BaseStages):
     def _load_untrained(
         self, protocol: Relearning
     ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        if protocol.start == "base":
-            return self._load_base()
-        return load_model(self.config.model, self.sentences.labels, self.config.seed)
+        if protocol.start == "pretrained":
+            return load_model(self.config.model, self.sentences.labels, self.config.seed)
+        made = self.masked() if protocol.start == "masked" else self.base()
+        return load_model(str(made / "model"))
 
     def _material(
         self,
@@ -295,14 +314,11 @@ class Stages(BaseStages):
         model, tokenizer = self._load_base()
         on = self._material(model, tokenizer)
         scorers = {}
-        for name, corpus, own in (
-            ("dose", self.sentences.dose, self.sentences.own_dose),
-            ("scoring", self.sentences.curve, self.sentences.own_curve),
-        ):
+        for name, (corpus, own) in self._curve_parts().items():
             tagged = tag_sentences(model, tokenizer, corpus)
             with_own = self._scorer(model, tokenizer, own)
             scorers[name] = partial(_scored, with_own, model, tagged)
-        table = dose_response(on, scorers, self.config.curve, self.config.sizes.draws, part)
+        table = dose_response(on, scorers, self.config.curve, self._draws, part)
         save_table(table, part / "dose.parquet")
 
     def _make_retrained(self, condition: str, part: Path) -> None:

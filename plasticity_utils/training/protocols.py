@@ -2,27 +2,38 @@
 
 Each answers what the others cannot. `targeted` is the question. `random` keeps the removal's
 matched control in force, which has nothing to do with the concept. `none` removes nothing and shows
-the drift that training alone causes. `head` trains only the linear classification head: what it
-regains was never lost, only not read.
+the drift that training alone causes. `head` and `bias` train only the linear classification head,
+or its biases alone: what they regain was never lost, only not read. `masked` starts from a model
+that was taught the task with the concept's tags set to O, `first_time` from the pretrained weights:
+neither ever knew the concept, so what `targeted` is sooner at was kept, and what it is not was
+learned. `few_shot_8` … show it that many sentences, `without_concept` none that has the concept,
+`other_names` one half of the concept's names, with the other half to be found.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import groupby
 
 from torch import nn
 from transformers import PreTrainedModel
 
+from plasticity_utils.data.concepts import members
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
+from plasticity_utils.models.layers import layers_of
 from plasticity_utils.models.load import head
 
-IN_FORCE, STARTS = ("removal", "control", "nothing"), ("base", "pretrained")
+IN_FORCE = ("removal", "control", "nothing")
+STARTS = ("base", "pretrained", "masked")
 # Adam moves a weight by at most the sum of its rates: at the whole model's rate a linear layer by
 # itself has not converged when the training ends, and what it could have read would pass for
 # relearned. The more so where the whole model's rate is low.
 HEAD_RATE = 2e-3
+# A few sentences are a single batch: they are shown again until there are so many.
+FEW_SHOT_SHOWN = 2048
 
 
 def whole_model(model: PreTrainedModel) -> Iterable[nn.Parameter]:
@@ -35,9 +46,78 @@ def only_head(model: PreTrainedModel) -> Iterable[nn.Parameter]:
     return head(model).parameters()
 
 
+def only_bias(model: PreTrainedModel) -> Iterable[nn.Parameter]:
+    """The biases of the linear classification head: was only a threshold moved?"""
+    bias = head(model).bias
+    if bias is None:
+        raise InputError("the head of this model has no biases, so they cannot train alone")
+    return [bias]
+
+
+def last_block(model: PreTrainedModel) -> Iterable[nn.Parameter]:
+    """The last block, any norm after it, and the head."""
+    layers = layers_of(model)
+    blocks = [module for module in layers if any(True for _ in module.children())]
+    found = [*layers[layers.index(blocks[-1]) :], head(model)]
+    return [parameter for module in found for parameter in module.parameters()]
+
+
 def all_sentences(corpus: Corpus, concept: str) -> Corpus:
     """Every sentence, as it is."""
     return corpus
+
+
+def without_concept(corpus: Corpus, concept: str) -> Corpus:
+    """Sentences with no word of the concept."""
+    return _where(corpus, concept, lambda names: not names)
+
+
+def with_names_of_one_half(corpus: Corpus, concept: str) -> Corpus:
+    """Sentences without a name of list B."""
+    return _where(corpus, concept, lambda names: not any(map(_is_in_list_b, names)))
+
+
+def with_names_of_other_half(corpus: Corpus, concept: str) -> Corpus:
+    """Sentences without a name of list A."""
+    return _where(corpus, concept, lambda names: all(map(_is_in_list_b, names)))
+
+
+@dataclass(frozen=True)
+class FewSentences:
+    """The first k sentences, in a run's own order, that hold the concept, over and over."""
+
+    k: int
+
+    def __call__(self, corpus: Corpus, concept: str) -> Corpus:
+        """Choose them; fewer than k are an InputError."""
+        found = _where(corpus, concept, bool)
+        if len(found) < self.k:
+            raise InputError(
+                f"few_shot_{self.k} needs {self.k} training sentences with {concept}; there are "
+                f"{len(found)}"
+            )
+        return found.select([*range(self.k)] * (FEW_SHOT_SHOWN // self.k))
+
+
+def _where(corpus: Corpus, concept: str, wanted: Callable[[list[str]], bool]) -> Corpus:
+    """The sentences whose names of the concept are as wanted."""
+    inside = iter(members(corpus, concept).tolist())
+    chosen = []
+    for number, sentence in enumerate(corpus.sentences):
+        flags = [next(inside) for _ in sentence]
+        names = [
+            " ".join(word for word, _ in group)
+            for is_name, group in groupby(zip(sentence, flags, strict=True), key=lambda w: w[1])
+            if is_name
+        ]
+        if wanted(names):
+            chosen.append(number)
+    return corpus.select(chosen)
+
+
+def _is_in_list_b(name: str) -> bool:
+    """Deal names out by their form, whatever its case: half of all forms are in list B."""
+    return hashlib.sha256(name.lower().encode()).digest()[0] % 2 == 1
 
 
 @dataclass(frozen=True)
@@ -48,8 +128,9 @@ class Relearning:
     ----------
     in_force : {"removal", "control", "nothing"}
         What is in force while it trains.
-    start : {"base", "pretrained"}
-        The fine-tuned model, or the one that never saw the task: a first-time learner.
+    start : {"base", "pretrained", "masked"}
+        The fine-tuned model; the one that never saw the task; or one that was fine-tuned with the
+        concept's tags set to O. The latter two learn the concept for the first time.
     trains : callable
         For a model the parameters that train; all others are frozen.
     sees : callable
@@ -83,8 +164,23 @@ class Relearning:
         """Whether a model before its training is described as under most protocols."""
         return self.start == "base" and self.scored_on is all_sentences
 
+    @property
+    def knows_concept(self) -> bool:
+        """Whether what it is depends on the concept, beside what is in force."""
+        chosen = {self.sees, self.scored_on}
+        return self.start == "masked" or chosen != {all_sentences}
+
 
 TARGETED = Relearning("removal", removed_again=True)
 RANDOM = Relearning("control")
 NONE = Relearning("nothing", removed_again=True)
 HEAD = Relearning("removal", trains=only_head, learning_rate=HEAD_RATE)
+BIAS = Relearning("removal", trains=only_bias, learning_rate=HEAD_RATE)
+LAST_BLOCK = Relearning("removal", trains=last_block)
+FIRST_TIME = Relearning("removal", start="pretrained")
+MASKED = Relearning("removal", start="masked")
+WITHOUT_CONCEPT = Relearning("removal", sees=without_concept)
+OTHER_NAMES = Relearning("removal", sees=with_names_of_one_half, scored_on=with_names_of_other_half)
+FEW_SHOT_8, FEW_SHOT_32, FEW_SHOT_128, FEW_SHOT_512 = (
+    Relearning("removal", sees=FewSentences(k)) for k in (8, 32, 128, 512)
+)

@@ -14,18 +14,18 @@ has read the whole word only then.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    Trainer,
-    TrainerCallback,
     TrainingArguments,
 )
 from transformers.trainer_utils import get_last_checkpoint
@@ -45,6 +45,7 @@ from plasticity_utils.models.load import (
 )
 from plasticity_utils.progress import bar, quiet_transformers
 from plasticity_utils.training import checkpoints
+from plasticity_utils.training.trainer import Snapshots, SnapshotTrainer
 
 IGNORED = -100
 EVALUATION_TOKENS = 4096
@@ -123,6 +124,7 @@ def fine_tune(
     on_snapshot: Callable[[float], None] | None = None,
     gates: Iterable[torch.nn.Parameter] = (),
     restarts: int = 1,
+    at_steps: Mapping[int, Callable[[], None]] | None = None,
 ) -> None:
     """Train a model in place, resuming from the newest sound checkpoint in `work`.
 
@@ -147,6 +149,8 @@ def fine_tune(
         Equal parts of the training, each with a warm-up, a decay, an optimizer and the data order
         of the first, as when a training script is called several times over. 1 for anything but a
         comparison with the paper.
+    at_steps : mapping of int to callable, optional
+        What is called after so many steps, as `on_snapshot` is after epochs.
 
     Raises
     ------
@@ -154,11 +158,9 @@ def fine_tune(
         If there is a pickle among the checkpoints in `work`, an epoch has fewer batches than there
         are processes, or the processes do not see the same files.
     """
-    lengths = [len(sentence.ids) for sentence in data.encoded]
-    epochs = schedule.epochs // restarts
-    per_epoch = training_batches(lengths, schedule.batch_tokens, epochs, schedule.seed) * restarts
-    rounds = [hardware.rounds(epoch) for epoch in per_epoch]
-    steps = {_steps_until(epoch, rounds): epoch for epoch in snapshot_epochs}
+    rounds = _rounds(data, schedule, restarts)
+    take = on_snapshot or (lambda epoch: None)
+    due = {_steps_until(epoch, rounds): partial(take, epoch) for epoch in snapshot_epochs}
     newest, work = _meet(work)
     rows = _Rows(data, label_ids(model))
     trainer = SnapshotTrainer(
@@ -166,7 +168,7 @@ def fine_tune(
         args=_arguments(schedule, sum(map(len, rounds)), work),
         train_dataset=rows,
         data_collator=_Collator(model),
-        callbacks=[Snapshots(steps, on_snapshot or (lambda epoch: None))],
+        callbacks=[Snapshots({**due, **(at_steps or {})})],
     )
     trainer.rows, trainer.gates, trainer.restarts = rows, list(gates), restarts
     trainer.batches = [batch for epoch in rounds for together in epoch for batch in together]
@@ -176,10 +178,24 @@ def fine_tune(
     hardware.wait()
 
 
-def predict_tags(model: PreTrainedModel, data: TaggedSentences) -> list[list[str]]:
-    """Return the model's most likely tag for each word, in the shape of `data.tags`."""
-    tags: list[list[str]] = [[] for _ in data.encoded]
-    names = {i: label for label, i in label_ids(model).items()}
+def steps_until(epoch: float, data: TaggedSentences, schedule: Schedule) -> int:
+    """Count the steps of `fine_tune` up to an epoch, rounded to whole steps."""
+    return _steps_until(epoch, _rounds(data, schedule, 1))
+
+
+def _rounds(data: TaggedSentences, schedule: Schedule, restarts: int) -> list[Any]:
+    """The batches of each step, of each epoch; several processes share a step."""
+    lengths = [len(sentence.ids) for sentence in data.encoded]
+    epochs = schedule.epochs // restarts
+    per_epoch = training_batches(lengths, schedule.batch_tokens, epochs, schedule.seed) * restarts
+    return [hardware.rounds(epoch) for epoch in per_epoch]
+
+
+def tag_logits(
+    model: PreTrainedModel, data: TaggedSentences
+) -> list[Float[np.ndarray, "word tag"]]:
+    """Return each sentence's logits, [n_words, n_labels], labels by their ids."""
+    found: list[np.ndarray] = [np.empty(0)] * len(data.encoded)
     batches = inference_batches([len(e.ids) for e in data.encoded], EVALUATION_TOKENS)
     was_training = model.training
     model.eval()
@@ -187,11 +203,22 @@ def predict_tags(model: PreTrainedModel, data: TaggedSentences) -> list[list[str
         with torch.no_grad(), autocast(model.device):
             for batch in bar(batches, "tags"):
                 logits = model(**inputs(model, [data.encoded[i] for i in batch])).logits
-                for i, row in zip(batch, logits.argmax(dim=-1).tolist(), strict=True):
-                    tags[i] = [names[row[p]] for p in data.positions[i]]
+                for i, row in zip(batch, logits.float(), strict=True):
+                    found[i] = row[data.positions[i]].cpu().numpy()
     finally:
         model.train(was_training)
-    return tags
+    return found
+
+
+def predict_tags(model: PreTrainedModel, data: TaggedSentences) -> list[list[str]]:
+    """Return the model's most likely tag for each word, in the shape of `data.tags`."""
+    return likeliest(model, tag_logits(model, data))
+
+
+def likeliest(model: PreTrainedModel, logits: Sequence[np.ndarray]) -> list[list[str]]:
+    """Name the most likely tag of each word."""
+    names = {i: label for label, i in label_ids(model).items()}
+    return [[names[i] for i in rows.argmax(axis=-1).tolist()] for rows in logits]
 
 
 def train_only(model: PreTrainedModel, parameters: Iterable[torch.nn.Parameter]) -> None:
@@ -302,158 +329,3 @@ class _Collator:
             "attention_mask": pad([[1] * len(encoded.ids) for encoded, _ in rows], 0),
             "labels": pad([labels for _, labels in rows], IGNORED),
         }
-
-
-GATE_RATE_FACTOR = 10
-
-
-class SnapshotTrainer(Trainer):
-    """The Trainer with our order of batches, our checkpoints, and a rate of their own for gates.
-
-    Attributes
-    ----------
-    rows : Dataset
-        What `data_collator` makes batches of.
-    batches : list of list of int
-        Rows of every batch of all epochs, in order; several processes take them in turn.
-    gates : list of Parameter
-        Gains that may grow back, trained at `GATE_RATE_FACTOR` times the rate.
-    restarts : int
-        How often the schedule begins, see `fine_tune`.
-    """
-
-    rows: torch.utils.data.Dataset
-    batches: list[list[int]]
-    gates: list[torch.nn.Parameter]
-    restarts: int
-
-    def create_scheduler(
-        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
-    ) -> torch.optim.lr_scheduler.LRScheduler:
-        """Make the schedule, which begins `restarts` times."""
-        if self.restarts == 1:
-            return super().create_scheduler(num_training_steps, optimizer)
-        steps = num_training_steps // self.restarts
-        warmup = int(self.args.warmup_steps) // self.restarts
-        rate = partial(_restarted_rate, steps=steps, warmup=warmup)
-        assert self.optimizer is not None
-        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate)
-        self.add_callback(_NewOptimizer(steps))
-        return self.lr_scheduler
-
-    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
-        """Give every process its batches, in the order that was set."""
-        # All epochs are one pass, so that a resumed training only has to skip batches.
-        return self.accelerator.prepare(
-            torch.utils.data.DataLoader(
-                self.rows,
-                batch_sampler=self.batches,
-                collate_fn=self.data_collator,
-                pin_memory=self.args.dataloader_pin_memory,
-            )
-        )
-
-    def compute_loss(self, model, *args, **kwargs):  # type: ignore[no-untyped-def]
-        """Compute the loss in the precision of the device."""
-        # The Trainer's own bf16 would wrap the model, and a snapshot's activations with it.
-        with autocast(self.args.device):
-            return super().compute_loss(model, *args, **kwargs)
-
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        # The Trainer's own writes its arguments too, as a pickle.
-        assert isinstance(self.model, PreTrainedModel)
-        assert output_dir is not None
-        self.model.save_pretrained(output_dir, state_dict=state_dict)
-
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if hardware.is_main():
-            assert self.optimizer is not None
-            assert self.lr_scheduler is not None
-            checkpoints.save_optimizer(self.optimizer, Path(output_dir))
-            checkpoints.save_scheduler(self.lr_scheduler, Path(output_dir))
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            assert self.optimizer is not None
-            assert self.lr_scheduler is not None
-            checkpoints.load_optimizer(self.optimizer, Path(checkpoint))
-            checkpoints.load_scheduler(self.lr_scheduler, Path(checkpoint))
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        # The other processes may be here before the main one has made the folder.
-        Path(output_dir).mkdir(exist_ok=True)
-        checkpoints.save_random_states(Path(output_dir), self.args.process_index)
-
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            checkpoints.load_random_states(Path(checkpoint), self.args.process_index)
-
-    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """Make the optimizer, with a group of its own for gates."""
-        optimizer = super().create_optimizer(model)
-        if self.gates:
-            fast = {id(gate) for gate in self.gates}
-            for group in optimizer.param_groups:
-                group["params"] = [p for p in group["params"] if id(p) not in fast]
-            rate = GATE_RATE_FACTOR * self.args.learning_rate
-            optimizer.add_param_group({"params": self.gates, "lr": rate, "weight_decay": 0.0})
-        return optimizer
-
-
-def _restarted_rate(step: int, steps: int, warmup: int) -> float:
-    """Share of the peak rate at a step, where every `steps` steps the schedule begins anew."""
-    own = step % steps
-    return own / warmup if own < warmup else (steps - own) / max(1, steps - warmup)
-
-
-class _NewOptimizer(TrainerCallback):
-    """Forgets the optimizer's moments wherever a schedule begins anew."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def on_step_begin(self, args, state, control, optimizer=None, **kwargs):  # type: ignore[no-untyped-def]
-        if state.global_step % self.steps == 0:
-            optimizer.state.clear()
-
-
-class Snapshots(TrainerCallback):
-    """Saves a checkpoint at every snapshot, seals it, and only then measures.
-
-    Parameters
-    ----------
-    steps : dict of int to float
-        The epoch that ends with a step, where a snapshot is taken.
-    take : callable
-        Called with the epoch, in the main process.
-    """
-
-    def __init__(self, steps: dict[int, float], take: Callable[[float], None]) -> None:
-        self.steps, self.take = steps, take
-
-    def on_train_begin(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
-        """Take the snapshot from which the training goes on."""
-        self.bar = bar(desc="training", total=state.max_steps)
-        self.bar.update(state.global_step)
-        self._measure(state.global_step)
-
-    def on_step_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
-        """Ask for a checkpoint where a snapshot is due."""
-        self.bar.update()
-        control.should_save |= state.global_step in self.steps
-
-    def on_save(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
-        """Seal the checkpoint, then measure."""
-        # Every process puts its random states there.
-        hardware.wait()
-        if hardware.is_main():
-            files.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-        self._measure(state.global_step)
-
-    def on_train_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
-        """Close the bar."""
-        self.bar.close()
-
-    def _measure(self, step: int) -> None:
-        if step in self.steps and hardware.is_main():
-            self.take(self.steps[step])

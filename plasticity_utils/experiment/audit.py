@@ -1,0 +1,336 @@
+"""The audit of a removal: did it take the concept, or hide it?
+
+A run of the whole experiment measures every neuron; an audit asks one question and spends its time
+on that. What did the removal take from the concept, and what from the others? What do readers of
+the frozen model still find, beside the same readers on the base model and on the pretrained body,
+which was never taught the task? And how soon does the concept come back under each protocol, beside
+a model that never knew it?
+
+Stages are shared with runs: an audit of settings that were run trains no base model again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score
+from transformers import PreTrainedModel
+
+from plasticity_utils import files
+from plasticity_utils.data.corpus import Corpus, kinds_of
+from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.config import REGIMES, RunConfig
+from plasticity_utils.experiment.run import run_name
+from plasticity_utils.experiment.stages import Stages
+from plasticity_utils.experiment.store import made_now, save_tables
+from plasticity_utils.models.load import label_ids
+from plasticity_utils.registry import label, readers
+from plasticity_utils.removal.interface import Intervention, in_force
+from plasticity_utils.training.evaluate import entity_scores
+from plasticity_utils.training.frozen import FrozenHead
+from plasticity_utils.training.protocols import FIRST_TIME, NONE, Relearning
+from plasticity_utils.training.readers import label_states, tags_of_sentences
+from plasticity_utils.training.train import (
+    TaggedSentences,
+    fine_tune,
+    likeliest,
+    steps_until,
+    tag_logits,
+    tag_sentences,
+    train_only,
+)
+
+PROTOCOLS = ("targeted", "random", "masked", "first_time", "few_shot_32", "other_names")
+# Just after the removal, then often while things happen fast; the end is the schedule's own.
+STEPS, EPOCHS = (0, 4, 8, 16, 32, 64, 128), (0.25, 0.5, 1.0)
+# What the readers read: the base model whole, cut, and cut at random; and the pretrained body.
+BODIES = ("base", "removed", "control", "pretrained", "pretrained_removed")
+READERS, EVERY_LAYER = ("linear", "perceptron"), ("linear",)
+READER_SENTENCES = 5000
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A finished audit: a folder of tables and the settings that made them.
+
+    Attributes
+    ----------
+    path : Path
+        Folder with `config.json`, `returns.parquet`, `readings.parquet`, and the base model's F1.
+    """
+
+    path: Path
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """Return `config.json`: settings, chosen dose, versions, machine, seconds a stage."""
+        found: dict[str, Any] = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        return found
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """Settings of the audit."""
+        settings = {**self.facts["settings"], "results_dir": str(self.path.parent)}
+        return RunConfig.recorded(settings, self.facts["about"])
+
+    @cached_property
+    def returns(self) -> pd.DataFrame:
+        """F1 by step of training: condition, step, epoch, and the columns of `tag_scores`."""
+        return pd.read_parquet(self.path / "returns.parquet")
+
+    @cached_property
+    def readings(self) -> pd.DataFrame:
+        """What readers find: body, reader, place, n_fitted, and the columns of `tag_scores`."""
+        return pd.read_parquet(self.path / "readings.parquet")
+
+
+def audit(concept: str = "locations", removal: str = "", **settings: Any) -> Audit:
+    """Ask of a removal whether it took a concept or hid it, or do what is left of that.
+
+    Parameters
+    ----------
+    concept : str
+        An entity type.
+    removal : str
+        A name of the registry `removals`, or `FILE.py:NAME`; empty for the regime's own.
+    **settings
+        Further settings of `RunConfig`: model, scale, seed, dose, protocols …
+
+    Returns
+    -------
+    Audit
+        With its tables on disk. An audit that was interrupted and is repeated gives the same.
+
+    Raises
+    ------
+    InputError
+        For a setting that is not allowed, and a concept that is no entity type.
+    """
+    protocols = settings.pop("protocols", "") or ",".join(PROTOCOLS)
+    return run_audit(RunConfig(concept, removal=removal, protocols=protocols, **settings))
+
+
+def run_audit(config: RunConfig) -> Audit:
+    """Make the audit of a configuration, or what is left of it."""
+    if not config.about.is_entity:
+        raise InputError(f"{config.about.title!r} is no entity type, so no tag of it can come back")
+    stages = AuditStages(config)
+    folder = files.cached(
+        config.results, audit_name(config), stages.audit_settings, partial(_make, stages)
+    )
+    return Audit(folder)
+
+
+def audit_name(config: RunConfig) -> str:
+    """Name of an audit's folder."""
+    return f"audit-{run_name(config)}"
+
+
+def tag_scores(
+    data: TaggedSentences,
+    predicted: list[list[str]],
+    probabilities: np.ndarray | None,
+    tags: list[str],
+) -> pd.DataFrame:
+    """Entity F1, and beside it how well the words of a type are told without any threshold.
+
+    Returns the columns of `entity_scores` and average_precision (in [0, 1], of a type's tags over
+    all words; missing for `overall`, and where there are no probabilities).
+    """
+    table = entity_scores(data.tags, predicted, data.types).assign(average_precision=np.nan)
+    if probabilities is None:
+        return table
+    words = np.array([min(kinds_of(tag)) for sentence in data.tags for tag in sentence])
+    types = np.array([min(kinds_of(tag)) for tag in tags])
+    for row, entity in enumerate(table["entity"]):
+        if entity in types and (words == entity).any():
+            chance = probabilities[:, types == entity].sum(axis=1)
+            table.loc[row, "average_precision"] = average_precision_score(words == entity, chance)
+    return table
+
+
+@dataclass(frozen=True)
+class AuditStages(Stages):
+    """The stages of an audit; each method returns a sealed folder."""
+
+    @cached_property
+    def chosen_dose(self) -> float:
+        """The share of neurons that is removed; 0 where a removal takes no neurons."""
+        return super().chosen_dose if self.config.chosen.takes_neurons else 0.0
+
+    @property
+    def _methods(self) -> list[str]:
+        # The dose–response has the paper's half as a point beside it.
+        return list({self.config.preset.ranking: None, REGIMES["half"].ranking: None})
+
+    def _curve_parts(self) -> dict[str, tuple[Corpus, Corpus | None]]:
+        return {"dose": super()._curve_parts()["dose"]}
+
+    @property
+    def _draws(self) -> int:
+        return 0
+
+    @property
+    def audit_settings(self) -> dict[str, Any]:
+        """Everything that an audit depends on."""
+        return {
+            "returns": {name: self._returns_settings(name) for name in self.config.conditions},
+            "readings": {body: self._readings_settings(body) for body in BODIES},
+            "concept": self._concept_key,
+        }
+
+    def returned(self, condition: str) -> Path:
+        """Train on under a condition and score it by step: `returns.parquet`; no model is kept."""
+        make = partial(self._make_returned, condition)
+        return self._cached(f"returned-{condition}", self._returns_settings(condition), make)
+
+    def readings(self, body: str) -> Path:
+        """Fit readers on a frozen body: `readings.parquet`."""
+        make = partial(self._make_readings, body)
+        return self._cached("readings", self._readings_settings(body), make)
+
+    def _returns_settings(self, condition: str) -> dict[str, Any]:
+        return {
+            "base": self._base_settings,
+            "sentences": self.config.sizes.scoring,
+            "removal": self._key_of(self.in_force(condition)),
+            **self._retraining_settings(condition),
+            "steps": STEPS,
+        }
+
+    def _readings_settings(self, body: str) -> dict[str, Any]:
+        return {
+            "base": self._base_settings,
+            "sentences": [READER_SENTENCES, self.config.sizes.scoring],
+            "removal": self._key_of(self._in_body(body)),
+            "pretrained": body.startswith("pretrained"),
+            "readers": [*READERS, *EVERY_LAYER],
+        }
+
+    def _in_body(self, body: str) -> Intervention | None:
+        if body == "control":
+            return self.control
+        return self.removal if body.endswith("removed") else None
+
+    def _make_returned(self, condition: str, part: Path) -> None:
+        protocol, intervention = self._protocol(condition), self.in_force(condition)
+        model, tokenizer = self._load_untrained(protocol)
+        train, scoring = self._tagged(protocol, model, tokenizer)
+        schedule = self._retraining(protocol)
+        per_epoch = steps_until(1.0, train, schedule)
+        ends = {steps_until(epoch, train, schedule) for epoch in (*EPOCHS, schedule.epochs)}
+        steps = sorted({*ends, *(step for step in STEPS if step < max(ends))})
+
+        def take(step: int) -> None:
+            path = part / f"step-{step}.parquet"
+            if not path.is_file():
+                table = _model_scores(model, scoring)
+                with files.whole(path) as file:
+                    table.assign(step=step, epoch=step / per_epoch).to_parquet(file, index=False)
+
+        with in_force(model, intervention) as held:
+            train_only(model, protocol.trains(model))
+            gates = [gain for gain in held.parameters() if gain.requires_grad]
+            fine_tune(
+                model, train, schedule, part / "checkpoints", gates=gates,
+                at_steps={step: partial(take, step) for step in steps},
+            )  # fmt: skip
+        tables = [pd.read_parquet(part / f"step-{step}.parquet") for step in steps]
+        save_tables({"returns": pd.concat(tables, ignore_index=True)}, part)
+        shutil.rmtree(part / "checkpoints")
+        for step in steps:
+            (part / f"step-{step}.parquet").unlink()
+
+    def _make_readings(self, body: str, part: Path) -> None:
+        protocol = FIRST_TIME if body.startswith("pretrained") else NONE
+        model, tokenizer = self._load_untrained(protocol)
+        corpora = self.sentences.train.first(READER_SENTENCES), self.sentences.scoring
+        train, scoring = (tag_sentences(model, tokenizer, corpus) for corpus in corpora)
+        seed, tables = self.config.seed, []
+        with in_force(model, self._in_body(body)):
+            if protocol is NONE:
+                tables.append(_model_scores(model, scoring).assign(reader="own_head"))
+            places = {"last layer": READERS, "every layer": EVERY_LAYER}
+            for place, names in places.items():
+                states = [label_states(model, d, place == "every layer") for d in (train, scoring)]
+                fitted = {name: readers.get(name)(seed) for name in names}
+                if place == "last layer":
+                    heads = {"head": False, "bias": True} if protocol is NONE else {"head": False}
+                    own = {name: FrozenHead.of(model, bias, seed) for name, bias in heads.items()}
+                    fitted = own | fitted
+                for name, reader in fitted.items():
+                    reader.fit(states[0], np.concatenate(train.tags))
+                    table = _reader_scores(reader, states[1], scoring)
+                    tables.append(table.assign(reader=label(name), place=place))
+        found = pd.concat(tables, ignore_index=True).assign(n_fitted=len(train.tags))
+        save_tables({"readings": found.fillna({"place": "last layer"})}, part)
+
+    def _tagged(
+        self, protocol: Relearning, model: PreTrainedModel, tokenizer: Any
+    ) -> tuple[TaggedSentences, TaggedSentences]:
+        """What a protocol trains on, and what it is scored on."""
+        chosen = (
+            protocol.sees(self.sentences.train, self.config.label),
+            protocol.scored_on(self.sentences.scoring, self.config.label),
+        )
+        train, scoring = (tag_sentences(model, tokenizer, corpus) for corpus in chosen)
+        return train, scoring
+
+
+def _model_scores(model: PreTrainedModel, data: TaggedSentences) -> pd.DataFrame:
+    logits = tag_logits(model, data)
+    whole = np.concatenate(logits).astype(np.float64)
+    whole = np.exp(whole - whole.max(axis=1, keepdims=True))
+    probabilities = whole / whole.sum(axis=1, keepdims=True)
+    names = sorted(label_ids(model), key=label_ids(model).__getitem__)
+    return tag_scores(data, likeliest(model, logits), probabilities, names)
+
+
+def _reader_scores(reader: Any, states: np.ndarray, data: TaggedSentences) -> pd.DataFrame:
+    gives = hasattr(reader, "predict_proba")
+    probabilities = np.asarray(reader.predict_proba(states)) if gives else None
+    predicted = tags_of_sentences(reader.predict(states), data)
+    names = [str(name) for name in reader.classes_] if gives else []
+    return tag_scores(data, predicted, probabilities, names)
+
+
+def _make(stages: AuditStages, part: Path) -> None:
+    config = stages.config
+    readings = {body: stages.readings(body) for body in BODIES}
+    returns = {name: stages.returned(name) for name in config.conditions}
+    frames = {
+        "readings": _stacked(readings, "readings", "body"),
+        "returns": _stacked(returns, "returns", "condition"),
+        "base": pd.read_parquet(stages.base() / "scores.parquet"),
+    }
+    if config.chosen.takes_neurons:
+        frames["dose"] = pd.read_parquet(stages.dose() / "dose.parquet")
+    save_tables(frames, part)
+    facts = {
+        "settings": asdict(config),
+        "about": asdict(config.about),
+        "sizes": asdict(config.sizes),
+        "dose": stages.chosen_dose,
+        "n_removed": len(stages.removal.neurons),
+        **stages.removal.facts(),
+        "n_train_sentences": len(stages.sentences.train),
+        "seconds": {f.name: files.seal_of(f)["seconds"] for f in sorted(stages.used)},
+        **made_now(),
+    }
+    files.write_json(part / "config.json", facts)
+
+
+def _stacked(folders: Mapping[str, Path], table: str, column: str) -> pd.DataFrame:
+    parts = [
+        pd.read_parquet(folder / f"{table}.parquet").assign(**{column: name})
+        for name, folder in folders.items()
+    ]
+    return pd.concat(parts, ignore_index=True)

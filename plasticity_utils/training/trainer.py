@@ -1,0 +1,167 @@
+"""The Trainer of `transformers`, with our order of batches, checkpoints and snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, Trainer, TrainerCallback
+
+from plasticity_utils import files, hardware
+from plasticity_utils.hardware import autocast
+from plasticity_utils.progress import bar
+from plasticity_utils.training import checkpoints
+
+GATE_RATE_FACTOR = 10
+
+
+class SnapshotTrainer(Trainer):
+    """The Trainer with our order of batches, our checkpoints, and a rate of their own for gates.
+
+    Attributes
+    ----------
+    rows : Dataset
+        What `data_collator` makes batches of.
+    batches : list of list of int
+        Rows of every batch of all epochs, in order; several processes take them in turn.
+    gates : list of Parameter
+        Gains that may grow back, trained at `GATE_RATE_FACTOR` times the rate.
+    restarts : int
+        How often the schedule begins, see `fine_tune`.
+    """
+
+    rows: torch.utils.data.Dataset
+    batches: list[list[int]]
+    gates: list[torch.nn.Parameter]
+    restarts: int
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Make the schedule, which begins `restarts` times."""
+        if self.restarts == 1:
+            return super().create_scheduler(num_training_steps, optimizer)
+        steps = num_training_steps // self.restarts
+        warmup = int(self.args.warmup_steps) // self.restarts
+        rate = partial(_restarted_rate, steps=steps, warmup=warmup)
+        assert self.optimizer is not None
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate)
+        self.add_callback(_NewOptimizer(steps))
+        return self.lr_scheduler
+
+    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
+        """Give every process its batches, in the order that was set."""
+        # All epochs are one pass, so that a resumed training only has to skip batches.
+        return self.accelerator.prepare(
+            torch.utils.data.DataLoader(
+                self.rows,
+                batch_sampler=self.batches,
+                collate_fn=self.data_collator,
+                pin_memory=self.args.dataloader_pin_memory,
+            )
+        )
+
+    def compute_loss(self, model, *args, **kwargs):  # type: ignore[no-untyped-def]
+        """Compute the loss in the precision of the device."""
+        # The Trainer's own bf16 would wrap the model, and a snapshot's activations with it.
+        with autocast(self.args.device):
+            return super().compute_loss(model, *args, **kwargs)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        # The Trainer's own writes its arguments too, as a pickle.
+        assert isinstance(self.model, PreTrainedModel)
+        assert output_dir is not None
+        self.model.save_pretrained(output_dir, state_dict=state_dict)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if hardware.is_main():
+            assert self.optimizer is not None
+            assert self.lr_scheduler is not None
+            checkpoints.save_optimizer(self.optimizer, Path(output_dir))
+            checkpoints.save_scheduler(self.lr_scheduler, Path(output_dir))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            assert self.optimizer is not None
+            assert self.lr_scheduler is not None
+            checkpoints.load_optimizer(self.optimizer, Path(checkpoint))
+            checkpoints.load_scheduler(self.lr_scheduler, Path(checkpoint))
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        # The other processes may be here before the main one has made the folder.
+        Path(output_dir).mkdir(exist_ok=True)
+        checkpoints.save_random_states(Path(output_dir), self.args.process_index)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            checkpoints.load_random_states(Path(checkpoint), self.args.process_index)
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """Make the optimizer, with a group of its own for gates."""
+        optimizer = super().create_optimizer(model)
+        if self.gates:
+            fast = {id(gate) for gate in self.gates}
+            for group in optimizer.param_groups:
+                group["params"] = [p for p in group["params"] if id(p) not in fast]
+            rate = GATE_RATE_FACTOR * self.args.learning_rate
+            optimizer.add_param_group({"params": self.gates, "lr": rate, "weight_decay": 0.0})
+        return optimizer
+
+
+def _restarted_rate(step: int, steps: int, warmup: int) -> float:
+    """Share of the peak rate at a step, where every `steps` steps the schedule begins anew."""
+    own = step % steps
+    return own / warmup if own < warmup else (steps - own) / max(1, steps - warmup)
+
+
+class _NewOptimizer(TrainerCallback):
+    """Forgets the optimizer's moments wherever a schedule begins anew."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_step_begin(self, args, state, control, optimizer=None, **kwargs):  # type: ignore[no-untyped-def]
+        if state.global_step % self.steps == 0:
+            optimizer.state.clear()
+
+
+class Snapshots(TrainerCallback):
+    """Saves a checkpoint at every snapshot, seals it, and only then measures.
+
+    Parameters
+    ----------
+    due : mapping of int to callable
+        What is called after a step, in the main process.
+    """
+
+    def __init__(self, due: Mapping[int, Callable[[], None]]) -> None:
+        self.due = due
+
+    def on_train_begin(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        """Take the snapshot from which the training goes on."""
+        self.bar = bar(desc="training", total=state.max_steps)
+        self.bar.update(state.global_step)
+        self._measure(state.global_step)
+
+    def on_step_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        """Ask for a checkpoint where a snapshot is due."""
+        self.bar.update()
+        control.should_save |= state.global_step in self.due
+
+    def on_save(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        """Seal the checkpoint, then measure."""
+        # Every process puts its random states there.
+        hardware.wait()
+        if hardware.is_main():
+            files.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        self._measure(state.global_step)
+
+    def on_train_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        """Close the bar."""
+        self.bar.close()
+
+    def _measure(self, step: int) -> None:
+        if step in self.due and hardware.is_main():
+            self.due[step]()
