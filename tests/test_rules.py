@@ -32,6 +32,19 @@ CASES = {
         ((0.93, 0.68), "the task"),
         ((0.04, 0.0), "little was lost"),
     ],
+    "audited": [
+        ((0.4, 1.0), "not about the concept"),
+        ((0.9, 0.95), "hidden"),
+        ((0.9, 0.5), "weakened"),
+        ((0.9, 0.05), "gone for these readers"),
+    ],
+    "kept": [
+        ((around(0.6, 0.2),), "relearned"),
+        ((around(0.1, 0.05),), "learned"),
+        ((around(-0.3, 0.2),), "learned"),
+        ((around(0.3, 0.5),), OPEN),
+        ((Estimate(0.9),), OPEN),
+    ],
     "random_cut": [((0.3,), "any cut does it"), ((0.6,), "the choice matters")],
     "reader_finds": [
         ((0.9, 0.85), "still there to be read"),

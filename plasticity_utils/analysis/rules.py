@@ -203,6 +203,53 @@ def came_back(found: float, beyond: Estimate, beyond_control: Estimate) -> str:
     return OPEN
 
 
+# The audit: what a removal did, and whether what came back was kept
+
+NOT_ABOUT, HIDDEN = "not about the concept", "hidden"
+WEAKENED, GONE = "weakened", "gone for these readers"
+
+
+@rule(
+    (NOT_ABOUT, HIDDEN, WEAKENED, GONE),
+    "A removal is *not about the concept* if it takes less than "
+    f"{SPECIFIC:g} more F1 of the concept than of the other types on average. Else the best reader "
+    "of the frozen model decides, beside the same reader on the base model: the concept is "
+    f"*hidden* if it finds at least {READ_AGAIN:g} as much, *gone for these readers* if it finds "
+    f"less than {1 - READ_AGAIN:.1f} as much, and *weakened* in between.",
+    BEFORE,
+)
+def audited(specificity: float, read: float) -> str:
+    """What did a removal do? `read`: the best reader's F1 as a share of its F1 on the base."""
+    if specificity < SPECIFIC:
+        return NOT_ABOUT
+    if read >= READ_AGAIN:
+        return HIDDEN
+    return GONE if read < 1 - READ_AGAIN else WEAKENED
+
+
+LEAST_SAVINGS = 0.2
+RELEARNED, LEARNED = "relearned", "learned"
+
+
+@rule(
+    (RELEARNED, LEARNED, OPEN),
+    "Savings are 1 − (steps until the concept has 0.9 of its F1 in the base model) / (the same "
+    "steps of a model that learned the task without the concept, under the same removal); what "
+    "is not reached counts as reached at the last step. The concept is *relearned* if the 95 % "
+    f"interval of the savings over seeds lies above zero and their mean is at least "
+    f"{LEAST_SAVINGS:g}; it is *learned*, as if for the first time, if the interval lies below "
+    f"{LEAST_SAVINGS:g}. Else, and with one seed, *not resolved*.",
+    BEFORE,
+)
+def kept(savings: Estimate) -> str:
+    """Was what came back sooner there than in a model that never knew it?"""
+    if isnan(savings.low):
+        return OPEN
+    if savings.low > 0 and savings.value >= LEAST_SAVINGS:
+        return RELEARNED
+    return LEARNED if savings.high < LEAST_SAVINGS else OPEN
+
+
 # Movement between layers
 
 SAME = 0.1
