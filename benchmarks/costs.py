@@ -176,7 +176,7 @@ def grid_cost(
     dict
         parameters, neurons, cards_a_run, hours (NaN if a run does not fit), analysis_share (of a
         run's hours), memory_gb (of a run's training, on all its cards), matrix_gb (activations of
-        the measuring half), disk_gb (weights kept), euros, breaks_first.
+        the measuring part), disk_gb (weights kept), euros, breaks_first.
     """
     memory = training_memory(shape, batch_tokens)
     cards_a_run = math.ceil(memory / card.memory)

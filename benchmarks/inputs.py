@@ -46,8 +46,8 @@ def concept_columns(corpus: Corpus, n_concepts: int) -> tuple[list[str], np.ndar
     return list(found.names[:n_concepts]), found.members[:, :n_concepts]
 
 
-def levels(X: np.ndarray, d_model: int) -> list[np.ndarray]:
-    """Activations of each level, [n_words, d_model], of all of them side by side."""
+def layers(X: np.ndarray, d_model: int) -> list[np.ndarray]:
+    """Activations of each layer, [n_words, d_model], of all of them side by side."""
     return [X[:, start : start + d_model] for start in range(0, X.shape[1], d_model)]
 
 

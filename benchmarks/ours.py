@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.inputs import ACTIVATIONS, concept_columns, first_sentences, first_words, levels
+from benchmarks.inputs import ACTIVATIONS, concept_columns, first_sentences, first_words, layers
 from benchmarks.measure import Work
 from benchmarks.peers import TOP
 from benchmarks.sizes import EXTRACTION_TOKENS
@@ -73,14 +73,14 @@ def probes(folder: Path, shared: str, words: int, concepts: int, units: int) -> 
     X = np.load(Path(shared) / ACTIVATIONS)
     _, columns = concept_columns(first_words(words), concepts)
 
-    def read(level: np.ndarray) -> np.ndarray:
-        return fit_discriminants(level, columns).predict(level)
+    def read(layer: np.ndarray) -> np.ndarray:
+        return fit_discriminants(layer, columns).predict(layer)
 
     def keep(found: list[np.ndarray]) -> dict[str, Any]:
         np.save(folder / "kept.npy", np.stack(found))
-        return {"n_levels": len(found)}
+        return {"n_layers": len(found)}
 
-    return Work(lambda: [read(level) for level in levels(X, units)], keep)
+    return Work(lambda: [read(layer) for layer in layers(X, units)], keep)
 
 
 def whole_run(folder: Path, scale: str, model: str, seed: int = 0) -> Work:

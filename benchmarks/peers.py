@@ -25,7 +25,7 @@ from benchmarks.inputs import (
     concept_columns,
     first_sentences,
     first_words,
-    levels,
+    layers,
     sampled_neurons,
 )
 from benchmarks.measure import Work
@@ -103,17 +103,17 @@ def probes(folder: Path, shared: str, words: int, concepts: int, units: int) -> 
     X = np.load(Path(shared) / ACTIVATIONS)
     _, columns = concept_columns(first_words(words), concepts)
 
-    def read(level: np.ndarray) -> list[np.ndarray]:
-        scaled = StandardScaler().fit_transform(level)
+    def read(layer: np.ndarray) -> list[np.ndarray]:
+        scaled = StandardScaler().fit_transform(layer)
         shrinkage = ledoit_wolf(scaled)[1]
         probe = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
         return [probe.fit(scaled, member).predict(scaled) for member in columns.T]
 
     def keep(found: list[list[np.ndarray]]) -> dict[str, Any]:
         np.save(folder / "kept.npy", np.array(found).transpose(0, 2, 1))
-        return {"n_levels": len(found)}
+        return {"n_layers": len(found)}
 
-    return Work(lambda: [read(level) for level in levels(X, units)], keep)
+    return Work(lambda: [read(layer) for layer in layers(X, units)], keep)
 
 
 def auroc(folder: Path, shared: str, words: int, concepts: int, neurons: int | None) -> Work:

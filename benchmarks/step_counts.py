@@ -24,7 +24,7 @@ class StepCounts:
     train, ranking, measuring, scoring : int
         Sentences of these parts.
     n_words : int
-        Words of the measuring half.
+        Words of the measuring part.
     base_epochs, epochs, head_epochs : int
         Of the base model; of all weights under the three conditions together; of the head alone.
     tagged : int

@@ -27,7 +27,7 @@ def times_each(counts: StepCounts) -> dict[str, float]:
     """How often a run takes each step that `peer_steps` measures.
 
     Neurons are ranked for one entity type and measured for all of them, and their selectivity is
-    taken on both halves.
+    taken on both parts.
     """
     ranked = counts.ranked / len(ENTITIES)
     return {

@@ -39,9 +39,9 @@ from plasticity_utils.formats import percent, signed, with_interval
 from plasticity_utils.results import across, groups
 
 theme.enable()
-published = groups.series_of(pu.published_runs())
-series = groups.largest(published)
-surgical = groups.choose(series, regime=regime, variant="")
+published = groups.run_groups(pu.published_runs())
+largest = groups.largest(published)
+surgical = groups.choose(largest, regime=regime, variant="")
 encoder = groups.choose(surgical, model="minilm")
 decoder = groups.choose(surgical, model="smollm2")
 on_2000 = groups.choose(
@@ -177,7 +177,7 @@ Markdown(
 # tenths of the F1, so the most specific one is taken.
 
 # %% tags=["remove-input"]
-ways = groups.choose(series, concept="locations", model="minilm")
+ways = groups.choose(largest, concept="locations", model="minilm")
 ways = groups.choose(ways, regime=regime)
 charts.number_table(
     across.relearning(ways),
@@ -208,8 +208,8 @@ charts.number_table(
 # [erasure](erasure.ipynb).
 
 # %% tags=["remove-input", "hide-output"]
-half = groups.choose(series, regime="half", variant="")
-erased = groups.choose(series, variant="indicator=outside")
+half = groups.choose(largest, regime="half", variant="")
+erased = groups.choose(largest, variant="indicator=outside")
 charts.number_table(
     across.recoveries(surgical + half + erased),
     ["concept", "model", "regime", "condition", "base", "removed", "end"],

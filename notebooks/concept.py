@@ -54,8 +54,8 @@ from plasticity_utils.results.derived import CARDS, derive, derived
 theme.enable()
 config = pu.RunConfig.from_notebook(globals())
 run = pu.find_run(config, make=True)
-seeds = pu.seeds_of(run)
-Markdown(banner.settings(seeds, _home))
+group = pu.run_group(run)
+Markdown(banner.settings(group, _home))
 
 # %% [markdown]
 # ## The answer in short
@@ -66,7 +66,7 @@ Markdown(banner.settings(seeds, _home))
 # nothing found.
 
 # %% tags=["remove-input"]
-charts.number_table(answer.answer(seeds))
+charts.number_table(answer.answer(group))
 
 # %% [markdown]
 # *targeted*: its own neurons cut. *random*: as many of the same layers.
@@ -77,7 +77,7 @@ charts.number_table(answer.answer(seeds))
 # %% tags=["remove-input"]
 Markdown(
     "What was cut, read by the last layer alone (or, where no tag names "
-    f"the concept, by the probe): **{answer.found(seeds)}**."
+    f"the concept, by the probe): **{answer.found(group)}**."
 )
 
 # %% tags=["remove-input"]
@@ -116,10 +116,10 @@ charts.dose_response(
 
 # %% tags=["hide-input"]
 charts.f1_through_retraining(
-    seeds.metrics,
+    group.metrics,
     config.label,
-    tables.base_f1(seeds.metrics),
-    seeds.interval,
+    tables.base_f1(group.metrics),
+    group.interval,
 )
 
 # %% [markdown]
@@ -128,7 +128,7 @@ charts.f1_through_retraining(
 
 # %% tags=["hide-output", "remove-input"]
 charts.number_table(
-    seeds.recovery,
+    group.recovery,
     ["condition", "base", "removed", "end", "recovery", "beyond_head"],
 )
 
@@ -140,7 +140,7 @@ charts.number_table(
 # from the base model to the end:
 
 # %% tags=["remove-input"]
-charts.number_table(answer.rises(seeds))
+charts.number_table(answer.rises(group))
 
 # %% [markdown]
 # Under *head* no neuron was trained: what falls there, the cut has done, since
@@ -148,7 +148,7 @@ charts.number_table(answer.rises(seeds))
 # itself. What rises under *targeted* beyond both was written by training.
 
 # %% tags=["hide-input"]
-charts.kept_gain(seeds.kept_gain, seeds.neuron_interval)
+charts.kept_gain(group.kept_gain, group.neuron_interval)
 
 # %% [markdown]
 # ## In which layers
@@ -158,7 +158,7 @@ charts.kept_gain(seeds.kept_gain, seeds.neuron_interval)
 # its controls stands [side by side](compare).
 
 # %% tags=["hide-input"]
-charts.layer_profile(seeds.layers, config.label)
+charts.layer_profile(group.layers, config.label)
 
 # %% [markdown]
 # ## Cut again, at the end
@@ -168,7 +168,7 @@ charts.layer_profile(seeds.layers, config.label)
 # at worst of one type under one seed.
 
 # %% tags=["remove-input"]
-charts.number_table(answer.second_cut(seeds))
+charts.number_table(answer.second_cut(group))
 
 # %% [markdown]
 # A score that falls says that the reading broke, as after the first cut. It is
@@ -214,7 +214,7 @@ charts.number_table(derived(run, "method_overlap"))
 
 # %% tags=["hide-output", "remove-input"]
 charts.number_table(
-    across.dose_table(groups.beside(seeds)),
+    across.dose_table(groups.beside(group)),
     [
         "concept",
         "dose",
@@ -227,7 +227,7 @@ charts.number_table(
 
 # %% tags=["hide-output", "remove-input"]
 charts.number_table(
-    across.relearning(groups.beside(seeds)),
+    across.relearning(groups.beside(group)),
     ["concept", "lost", "by_head", "recovery", "beyond_head", "drift"],
 )
 

@@ -200,6 +200,6 @@ charts.number_table(
 
 # %% [markdown]
 # *memory_gb* is weights, gradients and Adam's moments in float32 with the
-# activations of a batch; *matrix_gb* the activations of the measuring half,
+# activations of a batch; *matrix_gb* the activations of the measuring part,
 # of which a run holds one layer; *disk_gb* the weights of every model that is
 # kept. All cards are paid for until the last run ends.

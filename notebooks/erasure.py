@@ -40,8 +40,8 @@ from plasticity_utils.formats import percent
 from plasticity_utils.results import across, groups
 
 theme.enable()
-series = groups.series_of(pu.published_runs())
-full = groups.choose(series, model="minilm", scale="full")
+published = groups.run_groups(pu.published_runs())
+full = groups.choose(published, model="minilm", scale="full")
 erased = groups.choose(full, variant="indicator=outside")
 rows = relearning.by_run(erased)
 n = relearning.summary(rows)

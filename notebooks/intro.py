@@ -42,7 +42,7 @@ from plasticity_utils.charts import theme
 from plasticity_utils.results import groups
 
 theme.enable()
-published = groups.series_of(pu.published_runs())
+published = groups.run_groups(pu.published_runs())
 full = groups.choose(published, model="minilm", scale="full")
 surgical = groups.choose(full, regime="surgical", variant="")
 half = groups.choose(full, regime="half", variant="")

@@ -31,7 +31,7 @@ from plasticity_utils.charts import theme
 from plasticity_utils.formats import signed
 
 theme.enable()
-runs = tables.answered_groups(model=model, scale=scale, regime=regime)
+runs = tables.groups_with_tables(model=model, scale=scale, regime=regime)
 over = tables.interval(runs)
 
 roles = tables.migration(runs).set_index("role")

@@ -48,8 +48,8 @@ from plasticity_utils.formats import percent, signed, with_interval
 from plasticity_utils.results import across, groups
 
 theme.enable()
-series = groups.series_of(pu.published_runs())
-plain = groups.choose(series, model="minilm", scale="full", variant="")
+published = groups.run_groups(pu.published_runs())
+plain = groups.choose(published, model="minilm", scale="full", variant="")
 half = groups.choose(plain, regime="half")
 surgical = groups.choose(plain, regime="surgical")
 sets = paper.released_centres()
@@ -204,13 +204,17 @@ charts.number_table(mistakes.by_concept(mistakes.changes_over(half)))
 
 # %% tags=["remove-input", "hide-output"]
 decoder = groups.choose(
-    series, model="smollm2", regime="surgical", scale="medium", variant=""
+    published,
+    model="smollm2",
+    regime="surgical",
+    scale="medium",
+    variant="",
 )
 charts.number_table(mistakes.by_concept(mistakes.changes_over(decoder)))
 
 # %% tags=["remove-input", "hide-output"]
 protocol = groups.choose(
-    series, regime="half", scale="full", removal="layernorm", epochs=8
+    published, regime="half", scale="full", removal="layernorm", epochs=8
 )
 charts.number_table(
     mistakes.setting_changes(protocol),

@@ -32,8 +32,8 @@ from plasticity_utils.charts import theme
 from plasticity_utils.formats import fixed, number, signed
 
 theme.enable()
-runs = tables.answered_groups(model=model, scale=scale, regime=regime)
-decoder = tables.answered_groups(model="smollm2", scale="medium")
+runs = tables.groups_with_tables(model=model, scale=scale, regime=regime)
+decoder = tables.groups_with_tables(model="smollm2", scale="medium")
 over = tables.interval(runs)
 
 new, small = tables.functions(runs), tables.functions(decoder)

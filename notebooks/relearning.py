@@ -45,8 +45,8 @@ from plasticity_utils.formats import percent, signed
 from plasticity_utils.results import groups
 
 theme.enable()
-series = groups.series_of(pu.published_runs())
-full = groups.choose(series, model="minilm", scale="full")
+published = groups.run_groups(pu.published_runs())
+full = groups.choose(published, model="minilm", scale="full")
 surgical = groups.choose(full, regime="surgical", variant="")
 half = groups.choose(full, regime="half", variant="")
 erased = groups.choose(full, variant="indicator=outside")
@@ -169,7 +169,11 @@ charts.number_table(whole[whole["condition"] != "targeted"])
 # %% tags=["remove-input", "hide-output"]
 decoder = relearning.by_run(
     groups.choose(
-        series, model="smollm2", scale="full", regime="surgical", variant=""
+        published,
+        model="smollm2",
+        scale="full",
+        regime="surgical",
+        variant="",
     )
 )
 charts.number_table(
@@ -180,7 +184,7 @@ charts.number_table(
 # %% tags=["remove-input"]
 on_2000 = relearning.by_run(
     groups.choose(
-        series,
+        published,
         model="smollm2",
         scale="medium",
         regime="surgical",

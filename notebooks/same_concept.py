@@ -27,13 +27,13 @@ from IPython.display import Markdown
 
 from plasticity_utils import charts
 from plasticity_utils.analysis import rules, sameness
-from plasticity_utils.analysis.pooled import answered_groups, interval
+from plasticity_utils.analysis.pooled import groups_with_tables, interval
 from plasticity_utils.charts import theme
 from plasticity_utils.formats import fixed
 
 theme.enable()
-runs = answered_groups(model=model, scale=scale, regime=regime)
-decoder = answered_groups(model="smollm2", scale="medium")
+runs = groups_with_tables(model=model, scale=scale, regime=regime)
+decoder = groups_with_tables(model="smollm2", scale="medium")
 
 found = sameness.same(runs)
 kept = sameness.kept_f1(runs)

@@ -28,12 +28,12 @@ from IPython.display import Markdown
 from plasticity_utils import charts
 from plasticity_utils.analysis import parts_tables as tables
 from plasticity_utils.analysis import rules
-from plasticity_utils.analysis.pooled import answered_groups
+from plasticity_utils.analysis.pooled import groups_with_tables
 from plasticity_utils.charts import theme
 
 theme.enable()
-runs = answered_groups(model=model, scale=scale, regime=regime)
-decoder = answered_groups(model="smollm2", scale="medium")
+runs = groups_with_tables(model=model, scale=scale, regime=regime)
+decoder = groups_with_tables(model="smollm2", scale="medium")
 
 judged = tables.taken_over(runs).set_index("parts")
 every, named = judged.loc[tables.EVERY], judged.loc[tables.NAMED]

@@ -32,8 +32,8 @@ from .removal.interface import Material as Material
 from .removal.interface import Removal as Removal
 from .removal.patch import patch_layers as patch_layers
 from .removal.patch import undo as undo
-from .results.groups import Seeds as Seeds
-from .results.groups import seeds_of as seeds_of
+from .results.groups import RunGroup as RunGroup
+from .results.groups import run_group as run_group
 from .results.published import find_run as find_run
 from .results.published import publish as publish
 from .results.published import published_runs as published_runs

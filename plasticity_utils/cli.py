@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from plasticity_utils.data.column_files import SPLITS
-from plasticity_utils.data.concepts import FILE, OWN_KINDS, WORDS
+from plasticity_utils.data.concepts import CUSTOM_KINDS, FILE, WORDS
 from plasticity_utils.data.corpus import CONCEPTS
 from plasticity_utils.data.tasks import Task, in_order
 from plasticity_utils.errors import InputError
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the experiment, or what is left of it")
     defaults = {field.name: field.default for field in dataclasses.fields(RunConfig)}
     for name, allowed in (
-        ("concept", [*CONCEPTS, OWN_KINDS]),
+        ("concept", [*CONCEPTS, CUSTOM_KINDS]),
         ("model", "minilm, smollm2, a local folder or a Hub name"),
         ("scale", list(SCALES)),
         ("regime", list(REGIMES)),
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("out", type=Path, help="folder of the figures")
     figures.set_defaults(command=_figures)
     concepts = commands.add_parser("concepts", help="list concepts, or check one of your own")
-    concepts.add_argument("concept", nargs="?", help=f"counted by part; {OWN_KINDS}, or a name")
+    concepts.add_argument("concept", nargs="?", help=f"counted by part; {CUSTOM_KINDS}, or a name")
     concepts.add_argument("--scale", default="quick", help=f"{', '.join(SCALES)} (%(default)r)")
     for name in ("corpus", "tags"):
         concepts.add_argument(
@@ -143,7 +143,7 @@ def _page(options: argparse.Namespace) -> None:
     check_extra("book", "a page")
     from plasticity_utils.analysis import answer
     from plasticity_utils.book.pages import render_page
-    from plasticity_utils.results.groups import Seeds
+    from plasticity_utils.results.groups import RunGroup
     from plasticity_utils.results.published import find_run
 
     page = render_page(options.notebook, options.out)
@@ -151,7 +151,7 @@ def _page(options: argparse.Namespace) -> None:
     print(f"page: {page}")
     if config.scale == "smoke":
         print("  smoke scale: a test of the machinery, these numbers mean nothing")
-    run = Seeds((find_run(config),))
+    run = RunGroup((find_run(config),))
     print(answer.answer(run).round(3).to_string(index=False, na_rep="–"))
     print(f"found in the cut model by its last layer or a new probe: {answer.found(run)}")
 
@@ -225,7 +225,8 @@ def _count(config: RunConfig) -> None:
     from plasticity_utils.experiment.splits import load_sentences, part_counts
 
     counts = part_counts(load_sentences(config), config.label)
-    print(f"{config.about.title}: shown as {config.label}, folders named {config.about.name}")
+    concept = config.concept_info
+    print(f"{concept.title}: shown as {concept.label}, folders named {concept.name}")
     for row in counts.itertuples():
         print(
             f"{row.part:<12} {row.of_concept:>6} of {row.words:>7} words, {row.sentences:>6} "

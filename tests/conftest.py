@@ -70,12 +70,12 @@ _SHAPES = {
 LONGEST = (
     "test_batch_faults.py",
     "test_resume.py",
-    "test_own_concepts.py",
+    "test_custom_concepts.py",
     "test_run.py",
     "test_forcing.py",
     "test_benchmarks.py",
     "test_processes.py",
-    "test_own_pages.py",
+    "test_custom_pages.py",
     "test_explorer.py",
     "test_erasure.py",
     "test_lab.py",
@@ -237,7 +237,7 @@ def file_concept(once):
 
 
 @pytest.fixture(scope="session")
-def own_runs(make_run, file_concept):
+def custom_runs(make_run, file_concept):
     """Runs about a word list and about a label."""
     return {
         "words": make_run(concept="words:of,in", dose=None),
@@ -246,8 +246,8 @@ def own_runs(make_run, file_concept):
 
 
 @pytest.fixture(params=["words", "file"])
-def own_run(own_runs, request):
-    return own_runs[request.param]
+def custom_run(custom_runs, request):
+    return custom_runs[request.param]
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from plasticity_utils.names import KINDS
-from plasticity_utils.names import STAGES as MOMENTS
+from plasticity_utils.names import STAGES as SNAPSHOTS
 
 HOSTILE = "<img/src=x/onerror=alert(1)>"
 ENTITIES = ("LOC", "PER", "ORG", "MISC")
@@ -32,9 +32,9 @@ def made_up_cards(n_neurons=12, n_bins=20, seed=0, entities=ENTITIES):
                     np.zeros(len(entities)) if gone else rng.uniform(-1, 1, len(entities)).round(3)
                 )
                 named = {f"selectivity_{e}": s for e, s in zip(entities, sigma, strict=True)}
-                moment = {"condition": condition, "stage": stage, "epoch": epoch}
-                stages.append({**moment, **place, "gain": 0.0 if gone else 1.0, **named})
-        for stage in MOMENTS:
+                snapshot = {"condition": condition, "stage": stage, "epoch": epoch}
+                stages.append({**snapshot, **place, "gain": 0.0 if gone else 1.0, **named})
+        for stage in SNAPSHOTS:
             gone = removed and stage != "base"
             high = [HOSTILE, *(f"{stage}{i}high{k}" for k in range(4))]
             low = [f"{stage}{i}low{k}" for k in range(5)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plasticity_utils import Seeds, charts
+from plasticity_utils import RunGroup, charts
 from plasticity_utils.analysis import movement
 from plasticity_utils.data.concepts import ENTITIES
 from plasticity_utils.results import across, tables
@@ -13,7 +13,7 @@ from plasticity_utils.results.derived import derived
 
 @pytest.fixture(scope="module")
 def groups(two_runs):
-    return grouping.series_of(two_runs)
+    return grouping.run_groups(two_runs)
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_series(two_runs, groups):
@@ -99,5 +99,5 @@ def test_neurons_that_may_not_grow_back_stay_at_no_gain_and_no_effect(groups):
 
 
 def test_one_run_alone_is_a_series_without_intervals(two_runs):
-    row = across.relearning([Seeds((two_runs[0],))]).iloc[0]
+    row = across.relearning([RunGroup((two_runs[0],))]).iloc[0]
     assert np.isnan(row["beyond_head_low"])

@@ -99,7 +99,7 @@ def test_both_sides_read_the_same(shared, tmp_path):
     settings = {"shared": shared, "words": N_WORDS, "concepts": 4, "units": 4}
     for name, prepare in (("peer", peers.probes), ("ours", ours.probes)):
         (tmp_path / name).mkdir()
-        assert kept(prepare, tmp_path / name, **settings) == {"n_levels": 3}
+        assert kept(prepare, tmp_path / name, **settings) == {"n_layers": 3}
     paths = [tmp_path / name / "kept.npy" for name in ("peer", "ours")]
     assert agreement.same_readings(*paths)[0]
     np.save(paths[1], ~np.load(paths[1]))

@@ -35,7 +35,7 @@ def results(project):
 def test_the_page_has_the_runs_parameters_and_the_templates_calls(project):
     config = RunConfig(concept=DAYS, scale="quick", seed=3)
     page = add_page(config, project)
-    assert page == project / "notebooks" / f"{config.about.name}.ipynb"
+    assert page == project / "notebooks" / f"{config.concept_info.name}.ipynb"
     found = papermill.inspect_notebook(str(page))
     values = {name: ast.literal_eval(entry["default"]) for name, entry in found.items()}
     assert RunConfig.from_parameters(values) == config
@@ -44,7 +44,7 @@ def test_the_page_has_the_runs_parameters_and_the_templates_calls(project):
     shared = [c.source for c in template[3:] if "own-particular" not in c.metadata.get("tags", [])]
     assert [c.source for c in cells[3:]] == shared
     assert cells[0].source.startswith("# Monday, Tuesday, Wednesday, …\n\nThe same experiment")
-    assert config.about.name in cells[2].source
+    assert config.concept_info.name in cells[2].source
     assert "template" not in cells[0].source
     assert max(map(len, cells[1].source.splitlines())) <= COLUMNS
     text = page.with_suffix(".py").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from plasticity_utils import InputError, names
-from plasticity_utils.analysis.snapshots import Moments
+from plasticity_utils.analysis.snapshots import Snapshots
 from plasticity_utils.data.concepts import ENTITIES
 from plasticity_utils.experiment.measure import concept_columns
 from plasticity_utils.experiment.replay import activations_at
@@ -51,8 +51,8 @@ def test_stages_are_those_of_the_table(made, tiny_run):
     table = tiny_run.neurons.set_index(keys).sort_index()
     stages = made["card_stages"].set_index(keys)
     assert set(made["card_stages"]["condition"]) == {"targeted", "none"}
-    n_moments = len(at(tiny_run.neurons, condition="none")[["stage", "epoch"]].drop_duplicates())
-    assert len(stages) == len(made["card_neurons"]) * 2 * n_moments
+    n_snapshots = len(at(tiny_run.neurons, condition="none")[["stage", "epoch"]].drop_duplicates())
+    assert len(stages) == len(made["card_neurons"]) * 2 * n_snapshots
     for column in ("gain", *(f"selectivity_{entity}" for entity in ENTITIES)):
         assert stages[column].to_numpy() == pytest.approx(
             table.loc[stages.index, column].to_numpy(), abs=0.0006
@@ -117,10 +117,10 @@ def test_polysemantic_is_told_within_entities():
 
 
 def test_cards_and_questions_have_one_rule_of_what_serves_a_type(made, tiny_run):
-    moments = Moments(tiny_run)
+    snapshots = Snapshots(tiny_run)
     n_types = len(ENTITIES)
-    serves = np.abs(moments.sigma(("targeted", "end"))[:, :n_types]) > moments.tau[:n_types]
-    ids = flat_ids(made["card_neurons"][PLACE].to_numpy(), moments.d_model)
+    serves = np.abs(snapshots.sigma(("targeted", "end"))[:, :n_types]) > snapshots.tau[:n_types]
+    ids = flat_ids(made["card_neurons"][PLACE].to_numpy(), snapshots.d_model)
     assert made["card_neurons"]["n_types"].tolist() == serves[ids].sum(axis=1).tolist()
 
 

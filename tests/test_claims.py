@@ -9,13 +9,13 @@ from plasticity_utils.analysis.answers import answers
 from plasticity_utils.analysis.mistakes import setting_changes
 from plasticity_utils.analysis.readers import by_reader
 from plasticity_utils.results.across import recoveries, turnovers
-from plasticity_utils.results.groups import choose, series_of
+from plasticity_utils.results.groups import choose, run_groups
 from plasticity_utils.results.published import published_runs
 
 
 @pytest.fixture(scope="module")
 def published():
-    return series_of(published_runs())
+    return run_groups(published_runs())
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,7 @@ def test_a_concept_of_ones_own_is_counted_by_part(capsys):
     title, *rows = capsys.readouterr().out.splitlines()
     assert title.startswith("Monday, Tuesday, Wednesday, …: shown as WORDS, folders named words-")
     counts = {row.split()[0]: int(row.split()[1]) for row in rows}
-    assert counts == {"ranking": 92, "measuring": 104, "own_dose": 68, "own_scoring": 164}
+    assert counts == {"ranking": 92, "measuring": 104, "custom_dose": 68, "custom_scoring": 164}
 
 
 def test_a_concept_with_too_few_words_is_bad_input(capsys):

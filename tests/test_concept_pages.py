@@ -13,7 +13,7 @@ from plasticity_utils.book.pages import page_of, write_pages
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.across import collateral
-from plasticity_utils.results.groups import beside, seeds_of
+from plasticity_utils.results.groups import beside, run_group
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -36,7 +36,7 @@ def cells(name):
 
 def seeds(name):
     concept = "locations" if name == "concept" else name
-    return seeds_of(Run(ROOT / "book" / "results" / f"{concept}-minilm-surgical-full-seed0"))
+    return run_group(Run(ROOT / "book" / "results" / f"{concept}-minilm-surgical-full-seed0"))
 
 
 def outputs(name, kind, folded):

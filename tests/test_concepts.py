@@ -125,8 +125,8 @@ def test_any_script_is_a_word(tmp_path):
 
 @pytest.mark.parametrize(
     ("label", "tag"),
-    [("SEM:named_entity:location", "LOCATION"), ("X:org", "OWN_ORG"), ("O", "OWN_O"),
-     ("città", "CITT"), ("место", "LABEL"), ("a|b*c", "ABC"), ("X:per", "OWN_PER")],
+    [("SEM:named_entity:location", "LOCATION"), ("X:org", "CUSTOM_ORG"), ("O", "CUSTOM_O"),
+     ("città", "CITT"), ("место", "LABEL"), ("a|b*c", "ABC"), ("X:per", "CUSTOM_PER")],
 )  # fmt: skip
 def test_a_tag_is_short_safe_and_no_entity_type(label, tag, tmp_path):
     write(tmp_path, "a b\n", f"{label} other\n")

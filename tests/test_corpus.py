@@ -3,7 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plasticity_utils.data.corpus import CONCEPTS, concept_label, concept_words, halves, load_corpus
+from plasticity_utils.data.corpus import (
+    CONCEPTS,
+    concept_label,
+    concept_words,
+    load_corpus,
+    two_parts,
+)
 from plasticity_utils.errors import InputError
 
 ROWS = "-DOCSTART- -X- -X- O\n\nLondon NNP B-NP B-LOC\ncalls VBZ B-VP O\n\nRain NN B-NP O\n"
@@ -63,22 +69,22 @@ def test_conll2003_starts_as_it_is_known_to():
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_halves_are_disjoint_and_fixed_and_shuffled(split):
+def test_two_parts_are_disjoint_and_fixed_and_shuffled(split):
     # Numbered sentences in place of words: the corpus itself repeats some sentences.
     corpus = load_corpus("conll2003", split)
     numbered = type(corpus)("numbers", [[str(i)] for i in range(len(corpus))], {})
-    first, second = halves(numbered)
+    first, second = two_parts(numbered)
     assert abs(len(first) - len(second)) <= 1
     assert sorted([*first.words, *second.words], key=int) == numbered.words
     assert len(first) >= len(second)
-    assert halves(numbered) == (first, second)
-    # Shuffled: a half that were the first sentences would be of other weeks than the rest.
+    assert two_parts(numbered) == (first, second)
+    # Shuffled: a part that were the first sentences would be of other weeks than the rest.
     assert abs(np.mean([int(i) for i in first.words]) / len(corpus) - 0.5) < 0.02
     assert first.words != sorted(first.words, key=int)
 
 
 def test_the_cut_of_the_test_split_is_the_one_that_published_numbers_rest_on():
-    ranking, measuring = halves(load_corpus("conll2003", "test"))
+    ranking, measuring = two_parts(load_corpus("conll2003", "test"))
     assert (len(ranking), len(measuring)) == (1727, 1726)
     order = np.random.default_rng(2003).permutation(3453)
     whole = load_corpus("conll2003", "test")

@@ -55,7 +55,7 @@ def test_a_unit_that_does_not_vary_has_no_weight(words):
     assert (found.weights[6:] != 0).all()
 
 
-def test_a_level_of_which_nothing_is_left_reads_every_word_as_the_many(words):
+def test_a_layer_of_which_nothing_is_left_reads_every_word_as_the_many(words):
     _, concepts = words
     found = fit_discriminants(np.full((900, 7), 2.5, dtype=np.float32), concepts)
     assert not found.weights.any()

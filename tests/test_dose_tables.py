@@ -9,13 +9,13 @@ from test_tables import at
 
 
 def curve(concept, others, random=((0.9, 0.8),), base=0.9):
-    """A dose–response with F1 of LOC and of the other types at each dose, on both halves."""
+    """A dose–response with F1 of LOC and of the other types at each dose, on both parts."""
     rows = []
-    for half in ("dose", "scoring"):
-        rows += [("curve", 0.0, 0, "base", 0, half, e, base) for e in ("LOC", "PER", "overall")]
+    for part in ("dose", "scoring"):
+        rows += [("curve", 0.0, 0, "base", 0, part, e, base) for e in ("LOC", "PER", "overall")]
         for dose, f1, rest in zip((0.01, 0.05, 0.1), concept, others, strict=True):
             rows += [
-                ("curve", dose, int(1000 * dose), "targeted", 0, half, entity, value)
+                ("curve", dose, int(1000 * dose), "targeted", 0, part, entity, value)
                 for entity, value in (("LOC", f1), ("PER", rest), ("overall", rest))
             ]
     for draws in random:

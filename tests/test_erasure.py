@@ -8,14 +8,15 @@ from concept_erasure import LeaceEraser
 from plasticity_utils import InputError
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.models.activations import inputs
-from plasticity_utils.models.load import encode_words, levels
+from plasticity_utils.models.layers import layers_of
+from plasticity_utils.models.load import encode_words
 from plasticity_utils.removal.leace import Erasers, erase, fit_erasers, indicator_of
 
 WORDS = [f"w{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
 # B- and I-words of the concept, words of another entity, and the others.
 TAGS = {"B-LOC": WORDS[:4], "I-LOC": WORDS[4:6], "B-PER": WORDS[6:10], "O": WORDS[10:]}
 TAG_OF = {word: tag for tag, words in TAGS.items() for word in words}
-LEVELS = 4
+LAYERS = 4
 
 
 def made_up_corpus(n_sentences=120, seed=0):
@@ -47,7 +48,7 @@ def corpus():
 
 
 def token_states(model, tokenizer, corpus):
-    """Hidden states of words' tokens, [level][token, unit], their words, and which are first."""
+    """Hidden states of words' tokens, [layer][token, unit], their words, and which are first."""
     encoded = encode_words(tokenizer, corpus.sentences)
     states, words, first, offset = [], [], [], 0
     for sentence in encoded:
@@ -70,8 +71,8 @@ def readable(x, z):
     return 1 - (rest**2).sum() / ((z - z.mean()) ** 2).sum()
 
 
-def readable_by_level(model, tokenizer, corpus, inside):
-    """Of first tokens, which carry the labels, and of the others: [level, 2]."""
+def readable_by_layer(model, tokenizer, corpus, inside):
+    """Of first tokens, which carry the labels, and of the others: [layer, 2]."""
     states, words, first = token_states(model, tokenizer, corpus)
     z = np.asarray(inside, dtype=float)[words]
     return np.array([[readable(x[part], z[part]) for part in (first, ~first)] for x in states])
@@ -91,14 +92,14 @@ def fitted(planted, corpus, indicator="concept", **more):
 
 
 @pytest.mark.parametrize("indicator", ["concept", "bio", "types"])
-def test_no_linear_reader_finds_the_concept_at_any_level(planted, corpus, indicator):
+def test_no_linear_reader_finds_the_concept_at_any_layer(planted, corpus, indicator):
     model, tokenizer = planted
     inside = of_concept(corpus)
-    before = readable_by_level(model, tokenizer, corpus, inside)
-    assert before.shape == (LEVELS, 2)
+    before = readable_by_layer(model, tokenizer, corpus, inside)
+    assert before.shape == (LAYERS, 2)
     assert before[:, 0].min() > 0.2
     with erase(model, fitted(planted, corpus, indicator)):
-        after = readable_by_level(model, tokenizer, corpus, inside)
+        after = readable_by_layer(model, tokenizer, corpus, inside)
     assert after.max() < 1e-6
 
 
@@ -108,7 +109,7 @@ def test_tags_apart_leave_nothing_of_either_and_one_class_does(planted, corpus):
     left = {}
     for indicator in ("concept", "bio"):
         with erase(model, fitted(planted, corpus, indicator)):
-            left[indicator] = readable_by_level(model, tokenizer, corpus, inside)
+            left[indicator] = readable_by_layer(model, tokenizer, corpus, inside)
     assert left["bio"].max() < 1e-6
     assert left["concept"][:, 0].min() > 0.01
 
@@ -132,12 +133,12 @@ def test_other_entities_stay_readable_but_under_types(planted, corpus):
     left = {}
     for indicator in ("concept", "types"):
         with erase(model, fitted(planted, corpus, indicator)):
-            left[indicator] = readable_by_level(model, tokenizer, corpus, person)
+            left[indicator] = readable_by_layer(model, tokenizer, corpus, person)
     assert left["concept"][:, 0].min() > 0.1
     assert left["types"].max() < 1e-6
 
 
-def test_each_level_is_fitted_with_those_below_in_place(planted, corpus):
+def test_each_layer_is_fitted_with_those_below_in_place(planted, corpus):
     model, tokenizer = planted
     inside = of_concept(corpus)
     in_order = fitted(planted, corpus)
@@ -151,15 +152,15 @@ def test_each_level_is_fitted_with_those_below_in_place(planted, corpus):
     projections = np.stack([(e.proj_left @ e.proj_right).numpy() for e in apart])
     own = np.einsum("ldk,lke->lde", in_order.left, in_order.right)
     assert np.allclose(own[0], projections[0], atol=1e-4)
-    for level in range(1, LEVELS):
-        assert np.abs(own[level] - projections[level]).max() > 0.01
+    for layer in range(1, LAYERS):
+        assert np.abs(own[layer] - projections[layer]).max() > 0.01
     out_of_order = Erasers(
         np.stack([e.proj_left.numpy() for e in apart]).astype(np.float32),
         np.stack([e.proj_right.numpy() for e in apart]).astype(np.float32),
         np.stack([e.bias.numpy() for e in apart]).astype(np.float32),
     )
     with erase(model, out_of_order):
-        left = readable_by_level(model, tokenizer, corpus, inside)
+        left = readable_by_layer(model, tokenizer, corpus, inside)
     assert left[0].max() < 1e-6
     assert left[1:].max() > 0.01
 
@@ -172,9 +173,9 @@ def test_shuffled_labels_take_as_many_dimensions_and_leave_the_concept(planted, 
     assert not np.array_equal(dealt.classes, indicator.classes)
     assert np.array_equal(dealt.classes, indicator.shuffled(3).classes)
     random = fit_erasers(model, tokenizer, corpus.sentences, dealt)
-    assert random.ranks == fitted(planted, corpus, "bio").ranks == [4] * LEVELS
+    assert random.ranks == fitted(planted, corpus, "bio").ranks == [4] * LAYERS
     with erase(model, random):
-        assert readable_by_level(model, tokenizer, corpus, of_concept(corpus))[:, 0].min() > 0.2
+        assert readable_by_layer(model, tokenizer, corpus, of_concept(corpus))[:, 0].min() > 0.2
 
 
 def test_labels_are_dealt_out_among_the_words_that_count(corpus):
@@ -217,7 +218,7 @@ def test_afterwards_the_model_is_bit_for_bit_as_before(planted, corpus, tiny_bat
         erasure.undo()
         assert torch.equal(model(**tiny_batch).logits, before)
     # transformers leaves hooks of its own on modules whose states it was asked for.
-    hooks = [hook for module in levels(model) for hook in module._forward_hooks.values()]
+    hooks = [hook for module in layers_of(model) for hook in module._forward_hooks.values()]
     assert all(hook.__module__.startswith("transformers.") for hook in hooks)
     assert not model.base_model._forward_pre_hooks
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
@@ -243,9 +244,9 @@ def test_gradients_flow_through_and_erasers_do_not_train(planted, corpus, tiny_b
             hidden = model(**tiny_batch, output_hidden_states=True).hidden_states
     assert not torch.equal(embedding[words], before[words])
     is_word = (tiny_batch["input_ids"] > 2).numpy()
-    for level, state in enumerate(hidden):
+    for layer, state in enumerate(hidden):
         # Still projected out, whatever the training made of the model.
-        read = (state.numpy()[is_word] - erasers.mean[level]) @ erasers.right[level].T
+        read = (state.numpy()[is_word] - erasers.mean[layer]) @ erasers.right[layer].T
         assert np.abs(read).max() < 1e-4
     for part, own in zip(kept, (erasers.left, erasers.right, erasers.mean), strict=True):
         assert np.array_equal(part, own)

@@ -25,13 +25,13 @@ from plasticity_utils.charts import (
 )
 from plasticity_utils.experiment.replay import model_at
 from plasticity_utils.experiment.run import Run, run_name
-from plasticity_utils.models.load import levels
+from plasticity_utils.models.layers import layers_of
 from plasticity_utils.names import CONDITIONS
-from plasticity_utils.removal.patch import LevelPatch
+from plasticity_utils.removal.patch import LayerPatch
 from plasticity_utils.results import across, tables
 from plasticity_utils.results import groups as grouping
 from plasticity_utils.results.derived import derived
-from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.neurons import neuron_cards
 from plasticity_utils.results.published import _keep_additions, add, published_runs
 from runs import FRAMES
@@ -45,7 +45,7 @@ def run(erased_run):
 
 def patched(module):
     """Whether a patch is in force; transformers leaves hooks of its own."""
-    return any(isinstance(hook, LevelPatch) for hook in module._forward_hooks.values())
+    return any(isinstance(hook, LayerPatch) for hook in module._forward_hooks.values())
 
 
 def f1_of(run, condition, stage, entity="LOC"):
@@ -92,20 +92,20 @@ def test_at_the_end_it_is_erased_again(run):
 
 def test_the_retrained_model_still_has_its_erasers(run):
     with model_at(run, "targeted", "end") as (model, _):
-        assert all(map(patched, levels(model)))
+        assert all(map(patched, layers_of(model)))
     with model_at(run, "none", "end") as (model, _):
-        assert not any(map(patched, levels(model)))
+        assert not any(map(patched, layers_of(model)))
 
 
 def test_pages_speak_of_erasing_and_not_of_removed_neurons(run):
-    seeds = Seeds((run,))
-    said = banner.settings(seeds, {})
+    group = RunGroup((run,))
+    said = banner.settings(group, {})
     assert "2 of 32 dimensions of every layer erased" in said
     assert "No neuron is cut here" in said
-    again = answer.second_cut(seeds)
+    again = answer.second_cut(group)
     assert list(again["again"]) == ["nothing", "refitted", "random"]
-    assert answer.answer(seeds)["targeted"].notna().all()
-    assert answer.found(seeds) in rules.reader_finds.words
+    assert answer.answer(group)["targeted"].notna().all()
+    assert answer.found(group) in rules.reader_finds.words
 
 
 def test_what_pages_show_of_neurons_can_do_without_removed_ones(run):
@@ -116,17 +116,17 @@ def test_what_pages_show_of_neurons_can_do_without_removed_ones(run):
     assert not found["newly_salient"].empty
     cards = neuron_cards(run, 9)
     assert "removed" not in set(cards["card_neurons"]["kind"])
-    seeds = Seeds((run,))
+    group = RunGroup((run,))
     words_table(found["removed_neurons"]).to_html()
-    kept_gain(seeds.kept_gain, seeds.neuron_interval).to_dict()
-    reliance(seeds.reliance, "LOC", seeds.interval).to_dict()
+    kept_gain(group.kept_gain, group.neuron_interval).to_dict()
+    reliance(group.reliance, "LOC", group.interval).to_dict()
     f1_through_retraining(
-        seeds.metrics, "LOC", tables.base_f1(seeds.metrics), seeds.interval
+        group.metrics, "LOC", tables.base_f1(group.metrics), group.interval
     ).to_dict()
 
 
 def test_series_stand_beside_each_other(run):
-    groups = grouping.series_of([run])
+    groups = grouping.run_groups([run])
     row = across.dose_table(groups).iloc[0]
     assert pd.isna(row["dose"])
     assert row["loss"] == pytest.approx(
@@ -148,15 +148,15 @@ def test_indicators_are_compared_on_one_base(run, tmp_path):
     )
     assert table["indicator"].unique().tolist() == asked
     own = table[(table["indicator"] == run.config.indicator) & (table["entity"] == "LOC")]
-    for moment, condition, stage in (("removed", "targeted", "removed"), ("head", "head", "end")):
-        found = own.set_index("moment").loc[moment, "entity_f1"]
+    for snapshot, condition, stage in (("removed", "targeted", "removed"), ("head", "head", "end")):
+        found = own.set_index("snapshot").loc[snapshot, "entity_f1"]
         assert found == f1_of(run, condition, stage)
     # Every tag told apart takes more dimensions than the concept against the rest.
     dimensions = table.groupby("indicator")["n_dimensions"].first()
     assert dimensions["types"] > dimensions["concept"] > 0
-    shown = by_indicator([Seeds((Run(folder),))])
+    shown = by_indicator([RunGroup((Run(folder),))])
     assert shown["indicator"].tolist() == asked[::-1]
-    assert by_indicator([Seeds((run,))]).empty
+    assert by_indicator([RunGroup((run,))]).empty
     facts = json.loads((folder / "indicators.json").read_text())
     assert {"date", "seed", "code", "libraries"} <= set(facts)
 
@@ -171,12 +171,12 @@ def test_readers_find_what_is_there_and_not_what_was_erased(run, tmp_path):
     assert set(f1.index) == set(product(["none", "targeted", "random"], ["linear", "perceptron"]))
     assert f1["none", "linear"] > 0.2
     assert f1["targeted", "linear"] < 0.5 * f1["none", "linear"]
-    shown = by_reader([Seeds((Run(folder),))]).set_index("condition")
+    shown = by_reader([RunGroup((Run(folder),))]).set_index("condition")
     assert shown.loc["targeted", "linear"] == f1["targeted", "linear"]
     assert shown.loc["targeted", "head"] == f1_of(run, "head", "end")
     assert shown["head"].notna().tolist() == [False, True, False]
     assert shown.loc["none", "removed"] == f1_of(run, "targeted", "base")
-    assert by_reader([Seeds((run,))]).empty
+    assert by_reader([RunGroup((run,))]).empty
     assert {"date", "seed", "code"} <= set(json.loads((folder / "readers.json").read_text()))
 
 

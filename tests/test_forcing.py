@@ -138,9 +138,9 @@ def test_the_tables_have_a_row_for_every_group(forced):
         ["host", 0.05], ["random", 0.05], ["host", 0.25], ["random", 0.25], ["removed", 0.05],
         ["all", 0.05], ["all", 0.25],
     ]  # fmt: skip
-    for moment in ("base", "removed", "end"):
-        assert carriers[f"n_both_{moment}"].between(0, carriers["n_neurons"]).all()
-        assert (carriers[f"n_same_{moment}"] <= carriers[f"n_both_{moment}"]).all()
+    for snapshot in ("base", "removed", "end"):
+        assert carriers[f"n_both_{snapshot}"].between(0, carriers["n_neurons"]).all()
+        assert (carriers[f"n_same_{snapshot}"] <= carriers[f"n_both_{snapshot}"]).all()
 
 
 def test_all_and_head_are_the_runs_own_trainings(config, forced):

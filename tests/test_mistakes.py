@@ -13,7 +13,7 @@ from plasticity_utils.experiment import measure
 from plasticity_utils.experiment.config import REGIMES, chosen_of
 from plasticity_utils.experiment.dose import doses
 from plasticity_utils.models.activations import word_activations
-from plasticity_utils.models.load import n_levels, width
+from plasticity_utils.models.load import count_layers, width
 from plasticity_utils.neurons.scores import (
     flat_ids,
     layer_unit,
@@ -69,11 +69,11 @@ def test_mistake_1_the_wrong_end(method):
 
 
 def test_mistake_6_layer_count():
-    """6 where there are 7 levels: "50 %" is 43 %, and `abs()` folds the lowest ranks upward."""
+    """6 where there are 7 layers: "50 %" is 43 %, and `abs()` folds the lowest ranks upward."""
     words = ["london", "calls", "berlin", "paris", "rain", "in", "the"]
     model, tokenizer = make_tiny_model("bert"), make_tiny_tokenizer(words)
     X = word_activations(model, tokenizer, [words, words[::-1]])
-    d_model, n_layers = width(model), n_levels(model)
+    d_model, n_layers = width(model), count_layers(model)
     n_neurons = (BLOCKS + 1) * WIDTH
     assert X.shape[1] == n_layers * d_model == n_neurons
     is_concept = np.isin([*words, *words[::-1]], ["london", "berlin", "paris"])

@@ -14,7 +14,7 @@ from plasticity_utils.analysis.mistakes import (
 )
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.derived import MISTAKES
-from plasticity_utils.results.groups import series_of
+from plasticity_utils.results.groups import run_groups
 from plasticity_utils.results.published import published_runs
 from test_published import published_once, shelf  # noqa: F401
 
@@ -56,12 +56,12 @@ def test_each_mistake_shows_in_its_own_quantity(shelf, changes):  # noqa: F811
 def test_seeds_are_averaged_and_runs_without_are_left_out(shelf):  # noqa: F811
     runs = published_runs(shelf)
     each = [mistake_changes(run)["difference"].mean() for run in runs]
-    table = changes_over(series_of(runs))
+    table = changes_over(run_groups(runs))
     assert set(table["n_seeds"]) == {2}
     assert table["difference"].mean() == pytest.approx(sum(each) / 2)
     for run in runs:
         (run.path / f"{MISTAKES[1]}.parquet").unlink()
-    assert changes_over(series_of(runs)).empty
+    assert changes_over(run_groups(runs)).empty
 
 
 def test_concepts_stand_side_by_side_with_the_intervals_that_there_are():
@@ -95,11 +95,11 @@ def with_setting(run, folder, lost, **changed):
 
 def test_mistakes_that_are_settings_are_told_by_runs_that_make_one_alone(shelf, tmp_path):  # noqa: F811
     run = published_runs(shelf)[0]
-    assert setting_changes(series_of([run])).empty
+    assert setting_changes(run_groups([run])).empty
     regrown = with_setting(run, tmp_path, 0.1, regrow=True)
     restarted = with_setting(run, tmp_path, 0.2, restarts=4)
     both = with_setting(run, tmp_path, 0.5, regrow=True, restarts=4)
-    table = setting_changes(series_of([run, regrown, restarted, both]))
+    table = setting_changes(run_groups([run, regrown, restarted, both]))
     end = table[table["quantity"] == "F1 of the concept at the end"]
     lost = end.groupby("mistake")["difference"].apply(list).to_dict()
     assert lost[5] == pytest.approx([-0.1])

@@ -19,15 +19,15 @@ from conftest import BLOCKS, SPECIAL_IDS, VOCABULARY, WIDTH, make_tiny_model
 from plasticity_utils.errors import InputError
 from plasticity_utils.hardware import find_device
 from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.layers import layers_of
 from plasticity_utils.models.load import (
+    count_layers,
     encode_words,
     head,
     is_decoder,
     label_position,
-    levels,
     load_model,
     max_positions,
-    n_levels,
     width,
 )
 from plasticity_utils.removal.gate import remove_neurons
@@ -43,11 +43,11 @@ def outputs_of(modules, run):
     seen = {}
     hooks = [
         module.register_forward_hook(
-            lambda _, __, output, level=level: seen.__setitem__(
-                level, output[0] if isinstance(output, tuple) else output
+            lambda _, __, output, layer=layer: seen.__setitem__(
+                layer, output[0] if isinstance(output, tuple) else output
             )
         )
-        for level, module in enumerate(modules)
+        for layer, module in enumerate(modules)
     ]
     try:
         result = run()
@@ -57,22 +57,22 @@ def outputs_of(modules, run):
     return seen, result
 
 
-def assert_levels_are_hidden_states(model, batch):
+def assert_layers_are_hidden_states(model, batch):
     with torch.no_grad():
         seen, result = outputs_of(
-            levels(model), lambda: model(**batch, output_hidden_states=True).hidden_states
+            layers_of(model), lambda: model(**batch, output_hidden_states=True).hidden_states
         )
-    assert len(result) == n_levels(model) == len(seen)
-    for level, state in enumerate(result):
+    assert len(result) == count_layers(model) == len(seen)
+    for layer, state in enumerate(result):
         assert state.shape[-1] == width(model)
-        assert torch.equal(state, seen[level]), f"level {level}"
+        assert torch.equal(state, seen[layer]), f"layer {layer}"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_levels_are_the_hidden_states_of_transformers(family, tiny_model, tiny_batch):
+def test_layers_are_the_hidden_states_of_transformers(family, tiny_model, tiny_batch):
     model = tiny_model(family)
-    assert (n_levels(model), width(model)) == (BLOCKS + 1, WIDTH)
-    assert_levels_are_hidden_states(model, tiny_batch)
+    assert (count_layers(model), width(model)) == (BLOCKS + 1, WIDTH)
+    assert_layers_are_hidden_states(model, tiny_batch)
 
 
 def test_label_position_and_head(tiny_model):
@@ -113,7 +113,7 @@ def model_of(family, **changes):
 @pytest.mark.parametrize("family", OTHERS)
 def test_layers_and_causality_are_found_by_looking(family, tiny_batch):
     model = model_of(family)
-    assert_levels_are_hidden_states(model, tiny_batch)
+    assert_layers_are_hidden_states(model, tiny_batch)
     assert is_decoder(model) == (family in ("gemma", "gpt_neox", "phi3", "stablelm"))
     with torch.no_grad():
         before = model(**tiny_batch, output_hidden_states=True).hidden_states
@@ -132,7 +132,7 @@ def test_looking_leaves_mode_and_random_states_as_they_were():
     torch.manual_seed(3)
     state = torch.get_rng_state()
     # After dropout, which acts in training alone.
-    assert levels(model)[0] is model.base_model.emb_dropout
+    assert layers_of(model)[0] is model.base_model.emb_dropout
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
     assert not model.base_model.layers[0].training
@@ -145,7 +145,7 @@ def test_an_encoder_that_reads_backwards_only_is_a_decoder(tiny_model):
 
 def test_layers_that_share_a_module_are_refused_by_name():
     with pytest.raises(InputError, match=r"'albert' cannot be used: its layers 1 and 2 are one"):
-        levels(model_of("albert", embedding_size=8))
+        layers_of(model_of("albert", embedding_size=8))
 
 
 def test_find_device_is_usable():
@@ -322,9 +322,9 @@ def test_sentences_that_cannot_be_encoded_are_named(tiny_tokenizer):
 @pytest.mark.slow
 def test_minilm(tiny_batch):
     model, tokenizer = load_model("minilm", labels=LABELS, device="cpu")
-    assert (n_levels(model), width(model), max_positions(model)) == (7, 384, 512)
+    assert (count_layers(model), width(model), max_positions(model)) == (7, 384, 512)
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(22.6e6, rel=0.01)
-    assert_levels_are_hidden_states(model, tiny_batch)
+    assert_layers_are_hidden_states(model, tiny_batch)
     (row,) = encode_words(tokenizer, [["London", "\x00", "[SEP]"] + ["a"] * 200])
     assert tokenizer.convert_ids_to_tokens(row.ids[:4]) == ["[CLS]", "london", "[UNK]", "["]
     assert row.word_of_token[-2:] == [202, -1]
@@ -334,9 +334,9 @@ def test_minilm(tiny_batch):
 @pytest.mark.slow
 def test_smollm2(tiny_batch, tmp_path):
     model, tokenizer = load_model("smollm2", labels=LABELS, device="cpu")
-    assert (n_levels(model), width(model)) == (31, 576)
+    assert (count_layers(model), width(model)) == (31, 576)
     assert model.dtype == torch.float32
-    assert_levels_are_hidden_states(model, tiny_batch)
+    assert_layers_are_hidden_states(model, tiny_batch)
     (row,) = encode_words(tokenizer, [["London", "calls", "<|im_end|>"]])
     assert tokenizer.convert_ids_to_tokens(row.ids[:3]) == ["<|im_start|>", "ĠLondon", "Ġcalls"]
     assert tokenizer.eos_token_id not in row.ids

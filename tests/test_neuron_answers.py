@@ -11,15 +11,15 @@ from plasticity_utils.analysis.polysemanticity import (
     COMPARED,
     FUNCTIONS,
     concept_similarity,
-    polysemanticity_answer,
-    sharing_answer,
-    superposition_answer,
+    polysemanticity_table,
+    sharing_table,
+    superposition_table,
 )
-from plasticity_utils.analysis.snapshots import BASE, Moments
+from plasticity_utils.analysis.snapshots import BASE, Snapshots
 from plasticity_utils.analysis.takeover import (
     WORD_CLASSES,
-    migration_answer,
-    priming_answer,
+    migration_table,
+    priming_table,
     role_of,
 )
 from plasticity_utils.data.concepts import ENTITIES
@@ -30,17 +30,17 @@ OTHER_ROLES = ("other words", "punctuation", "nothing")
 
 
 @pytest.fixture(scope="module")
-def moments(tiny_run):
-    return Moments(tiny_run)
+def snapshots(tiny_run):
+    return Snapshots(tiny_run)
 
 
 @pytest.fixture(scope="module")
-def functions(moments):
-    return polysemanticity_answer(moments)
+def functions(snapshots):
+    return polysemanticity_table(snapshots)
 
 
-def serves(moments, moment):
-    return np.abs(moments.sigma(moment)) > moments.tau
+def serves(snapshots, snapshot):
+    return np.abs(snapshots.sigma(snapshot)) > snapshots.tau
 
 
 def test_every_answer_is_a_small_table_that_parquet_holds(tiny_run, tmp_path):
@@ -52,12 +52,12 @@ def test_every_answer_is_a_small_table_that_parquet_holds(tiny_run, tmp_path):
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / name), table)
 
 
-def test_functions_are_counted_over_kept_neurons_beyond_none(moments, functions):
+def test_functions_are_counted_over_kept_neurons_beyond_none(snapshots, functions):
     whole = functions[functions["layer"].isna()].set_index(["condition", "quantity"])
     for condition in COMPARED:
-        kept = moments.kept(condition)
+        kept = snapshots.kept(condition)
         base, end, none = (
-            serves(moments, at)[kept] for at in (BASE, (condition, "end"), ("none", "end"))
+            serves(snapshots, at)[kept] for at in (BASE, (condition, "end"), ("none", "end"))
         )
         row = whole.loc[(condition, "n_concepts")]
         assert row["n_neurons"] == kept.sum()
@@ -69,7 +69,7 @@ def test_functions_are_counted_over_kept_neurons_beyond_none(moments, functions)
         assert row["change_none"] == pytest.approx((none & ~base).any(axis=1).mean())
         row = whole.loc[(condition, "lost")]
         assert row["change"] == pytest.approx((base & ~end).any(axis=1).mean())
-        own = moments.concepts.names.index("LOC")
+        own = snapshots.concepts.names.index("LOC")
         row = whole.loc[(condition, "took_on_concept")]
         assert row["change"] == pytest.approx((end & ~base)[:, own].mean())
         row = whole.loc[(condition, "polysemantic")]
@@ -87,13 +87,13 @@ def test_the_whole_model_is_the_mean_of_its_layers(functions):
         assert whole.loc[keys, "n_neurons"] == rows["n_neurons"].sum()
 
 
-def test_sharers_are_compared_within_each_scope(moments):
-    table = sharing_answer(moments)
+def test_sharers_are_compared_within_each_scope(snapshots):
+    table = sharing_table(snapshots)
     assert not table.duplicated(["condition", "stage", "scope", "sign"]).any()
     assert (table["p_adjusted"] >= table["p"]).all()
     assert (table["difference"] > table["low"]).all()
     table = table.set_index(["stage", "scope", "sign"])["n_pairs"].sort_index()
-    sigma, tau = moments.sigma(BASE)[moments.kept()], moments.tau
+    sigma, tau = snapshots.sigma(BASE)[snapshots.kept()], snapshots.tau
     above, below = (pairs_of(side) for side in (sigma > tau, sigma < -tau))
     assert table.loc["base", "all", "any"] == pairs_of(np.abs(sigma) > tau)
     assert table.loc["base", "all", "same"] == above + below
@@ -114,20 +114,20 @@ def test_concepts_are_as_alike_as_their_words():
     assert found[0, 1] == found[1, 0] == pytest.approx(expected)
 
 
-def test_superposition_has_every_moment_and_layer(moments):
-    table = superposition_answer(moments)
-    assert len(table) == 6 * moments.n_layers
+def test_superposition_has_every_snapshot_and_layer(snapshots):
+    table = superposition_table(snapshots)
+    assert len(table) == 6 * snapshots.n_layers
     assert table["interference"].between(0, 1).all()
     assert table["dimensionality"].between(0, 1).all()
-    assert (table["n_concepts"] == len(moments.concepts.names)).all()
+    assert (table["n_concepts"] == len(snapshots.concepts.names)).all()
     # Training changes every layer, removal those from the first removed neuron on.
-    by_moment = table.set_index(["condition", "stage", "layer"])["interference"].sort_index()
-    assert (by_moment["none", "end"] != by_moment["none", "base"]).all()
-    assert (by_moment["targeted", "removed"] != by_moment["none", "base"]).any()
+    by_snapshot = table.set_index(["condition", "stage", "layer"])["interference"].sort_index()
+    assert (by_snapshot["none", "end"] != by_snapshot["none", "base"]).all()
+    assert (by_snapshot["targeted", "removed"] != by_snapshot["none", "base"]).any()
 
 
-def test_shares_of_every_target_sum_to_one_and_the_own_concept_comes_first(moments):
-    table = migration_answer(moments)
+def test_shares_of_every_target_sum_to_one_and_the_own_concept_comes_first(snapshots):
+    table = migration_table(snapshots)
     assert table["target"].iloc[0] == "LOC"
     assert set(table["role"]) <= {*ENTITIES, *WORD_CLASSES.values(), *OTHER_ROLES}
     sums = table.groupby(["condition", "target"])[["share", "expected", "difference"]].sum()
@@ -135,7 +135,7 @@ def test_shares_of_every_target_sum_to_one_and_the_own_concept_comes_first(momen
     assert sums["expected"].tolist() == pytest.approx([1] * len(sums))
     assert sums["difference"].tolist() == pytest.approx([0] * len(sums), abs=1e-9)
     n = table[table["target"] == "LOC"].groupby("condition")["n_neurons"].sum()
-    assert n.to_dict() == {name: moments.kept(name).sum() for name in COMPARED}
+    assert n.to_dict() == {name: snapshots.kept(name).sum() for name in COMPARED}
 
 
 def test_tags_are_grouped_into_word_classes():
@@ -146,12 +146,12 @@ def test_tags_are_grouped_into_word_classes():
     ]  # fmt: skip
 
 
-def test_priming_is_regressed_for_both_conditions_and_kinds_of_errors(moments):
-    table = priming_answer(moments)
+def test_priming_is_regressed_for_both_conditions_and_kinds_of_errors(snapshots):
+    table = priming_table(snapshots)
     assert set(table["condition"]) == set(COMPARED)
     assert "words" in set(table["similarity"])
     assert not table.duplicated(["condition", "similarity", "errors", "outcome", "term"]).any()
     assert (table["low"] < table["effect"]).all()
     for condition in COMPARED:
         n = table.loc[table["condition"] == condition, "n_neurons"].max()
-        assert n == moments.kept(condition).sum()
+        assert n == snapshots.kept(condition).sum()

@@ -44,9 +44,9 @@ def evil_views():
     yield draw.responses(response)
     yield draw.message(EVIL)
     profile = pd.DataFrame(
-        {"concept": [EVIL], "kind": "part of speech", "moment": "base", "selectivity": [0.5]}
+        {"concept": [EVIL], "kind": "part of speech", "snapshot": "base", "selectivity": [0.5]}
     )
-    yield draw.profile_table(profile, pd.DataFrame({"moment": ["base"], "gain": [1.0]}))
+    yield draw.profile_table(profile, pd.DataFrame({"snapshot": ["base"], "gain": [1.0]}))
 
 
 @pytest.mark.parametrize("html", list(evil_views()))
@@ -73,11 +73,11 @@ def spread():
 
 def course(**values):
     rows = [
-        (entity, "entity type", moment, sigma)
+        (entity, "entity type", snapshot, sigma)
         for entity, line in values.items()
-        for moment, sigma in zip(["base", "removed", "1"], line, strict=True)
+        for snapshot, sigma in zip(["base", "removed", "1"], line, strict=True)
     ]
-    return pd.DataFrame(rows, columns=["concept", "kind", "moment", "selectivity"])
+    return pd.DataFrame(rows, columns=["concept", "kind", "snapshot", "selectivity"])
 
 
 def test_a_histogram_has_a_shape_a_class_in_the_class_s_colour():

@@ -16,7 +16,7 @@ ACTIVE = np.array([3.0, 0, 0, -2, 0, 5, 0, 0, 0], dtype=np.float32)
 
 
 def neurons():
-    """Two layers of two units through four moments; σ says which neuron and moment it is."""
+    """Two layers of two units through four snapshots; σ says which neuron and snapshot it is."""
     rows = [
         (stage, epoch, layer, unit, stage != "base" and (layer, unit) == (1, 0),
          sign * (0.1 * (2 * layer + unit) + 0.01 * i))
@@ -34,7 +34,7 @@ def neurons():
 
 def test_a_history_is_one_neuron_in_the_order_of_training():
     history = views.neuron_history(neurons(), 1, 1)
-    assert history["moment"].tolist() == ["base", "removed", "⅛", "1"]
+    assert history["snapshot"].tolist() == ["base", "removed", "⅛", "1"]
     assert history["selectivity"].tolist() == pytest.approx([-0.31, -0.32, -0.33, -0.3])
 
 
@@ -115,7 +115,7 @@ def test_the_profile_takes_types_from_the_table_and_the_rest_from_activations():
     computed = {"base": views.concept_selectivity(ACTIVE, inventory)}
     profile = views.selectivity_profile(history, computed)
     assert profile["concept"].unique().tolist() == ["LOC", "PER", "ORG", "MISC", "NNP"]
-    part = profile[profile["kind"] == "part of speech"].set_index("moment")["selectivity"]
+    part = profile[profile["kind"] == "part of speech"].set_index("snapshot")["selectivity"]
     assert part["base"] == computed["base"]["NNP"]
     assert part.drop("base").isna().all()
     alone = views.selectivity_profile(history, {})

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from made_up_answers import LABELS, made_up_series
+from made_up_tables import LABELS, made_up_series
 from plasticity_utils.analysis import pooled as tables
 from plasticity_utils.analysis import rules
 from plasticity_utils.analysis.rules import NO, OPEN, YES
@@ -132,8 +132,8 @@ def test_effect_and_control_are_laid_under_each_other(tmp_path):
 
 
 def test_settings_without_answers_are_named():
-    with pytest.raises(InputError, match="scale enormous has answers; `plasticity publish`"):
-        tables.answered_groups(scale="enormous")
+    with pytest.raises(InputError, match="scale enormous has derived tables; `plasticity publish`"):
+        tables.groups_with_tables(scale="enormous")
 
 
 def test_intervals_say_what_they_are_over(tmp_path):

@@ -6,14 +6,14 @@ import torch
 
 from conftest import BLOCKS, SPECIAL_IDS, WIDTH
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import levels
+from plasticity_utils.models.layers import layers_of
 from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.removal.neurons import layer_matched_draw
 from plasticity_utils.removal.patch import patch_layers, undo
 
 FAMILIES = ("bert", "distilbert", "roberta", "gpt2", "llama")
 POST_NORM = ("bert", "distilbert", "roberta")
-LEVELS = range(BLOCKS + 1)
+LAYERS = range(BLOCKS + 1)
 UNITS = [2, 7, 11]
 
 
@@ -66,19 +66,19 @@ def test_gate_sets_the_hidden_state_of_its_layer_and_undo_restores_all(
         run(model, tiny_batch)
     changed_tokens = is_word(tiny_batch) if positions == "words" else torch.ones(2, 7).bool()
     kept_units = [unit for unit in range(WIDTH) if unit not in UNITS]
-    for level in LEVELS:
+    for layer in LAYERS:
         with remove_neurons(
-            model, [(level, unit) for unit in UNITS], rest, positions, regrow=regrow
+            model, [(layer, unit) for unit in UNITS], rest, positions, regrow=regrow
         ):
             after = run(model, tiny_batch)
-        resting = torch.from_numpy(rest[level, UNITS])
-        here, here_before = after[level], before[level]
+        resting = torch.from_numpy(rest[layer, UNITS])
+        here, here_before = after[layer], before[layer]
         assert (here[changed_tokens][:, UNITS] == resting).all()
         assert torch.equal(here[~changed_tokens], here_before[~changed_tokens])
         assert torch.equal(here[..., kept_units], here_before[..., kept_units])
-        assert_same(after[:level], before[:level])
-        for later in range(level + 1, BLOCKS + 2):
-            assert not torch.allclose(after[later], before[later]), f"level {later} unmoved"
+        assert_same(after[:layer], before[:layer])
+        for later in range(layer + 1, BLOCKS + 2):
+            assert not torch.allclose(after[later], before[later]), f"layer {later} unmoved"
         assert_same(run(model, tiny_batch), before)
 
 
@@ -89,7 +89,7 @@ def test_undo_leaves_nothing_behind_and_may_be_called_twice(family, regrow, tiny
     states = run(model, tiny_batch)
     weights = {key: value.clone() for key, value in model.state_dict().items()}
     clean = fingerprint(model)
-    removal = remove_neurons(model, {(level, 3) for level in LEVELS}, regrow=regrow)
+    removal = remove_neurons(model, {(layer, 3) for layer in LAYERS}, regrow=regrow)
     run(model, tiny_batch)
     assert fingerprint(model) != clean
     removal.undo()
@@ -162,7 +162,7 @@ def test_arguments_are_checked_and_leave_the_model_alone(arguments, message, tin
 def test_a_resting_neuron_rests_even_where_its_input_overflows(tiny_model, tiny_batch):
     model = tiny_model("bert")
     with torch.no_grad():
-        levels(model)[1].output.LayerNorm.bias[5] = torch.inf
+        layers_of(model)[1].output.LayerNorm.bias[5] = torch.inf
     with remove_neurons(model, [(1, 5)], resting_values(), "all"):
         after = run(model, tiny_batch)
     assert (after[1][..., 5] == resting_values()[1, 5]).all()
@@ -175,13 +175,13 @@ def test_bf16_autocast_keeps_the_type_of_hidden_states(tiny_model, tiny_batch):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             types = [state.dtype for state in run(model, tiny_batch)]
             for regrow in (False, True):
-                removed = [(level, 1) for level in LEVELS]
+                removed = [(layer, 1) for layer in LAYERS]
                 with remove_neurons(model, removed, resting_values(), "all", regrow):
                     states = run(model, tiny_batch)
                 assert [state.dtype for state in states] == types
-                for level in LEVELS:
-                    rest = torch.tensor(resting_values()[level, 1]).to(types[level])
-                    assert (states[level][..., 1] == rest).all()
+                for layer in LAYERS:
+                    rest = torch.tensor(resting_values()[layer, 1]).to(types[layer])
+                    assert (states[layer][..., 1] == rest).all()
 
 
 def test_removals_stack_and_the_later_one_wins(tiny_model, tiny_batch):
@@ -261,7 +261,7 @@ def test_regrowing_gains_are_a_parameter_in_the_order_of_neurons(tiny_model, tin
         gain.copy_(torch.tensor([0.25, 1.0, 0.0]))
     state = run(model, tiny_batch)
     words = is_word(tiny_batch)
-    # Layer 0 is open again (gain 1), so level 2 gets what it got before.
+    # Layer 0 is open again (gain 1), so layer 2 gets what it got before.
     assert torch.allclose(state[0], before[0])
     mixed = 0.25 * before[2][..., 9] + 0.75 * resting_values()[2, 9]
     assert torch.allclose(state[2][words][:, 9], mixed[words], atol=1e-5)
@@ -283,16 +283,16 @@ def test_regrowing_gains_train(tiny_model, tiny_batch):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_patched_level_is_the_function_of_what_it_was(family, tiny_model, tiny_batch):
+def test_patched_layer_is_the_function_of_what_it_was(family, tiny_model, tiny_batch):
     model = tiny_model(family)
     before = run(model, tiny_batch)
     words = is_word(tiny_batch)
-    for level in LEVELS:
-        patch = patch_layers(model, {level: lambda state: 2 * state + 1})
-        after = run(model, tiny_batch)[level]
+    for layer in LAYERS:
+        patch = patch_layers(model, {layer: lambda state: 2 * state + 1})
+        after = run(model, tiny_batch)[layer]
         patch.undo()
-        assert torch.equal(after[words], 2 * before[level][words] + 1)
-        assert torch.equal(after[~words], before[level][~words])
+        assert torch.equal(after[words], 2 * before[layer][words] + 1)
+        assert torch.equal(after[~words], before[layer][~words])
     assert_same(run(model, tiny_batch), before)
     with pytest.raises(InputError, match="layer 4; allowed: 0 to 3"):
         patch_layers(model, {BLOCKS + 1: torch.neg})

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils import InputError, Seeds, files, find_run, publish, seeds_of
+from plasticity_utils import InputError, RunGroup, files, find_run, publish, run_group
 from plasticity_utils.experiment import base_stages as stages_module
 from plasticity_utils.experiment import config as config_module
 from plasticity_utils.experiment.run import run_name, variant
 from plasticity_utils.results import published as published_module
 from plasticity_utils.results.derived import derived
-from plasticity_utils.results.groups import largest, series_of
+from plasticity_utils.results.groups import largest, run_groups
 from plasticity_utils.results.published import published_runs, status
 
 LOC = "LOC"
@@ -49,9 +49,9 @@ def test_a_published_run_opens_where_its_model_is_not(shelf):
         facts = json.loads(path.read_text())
         facts["settings"]["model"] = "/gone/model"
         path.write_text(json.dumps(facts))
-    (seeds,) = series_of(published_runs(shelf))
-    assert seeds.config.model == "/gone/model"
-    assert [seeds] == largest([seeds])
+    (group,) = run_groups(published_runs(shelf))
+    assert group.config.model == "/gone/model"
+    assert [group] == largest([group])
 
 
 def test_of_several_scales_the_largest_is_kept(shelf):
@@ -59,8 +59,8 @@ def test_of_several_scales_the_largest_is_kept(shelf):
     for run, scale in ((small, "quick"), (large, "medium")):
         facts = {**run.facts, "settings": {**run.facts["settings"], "scale": scale}}
         (run.path / "config.json").write_text(json.dumps(facts))
-    kept = largest(series_of(published_runs(shelf)))
-    assert [seeds.config.scale for seeds in kept] == ["medium"]
+    kept = largest(run_groups(published_runs(shelf)))
+    assert [group.config.scale for group in kept] == ["medium"]
 
 
 def test_published_tables_are_those_of_the_run(two_runs, shelf):
@@ -123,38 +123,38 @@ def test_ones_own_finished_run_comes_before_the_published_one(two_runs, shelf, m
 
 
 def test_seeds_are_the_runs_that_differ_in_nothing_else(two_runs, shelf):
-    seeds = seeds_of(two_runs[1])
-    assert [run.config.seed for run in seeds.runs] == [1, 0]
-    assert seeds.numbers == [0, 1]
+    group = run_group(two_runs[1])
+    assert [run.config.seed for run in group.runs] == [1, 0]
+    assert group.numbers == [0, 1]
     other = replace(two_runs[0].config, regime="half")
     folder = shelf / run_name(other)
     folder.mkdir()
     facts = {**two_runs[0].facts, "settings": {**two_runs[0].facts["settings"], "regime": "half"}}
     (folder / "config.json").write_text(json.dumps(facts))
-    assert seeds_of(published_runs(shelf)[-1]).numbers == [0, 1]
+    assert run_group(published_runs(shelf)[-1]).numbers == [0, 1]
     with pytest.raises(InputError, match="at least one"):
-        Seeds(())
+        RunGroup(())
 
 
 def test_two_seeds_give_means_and_paired_differences(two_runs):
-    seeds = Seeds(tuple(two_runs))
+    group = RunGroup(tuple(two_runs))
     ends = []
     for run in two_runs:
         rows = run.metrics[(run.metrics["stage"] == "end") & (run.metrics["entity"] == LOC)]
         ends.append(rows.set_index("condition")["entity_f1"])
-    row = seeds.recovery.set_index("condition").loc["targeted"]
+    row = group.recovery.set_index("condition").loc["targeted"]
     differences = [end["targeted"] - end["head"] for end in ends]
     assert row["beyond_head"] == pytest.approx(np.mean(differences))
     half_width = 12.7062 * abs(differences[0] - differences[1]) / 2
     assert row["beyond_head_high"] - row["beyond_head"] == pytest.approx(half_width, rel=1e-4)
-    mean = seeds.metrics.query("condition == 'random' and stage == 'end' and entity == 'LOC'")
+    mean = group.metrics.query("condition == 'random' and stage == 'end' and entity == 'LOC'")
     assert mean["entity_f1"].iloc[0] == pytest.approx(np.mean([end["random"] for end in ends]))
-    assert seeds.metrics[["entity_f1_low", "entity_f1_high"]].stack().between(0, 1).all()
-    assert "2 seeds" in seeds.interval
+    assert group.metrics[["entity_f1_low", "entity_f1_high"]].stack().between(0, 1).all()
+    assert "2 seeds" in group.interval
 
 
 def test_one_seed_keeps_its_own_intervals(two_runs):
-    alone = Seeds((two_runs[0],))
+    alone = RunGroup((two_runs[0],))
     own = two_runs[0].metrics
     pd.testing.assert_frame_equal(alone.metrics[own.columns.tolist()], own, check_dtype=False)
     assert "sentences" in alone.interval

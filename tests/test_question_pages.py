@@ -27,7 +27,7 @@ def shown_on(page, kind):
 
 def runs(**changes):
     wanted = {"model": "minilm", "scale": "full", "regime": "surgical", **changes}
-    return pooled.answered_groups(**wanted)
+    return pooled.groups_with_tables(**wanted)
 
 
 @pytest.mark.parametrize("page", PAGES)

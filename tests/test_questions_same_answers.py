@@ -14,8 +14,8 @@ from plasticity_utils.analysis.parts import (
     subconcepts,
 )
 from plasticity_utils.analysis.sameness import linear_cka
-from plasticity_utils.analysis.snapshots import BASE, Moments
-from plasticity_utils.data.corpus import halves, in_first_half
+from plasticity_utils.analysis.snapshots import BASE, Snapshots
+from plasticity_utils.data.corpus import in_first_part, two_parts
 from plasticity_utils.names import NOTHING
 from plasticity_utils.results.derived import derived
 
@@ -23,13 +23,13 @@ FEW = 4
 
 
 @pytest.fixture(scope="module")
-def moments(tiny_run):
-    return Moments(tiny_run)
+def snapshots(tiny_run):
+    return Snapshots(tiny_run)
 
 
 @pytest.fixture(scope="module")
-def representation(moments):
-    return derived(moments.run, "representation")
+def representation(snapshots):
+    return derived(snapshots.run, "representation")
 
 
 @pytest.fixture
@@ -38,15 +38,15 @@ def few_are_enough(monkeypatch):
     monkeypatch.setattr(analysis, "FEWEST_WORDS", FEW)
 
 
-def test_a_sentence_is_fitted_on_or_scored_and_never_both(moments):
-    corpus = moments.measuring
-    fits = in_first_half(corpus)
+def test_a_sentence_is_fitted_on_or_scored_and_never_both(snapshots):
+    corpus = snapshots.measuring
+    fits = in_first_part(corpus)
     assert 0 < fits.sum() < fits.size
     start = 0
     for sentence in corpus.sentences:
         assert np.unique(fits[start : start + len(sentence)]).size == 1
         start += len(sentence)
-    first = {" ".join(sentence) for sentence in halves(corpus)[0].sentences}
+    first = {" ".join(sentence) for sentence in two_parts(corpus)[0].sentences}
     own = {" ".join(s) for s, fit in zip(corpus.sentences, by_sentence(corpus, fits), strict=True)
            if fit}  # fmt: skip
     assert own == first
@@ -57,13 +57,13 @@ def by_sentence(corpus, fits):
     return fits[ends - 1]
 
 
-def test_every_layer_and_moment_has_its_similarity(moments, representation):
+def test_every_layer_and_snapshot_has_its_similarity(snapshots, representation):
     places = representation.groupby(["condition", "stage", "units"]).size()
-    assert (places == moments.n_layers).all()
+    assert (places == snapshots.n_layers).all()
     assert set(places.index.droplevel("units")) == {
         ("targeted", "removed"), ("targeted", "end"), ("random", "end"), ("none", "end"),
     }  # fmt: skip
-    assert (representation["n_words"] == moments.is_concept.sum()).all()
+    assert (representation["n_words"] == snapshots.is_concept.sum()).all()
 
 
 def test_removal_changes_the_embedding_only_where_units_are_gone(representation):
@@ -73,31 +73,31 @@ def test_removal_changes_the_embedding_only_where_units_are_gone(representation)
     assert cka["all"] < 1
 
 
-def test_similarity_of_kept_units_is_that_without_the_others(moments, representation):
-    layer, own = 1, moments.is_concept
-    at = (moments.layers == layer) & moments.kept("random")
-    sides = [moments.activations(moment)[own][:, at] for moment in (BASE, ("random", "end"))]
+def test_similarity_of_kept_units_is_that_without_the_others(snapshots, representation):
+    layer, own = 1, snapshots.is_concept
+    at = (snapshots.layers == layer) & snapshots.kept("random")
+    sides = [snapshots.activations(snapshot)[own][:, at] for snapshot in (BASE, ("random", "end"))]
     found = representation.set_index(["condition", "stage", "units", "layer"])["cka"]
     assert found["random", "end", "kept", layer] == pytest.approx(linear_cka(*sides), abs=1e-6)
 
 
-def test_the_probe_of_the_base_is_the_ceiling_in_every_comparison(moments):
-    table = derived(moments.run, "transfer")
+def test_the_probe_of_the_base_is_the_ceiling_in_every_comparison(snapshots):
+    table = derived(snapshots.run, "transfer")
     assert set(table["alignment"]) == {"base", "none", "procrustes", "shuffled"}
     ceiling = table[table["alignment"] == "base"]
     assert set(table["units"]) == {"all", "kept"}
     ceiling = ceiling[ceiling["units"] == "all"]
     assert (ceiling.groupby("layer")["word_f1"].nunique() == 1).all()
-    assert (table["n_words"] == (~in_first_half(moments.measuring)).sum()).all()
+    assert (table["n_words"] == (~in_first_part(snapshots.measuring)).sum()).all()
     assert table["word_f1"].between(0, 1).all()
 
 
 @pytest.mark.usefixtures("few_are_enough")
-def test_every_neuron_is_counted_once_a_condition(moments):
-    table = subconcepts(moments)
+def test_every_neuron_is_counted_once_a_condition(snapshots):
+    table = subconcepts(snapshots)
     counts = table.groupby(["condition", "removed"])["n_neurons"].sum().unstack()
     for condition in ("targeted", "random", "none"):
-        kept = moments.kept(condition)
+        kept = snapshots.kept(condition)
         assert counts.loc[condition, False] == kept.sum()
         assert counts.loc[condition, True] == (~kept).sum()
     gone = table[table["removed"] & (table["condition"] == "targeted")]
@@ -105,9 +105,9 @@ def test_every_neuron_is_counted_once_a_condition(moments):
 
 
 @pytest.mark.usefixtures("few_are_enough")
-def test_parts_are_those_of_the_gazetteer_with_their_names(moments):
-    table = subconcept_parts(moments).set_index("part")
-    assert table["n_words"].sum() == moments.is_concept.sum()
+def test_parts_are_those_of_the_gazetteer_with_their_names(snapshots):
+    table = subconcept_parts(snapshots).set_index("part")
+    assert table["n_words"].sum() == snapshots.is_concept.sum()
     assert (table["compared"] == (table["n_words"] >= FEW)).all()
     assert table.loc[table["compared"], "by_chance"].ge(0).all()
     assert table.loc[~table["compared"], "by_chance"].isna().all()
@@ -115,21 +115,21 @@ def test_parts_are_those_of_the_gazetteer_with_their_names(moments):
 
 
 @pytest.mark.usefixtures("few_are_enough")
-def test_neurons_that_are_shown_came_to_carry_their_part(moments):
-    table = subconcept_neurons(moments)
+def test_neurons_that_are_shown_came_to_carry_their_part(snapshots):
+    table = subconcept_neurons(snapshots)
     assert len(table)
     assert (table["part"] != table["base"]).all()
     assert (table["sigma_end"].abs() > 0.4).all()
     for _, rows in table.groupby("part"):
         assert rows["sigma_end"].abs().is_monotonic_decreasing
-    kept = moments.kept()[table["layer"] * moments.d_model + table["unit"]]
+    kept = snapshots.kept()[table["layer"] * snapshots.d_model + table["unit"]]
     assert kept.all()
 
 
-def test_too_few_words_give_empty_tables_and_no_error(moments):
-    assert subconcepts(moments).empty
-    assert subconcept_neurons(moments).empty
-    assert not subconcept_parts(moments)["compared"].any()
+def test_too_few_words_give_empty_tables_and_no_error(snapshots):
+    assert subconcepts(snapshots).empty
+    assert subconcept_neurons(snapshots).empty
+    assert not subconcept_parts(snapshots)["compared"].any()
 
 
 @pytest.mark.slow

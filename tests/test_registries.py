@@ -17,7 +17,7 @@ from plasticity_utils.charts import f1_through_retraining
 from plasticity_utils.experiment.replay import model_at
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results import tables
-from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.groups import RunGroup
 from plugin import mine
 
 FILE = Path(__file__).parent / "plugin" / "mine.py"
@@ -71,7 +71,7 @@ def test_what_others_wrote_does_what_it_says(run):
 
 
 def test_charts_draw_conditions_that_they_do_not_know(run):
-    group = Seeds((run,))
+    group = RunGroup((run,))
     chart = f1_through_retraining(
         group.metrics, "LOC", tables.base_f1(group.metrics), group.interval
     ).to_dict()
@@ -101,7 +101,7 @@ def test_a_reader_of_ones_own_stands_in_the_table(run, tmp_path):
     table = read_anew(run, 100, ["linear", "neighbours", f"{FILE}:first_tag"])
     assert set(table["reader"]) == {"linear", "neighbours", "first_tag"}
     table.to_parquet(copy / "readers.parquet")
-    shown = by_reader([Seeds((Run(copy),))]).set_index("condition")
+    shown = by_reader([RunGroup((Run(copy),))]).set_index("condition")
     assert shown.loc["targeted", "neighbours"] > 0
     assert shown.loc["targeted", "first_tag"] == 0
 

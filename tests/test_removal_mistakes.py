@@ -8,13 +8,14 @@ import torch
 
 from conftest import BLOCKS, WIDTH
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import head, levels
+from plasticity_utils.models.layers import layers_of
+from plasticity_utils.models.load import head
 from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.removal.layernorm import zero_layernorm_gains, zero_mlp_gains
 from plasticity_utils.removal.neurons import layer_matched_draw
 from test_pruning import (
     FAMILIES,
-    LEVELS,
+    LAYERS,
     POST_NORM,
     UNITS,
     assert_same,
@@ -66,13 +67,13 @@ def test_mistake_4_gpt2_ranked_residual_neuron_is_removed(tiny_model, tiny_batch
     """Zeroing `ln_2`'s gain changes what the MLP reads; the ranked neuron stays."""
     model = tiny_model("gpt2")
     words = is_word(tiny_batch)
-    for level in range(1, BLOCKS + 1):
+    for layer in range(1, BLOCKS + 1):
         # What the paper's code does: the neuron still tells words apart.
-        with zero_mlp_gains(model, [(level, 5)]):
-            assert run(model, tiny_batch)[level][words][:, 5].std() > 0.1
-        with remove_neurons(model, [(level, 5)], resting_values()):
-            state = run(model, tiny_batch)[level][words][:, 5]
-        assert (state == resting_values()[level, 5]).all()
+        with zero_mlp_gains(model, [(layer, 5)]):
+            assert run(model, tiny_batch)[layer][words][:, 5].std() > 0.1
+        with remove_neurons(model, [(layer, 5)], resting_values()):
+            state = run(model, tiny_batch)[layer][words][:, 5]
+        assert (state == resting_values()[layer, 5]).all()
     for family in ("gpt2", "llama"):
         with pytest.raises(InputError, match=r"ln_2.*do not touch"):
             zero_layernorm_gains(tiny_model(family), [(1, 5)])
@@ -85,9 +86,9 @@ def test_mistake_4_silences_what_one_mlp_reads_and_is_undone(family, tiny_model,
     base = model.base_model
     blocks = base.h if family == "gpt2" else base.layers
     read = {}
-    for level, block in enumerate(blocks, 1):
+    for layer, block in enumerate(blocks, 1):
         norm = block.ln_2 if family == "gpt2" else block.post_attention_layernorm
-        norm.register_forward_hook(lambda *call, level=level: read.update({level: call[-1]}))
+        norm.register_forward_hook(lambda *call, layer=layer: read.update({layer: call[-1]}))
     with zero_mlp_gains(model, [(BLOCKS, 5)]):
         run(model, tiny_batch)
         assert len(read[BLOCKS][..., 5].unique()) == 1
@@ -110,27 +111,27 @@ def test_mistake_4_is_refused_where_it_cannot_be_made(tiny_model):
 def test_mistake_5_freezing_freezes(family, tiny_model, tiny_batch):
     """`requires_grad=False` on `.data` freezes nothing: the optimizer brought the gains back."""
     model = tiny_model(family)
-    removed = [(level, unit) for level in LEVELS for unit in UNITS]
+    removed = [(layer, unit) for layer in LAYERS for unit in UNITS]
     removal = remove_neurons(model, removed, resting_values(), "all")
     assert list(removal.parameters()) == []
     assert not [key for key in model.state_dict() if "gain" in key]
     model.train()
     seen = {}
-    modules = levels(model)
+    modules = layers_of(model)
     # In front of the gate's own hook: the gradient that reaches what the gate replaces.
     hooks = [
-        modules[level].register_forward_hook(
-            lambda _, __, out, level=level: keep_gradient(seen, level, out), prepend=True
+        modules[layer].register_forward_hook(
+            lambda _, __, out, layer=layer: keep_gradient(seen, layer, out), prepend=True
         )
-        for level in LEVELS
+        for layer in LAYERS
     ]
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
     untrained = copy.deepcopy(model.state_dict())
     for _ in range(5):
         optimizer.zero_grad()
         model(**tiny_batch, labels=tiny_batch["input_ids"] % 5).loss.backward()
-        for level in LEVELS:
-            gradient = seen[level].grad
+        for layer in LAYERS:
+            gradient = seen[layer].grad
             assert (gradient[..., UNITS] == 0).all()
             assert (gradient != 0).any()
         optimizer.step()
@@ -138,17 +139,17 @@ def test_mistake_5_freezing_freezes(family, tiny_model, tiny_batch):
         hook.remove()
     assert not torch.equal(head(model).weight, untrained_head(model, untrained))
     states = run(model.eval(), tiny_batch)
-    for level in LEVELS:
-        assert (states[level][..., UNITS] == torch.from_numpy(resting_values()[level, UNITS])).all()
+    for layer in LAYERS:
+        assert (states[layer][..., UNITS] == torch.from_numpy(resting_values()[layer, UNITS])).all()
     assert (removal.gains() == 0).all()
     removal.undo()
     assert (run(model, tiny_batch)[1][..., UNITS] != states[1][..., UNITS]).any()
 
 
-def keep_gradient(seen, level, output):
+def keep_gradient(seen, layer, output):
     state = output[0] if isinstance(output, tuple) else output
     state.retain_grad()
-    seen[level] = state
+    seen[layer] = state
 
 
 def untrained_head(model, state):
@@ -164,16 +165,16 @@ def test_zeroed_layernorm_gain_leaves_the_bias(family, tiny_model, tiny_batch):
     model = tiny_model(family)
     before = run(model, tiny_batch)
     weights = {key: value.clone() for key, value in model.state_dict().items()}
-    for level in LEVELS:
-        removal = zero_layernorm_gains(model, [(level, unit) for unit in UNITS])
+    for layer in LAYERS:
+        removal = zero_layernorm_gains(model, [(layer, unit) for unit in UNITS])
         after = run(model, tiny_batch)
         for unit in range(WIDTH):
-            values = after[level][..., unit]
+            values = after[layer][..., unit]
             if unit in UNITS:
                 assert (values == values[0, 0]).all()
                 assert values[0, 0] != 0
             else:
-                assert torch.equal(values, before[level][..., unit])
+                assert torch.equal(values, before[layer][..., unit])
         removal.undo()
         removal.undo()
     assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
@@ -185,7 +186,7 @@ def test_zeroed_layernorm_gain_leaves_the_bias(family, tiny_model, tiny_batch):
 def test_zeroed_layernorm_gains_train_again_only_if_they_may(regrow, tiny_model, tiny_batch):
     """As mistake 5: `requires_grad=False` on `.data` froze nothing."""
     model = tiny_model("bert").train()
-    neurons = [(level, unit) for level in (2, 0, 3) for unit in UNITS]
+    neurons = [(layer, unit) for layer in (2, 0, 3) for unit in UNITS]
     before = {key: value.clone() for key, value in model.state_dict().items()}
     removal = zero_layernorm_gains(model, neurons, regrow)
     assert (removal.gains() == 0).all()

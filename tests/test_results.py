@@ -12,7 +12,7 @@ from plasticity_utils.experiment.dose import LOST, specificity
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.across import recoveries
 from plasticity_utils.results.forced import Forced
-from plasticity_utils.results.groups import Seeds, choose, series_of
+from plasticity_utils.results.groups import RunGroup, choose, run_groups
 from plasticity_utils.results.published import published_runs, status
 
 BOOK = Path(__file__).parent.parent / "book"
@@ -63,7 +63,7 @@ def shown_on(notebook):
 
 
 def full(**wanted):
-    return choose(series_of(published_runs()), model="minilm", scale="full", **wanted)
+    return choose(run_groups(published_runs()), model="minilm", scale="full", **wanted)
 
 
 def test_at_rest_zero_no_dose_takes_the_concept_as_compare_says():
@@ -78,13 +78,13 @@ def test_at_rest_zero_no_dose_takes_the_concept_as_compare_says():
 
 def test_mistake_4_leaves_the_concept_in_the_decoder():
     decoder = choose(
-        series_of(published_runs()), model="smollm2", regime="surgical", scale="medium", variant=""
+        run_groups(published_runs()), model="smollm2", regime="surgical", scale="medium", variant=""
     )
     kept = {}
-    for run in (run for seeds in decoder for run in seeds.runs):
+    for run in (run for group in decoder for run in group.runs):
         changes = mistake_changes(run).set_index(["mistake", "quantity"])
         f1 = changes.xs("F1 of the concept, just removed", level="quantity")
-        base = recoveries([Seeds((run,))]).set_index("condition").loc["targeted", "base"]
+        base = recoveries([RunGroup((run,))]).set_index("condition").loc["targeted", "base"]
         kept.setdefault(run.config.concept, []).append(
             f1.loc[4, "difference"] / (base - f1.loc[4, "right"])
         )

@@ -22,7 +22,7 @@ from plasticity_utils.training import train
 from runs import add_tiny, assert_same_tables, make_folder, tiny_config
 
 # Stages in the order in which a run makes them; the last is the run's own folder.
-MOMENTS = (
+SNAPSHOTS = (
     "base", "base", "measured", "ranking", "dose", "dose", "retrained-targeted",
     "retrained-targeted", "retrained-random", "retrained-none", "retrained-head",
     "reliance-targeted", "reliance-none", "locations-tiny",
@@ -80,8 +80,8 @@ def main(folder, killed, whole):
     seconds = run_to_the_end(folder, whole)
     chance = random.Random(0)
     kills = [
-        (stage, kill_at(folder, killed, stage, chance.uniform(0, seconds / len(MOMENTS))))
-        for stage in MOMENTS
+        (stage, kill_at(folder, killed, stage, chance.uniform(0, seconds / len(SNAPSHOTS))))
+        for stage in SNAPSHOTS
     ]
     run_to_the_end(folder, killed)
     left = [str(path) for path in killed.rglob("*.part")]

@@ -12,7 +12,7 @@ from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.names import NOTHING
 from plasticity_utils.results.derived import OF_SNAPSHOTS
-from plasticity_utils.results.groups import Seeds, holding
+from plasticity_utils.results.groups import RunGroup, holding
 
 A, B = "country", "city"
 # How many neurons carried the one and carry the other, (base, end, removed) → n.
@@ -103,7 +103,7 @@ def make_run(folder, seed, **changes):
 
 @pytest.fixture
 def two_seeds(tmp_path):
-    return Seeds(tuple(make_run(tmp_path / str(seed), seed) for seed in (0, 1)))
+    return RunGroup(tuple(make_run(tmp_path / str(seed), seed) for seed in (0, 1)))
 
 
 def test_a_run_keeps_a_share_of_what_the_probe_reads_in_its_own_model(two_seeds):
@@ -162,7 +162,7 @@ def test_the_rest_class_is_judged_with_and_without(tmp_path):
         pd.concat([rows.query("condition != 'random'"), random]).to_parquet(
             run.path / "subconcepts.parquet"
         )
-    table = parts_tables.taken_over([Seeds(tuple(runs))]).set_index("parts")
+    table = parts_tables.taken_over([RunGroup(tuple(runs))]).set_index("parts")
     assert table.loc[parts_tables.EVERY, "beyond_none"] == pytest.approx(0.2)
     assert table.loc[parts_tables.NAMED, "beyond_none"] == 0
     words = table["verdict"]
@@ -187,11 +187,11 @@ def test_parts_have_whole_neurons_and_only_those_that_are_compared(two_seeds):
 
 def test_a_concept_without_parts_is_left_out(two_seeds, tmp_path):
     empty = make_run(tmp_path / "empty", 0, subconcepts=subconcept_rows(0).iloc[:0])
-    groups = [two_seeds, Seeds((empty,))]
+    groups = [two_seeds, RunGroup((empty,))]
     assert len(parts_tables.newly_carried(groups)) == 2 * 2
     assert parts_tables.with_parts([]) == []
 
 
 def test_runs_without_answers_are_left_out(tmp_path):
     (tmp_path / "old").mkdir()
-    assert holding([Seeds((Run(tmp_path / "old"),))], OF_SNAPSHOTS) == []
+    assert holding([RunGroup((Run(tmp_path / "old"),))], OF_SNAPSHOTS) == []

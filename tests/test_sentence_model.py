@@ -6,7 +6,7 @@ import torch
 
 from plasticity_utils.book.onnx_model import Session, arrays_of, eight_bit, inputs_of, write_graph
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import encode_words, n_levels, width
+from plasticity_utils.models.load import count_layers, encode_words, width
 from plasticity_utils.removal.gate import HeldNeurons
 from plasticity_utils.removal.interface import in_force
 from plasticity_utils.removal.leace import Erasers
@@ -33,7 +33,7 @@ def made(tmp_path_factory):
 def removals(model):
     """Half of the neurons held at numbers of their own, and erasers that erase a plane."""
     random = np.random.default_rng(0)
-    n_layers, d_model = n_levels(model), width(model)
+    n_layers, d_model = count_layers(model), width(model)
     every = np.argwhere(np.ones((n_layers, d_model)))
     half = np.sort(random.choice(len(every), len(every) // 2, replace=False))
     drawn = [

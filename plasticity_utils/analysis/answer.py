@@ -9,7 +9,7 @@ import pandas as pd
 
 from plasticity_utils.analysis import rules
 from plasticity_utils.results import tables
-from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import UNIT, mean_interval
 from plasticity_utils.training.evaluate import OVERALL
 
@@ -20,14 +20,14 @@ BEYOND = "whole model minus last layer"
 PROBE = "probe of the last layer, after the cut"
 
 
-def answer(seeds: Seeds) -> pd.DataFrame:
+def answer(group: RunGroup) -> pd.DataFrame:
     """F1 of the concept before the cut, after it, and after either training, beside the controls.
 
     Columns: step; targeted (its own neurons cut, with the interval), random, none. Of the
     difference, none holds what training brings where nothing was cut. The probe is fitted anew on
     the last layer and scored over words.
     """
-    recovery = seeds.recovery.set_index("condition")
+    recovery = group.recovery.set_index("condition")
     targeted, random, none, head = (
         recovery.loc[name] for name in ("targeted", "random", "none", "head")
     )
@@ -39,52 +39,52 @@ def answer(seeds: Seeds) -> pd.DataFrame:
         _row(WHOLE, targeted, "end", random["end"], none["end"]),
         _row(BEYOND, targeted, "beyond_head", none=drift),
     ]
-    probes = _probes(seeds, "removed")
+    probes = _probes(group, "removed")
     probe = probes.loc["targeted"]
     rows.append(_row(PROBE, probe, "word_f1", *probes.loc[["random", "none"], "word_f1"]))
     return pd.DataFrame(rows)
 
 
-def found(seeds: Seeds) -> str:
+def found(group: RunGroup) -> str:
     """Say by `rules.reader_finds` what was still there to be read in the cut model.
 
     By the last layer; of a concept that no tag of the model's names, by the probe fitted anew.
     """
-    if seeds.config.about.is_entity:
-        head = seeds.recovery.set_index("condition").loc["head"]
+    if group.config.concept_info.is_entity:
+        head = group.recovery.set_index("condition").loc["head"]
         return rules.reader_finds(head["base"] - head["removed"], head["end"] - head["removed"])
-    base, cut = (_probes(seeds, at).loc["targeted", "word_f1"] for at in ("base", "removed"))
+    base, cut = (_probes(group, at).loc["targeted", "word_f1"] for at in ("base", "removed"))
     return rules.reader_finds(base, cut)
 
 
-def second_cut(seeds: Seeds) -> pd.DataFrame:
+def second_cut(group: RunGroup) -> pd.DataFrame:
     """F1 when neurons are cut once more at the end, and what that takes from the other types.
 
     Columns: again; f1 of the concept, with its interval; others_lost (mean over types and seeds)
     and most_lost (of one type under one seed). What was cut before changes nothing when cut again,
     and stands here only where it may have grown back.
     """
-    own = seeds.reliance
-    own = own[(own["condition"] == "targeted") & (own["entity"] == seeds.config.label)]
-    lost = pd.concat([_others_lost(tables.reliance_table(run.reliance), seeds.config.label)
-                      for run in seeds.runs])  # fmt: skip
+    own = group.reliance
+    own = own[(own["condition"] == "targeted") & (own["entity"] == group.config.label)]
+    lost = pd.concat([_others_lost(tables.reliance_table(run.reliance), group.config.label)
+                      for run in group.runs])  # fmt: skip
     found = lost.groupby("again", sort=False).agg(others_lost=("lost", "mean"),
                                                   most_lost=("lost", "max"))  # fmt: skip
     table = own[["again", "entity_f1", "entity_f1_low", "entity_f1_high"]].merge(
         found.reset_index(), on="again"
     )
-    return table if seeds.config.regrow else table[table["again"] != "same"]
+    return table if group.config.regrow else table[table["again"] != "same"]
 
 
-def rises(seeds: Seeds) -> pd.DataFrame:
+def rises(group: RunGroup) -> pd.DataFrame:
     """By how much |σ| of kept neurons of the last layer rises from the base to the end.
 
     Columns: condition (targeted, head, none); rise for the concept, with its interval, and
     other_types, their mean.
     """
-    rows = seeds.kept_gain
+    rows = group.kept_gain
     rows = rows[rows["layer"] == rows["layer"].max()]
-    is_own = rows["entity"] == seeds.config.label
+    is_own = rows["entity"] == group.config.label
     others = rows[~is_own].groupby("condition")["gain"].mean().rename("other_types")
     own = rows[is_own].set_index("condition")[["gain", "gain_low", "gain_high"]]
     shown = [name for name in ("targeted", "head", "none") if name in own.index]
@@ -101,11 +101,11 @@ def _row(
     return {"step": step, **ends, "random": random, "none": none}
 
 
-def _probes(seeds: Seeds, stage: str) -> pd.DataFrame:
+def _probes(group: RunGroup, stage: str) -> pd.DataFrame:
     """F1 of the last layer's probe at a stage, by condition."""
-    label = seeds.config.label
+    label = group.config.label
     parts = []
-    for run in seeds.runs:
+    for run in group.runs:
         rows = run.layers[(run.layers["entity"] == label) & (run.layers["stage"] == stage)]
         parts.append(rows[rows["layer"] == rows["layer"].max()])
     rows = pd.concat(parts, ignore_index=True)

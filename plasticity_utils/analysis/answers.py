@@ -9,7 +9,7 @@ from plasticity_utils.analysis.forced import forced_seeds
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.forcing import ForcingConfig
 from plasticity_utils.names import READ_AGAIN
-from plasticity_utils.results.groups import Seeds, choose
+from plasticity_utils.results.groups import RunGroup, choose
 
 QUESTIONS = {
     "1 small cut": "Is what comes back relearned? After a small cut",
@@ -26,7 +26,7 @@ QUESTIONS = {
 }
 
 
-def answers(published: list[Seeds]) -> pd.DataFrame:
+def answers(published: list[RunGroup]) -> pd.DataFrame:
     """A row a question: question, answer (the word of its rule), strength.
 
     Of MiniLM at full size. What the strengths rest on stands here: that the last layer of a second
@@ -49,16 +49,16 @@ def answers(published: list[Seeds]) -> pd.DataFrame:
         agrees = found["came_back"] == rules.READ and bool((heads >= READ_AGAIN).all())
         rows.append((number, found["came_back"] + of, int(read), True, agrees, False))
     settings = {"model": "minilm", "scale": "full", "regime": "surgical"}
-    answered = pooled.answered_groups(**settings)
-    seeds = min(len(group.runs) for group in answered)
-    parts = parts_tables.with_parts(answered)
+    with_tables = pooled.groups_with_tables(**settings)
+    seeds = min(len(group.runs) for group in with_tables)
+    parts = parts_tables.with_parts(with_tables)
     by_parts = parts_tables.taken_over(parts).set_index("parts")["verdict"]
-    moved = pooled.migration(answered).set_index("role")["verdict"]
-    near = pooled.priming(answered).set_index("predictor")["verdict"]
+    moved = pooled.migration(with_tables).set_index("role")["verdict"]
+    near = pooled.priming(with_tables).set_index("predictor")["verdict"]
     forced = forced_seeds(ForcingConfig(RunConfig(scale="full")))
     named = [pooled.TERMS[measure, "similarity"][0] for measure in ("profile", "words")]
     rows += [
-        ("2", pooled.new_functions(pooled.functions(answered)), seeds, True, False, True),
+        ("2", pooled.new_functions(pooled.functions(with_tables)), seeds, True, False, True),
         (
             "3",
             rules.parts_taken_over(by_parts[parts_tables.EVERY], by_parts[parts_tables.NAMED]),
@@ -67,9 +67,9 @@ def answers(published: list[Seeds]) -> pd.DataFrame:
             False,
             True,
         ),
-        ("4", sameness.same(answered)["verdict"], seeds, False, False, True),
-        ("5", pooled.sharing(answered)["verdict"].iloc[0], seeds, True, False, True),
-        ("6", pooled.crowding(pooled.superposition(answered)), seeds, True, False, True),
+        ("4", sameness.same(with_tables)["verdict"], seeds, False, False, True),
+        ("5", pooled.sharing(with_tables)["verdict"].iloc[0], seeds, True, False, True),
+        ("6", pooled.crowding(pooled.superposition(with_tables)), seeds, True, False, True),
         ("7", moved[pooled.OTHER_TYPES], seeds, True, False, False),
         ("8", forced.judged["verdict"].iloc[-1], len(forced.numbers), True, False, True),
         ("9", rules.together([near[name] for name in named]), seeds, True, False, False),

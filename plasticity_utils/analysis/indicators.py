@@ -1,6 +1,6 @@
 """What the indicator of an erasure decides: what the head alone regains, and what the others pay.
 
-An erased concept is only gone for the head if no linear reader of the last level can tell its tags.
+An erased concept is only gone for the head if no linear reader of the last layer can tell its tags.
 Which classes have to be made equal for that is a question of fact: the same base model is erased
 once for each indicator, and the head alone is trained as in the condition `head`.
 """
@@ -19,12 +19,12 @@ from plasticity_utils.experiment.store import read_tables
 from plasticity_utils.names import INDICATORS
 from plasticity_utils.registry import removals
 from plasticity_utils.removal.leace import Erasers
-from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import stack
 from plasticity_utils.training.evaluate import OVERALL
 
 NAME = "indicators"
-MOMENTS = ("removed", "head")
+SNAPSHOTS = ("removed", "head")
 
 
 def compare_indicators(run: Run, indicators: Sequence[str] = INDICATORS) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def compare_indicators(run: Run, indicators: Sequence[str] = INDICATORS) -> pd.D
     Returns
     -------
     DataFrame
-        indicator, n_dimensions (erased, sum over levels), moment (`removed` or `head`, at its
+        indicator, n_dimensions (erased, sum over layers), snapshot (`removed` or `head`, at its
         end), entity, precision, recall, entity_f1, entity_f1_low, entity_f1_high, n_gold: see
         `entity_scores`.
 
@@ -56,12 +56,12 @@ def compare_indicators(run: Run, indicators: Sequence[str] = INDICATORS) -> pd.D
     return pd.concat([_scores(run, indicator) for indicator in indicators], ignore_index=True)
 
 
-def by_indicator(groups: Sequence[Seeds]) -> pd.DataFrame:
+def by_indicator(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """What each indicator leaves to the head, of the published runs that were asked.
 
     Parameters
     ----------
-    groups : sequence of Seeds
+    groups : sequence of RunGroup
         Under `erase`, from `grouping.choose`.
 
     Returns
@@ -73,7 +73,7 @@ def by_indicator(groups: Sequence[Seeds]) -> pd.DataFrame:
     """
     names = ["concept", "seed"]
     found = stack(groups, lambda run: _by_indicator(run) if run.holds([NAME]) else None, names)
-    return found.reindex(columns=[*names, "indicator", "dimensions", *MOMENTS, "others"])
+    return found.reindex(columns=[*names, "indicator", "dimensions", *SNAPSHOTS, "others"])
 
 
 def _scores(run: Run, indicator: str) -> pd.DataFrame:
@@ -83,11 +83,11 @@ def _scores(run: Run, indicator: str) -> pd.DataFrame:
     last = f"{run.config.snapshots[-1]:g}"
     folders = (stages.measured("targeted"), stages.retrained("head") / "snapshots" / last)
     tables = [
-        read_tables(folder)["metrics"].assign(moment=moment)
-        for moment, folder in zip(MOMENTS, folders, strict=True)
+        read_tables(folder)["metrics"].assign(snapshot=snapshot)
+        for snapshot, folder in zip(SNAPSHOTS, folders, strict=True)
     ]
     named = pd.concat(tables).assign(indicator=indicator, n_dimensions=sum(erasers.ranks))
-    return named.set_index(["indicator", "n_dimensions", "moment"]).reset_index()
+    return named.set_index(["indicator", "n_dimensions", "snapshot"]).reset_index()
 
 
 def _by_indicator(run: Run) -> pd.DataFrame:
@@ -97,13 +97,13 @@ def _by_indicator(run: Run) -> pd.DataFrame:
     rows = []
     for indicator in [name for name in INDICATORS if name in set(table["indicator"])]:
         own = table[table["indicator"] == indicator]
-        f1 = own.pivot(index="moment", columns="entity", values="entity_f1")
+        f1 = own.pivot(index="snapshot", columns="entity", values="entity_f1")
         others = (whole - f1.loc["removed"]).drop([label, OVERALL])
         rows.append(
             {
                 "indicator": indicator,
                 "dimensions": own["n_dimensions"].iloc[0],
-                **{moment: f1.loc[moment, label] for moment in MOMENTS},
+                **{snapshot: f1.loc[snapshot, label] for snapshot in SNAPSHOTS},
                 "others": others.mean(),
             }
         )

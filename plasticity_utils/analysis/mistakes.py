@@ -22,14 +22,14 @@ from plasticity_utils.experiment.measure import score
 from plasticity_utils.experiment.replay import model_at
 from plasticity_utils.experiment.run import Run, shared_settings
 from plasticity_utils.experiment.stages import Stages
-from plasticity_utils.models.load import is_decoder, n_levels, width
+from plasticity_utils.models.load import count_layers, is_decoder, width
 from plasticity_utils.neurons.scores import layer_unit, removal_only_profile
 from plasticity_utils.removal.interface import in_force
 from plasticity_utils.removal.layernorm import zero_mlp_gains
 from plasticity_utils.removal.neurons import NeuronRemoval, RemovedNeurons
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import MISTAKES, derived
-from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import group_means, mean_interval
 from plasticity_utils.training.train import tag_sentences
 
@@ -114,7 +114,7 @@ def removal_mistakes(
         them), first_layer_share (share of these neurons that lie in layer 0), and the columns of
         `entity_scores`.
     """
-    n_layers, d_model = n_levels(model), width(model)
+    n_layers, d_model = count_layers(model), width(model)
     right = removal.at(ranking, dose)
     wrong = {
         1: wrong_end(ranking, removal, dose),
@@ -212,7 +212,7 @@ def measure_mistakes(run: Run) -> dict[str, pd.DataFrame]:
     Returns
     -------
     dict of DataFrame
-        `mistakes_removal` (see `removal_mistakes`, on the scoring half), `mistakes_profile`
+        `mistakes_removal` (see `removal_mistakes`, on the scoring part), `mistakes_profile`
         (`shift_of_mistake_3`), `mistakes_averaging` (`unequal_averaging`); empty for those two.
     """
     stages = Stages(run.config, only_finished=True)
@@ -220,7 +220,7 @@ def measure_mistakes(run: Run) -> dict[str, pd.DataFrame]:
     removal, draw = run.config.chosen.make(dose), stages.control
     if not (isinstance(removal, NeuronRemoval) and isinstance(draw, RemovedNeurons)):
         return {}
-    if not run.config.about.is_entity:
+    if not run.config.concept_info.is_entity:
         return {}
     with model_at(run, "targeted", "base") as (model, tokenizer):
         data = tag_sentences(model, tokenizer, stages.sentences.scoring)
@@ -267,18 +267,18 @@ def mistake_changes(run: Run) -> pd.DataFrame:
     return table.sort_values("mistake", kind="stable", ignore_index=True)
 
 
-def changes_over(groups: Iterable[Seeds]) -> pd.DataFrame:
+def changes_over(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """`mistake_changes` of each concept, averaged over the seeds that have it.
 
     Parameters
     ----------
-    groups : iterable of Seeds
-        From `grouping.choose`; series without these tables are left out.
+    groups : iterable of RunGroup
+        From `grouping.choose`; groups without these tables are left out.
 
     Returns
     -------
     DataFrame
-        The columns of `across.SERIES`, mistake, quantity, n_seeds; right, made and difference, each
+        The columns of `across.GROUP`, mistake, quantity, n_seeds; right, made and difference, each
         with `_low` and `_high`.
     """
 
@@ -313,13 +313,13 @@ def by_concept(changes: pd.DataFrame) -> pd.DataFrame:
     return wide.rename_axis(columns=None).reset_index()
 
 
-def setting_changes(groups: Iterable[Seeds]) -> pd.DataFrame:
+def setting_changes(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """What mistakes 5 and 8 change, each made alone, by runs that differ in that one setting.
 
     Parameters
     ----------
-    groups : iterable of Seeds
-        From `grouping.choose`; a series without its counterpart is left out.
+    groups : iterable of RunGroup
+        From `grouping.choose`; a group without its counterpart is left out.
 
     Returns
     -------
@@ -329,24 +329,24 @@ def setting_changes(groups: Iterable[Seeds]) -> pd.DataFrame:
         with the removed neurons removed again (on the few sentences of `Run.reliance`), and the
         median gain of the removed neurons.
     """
-    series = [(shared_settings(seeds.config), seeds) for seeds in groups]
+    with_settings = [(shared_settings(group.config), group) for group in groups]
     usual = {setting: right for setting, right, _ in SETTINGS.values()}
     parts = []
     for mistake, (setting, _, wrong) in SETTINGS.items():
-        for settings, right in series:
+        for settings, right in with_settings:
             if settings != settings | usual:
                 continue
-            for others, made in series:
+            for others, made in with_settings:
                 if others == settings | {setting: wrong}:
                     table = _paired_by_seed(right, made).assign(mistake=mistake)
-                    table.insert(0, "concept", right.config.about.title)
+                    table.insert(0, "concept", right.config.concept_info.title)
                     table.insert(1, "scale", right.config.scale)
                     parts.append(table)
     columns = ["concept", "scale", "mistake", "quantity"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def _paired_by_seed(right: Seeds, made: Seeds) -> pd.DataFrame:
+def _paired_by_seed(right: RunGroup, made: RunGroup) -> pd.DataFrame:
     by_seed = {run.config.seed: _ends(run) for run in right.runs}
     rows = [
         (quantity, by_seed[run.config.seed][quantity], value)

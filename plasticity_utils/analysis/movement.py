@@ -16,7 +16,7 @@ from plasticity_utils.analysis.rules import Estimate
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import derived
-from plasticity_utils.results.groups import Seeds, check_poolable
+from plasticity_utils.results.groups import RunGroup, check_poolable
 from plasticity_utils.results.stack import mean_interval
 
 RUN = ["concept", "model", "seed"]
@@ -26,7 +26,7 @@ RANKS = ["ranks", "ranks_random", "ranks_beyond", "ranks_alone", "ranks_counts"]
 VALUES = [*SURVIVORS, *WHOLE, *RANKS, "shared"]
 
 
-def by_run(groups: Iterable[Seeds]) -> pd.DataFrame:
+def by_run(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """One row a run: how far its concept moves, in layers (negative: towards the embedding).
 
     concept, model, seed, depth (blocks), shared (share of the random neurons that are its own);
@@ -38,11 +38,11 @@ def by_run(groups: Iterable[Seeds]) -> pd.DataFrame:
     difference), ranks_alone, ranks_counts (what removal alone predicts, the others in their order,
     or in none).
     """
-    runs = [run for seeds in groups for run in seeds.runs]
+    runs = [run for group in groups for run in group.runs]
     return pd.DataFrame([_moved(run) for run in runs])
 
 
-def summary(groups: Sequence[Seeds]) -> pd.Series:
+def summary(groups: Sequence[RunGroup]) -> pd.Series:
     """Mean of every number of `by_run` over these concepts, with intervals, and two words.
 
     The words: survivors_word and ranks_word, from `rules.moves`.
@@ -60,12 +60,12 @@ def summary(groups: Sequence[Seeds]) -> pd.Series:
     return pd.concat([found, pd.Series(words)])
 
 
-def by_concept(groups: Sequence[Seeds]) -> pd.DataFrame:
+def by_concept(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Means of `by_run` over seeds, a row a concept and model."""
     return by_run(groups).drop(columns="seed").groupby(RUN[:2], sort=False).mean().reset_index()
 
 
-def depth_shares(groups: Sequence[Seeds]) -> pd.DataFrame:
+def depth_shares(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Moves as shares of the model's depth, for a chart; ends are the least and greatest seed."""
     rows, values = by_run(groups), [*SURVIVORS, *WHOLE]
     rows[values] = rows[values].div(rows["depth"], axis=0)
@@ -90,7 +90,7 @@ def _moved(run: Run) -> dict[str, object]:
     end = layers.query("entity == @label and condition == 'targeted' and stage == 'end'")
     survivors_random = random["shift"] - none["shift"]
     return {
-        "concept": run.config.about.title,
+        "concept": run.config.concept_info.title,
         "model": run.config.model,
         "seed": run.config.seed,
         "survivors": beyond[label],

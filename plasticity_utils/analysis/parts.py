@@ -28,7 +28,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from plasticity_utils.analysis.polysemanticity import strongest_concept
-from plasticity_utils.analysis.snapshots import BASE, Moments
+from plasticity_utils.analysis.snapshots import BASE, Snapshots
 from plasticity_utils.errors import InputError
 from plasticity_utils.names import NOTHING
 from plasticity_utils.neurons.inventory import LEAST_SELECTIVITY
@@ -70,7 +70,7 @@ class Clusters:
         Each cluster's most central words, joined by " · "; ("no clusters",) where there are none.
     silhouette : float
         Of the best number of clusters, in [−1, 1].
-    level : float
+    reference : float
         What it had to beat: the largest of 19 shapeless references, so one set of shapeless data in
         20 is mistaken for clusters.
     """
@@ -78,12 +78,12 @@ class Clusters:
     labels: Int[np.ndarray, " word"]
     names: tuple[str, ...]
     silhouette: float
-    level: float
+    reference: float
 
     @property
     def found(self) -> bool:
         """Whether there are clusters."""
-        return self.silhouette > self.level
+        return self.silhouette > self.reference
 
 
 @dataclass(frozen=True)
@@ -162,14 +162,14 @@ def cluster_words(
         )[0]
         for _ in range(N_REFERENCES)
     ]
-    level = max(references)
-    if silhouette <= level:
-        return Clusters(np.zeros(len(words), dtype=int), ("no clusters",), silhouette, level)
+    reference = max(references)
+    if silhouette <= reference:
+        return Clusters(np.zeros(len(words), dtype=int), ("no clusters",), silhouette, reference)
     distances = cdist(best.cluster_centers_, vectors)
     names = tuple(
         " · ".join(words[i] for i in np.argsort(row, kind="stable")[:N_NAMING]) for row in distances
     )
-    return Clusters(best.labels_.astype(int), names, silhouette, level)
+    return Clusters(best.labels_.astype(int), names, silhouette, reference)
 
 
 def cluster_parts(words: Sequence[str]) -> Parts:
@@ -221,7 +221,7 @@ def carried(
     return names, np.where(names == NOTHING, np.nan, strongest)
 
 
-def subconcepts(moments: Moments) -> pd.DataFrame:
+def subconcepts(snapshots: Snapshots) -> pd.DataFrame:
     """Count neurons by what part they carried in the base and carry at each condition's end.
 
     Gives condition, layer, base, end (names of parts, or `nothing`), removed (by `targeted` or the
@@ -229,21 +229,21 @@ def subconcepts(moments: Moments) -> pd.DataFrame:
     """
     counts = [
         table.groupby(_COUNTED).size().rename("n_neurons").reset_index().assign(condition=condition)
-        for condition, table in _carried(moments)
+        for condition, table in _carried(snapshots)
     ]
     columns = ["condition", *_COUNTED, "n_neurons"]
     return pd.concat(counts)[columns].reset_index(drop=True) if counts else _empty(columns)
 
 
-def subconcept_parts(moments: Moments) -> pd.DataFrame:
+def subconcept_parts(snapshots: Snapshots) -> pd.DataFrame:
     """Describe the parts of the concept, and how many neurons would carry each by chance.
 
     Gives part, n_words, n_names, shown (its most frequent names, or its most central words),
     compared (whether it has 30 words), by_chance (mean number of neurons of the base that carry it
     when parts are shuffled among names), silhouette and silhouette_reference (of `Clusters`).
     """
-    parts = _parts_of(moments)
-    chance, found = _by_chance(moments, parts), parts.clusters
+    parts = _parts_of(snapshots)
+    chance, found = _by_chance(snapshots, parts), parts.clusters
     rows = []
     for part, n in parts.sizes.items():
         names = pd.Series(parts.names[parts.kinds == part]).value_counts()
@@ -256,20 +256,20 @@ def subconcept_parts(moments: Moments) -> pd.DataFrame:
                 "compared": parts.enough and n >= FEWEST_WORDS,
                 "by_chance": chance.get(part, np.nan),
                 "silhouette": found.silhouette if found else np.nan,
-                "silhouette_reference": found.level if found else np.nan,
+                "silhouette_reference": found.reference if found else np.nan,
             }
         )
     return pd.DataFrame(rows)
 
 
-def subconcept_neurons(moments: Moments) -> pd.DataFrame:
+def subconcept_neurons(snapshots: Snapshots) -> pd.DataFrame:
     """The kept neurons that came to carry a part under `targeted`, the most selective of each.
 
     Gives part, layer, unit, base (the part carried before, or `nothing`), sigma_base (for that
     part), sigma_end; at most 3 a part.
     """
     columns = ["part", "layer", "unit", "base", "sigma_base", "sigma_end"]
-    table = dict(_carried(moments, ("targeted",))).get("targeted")
+    table = dict(_carried(snapshots, ("targeted",))).get("targeted")
     if table is None:
         return _empty(columns)
     new = table[~table["removed"] & (table["end"] != NOTHING) & (table["end"] != table["base"])]
@@ -280,23 +280,23 @@ def subconcept_neurons(moments: Moments) -> pd.DataFrame:
 
 
 def _carried(
-    moments: Moments, conditions: tuple[str, ...] = CONDITIONS
+    snapshots: Snapshots, conditions: tuple[str, ...] = CONDITIONS
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield the table of `carriers` of each condition, with a column `removed`."""
-    parts, own = _parts_of(moments), moments.is_concept
+    parts, own = _parts_of(snapshots), snapshots.is_concept
     if not parts.enough:
         return
-    base = moments.activations(BASE)[own]
+    base = snapshots.activations(BASE)[own]
     for condition in conditions:
-        end = moments.activations((condition, "end"))[own]
-        table = carriers(base, end, parts.kinds, moments.d_model, LEAST_SELECTIVITY, FEWEST_WORDS)
-        yield condition, table.assign(removed=~moments.kept(condition))
+        end = snapshots.activations((condition, "end"))[own]
+        table = carriers(base, end, parts.kinds, snapshots.d_model, LEAST_SELECTIVITY, FEWEST_WORDS)
+        yield condition, table.assign(removed=~snapshots.kept(condition))
 
 
 @lru_cache(maxsize=1)
-def _parts_of(moments: Moments) -> Parts:
+def _parts_of(snapshots: Snapshots) -> Parts:
     """Cut the concept's words into parts, the same ones for every seed of the run."""
-    corpus, label, own = moments.measuring, moments.run.config.label, moments.is_concept
+    corpus, label, own = snapshots.measuring, snapshots.run.config.label, snapshots.is_concept
     if label == "LOC":
         spans = entity_spans(corpus.sentences, corpus.labels["entity"], label)
         names = np.array(spans, dtype=object)[own]
@@ -304,11 +304,11 @@ def _parts_of(moments: Moments) -> Parts:
     return cluster_parts([word for word, inside in zip(corpus.words, own, strict=True) if inside])
 
 
-def _by_chance(moments: Moments, parts: Parts) -> dict[str, float]:
+def _by_chance(snapshots: Snapshots, parts: Parts) -> dict[str, float]:
     """Mean number of carriers of each part in the base, parts shuffled among names."""
     if not parts.enough:
         return {}
-    base = moments.activations(BASE)[moments.is_concept]
+    base = snapshots.activations(BASE)[snapshots.is_concept]
     _, first, place = np.unique(parts.names.astype(str), return_index=True, return_inverse=True)
     compared = [part for part, n in parts.sizes.items() if n >= FEWEST_WORDS]
     counts, rng = dict.fromkeys(compared, 0.0), np.random.default_rng(0)

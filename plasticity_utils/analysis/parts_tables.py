@@ -11,19 +11,19 @@ from plasticity_utils.analysis.parts import CONDITIONS, OTHER_KIND
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.names import NOTHING
 from plasticity_utils.results.derived import derived
-from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import mean_interval, stack
 
 EVERY, NAMED = "all parts", "without “other”"
 _DIFFERENCES = {"beyond_none": "none", "beyond_random": "random"}
 
 
-def with_parts(groups: Sequence[Seeds]) -> list[Seeds]:
+def with_parts(groups: Sequence[RunGroup]) -> list[RunGroup]:
     """Keep the groups of runs whose concept has two parts with words enough to be compared."""
     return [group for group in groups if not derived(group.runs[0], "subconcepts").empty]
 
 
-def newly_carried(groups: Sequence[Seeds]) -> pd.DataFrame:
+def newly_carried(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Of the kept neurons that carry a part in the end, the share that is new to it, run by run.
 
     Gives concept, model, seed, parts (`all parts`, or without the names that the gazetteer does not
@@ -33,7 +33,7 @@ def newly_carried(groups: Sequence[Seeds]) -> pd.DataFrame:
     return stack(with_parts(groups), _newly_carried, ["concept", "model", "seed"])
 
 
-def taken_over(groups: Sequence[Seeds]) -> pd.DataFrame:
+def taken_over(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Question 3: `newly_carried` over the seeds of one model, a row for each choice of parts.
 
     The differences have `_low` and `_high`; the verdict of the question is that of both rows.
@@ -48,7 +48,7 @@ def taken_over(groups: Sequence[Seeds]) -> pd.DataFrame:
     return table.assign(verdict=verdicts)
 
 
-def transitions(groups: Sequence[Seeds]) -> pd.DataFrame:
+def transitions(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Count kept neurons by what they carried in the base and carry at the end: means over seeds.
 
     Gives concept, condition, base, end, n_neurons, share (of those with this base).
@@ -58,7 +58,7 @@ def transitions(groups: Sequence[Seeds]) -> pd.DataFrame:
     return table[["concept", "condition", "base", "end", "n_neurons", "share"]]
 
 
-def parts_of(groups: Sequence[Seeds]) -> pd.DataFrame:
+def parts_of(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """The parts of each concept: shown (names), n_words, n_names, and neurons (means over seeds).
 
     Neurons: by_chance, carriers (in the base), removed, new, new_none. Parts that are not compared

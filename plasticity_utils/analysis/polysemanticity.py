@@ -29,7 +29,7 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.preprocessing import StandardScaler
 from statsmodels.stats.multitest import multipletests
 
-from plasticity_utils.analysis.snapshots import BASE, MOMENTS, Moment, Moments
+from plasticity_utils.analysis.snapshots import BASE, SNAPSHOTS, Snapshot, Snapshots
 from plasticity_utils.data.concepts import ENTITIES
 from plasticity_utils.errors import InputError
 from plasticity_utils.names import NOTHING
@@ -42,7 +42,7 @@ FUNCTIONS = (*QUANTITIES, "polysemantic", "took_on", "lost", "took_on_concept")
 COMPARED = ("targeted", "random")
 SCOPES = ("all", "entity types", "parts of speech")
 SIGNS = ("same", "any")
-SHARING_MOMENTS: tuple[Moment, ...] = (BASE, *((name, "end") for name in (*COMPARED, "none")))
+SHARING_SNAPSHOTS: tuple[Snapshot, ...] = (BASE, *((name, "end") for name in (*COMPARED, "none")))
 
 
 def neuron_polysemanticity(
@@ -209,7 +209,7 @@ def superposition_by_layer(
     return pd.DataFrame(rows, columns=names).astype({"layer": int})
 
 
-def polysemanticity_answer(moments: Moments) -> pd.DataFrame:
+def polysemanticity_table(snapshots: Snapshots) -> pd.DataFrame:
     """Change of what kept neurons serve, beyond training on with nothing removed (question 2).
 
     Gives condition (`targeted`, `random`), layer (missing: the whole model), quantity, base (its
@@ -219,10 +219,10 @@ def polysemanticity_answer(moments: Moments) -> pd.DataFrame:
     that it did not serve in the base), `lost` (serves one less), `took_on_concept` (the run's own).
     The last three are 0 in the base by definition.
     """
-    base, none = _functions(moments, BASE), _functions(moments, ("none", "end"))
+    base, none = _functions(snapshots, BASE), _functions(snapshots, ("none", "end"))
     parts = []
     for condition in COMPARED:
-        end, kept = _functions(moments, (condition, "end")), moments.kept(condition)
+        end, kept = _functions(snapshots, (condition, "end")), snapshots.kept(condition)
         by_layer = change_beyond_none(base, end, none, kept, FUNCTIONS)
         whole = change_beyond_none(base.assign(layer=0), end, none, kept, FUNCTIONS)
         # One type of column, whether the layer is known or not.
@@ -232,7 +232,7 @@ def polysemanticity_answer(moments: Moments) -> pd.DataFrame:
     return table[["condition", *table.columns.drop("condition")]]
 
 
-def sharing_answer(moments: Moments) -> pd.DataFrame:
+def sharing_table(snapshots: Snapshots) -> pd.DataFrame:
     """Are concepts that share a neuron more alike than shuffled pairs (question 5)?
 
     Gives condition, stage (base, and the end of `targeted`, `random`, `none`), scope (`all`
@@ -242,16 +242,16 @@ def sharing_answer(moments: Moments) -> pd.DataFrame:
     1.96 standard deviations of the shuffled null), p_adjusted (Holm over the table). A scope in
     which no neuron serves two concepts has no row.
     """
-    names = moments.concepts.names
-    similarity = concept_similarity(moments.measuring.words, moments.concepts.members)
+    names = snapshots.concepts.names
+    similarity = concept_similarity(snapshots.measuring.words, snapshots.concepts.members)
     rows = []
-    for condition, stage in SHARING_MOMENTS:
-        kept = moments.kept(condition)
-        sigma = moments.sigma((condition, stage))[kept]
+    for condition, stage in SHARING_SNAPSHOTS:
+        kept = snapshots.kept(condition)
+        sigma = snapshots.sigma((condition, stage))[kept]
         for scope in SCOPES:
             inside = _of_scope(names, scope)
             for sign in SIGNS:
-                serves = _serving(sigma[:, inside], moments.tau[inside], sign)
+                serves = _serving(sigma[:, inside], snapshots.tau[inside], sign)
                 # Of two concepts there is one pair, which has no other to be compared with.
                 if inside.sum() < 3 or not (serves.sum(axis=1) > 1).any():
                     continue
@@ -266,15 +266,15 @@ def sharing_answer(moments: Moments) -> pd.DataFrame:
     return table.assign(p_adjusted=adjusted)
 
 
-def superposition_answer(moments: Moments) -> pd.DataFrame:
-    """Interference and dimensionality at every moment (question 6): condition, stage, by layer."""
+def superposition_table(snapshots: Snapshots) -> pd.DataFrame:
+    """Interference and dimensionality at every snapshot, by layer (question 6)."""
     parts = []
-    for condition, stage in MOMENTS:
+    for condition, stage in SNAPSHOTS:
         found = superposition_by_layer(
-            moments.activations((condition, stage)),
-            moments.concepts,
-            moments.d_model,
-            moments.run.config.seed,
+            snapshots.activations((condition, stage)),
+            snapshots.concepts,
+            snapshots.d_model,
+            snapshots.run.config.seed,
         )
         found.insert(0, "condition", condition)
         found.insert(1, "stage", stage)
@@ -282,12 +282,12 @@ def superposition_answer(moments: Moments) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _functions(moments: Moments, moment: Moment) -> pd.DataFrame:
+def _functions(snapshots: Snapshots, snapshot: Snapshot) -> pd.DataFrame:
     """What each neuron serves, and what of that it did not serve in the base."""
-    sigma, tau = moments.sigma(moment), moments.tau
-    table = neuron_polysemanticity(sigma, tau, moments.d_model)
-    serves, served = np.abs(sigma) > tau, np.abs(moments.sigma(BASE)) > tau
-    own = moments.concepts.names.index(moments.run.config.label)
+    sigma, tau = snapshots.sigma(snapshot), snapshots.tau
+    table = neuron_polysemanticity(sigma, tau, snapshots.d_model)
+    serves, served = np.abs(sigma) > tau, np.abs(snapshots.sigma(BASE)) > tau
+    own = snapshots.concepts.names.index(snapshots.run.config.label)
     shares = {
         "polysemantic": table["n_concepts"] > 1,
         "took_on": (serves & ~served).any(axis=1),

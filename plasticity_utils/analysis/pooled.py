@@ -18,7 +18,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.names import NOTHING
 from plasticity_utils.neurons.words import RULER
 from plasticity_utils.results.derived import OF_SNAPSHOTS, derived
-from plasticity_utils.results.groups import Seeds, check_poolable, choose, holding, series_of
+from plasticity_utils.results.groups import RunGroup, check_poolable, choose, holding, run_groups
 from plasticity_utils.results.published import published_runs
 from plasticity_utils.results.stack import mean_interval, stack
 
@@ -43,20 +43,20 @@ TERMS = {
 MEASURES = ("interference", "dimensionality")
 
 
-def answered_groups(**wanted: str) -> list[Seeds]:
+def groups_with_tables(**wanted: str) -> list[RunGroup]:
     """Published runs of these settings that have their answers; InputError if there are none."""
-    groups = choose(series_of(published_runs()), **{"variant": "", **wanted})
+    groups = choose(run_groups(published_runs()), **{"variant": "", **wanted})
     found = holding(groups, OF_SNAPSHOTS)
     if not found:
         settings = ", ".join(f"{name} {value}" for name, value in wanted.items())
         raise InputError(
-            f"no published run of {settings} has answers; `plasticity publish` on the folder of a "
-            "finished run works them out"
+            f"no published run of {settings} has derived tables; `plasticity publish` on the "
+            "folder of a finished run works them out"
         )
     return found
 
 
-def stacked(groups: Sequence[Seeds], name: str) -> pd.DataFrame:
+def stacked(groups: Sequence[RunGroup], name: str) -> pd.DataFrame:
     """One answer of all runs: concept, entity (its type), seed, and the answer's columns."""
     check_poolable(groups)
     return stack(groups, lambda run: derived(run, name), RUN)
@@ -99,7 +99,7 @@ def both(table: pd.DataFrame, row: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def functions(groups: Sequence[Seeds]) -> pd.DataFrame:
+def functions(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Question 2: what share of kept neurons takes on what, beyond `none`; a row for each kind."""
     rows = stacked(groups, "polysemanticity")
     rows = rows[rows["layer"].isna()]
@@ -122,7 +122,7 @@ def new_functions(table: pd.DataFrame) -> str:
     )
 
 
-def sharing(groups: Sequence[Seeds]) -> pd.DataFrame:
+def sharing(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Question 5: are parts of speech that share an end of a neuron in the base alike? One row.
 
     Runs of one seed share their base model, so the values are of base models: seeds. p_adjusted is
@@ -142,7 +142,7 @@ def sharing(groups: Sequence[Seeds]) -> pd.DataFrame:
     return found.assign(least=LEAST_COSINE, verdict=verdict)
 
 
-def superposition_by_layer(groups: Sequence[Seeds]) -> pd.DataFrame:
+def superposition_by_layer(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Interference and dimensionality by layer: base, the ends, and the base's words shuffled.
 
     Gives condition (`base`, `shuffled words`, `targeted`, `random`, `none`), layer, and both
@@ -156,7 +156,7 @@ def superposition_by_layer(groups: Sequence[Seeds]) -> pd.DataFrame:
     return over_runs(pd.concat(shown), ["condition", "layer"], list(MEASURES))
 
 
-def superposition(groups: Sequence[Seeds]) -> pd.DataFrame:
+def superposition(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Question 6: does the inventory crowd more, beyond `none` and chance? A row a measure.
 
     With units gone there are fewer dimensions, and overlaps by chance grow: what shuffled words
@@ -190,7 +190,7 @@ def crowding(table: pd.DataFrame) -> str:
     return rules.crowding(table["verdict"].tolist(), concepts, dimensions)
 
 
-def migration(groups: Sequence[Seeds]) -> pd.DataFrame:
+def migration(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Question 7: who gained selectivity for the concept, above what the layers let expect?
 
     A row a former role: share and expected under `targeted`; the difference as `effect`, that under
@@ -214,7 +214,7 @@ def migration(groups: Sequence[Seeds]) -> pd.DataFrame:
     )
 
 
-def priming(groups: Sequence[Seeds]) -> pd.DataFrame:
+def priming(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Question 9: what of a neuron in the base goes with its gain? A row a term of the regression.
 
     Effects are in standard deviations of the gain beyond `none`, layer held fixed; see `TERMS`.
@@ -229,7 +229,7 @@ def priming(groups: Sequence[Seeds]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def interval(groups: Sequence[Seeds]) -> str:
+def interval(groups: Sequence[RunGroup]) -> str:
     """Say what the intervals of `over_runs` are, for a chart's note."""
     seeds = max(len(group.runs) for group in groups)
     if seeds < 2:

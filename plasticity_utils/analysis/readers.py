@@ -18,7 +18,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.replay import model_at
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.stages import Stages
-from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import stack
 from plasticity_utils.training.readers import read_states
 from plasticity_utils.training.train import tag_sentences
@@ -33,7 +33,7 @@ FOUND = ["removed", "head", "linear", "perceptron", "end"]
 def read_anew(
     run: Run, n_sentences: int = N_SENTENCES, names: Sequence[str] = READERS
 ) -> pd.DataFrame:
-    """Fit readers on the frozen states of the last level, and score them as the head is scored.
+    """Fit readers on the frozen states of the last layer, and score them as the head is scored.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def read_anew(
     InputError
         For a concept that is no entity type, or if the run's models are not kept here.
     """
-    if not run.config.about.is_entity:
-        raise InputError(f"{run.config.about.title!r} is no entity type, so no tag names it")
+    if not run.config.concept_info.is_entity:
+        raise InputError(f"{run.config.concept_info.title!r} is no entity type, so no tag names it")
     stages, tables = Stages(run.config), []
     for condition, stage in PLACES.items():
         if condition not in run.config.conditions:
@@ -70,12 +70,12 @@ def read_anew(
     return pd.concat(tables).set_index(["condition", "reader", "n_fitted"]).reset_index()
 
 
-def by_reader(groups: Sequence[Seeds]) -> pd.DataFrame:
+def by_reader(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """F1 of the concept as each reader finds it, beside the head and the whole model trained on.
 
     Parameters
     ----------
-    groups : sequence of Seeds
+    groups : sequence of RunGroup
         From `grouping.choose`; runs without the table are left out.
 
     Returns
@@ -92,12 +92,12 @@ def by_reader(groups: Sequence[Seeds]) -> pd.DataFrame:
     return found.reindex(columns=[*names, *FOUND[:-1], *further, FOUND[-1]])
 
 
-def mean_by_reader(groups: Sequence[Seeds]) -> pd.DataFrame:
+def mean_by_reader(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Average `by_reader` over seeds.
 
     Parameters
     ----------
-    groups : sequence of Seeds
+    groups : sequence of RunGroup
         As for `by_reader`.
 
     Returns

@@ -17,7 +17,7 @@ from plasticity_utils.analysis.rules import Estimate
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.results.across import readable
-from plasticity_utils.results.groups import Seeds, check_poolable
+from plasticity_utils.results.groups import RunGroup, check_poolable
 from plasticity_utils.results.stack import mean_interval, seed_columns
 from plasticity_utils.results.tables import reliance_table
 from plasticity_utils.training.evaluate import OVERALL
@@ -27,7 +27,7 @@ READERS = ["head", "linear", "perceptron"]
 FITTED = READERS[1:]
 
 
-def by_run(groups: Sequence[Seeds]) -> pd.DataFrame:
+def by_run(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """One row a run: what was lost, what readers find of it, and what training brings beyond them.
 
     Columns: concept, seed; F1 of the concept: base, removed, head, linear, perceptron (readers of
@@ -40,7 +40,7 @@ def by_run(groups: Sequence[Seeds]) -> pd.DataFrame:
     and else the best is not known.
     """
     check_poolable(groups)
-    rows = pd.DataFrame([_numbers(run) for seeds in groups for run in seeds.runs])
+    rows = pd.DataFrame([_numbers(run) for group in groups for run in group.runs])
     read = by_reader(groups).set_index([*RUN, "condition"])
     own, random = (_of(read, condition) for condition in ("targeted", "random"))
     rows = rows.join(own[FITTED], on=RUN)
@@ -90,16 +90,16 @@ def each_concept(rows: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index()
 
 
-def specificity(models: Mapping[str, Sequence[Seeds]]) -> pd.DataFrame:
+def specificity(models: Mapping[str, Sequence[RunGroup]]) -> pd.DataFrame:
     """Lay `each_concept` of several models under each other, with the model's name first."""
     parts = [each_concept(by_run(of)).assign(model=name) for name, of in models.items()]
     return pd.concat(parts, ignore_index=True)
 
 
-def taken_again(groups: Sequence[Seeds]) -> pd.Series:
+def taken_again(groups: Sequence[RunGroup]) -> pd.Series:
     """F1 that cutting the new top neurons out takes in the end, a run a row: model, scale."""
     rows = []
-    for run in (run for seeds in groups for run in seeds.runs):
+    for run in (run for group in groups for run in group.runs):
         own = reliance_table(run.reliance)
         own = own[(own["condition"] == "targeted") & (own["entity"] == run.config.label)]
         f1 = own.set_index("again")["entity_f1"]
@@ -136,24 +136,25 @@ def shares(cuts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return ends.reset_index()
 
 
-def head_brings(groups: Sequence[Seeds]) -> pd.DataFrame:
+def head_brings(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """What the last layer alone brings back, of the concept and of the other types (mean F1).
 
     concept, n_seeds; removed, head (of the concept), others_removed, others_head.
     """
     rows = []
-    for run in (run for seeds in groups for run in seeds.runs):
+    for run in (run for group in groups for run in group.runs):
         f1 = run.metrics.pivot_table(
             index="entity", columns=["condition", "stage"], values="entity_f1"
         )
         at = f1["head"][["removed", "end"]].set_axis(["removed", "head"], axis=1)
         others = at.drop([run.config.label, OVERALL]).mean().add_prefix("others_")
-        rows.append({"concept": run.config.about.title, **at.loc[run.config.label], **others})
+        name = run.config.concept_info.title
+        rows.append({"concept": name, **at.loc[run.config.label], **others})
     by_concept = pd.DataFrame(rows).groupby("concept", sort=False)
     return by_concept.mean().assign(n_seeds=by_concept.size()).reset_index()
 
 
-def read_by_layer(groups: Sequence[Seeds]) -> pd.Series:
+def read_by_layer(groups: Sequence[RunGroup]) -> pd.Series:
     """Least and greatest word F1 over concepts of a linear reader fitted on one layer.
 
     first_ and last_ (of the first and the last layer, just after the cut), end_ (of the last one in
@@ -176,7 +177,7 @@ def _numbers(run: Run) -> dict[str, object]:
     lost = {name: f1[name, "base"] - f1[name, "removed"] for name in ("targeted", "random")}
     own = f1.loc[label]
     return {
-        "concept": run.config.about.title,
+        "concept": run.config.concept_info.title,
         "seed": run.config.seed,
         "base": own["targeted", "base"],
         "removed": own["targeted", "removed"],

@@ -23,16 +23,16 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from plasticity_utils.analysis import rules
-from plasticity_utils.analysis.snapshots import BASE, Moment, Moments
-from plasticity_utils.data.corpus import in_first_half
+from plasticity_utils.analysis.snapshots import BASE, Snapshot, Snapshots
+from plasticity_utils.data.corpus import in_first_part
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.derived import derived
-from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import mean_interval, stack
 
 FEWEST_WORDS = 4
-COMPARED: tuple[Moment, ...] = (
+COMPARED: tuple[Snapshot, ...] = (
     ("targeted", "removed"),
     ("targeted", "end"),
     ("random", "end"),
@@ -122,49 +122,49 @@ def probe_transfer(
     )
 
 
-def representation(moments: Moments) -> pd.DataFrame:
-    """Linear CKA of the concept's words, base against each moment, layer by layer.
+def representation(snapshots: Snapshots) -> pd.DataFrame:
+    """Linear CKA of the concept's words, base against each snapshot, layer by layer.
 
     Gives condition, stage (`removed`, `end`), units (`all`, or `kept`: those that neither
     `targeted` nor the condition removed), and the columns of `cka_by_layer`.
     """
-    own = moments.is_concept
-    base = moments.activations(BASE)[own]
+    own = snapshots.is_concept
+    base = snapshots.activations(BASE)[own]
     parts = []
     for condition, stage in COMPARED:
-        X = moments.activations((condition, stage))[own]
+        X = snapshots.activations((condition, stage))[own]
         # A unit that is 0 throughout adds nothing to the products of words that CKA is made of.
-        for units, weight in (("all", 1), ("kept", moments.kept(condition))):
-            table = cka_by_layer(base * weight, X * weight, moments.d_model)
+        for units, weight in (("all", 1), ("kept", snapshots.kept(condition))):
+            table = cka_by_layer(base * weight, X * weight, snapshots.d_model)
             parts.append(_named(table, condition, stage, units))
     return pd.concat(parts, ignore_index=True)
 
 
-def transfer(moments: Moments) -> pd.DataFrame:
-    """How well a probe of the base reads the concept at each moment, layer by layer.
+def transfer(snapshots: Snapshots) -> pd.DataFrame:
+    """How well a probe of the base reads the concept at each snapshot, layer by layer.
 
-    Probe and alignment are fitted on one half of the measuring sentences and scored on the other. A
+    Probe and alignment are fitted on one part of the measuring sentences and scored on the other. A
     probe of all units must fail where it read removed ones; one of the kept units need not. Gives
     condition, stage, units as `representation`, and the columns of `probe_transfer`.
     """
-    fits, base = in_first_half(moments.measuring), moments.activations(BASE)
+    fits, base = in_first_part(snapshots.measuring), snapshots.activations(BASE)
     parts = []
     for condition, stage in COMPARED:
-        X = moments.activations((condition, stage))
-        for units, weight in (("all", 1), ("kept", moments.kept(condition))):
+        X = snapshots.activations((condition, stage))
+        for units, weight in (("all", 1), ("kept", snapshots.kept(condition))):
             table = probe_transfer(
                 base * weight,
                 X * weight,
-                moments.is_concept,
+                snapshots.is_concept,
                 fits,
-                moments.d_model,
-                moments.run.config.seed,
+                snapshots.d_model,
+                snapshots.run.config.seed,
             )
             parts.append(_named(table, condition, stage, units))
     return pd.concat(parts, ignore_index=True)
 
 
-def cka(groups: Sequence[Seeds]) -> pd.DataFrame:
+def cka(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """CKA of kept neurons, base against the end: concept, condition, layer, cka_debiased.
 
     Means over the seeds of a concept, with `_low` and `_high`.
@@ -176,7 +176,7 @@ def cka(groups: Sequence[Seeds]) -> pd.DataFrame:
     return mean_interval(rows, keys, ["cka_debiased"], bounds=bounds)
 
 
-def probes(groups: Sequence[Seeds]) -> pd.DataFrame:
+def probes(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """F1 of the base's probe at the last layer, which the head reads, run by run.
 
     Gives concept, seed, condition (`base`: on its own model; `targeted`, `random`, `none`: on the
@@ -185,7 +185,7 @@ def probes(groups: Sequence[Seeds]) -> pd.DataFrame:
     return stack(groups, _probes, ["concept", "seed"])
 
 
-def kept_f1(groups: Sequence[Seeds]) -> pd.DataFrame:
+def kept_f1(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Share of its F1 that the base's probe keeps at the last layer, run by run.
 
     Gives concept, seed; as_is, aligned, shuffled and kept (of a probe of the kept neurons alone),
@@ -194,7 +194,7 @@ def kept_f1(groups: Sequence[Seeds]) -> pd.DataFrame:
     return stack(groups, _kept_f1, ["concept", "seed"])
 
 
-def same(groups: Sequence[Seeds]) -> pd.Series:
+def same(groups: Sequence[RunGroup]) -> pd.Series:
     """Question 4: what the probe loses beyond `none`, over runs, and the verdict.
 
     lost_as_is, lost_kept, lost_aligned (`none` less `targeted`), aligned_beyond (aligned less

@@ -1,6 +1,6 @@
-"""The moments of a run at which its questions look: base, just removed, the end of each condition.
+"""The snapshots that the questions compare: base, just removed, the end of each condition.
 
-Every question compares what neurons do on the same words at two moments, so what several of them
+Every question compares what neurons do on the same words at two snapshots, so what several of them
 need is worked out once here: activations (kept as float16 beside the run, not published), which
 neurons were removed, the inventory of concepts, its thresholds in the base, and each neuron's
 selectivity for every concept of it.
@@ -29,10 +29,10 @@ from plasticity_utils.neurons.inventory import (
 )
 from plasticity_utils.neurons.scores import flat_ids, layer_unit
 
-Moment = tuple[str, str]
-BASE: Moment = ("none", "base")
+Snapshot = tuple[str, str]
+BASE: Snapshot = ("none", "base")
 # Training on with nothing removed is what every change is compared with.
-MOMENTS: tuple[Moment, ...] = (
+SNAPSHOTS: tuple[Snapshot, ...] = (
     BASE,
     ("targeted", "removed"),
     ("random", "removed"),
@@ -43,8 +43,8 @@ MOMENTS: tuple[Moment, ...] = (
 
 
 @dataclass(frozen=True)
-class Moments:
-    """A finished run whose models are still kept, at its moments.
+class Snapshots:
+    """A finished run whose models are still kept, at its snapshots.
 
     Attributes
     ----------
@@ -53,12 +53,13 @@ class Moments:
     """
 
     run: Run
-    _sigma: dict[Moment, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    _sigma: dict[Snapshot, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not self.run.config.about.is_entity:
+        concept = self.run.config.concept_info
+        if not concept.is_entity:
             raise InputError(
-                f"concept {self.run.config.about.title!r} is no entity type; the questions are "
+                f"concept {concept.title!r} is no entity type; the questions are "
                 f"asked of {', '.join(ENTITIES)}"
             )
 
@@ -74,19 +75,19 @@ class Moments:
 
     @cached_property
     def is_concept(self) -> Bool[np.ndarray, " word"]:
-        """Which words of the measuring half belong to the run's concept."""
+        """Which words of the measuring part belong to the run's concept."""
         return members(self.measuring, self.run.config.label)
 
-    def activations(self, moment: Moment = BASE) -> Float32[np.ndarray, "word neuron"]:
-        """Activations on the measuring half, [n_words, n_layers * d_model]."""
-        X = np.asarray(activations_at(self.run, *moment)).T.astype(np.float32)
+    def activations(self, snapshot: Snapshot = BASE) -> Float32[np.ndarray, "word neuron"]:
+        """Activations on the measuring part, [n_words, n_layers * d_model]."""
+        X = np.asarray(activations_at(self.run, *snapshot)).T.astype(np.float32)
         if not np.isfinite(X).all():
-            raise InputError(f"activations of {moment} exceed what float16 holds")
+            raise InputError(f"activations of {snapshot} exceed what float16 holds")
         return X
 
     @cached_property
     def ranking_activations(self) -> Float32[np.ndarray, "word neuron"]:
-        """Activations of the base on the ranking half, which picks neurons."""
+        """Activations of the base on the ranking part, which picks neurons."""
         return np.asarray(activations_at(self.run, *BASE, "ranking")).T.astype(np.float32)
 
     def kept(self, condition: str = "targeted") -> Bool[np.ndarray, " neuron"]:
@@ -106,25 +107,25 @@ class Moments:
 
     @cached_property
     def concepts(self) -> Inventory:
-        """Entity types and frequent parts of speech, on the measuring half."""
+        """Entity types and frequent parts of speech, on the measuring part."""
         return _inventory_of(self.measuring)
 
     @cached_property
     def tau(self) -> Float[np.ndarray, " concept"]:
-        """|σ| from which a neuron serves a concept, from the base and for every moment."""
+        """|σ| from which a neuron serves a concept, from the base and for every snapshot."""
         return thresholds(self.activations(BASE), self.concepts, self.run.config.seed)
 
-    def sigma(self, moment: Moment = BASE) -> Float[np.ndarray, "neuron concept"]:
-        """Selectivity of every neuron for each concept of the inventory, on the measuring half."""
-        if moment not in self._sigma:
-            self._sigma[moment] = inventory_selectivity(self.activations(moment), self.concepts)
-        return self._sigma[moment]
+    def sigma(self, snapshot: Snapshot = BASE) -> Float[np.ndarray, "neuron concept"]:
+        """Selectivity of every neuron for each concept of the inventory, on the measuring part."""
+        if snapshot not in self._sigma:
+            self._sigma[snapshot] = inventory_selectivity(self.activations(snapshot), self.concepts)
+        return self._sigma[snapshot]
 
     @cached_property
     def sigma_ranking(self) -> Float[np.ndarray, "neuron concept"]:
-        """Selectivity in the base on the ranking half, columns as in `concepts`.
+        """Selectivity in the base on the ranking part, columns as in `concepts`.
 
-        Roles are taken from here and gains from the measuring half, so that noise of the base is
+        Roles are taken from here and gains from the measuring part, so that noise of the base is
         not counted as a gain. A part of speech too rare there has σ 0.
         """
         own = _inventory_of(self.sentences.ranking)

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from statsmodels.stats.multitest import multipletests
 
 from plasticity_utils.analysis.polysemanticity import strongest_concept
-from plasticity_utils.analysis.snapshots import BASE, Moments
+from plasticity_utils.analysis.snapshots import BASE, Snapshots
 from plasticity_utils.data.concepts import ENTITIES, members
 from plasticity_utils.errors import InputError
 from plasticity_utils.names import NOTHING
@@ -56,7 +56,7 @@ def migration_matrix(
 ) -> pd.DataFrame:
     """Share of the gain for each target concept that fell to kept neurons of each former role.
 
-    Roles best come from the ranking half, so that noise in the base is not counted as a gain. Gives
+    Roles best come from the ranking part, so that noise in the base is not counted as a gain. Gives
     target, role, share, expected (layer-matched), difference, p (two-sided, roles shuffled within
     layer), p_adjusted (Benjamini–Hochberg over the whole table), n_neurons.
     """
@@ -195,61 +195,61 @@ def role_of(concept: str) -> str:
     return OTHER_WORDS if concept[:1].isalpha() else PUNCTUATION
 
 
-def migration_answer(moments: Moments) -> pd.DataFrame:
+def migration_table(snapshots: Snapshots) -> pd.DataFrame:
     """Which neurons gained selectivity for an entity type beyond `none` (question 7)?
 
     Gives condition (`targeted`, `random`) and the columns of `migration_matrix`: targets are the
     entity types, the run's own first; the role of a neuron is what it served best in the base.
     p_adjusted is over one condition's table.
     """
-    names = moments.concepts.names
-    served = strongest_concept(moments.sigma_ranking, moments.tau, names)
+    names = snapshots.concepts.names
+    served = strongest_concept(snapshots.sigma_ranking, snapshots.tau, names)
     roles = np.array([role_of(name) for name in served], dtype=object)
-    label = moments.run.config.label
+    label = snapshots.run.config.label
     targets = [label, *(name for name in names if name in ENTITIES and name != label)]
     columns = [names.index(name) for name in targets]
-    none = moments.sigma(("none", "end"))[:, columns]
+    none = snapshots.sigma(("none", "end"))[:, columns]
     parts = []
     for condition in COMPARED:
-        end, kept = moments.sigma((condition, "end"))[:, columns], moments.kept(condition)
-        gains = gained(moments.sigma(BASE)[:, columns], end, none)
+        end, kept = snapshots.sigma((condition, "end"))[:, columns], snapshots.kept(condition)
+        gains = gained(snapshots.sigma(BASE)[:, columns], end, none)
         some = gains[kept].sum(axis=0) > 0
         named = [name for name, gained_any in zip(targets, some, strict=True) if gained_any]
         found = migration_matrix(
-            gains[:, some], named, roles, moments.layers, kept, seed=moments.run.config.seed
+            gains[:, some], named, roles, snapshots.layers, kept, seed=snapshots.run.config.seed
         )
         parts.append(found.assign(condition=condition))
     table = pd.concat(parts, ignore_index=True)
     return table[["condition", *table.columns.drop("condition")]]
 
 
-def priming_answer(moments: Moments) -> pd.DataFrame:
+def priming_table(snapshots: Snapshots) -> pd.DataFrame:
     """Do neurons gain more that stood near the concept before (question 9)?
 
     Gives condition (`targeted`, `random`), similarity (`profile`: of the σ profile to that of
     neurons that serve the concept; `words`: see `nearness_of_words`), errors, and the columns of
     `priming`. A measure that is not defined here (no neuron serves the concept) has no rows.
     """
-    own = moments.concepts.names.index(moments.run.config.label)
-    picking = moments.sigma_ranking
+    own = snapshots.concepts.names.index(snapshots.run.config.label)
+    picking = snapshots.sigma_ranking
     similarities = {}
-    if (np.abs(picking[:, own]) > moments.tau[own]).any():
-        similarities["profile"] = profile_similarity(picking, own, float(moments.tau[own]))
-    similarities["words"] = nearness_of_words(moments)
-    base, none = (np.abs(moments.sigma(at)[:, own]) for at in (BASE, ("none", "end")))
+    if (np.abs(picking[:, own]) > snapshots.tau[own]).any():
+        similarities["profile"] = profile_similarity(picking, own, float(snapshots.tau[own]))
+    similarities["words"] = nearness_of_words(snapshots)
+    base, none = (np.abs(snapshots.sigma(at)[:, own]) for at in (BASE, ("none", "end")))
     parts = []
     for condition in COMPARED:
-        end = np.abs(moments.sigma((condition, "end"))[:, own])
+        end = np.abs(snapshots.sigma((condition, "end"))[:, own])
         neurons = pd.DataFrame(
             {
                 "gain": end - base,
                 "gain_none": none - base,
                 "base": np.abs(picking[:, own]),
-                "layer": moments.layers,
+                "layer": snapshots.layers,
             }
         )
         for measure, similarity in similarities.items():
-            data = neurons.assign(similarity=similarity)[moments.kept(condition)]
+            data = neurons.assign(similarity=similarity)[snapshots.kept(condition)]
             for errors in ERRORS:
                 place = {"condition": condition, "similarity": measure, "errors": errors}
                 parts.append(priming(data, errors).assign(**place))
@@ -258,16 +258,16 @@ def priming_answer(moments: Moments) -> pd.DataFrame:
     return table[[*first, *table.columns.drop(first)]]
 
 
-def nearness_of_words(moments: Moments) -> Float[np.ndarray, " neuron"]:
+def nearness_of_words(snapshots: Snapshots) -> Float[np.ndarray, " neuron"]:
     """How near each neuron's highest-activating words are to the concept's, in the base.
 
     The concept's own words are left out of the neuron's, so this is not base |σ| again. Of a
     neuron's two ends the nearer one counts: it may take the concept on with either sign.
     """
-    ranking = moments.sentences.ranking
-    inside = members(ranking, moments.run.config.label)
+    ranking = snapshots.sentences.ranking
+    inside = members(ranking, snapshots.run.config.label)
     words = np.array(ranking.words, dtype=object)
-    X = moments.ranking_activations
+    X = snapshots.ranking_activations
     top = highest_activating_words(
         X[~inside], words[~inside].tolist(), np.arange(X.shape[1]), TOP_WORDS
     )

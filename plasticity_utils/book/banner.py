@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.formats import chosen_percent, fixed
-from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.groups import RunGroup
 
 _OTHER_CONCEPT = (
     "> This page is named after {home} but was executed for **{title}**: its figures and numbers "
@@ -47,29 +47,29 @@ _SEEDS = (
 )
 
 
-def settings(seeds: Seeds, home: Mapping[str, str]) -> str:
+def settings(group: RunGroup, home: Mapping[str, str]) -> str:
     """Say what a page was executed with (Markdown).
 
     `home` holds the settings that the page's own prose is about; the template has none.
     """
-    config, n = seeds.config, len(seeds.runs)
-    about, numbers = config.about, ", ".join(map(str, seeds.numbers))
+    config, n = group.config, len(group.runs)
+    concept, numbers = config.concept_info, ", ".join(map(str, group.numbers))
     lines = [
-        f"**{about.title}** ({config.label}) · {_task(seeds)} · model **{config.model}** · scale "
-        f"**{config.scale}** ({seeds.facts['n_train_sentences']:,} training sentences) · way of "
-        f"cutting **{config.regime}**: {removed_share(seeds)} · seed{'s' if n > 1 else ''} "
+        f"**{concept.title}** ({config.label}) · {_task(group)} · model **{config.model}** · scale "
+        f"**{config.scale}** ({group.facts['n_train_sentences']:,} training sentences) · way of "
+        f"cutting **{config.regime}**: {removed_share(group)} · seed{'s' if n > 1 else ''} "
         f"**{numbers}**",
     ]
-    if home and about.name != home["concept"]:
-        lines.append(_OTHER_CONCEPT.format(home=home["concept"], title=about.title))
+    if home and concept.name != home["concept"]:
+        lines.append(_OTHER_CONCEPT.format(home=home["concept"], title=concept.title))
     others = {name: value for name, value in home.items() if name != "concept"}
     if any(getattr(config, name) != value for name, value in others.items()):
         lines.append(_OTHER_SETTINGS.format(settings=", ".join(others.values())))
     if not config.chosen.takes_neurons:
         lines.append(_ERASED)
-    if not about.is_entity:
-        files = _FILES if about.kind == "label" else ""
-        lines.append(_WHAT_F1_MEANS.format(title=about.title, files=files))
+    if not concept.is_entity:
+        files = _FILES if concept.kind == "label" else ""
+        lines.append(_WHAT_F1_MEANS.format(title=concept.title, files=files))
     if config.scale == "smoke":
         lines.append(_SMOKE)
     elif n == 1:
@@ -79,9 +79,9 @@ def settings(seeds: Seeds, home: Mapping[str, str]) -> str:
     return "\n\n".join(lines)
 
 
-def _task(seeds: Seeds) -> str:
+def _task(group: RunGroup) -> str:
     """Name the corpus and the tags, their scheme, and what F1 counts."""
-    task = seeds.facts.get("task") or seeds.config.task.facts()
+    task = group.facts.get("task") or group.config.task.facts()
     cut = " and ".join(task["cut_from_train"])
     parts = [f"corpus **{task['corpus']}**, tags **{task['tags']}** ({task['scheme']})"]
     parts += [f"F1 of {_COUNTED[task['counted']]}"]
@@ -89,17 +89,17 @@ def _task(seeds: Seeds) -> str:
     return " · ".join(parts)
 
 
-def removed_share(seeds: Seeds) -> str:
+def removed_share(group: RunGroup) -> str:
     """Write how much was cut, seed by seed where seeds differ: neurons, or erased dimensions."""
-    if not seeds.config.chosen.takes_neurons:
-        ranks = [rank for run in seeds.runs for rank in run.facts["ranks"]["targeted"]]
-        n_units = seeds.facts["n_neurons"] // len(seeds.facts["ranks"]["targeted"])
+    if not group.config.chosen.takes_neurons:
+        ranks = [rank for run in group.runs for rank in run.facts["ranks"]["targeted"]]
+        n_units = group.facts["n_neurons"] // len(group.facts["ranks"]["targeted"])
         return f"{_range(ranks)} of {n_units:,} dimensions of every layer erased"
     cuts = [
-        f"{run.facts['n_removed']:,} ({chosen_percent(run.facts['dose'])})" for run in seeds.runs
+        f"{run.facts['n_removed']:,} ({chosen_percent(run.facts['dose'])})" for run in group.runs
     ]
     shown = cuts if len(set(cuts)) > 1 else cuts[:1]
-    return f"{', '.join(shown)} of {seeds.facts['n_neurons']:,} neurons"
+    return f"{', '.join(shown)} of {group.facts['n_neurons']:,} neurons"
 
 
 def made_with(run: Run) -> str:

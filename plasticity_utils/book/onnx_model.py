@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import n_levels, width
+from plasticity_utils.models.load import count_layers, width
 from plasticity_utils.models.tokens import Encoded
 from plasticity_utils.optional import needed
 from plasticity_utils.removal.gate import HeldNeurons
@@ -59,7 +59,7 @@ class _WithInputs(nn.Module):
 
             return change
 
-        functions = {layer: changed(layer) for layer in range(n_levels(self.model))}
+        functions = {layer: changed(layer) for layer in range(count_layers(self.model))}
         with Patch(self.model, functions, "all"):
             found = self.model(input_ids=ids, output_hidden_states=True)
         return torch.cat(found.hidden_states)
@@ -101,7 +101,7 @@ def arrays_of(
     model: PreTrainedModel, intervention: Intervention | None, n_columns: int
 ) -> ArraysInForce:
     """Say what is in force as inputs of the graph; None for nothing."""
-    shape = n_levels(model), width(model)
+    shape = count_layers(model), width(model)
     arrays = {
         "gain": np.ones(shape, np.float32),
         "rest": np.zeros(shape, np.float32),

@@ -192,7 +192,7 @@ def add_page(config: RunConfig, root: Path | None = None) -> Path | None:
     written.
     """
     folder = root or project_root()
-    name = "-".join(filter(None, [config.about.name, config.task.name]))
+    name = "-".join(filter(None, [config.concept_info.name, config.task.name]))
     page = folder / "notebooks" / f"{name}.ipynb"
     contents = _listed(folder / TOC, f"notebooks/{page.name}")
     made = None if page.is_file() else page
@@ -200,7 +200,7 @@ def add_page(config: RunConfig, root: Path | None = None) -> Path | None:
         with tempfile.TemporaryDirectory() as trial:
             prose = Path(trial) / f"{name}.md"
             values = {key: getattr(config, key) for key in PARAMETERS}
-            title = config.about.title[:1].upper() + config.about.title[1:]
+            title = config.concept_info.title[:1].upper() + config.concept_info.title[1:]
             front = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
             prose.write_text(
                 f"---\n{front}---\n\n{_NEW_PROSE.format(title=title)}", encoding="utf-8"
@@ -251,7 +251,7 @@ def _listed(contents: Path, page: str) -> str:
 
 def _home(config: RunConfig) -> str:
     """Write down what a page's prose is about, for the banner of a page executed otherwise."""
-    values = {"concept": config.about.name, "model": config.model}
+    values = {"concept": config.concept_info.name, "model": config.model}
     values |= {name: getattr(config, name) for name in ("scale", "regime", "corpus", "tags")}
     lines = (f"    {json.dumps(name)}: {json.dumps(value)},\n" for name, value in values.items())
     return f"_home = {{\n{''.join(lines)}}}"

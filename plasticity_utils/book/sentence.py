@@ -37,7 +37,7 @@ from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.stages import FITTING_SENTENCES
 from plasticity_utils.experiment.store import provenance
 from plasticity_utils.models.activations import word_activations
-from plasticity_utils.models.load import head, label_ids, load_model, n_levels, width
+from plasticity_utils.models.load import count_layers, head, label_ids, load_model, width
 from plasticity_utils.neurons.inputs import flat_ids
 from plasticity_utils.optional import check_extra
 from plasticity_utils.progress import bar
@@ -192,7 +192,7 @@ class Demonstration:
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays beside the model: what neurons rest at, erasers, last layers."""
         X = word_activations(self.model, self.tokenizer, self.sentences.ranking.sentences)
-        shape = n_levels(self.model), width(self.model)
+        shape = count_layers(self.model), width(self.model)
         found = {
             "rest": self.ranked[CONCEPTS[0]]["mean"].to_numpy().reshape(shape),
             "deviation": X.std(axis=0, dtype=np.float64).reshape(shape),
@@ -213,7 +213,7 @@ class Demonstration:
             "model": {name: getattr(self.config, name) for name in ("model", "scale", "seed")},
             "tags": list(label_ids(self.model)),
             "sentences": CHECKED_SENTENCES,
-            "layers": n_levels(self.model),
+            "layers": count_layers(self.model),
             "units": d_model,
             "tokens": {role: getattr(self.tokenizer, f"{role}_token_id") for role in TOKENS},
             "colours": ENTITY_COLOURS,

@@ -1,6 +1,6 @@
 """The card of a neuron, and the map of all that have one: charts that answer without a kernel.
 
-A card shows one neuron at three moments: how strongly it answers to each class of words, how well
+A card shows one neuron at three snapshots: how strongly it answers to each class of words, how well
 it tells each entity type from all other words through retraining, with `none` beside it, and the
 words at both of its ends. The map shows all neurons that have a card, and what those of the
 brushed layers do together. All numbers travel inside the chart. Words are drawn as text, whatever
@@ -39,7 +39,7 @@ _BOTH = "Solid: the concept's neurons removed. Dotted: nothing removed."
 
 
 def neuron_card(cards: Mapping[str, pd.DataFrame], label: str) -> alt.VConcatChart:
-    """Draw one neuron's life, with a list to choose the neuron and a slider for the moment.
+    """Draw one neuron's life, with a list to choose the neuron and a slider for the snapshot.
 
     `cards` are the four tables of `results.neurons.neuron_cards`; a hundred neurons make about
     200 KB.
@@ -62,14 +62,14 @@ def neuron_card(cards: Mapping[str, pd.DataFrame], label: str) -> alt.VConcatCha
         f"A card for each of the neurons that matter most for {label}",
         ["Histograms: each row is drawn to the height of its own fullest bin.", f"σ: {_BOTH}"],
         f"A card for one of {len(records)} neurons, chosen from a list: histograms of its "
-        "activation on words of each class at a chosen moment; its selectivity for "
+        "activation on words of each class at a chosen snapshot; its selectivity for "
         f"{', '.join(entities_of(cards))} from the base model through retraining, with the "
         "concept's neurons removed and with nothing removed; its highest- and lowest-activating "
         "words.",
     )
     return _own_legends(chart).add_params(
         alt.param(name="neuron", value=0, bind=options),
-        alt.param(name="moment", value=0, bind=slider),
+        alt.param(name="snapshot", value=0, bind=slider),
     )
 
 
@@ -107,8 +107,8 @@ def _own_legends(chart: alt.VConcatChart) -> alt.VConcatChart:
 def _heading(shown: alt.Chart) -> alt.Chart:
     """Say which neuron is shown, and when."""
     neuron = "datum.kind + ' ' + datum.place + ': layer ' + datum.layer + ', unit ' + datum.unit"
-    moment = f"{json.dumps(list(STAGE_TITLES.values()))}[moment]"
-    now = f"{moment} + ': gain ' + format(datum.gain[moment], '.2f')"
+    snapshot = f"{json.dumps(list(STAGE_TITLES.values()))}[snapshot]"
+    now = f"{snapshot} + ': gain ' + format(datum.gain[snapshot], '.2f')"
     served = (
         "'serves ' + datum.types + ' entity type' + (datum.types == 1 ? '' : 's') + ' at the end'"
     )
@@ -118,12 +118,12 @@ def _heading(shown: alt.Chart) -> alt.Chart:
 
 
 def _histogram(shown: alt.Chart, classes: list[str]) -> alt.Chart:
-    """Draw a row of bars for each class of words, at the moment that the slider names."""
+    """Draw a row of bars for each class of words, at the snapshot that the slider names."""
     colours = [*map(theme.entity_colour, classes[:-1]), theme.MUTED]
     level, n_bins = len(classes) - 1, "length(datum.row)"
     step = f"(datum.high - datum.low) / {n_bins}"
     bars = (
-        shown.transform_calculate(row="datum.shares[moment]", entity=json.dumps(classes))
+        shown.transform_calculate(row="datum.shares[snapshot]", entity=json.dumps(classes))
         .transform_flatten(["row", "entity"])
         .transform_calculate(thousandths="datum.row", bin=f"sequence({n_bins})")
         .transform_flatten(["thousandths", "bin"])
@@ -200,7 +200,7 @@ def _sigma_lines(
 
 
 def _words(shown: alt.Chart, end: int) -> alt.Chart:
-    """Draw the words of one end of the neuron, a column a moment."""
+    """Draw the words of one end of the neuron, a column a snapshot."""
     rows = (
         shown.transform_calculate(
             list=f"[datum.words[{end}], datum.words[{2 + end}], datum.words[{4 + end}]]",

@@ -1,6 +1,6 @@
 """Charts of F1: what removal takes, what training brings back, of one run or of many side by side.
 
-F1 is entity level, on the scoring half. On a concept's page the concept's own panel is the large
+F1 is entity level, on the scoring part. On a concept's page the concept's own panel is the large
 one; those of the other types stand below it on the same axis, because a loss says something about
 the concept only where the others keep theirs.
 """

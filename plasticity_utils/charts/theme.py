@@ -38,10 +38,10 @@ ENTITY_COLOURS = {"LOC": "#3c78f0", "PER": "#a59600", "ORG": "#007800", "MISC": 
 ENTITY_SHAPES = {"LOC": "circle", "PER": "square", "ORG": "triangle-up", "MISC": "diamond"}
 # A concept of one's own, beside the entity types or alone: ink, since no fifth colour stays apart
 # from the four for every eye.
-OWN_SHAPE = "triangle-right"
+CUSTOM_SHAPE = "triangle-right"
 
 INK = "#23272e"
-OWN_COLOUR = INK
+CUSTOM_COLOUR = INK
 MUTED = "#646b76"
 GRID = "#e2e5e9"
 
@@ -111,17 +111,17 @@ def enable() -> None:
 
 def entity_scale(entities: Sequence[str] = ()) -> alt.Scale:
     """Give the colour scale of the four entity types; of `entities`, if another is among them."""
-    return _scale(_with_own(ENTITY_COLOURS, entities, OWN_COLOUR))
+    return _scale(_with_custom(ENTITY_COLOURS, entities, CUSTOM_COLOUR))
 
 
 def entity_shape_scale(entities: Sequence[str] = ()) -> alt.Scale:
     """Give the points of the entity types; with the same title, both signs share one legend."""
-    return _scale(_with_own(ENTITY_SHAPES, entities, OWN_SHAPE))
+    return _scale(_with_custom(ENTITY_SHAPES, entities, CUSTOM_SHAPE))
 
 
 def entity_colour(entity: str) -> str:
     """Give the colour of an entity type, or that of a concept of one's own."""
-    return ENTITY_COLOURS.get(entity, OWN_COLOUR)
+    return ENTITY_COLOURS.get(entity, CUSTOM_COLOUR)
 
 
 def picture(spec: dict[str, Any], scale: float = PNG_SCALE) -> bytes:
@@ -150,7 +150,7 @@ def _scale(signs: dict[str, Any]) -> alt.Scale:
     return alt.Scale(domain=list(signs), range=list(signs.values()))
 
 
-def _with_own(signs: dict[str, str], entities: Sequence[str], own: str) -> dict[str, str]:
+def _with_custom(signs: dict[str, str], entities: Sequence[str], own: str) -> dict[str, str]:
     if set(entities) <= set(signs):
         return signs
     return {entity: signs.get(entity, own) for entity in entities}

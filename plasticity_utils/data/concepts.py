@@ -4,7 +4,7 @@ Three kinds: a type of the task's tags (`LOC`, which has the name `locations`; `
 speech); a label of a pair of files (`file:WORDS,LABELS#LABEL`); a list of words
 (`words:Monday,Tuesday`), taken as they are written. Only a type is a tag that the model learns to
 give, so only it has an F1 of its own. The other two are measured by a linear probe (see
-`own_probe`).
+`custom_probe`).
 
 A name is checked, and files are read, when a run is configured: what is wrong with them shows
 before any training.
@@ -28,9 +28,9 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.files import ROOT
 
 FILE, WORDS = "file:", "words:"
-OWN_KINDS = f"{FILE}WORDS,LABELS#LABEL, {WORDS}Monday,Tuesday"
+CUSTOM_KINDS = f"{FILE}WORDS,LABELS#LABEL, {WORDS}Monday,Tuesday"
 ENTITIES = tuple(CONCEPTS.values())
-OWN_COLUMN, OUTSIDE = "concept", "O"
+CUSTOM_COLUMN, OUTSIDE = "concept", "O"
 DIGITS, LONGEST_TAG, LONGEST_SLUG, WORDS_NAMED, SHOWN = 8, 20, 20, 3, 60
 TYPES_SHOWN = 50
 # Tags that mean something else in tables and charts.
@@ -116,8 +116,8 @@ def parse_concept(text: str, task: Task | None = None) -> Concept:
         return _of_type(text, label)
     counted = [f"{kind} ({n} words)" for kind, n in types.items()]
     raise InputError(
-        f"unknown concept {_shown(text)}; allowed: {', '.join([*named, OWN_KINDS])}, or a type of "
-        f"{task.corpus} ({task.tags}): {', '.join(counted[:TYPES_SHOWN])}"
+        f"unknown concept {_shown(text)}; allowed: {', '.join([*named, CUSTOM_KINDS])}, or a type "
+        f"of {task.corpus} ({task.tags}): {', '.join(counted[:TYPES_SHOWN])}"
     )
 
 
@@ -128,20 +128,22 @@ def file_corpus(concept: Concept) -> Corpus:
     paths, label = _file_parts(concept.text)
     corpus = load_corpus(paths)
     inside = concept_words(corpus, label, "label").tolist()
-    return Corpus(corpus.name, corpus.sentences, {OWN_COLUMN: _tagged(corpus, inside, concept)})
+    return Corpus(corpus.name, corpus.sentences, {CUSTOM_COLUMN: _tagged(corpus, inside, concept)})
 
 
 def with_words(corpus: Corpus, concept: Concept) -> Corpus:
     """Give a corpus the column `concept` of a `words:` concept: exact forms, case and all."""
     wanted = set(concept.words)
     inside = [word in wanted for word in corpus.words]
-    column = {OWN_COLUMN: _tagged(corpus, inside, concept)}
+    column = {CUSTOM_COLUMN: _tagged(corpus, inside, concept)}
     return replace(corpus, labels={**corpus.labels, **column})
 
 
 def members(corpus: Corpus, label: str) -> Bool[np.ndarray, " word"]:
     """Tell for each word whether it belongs to a type or to the run's own concept."""
-    return concept_words(corpus, label, OWN_COLUMN if label in _own_labels(corpus) else "entity")
+    return concept_words(
+        corpus, label, CUSTOM_COLUMN if label in _custom_labels(corpus) else "entity"
+    )
 
 
 def types_of(corpus: Corpus) -> tuple[str, ...]:
@@ -166,11 +168,13 @@ def without_tags(corpus: Corpus, label: str) -> Corpus:
 
 def kinds(corpus: Corpus) -> tuple[str, ...]:
     """Return the labels that a corpus can be measured for, the own concept's last."""
-    return (*types_of(corpus), *sorted(_own_labels(corpus)))
+    return (*types_of(corpus), *sorted(_custom_labels(corpus)))
 
 
-def _own_labels(corpus: Corpus) -> set[str]:
-    return set(corpus.word_labels(OWN_COLUMN) if OWN_COLUMN in corpus.labels else ()) - {OUTSIDE}
+def _custom_labels(corpus: Corpus) -> set[str]:
+    return set(corpus.word_labels(CUSTOM_COLUMN) if CUSTOM_COLUMN in corpus.labels else ()) - {
+        OUTSIDE
+    }
 
 
 def _of_type(text: str, label: str) -> Concept:
@@ -248,7 +252,7 @@ def _tagged(corpus: Corpus, inside: list[bool], concept: Concept) -> list[list[s
 
 def _tag(label: str, taken: set[str]) -> str:
     tag = re.sub(r"[^A-Z0-9_]", "", label.rpartition(":")[2].upper())[:LONGEST_TAG] or "LABEL"
-    return f"OWN_{tag}" if tag in _TAKEN | taken else tag
+    return f"CUSTOM_{tag}" if tag in _TAKEN | taken else tag
 
 
 def _slug(text: str) -> str:

@@ -4,9 +4,9 @@ Step one of the method: everything that is later measured is measured on words, 
 files into sentences and says which words belong to a concept. A concept is simply a set of words:
 those that carry an entity type of CoNLL-2003 (Tjong Kim Sang & De Meulder 2003).
 
-Nothing may be reported on the words that chose it: neurons are picked on one half of the test
-split and described on the other, doses are picked on one half of the validation split and scored
-on the other. `halves` makes that cut, the same for every run.
+Nothing may be reported on the words that chose it: neurons are picked on one part of the test
+split and described on the other, doses are picked on one part of the validation split and scored
+on the other. `two_parts` makes that cut, the same for every run.
 """
 
 from __future__ import annotations
@@ -175,18 +175,18 @@ def load_corpus(
     )
 
 
-def halves(corpus: Corpus) -> tuple[Corpus, Corpus]:
+def two_parts(corpus: Corpus) -> tuple[Corpus, Corpus]:
     """Cut a split in two, shuffled once with a fixed seed.
 
-    Of the test split the first half ranks neurons and the second measures them; of the validation
-    split the first half picks the dose and the second scores F1.
+    Of the test split the first part ranks neurons and the second measures them; of the validation
+    split the first part picks the dose and the second scores F1.
     """
     first, second = _cut(len(corpus))
     return corpus.select(first), corpus.select(second)
 
 
-def in_first_half(corpus: Corpus) -> Bool[np.ndarray, " word"]:
-    """Tell for each word, in order, whether its sentence is in the first of `halves`."""
+def in_first_part(corpus: Corpus) -> Bool[np.ndarray, " word"]:
+    """Tell for each word, in order, whether its sentence is in the first of `two_parts`."""
     first = np.zeros(len(corpus), dtype=bool)
     first[_cut(len(corpus))[0]] = True
     return np.repeat(first, [len(sentence) for sentence in corpus.sentences])

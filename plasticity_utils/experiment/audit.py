@@ -79,7 +79,7 @@ class Audit:
     def config(self) -> RunConfig:
         """Settings of the audit."""
         settings = {**self.facts["settings"], "results_dir": str(self.path.parent)}
-        return RunConfig.recorded(settings, self.facts["about"])
+        return RunConfig.recorded(settings, self.facts["concept_info"])
 
     @cached_property
     def returns(self) -> pd.DataFrame:
@@ -120,8 +120,10 @@ def audit(concept: str = "locations", removal: str = "", **settings: Any) -> Aud
 
 def run_audit(config: RunConfig) -> Audit:
     """Make the audit of a configuration, or what is left of it."""
-    if not config.about.is_entity:
-        raise InputError(f"{config.about.title!r} is no entity type, so no tag of it can come back")
+    if not config.concept_info.is_entity:
+        raise InputError(
+            f"{config.concept_info.title!r} is no entity type, so no tag of it can come back"
+        )
     stages = AuditStages(config)
     folder = files.cached(
         config.results, audit_name(config), stages.audit_settings, partial(_make, stages)
@@ -316,7 +318,7 @@ def _make(stages: AuditStages, part: Path) -> None:
     save_tables(frames, part)
     facts = {
         "settings": asdict(config),
-        "about": asdict(config.about),
+        "concept_info": asdict(config.concept_info),
         "sizes": asdict(config.sizes),
         "dose": stages.chosen_dose,
         "n_removed": len(stages.removal.neurons),

@@ -23,7 +23,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.dose import save_table
 from plasticity_utils.experiment.measure import rank_by_layer, score
-from plasticity_utils.experiment.splits import OWN_PARTS, Sentences, load_sentences
+from plasticity_utils.experiment.splits import CUSTOM_PARTS, Sentences, load_sentences
 from plasticity_utils.experiment.store import model_fingerprint, provenance, save_model
 from plasticity_utils.hardware import training_precision
 from plasticity_utils.models.activations import word_activations
@@ -32,10 +32,10 @@ from plasticity_utils.models.streaming import activations_by_layer
 from plasticity_utils.neurons.scores import layer_unit
 from plasticity_utils.registry import label, rankings
 from plasticity_utils.training.custom_probe import (
-    OwnProbe,
+    CustomProbe,
     check_readable,
-    fit_own_probe,
-    last_level,
+    fit_custom_probe,
+    last_layer,
     scorer_of,
 )
 from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences
@@ -67,11 +67,11 @@ class BaseStages:
         """Sentences of the run, by purpose."""
         return load_sentences(self.config)
 
-    def check_own_concept(self) -> None:
+    def check_custom_concept(self) -> None:
         """Refuse one's own concept with too few words, or unreadable files, before training."""
         sentences = self.sentences
-        if self.config.about.kind == "label":
-            own = [getattr(sentences, name) for name in OWN_PARTS]
+        if self.config.concept_info.kind == "label":
+            own = [getattr(sentences, name) for name in CUSTOM_PARTS]
             check_readable(self.config.model, own)
 
     def base(self) -> Path:
@@ -81,9 +81,9 @@ class BaseStages:
 
     def masked(self) -> Path:
         """Fine-tune a model that never knows the concept, whose tags are O: as `base`."""
-        if not self.config.about.is_entity:
+        if not self.config.concept_info.is_entity:
             raise InputError(
-                f"{self.config.about.title!r} is no entity type, so no tag of it can be masked"
+                f"{self.config.concept_info.title!r} is no entity type, so no tag of it can be masked"
             )
         make = partial(self._make_base, lambda corpus: without_tags(corpus, self.config.label))
         settings = {**self._base_settings, "masked": self._concept_key}
@@ -129,7 +129,7 @@ class BaseStages:
     @property
     def _concept_key(self) -> str:
         # The tag of one's own concept says too little: two word lists share it.
-        info = self.config.about
+        info = self.config.concept_info
         return info.label if info.is_entity else info.name
 
     def _schedule(self, epochs: int) -> Schedule:
@@ -155,7 +155,9 @@ class BaseStages:
         """Add a concept of one's own to a table of `entity_scores`; an entity type is in it."""
         if corpus is None:
             return lambda table: table
-        return scorer_of(OwnProbe.load(self.probe()), model, tokenizer, corpus, self.config.label)
+        return scorer_of(
+            CustomProbe.load(self.probe()), model, tokenizer, corpus, self.config.label
+        )
 
     def _make_base(self, taught: Callable[[Corpus], Corpus], part: Path) -> None:
         model, tokenizer = load_model(self.config.model, self.sentences.labels, self.config.seed)
@@ -199,5 +201,5 @@ class BaseStages:
 
     def _make_probe(self, part: Path) -> None:
         model, tokenizer = self._load_base()
-        X = last_level(model, tokenizer, self.sentences.ranking)
-        fit_own_probe(X, members(self.sentences.ranking, self.config.label)).save(part)
+        X = last_layer(model, tokenizer, self.sentences.ranking)
+        fit_custom_probe(X, members(self.sentences.ranking, self.config.label)).save(part)

@@ -58,7 +58,7 @@ class Scale:
         Sentences that train the model, rank its neurons, describe them, pick the dose, and give F1
         through retraining.
     curve : int or None
-        Sentences of the scoring half on which the dose–response and reliance, with their many
+        Sentences of the scoring part on which the dose–response and reliance, with their many
         random draws, are scored.
     validation : int or None
         Sentences of the validation and of the test split on which the base model is scored.
@@ -108,7 +108,7 @@ class Preset:
         Settings of removals that take neurons.
     dose : float or None
         Share of all neurons; None where it is picked on the dose–response.
-    own_curve : bool
+    has_curve : bool
         Whether the dose–response is drawn of this removal; else of the surgical one.
     """
 
@@ -117,11 +117,11 @@ class Preset:
     rest: str
     positions: str
     dose: float | None = None
-    own_curve: bool = False
+    has_curve: bool = False
 
 
 REGIMES = {
-    "surgical": Preset("gate", "selectivity", "mean", "words", own_curve=True),
+    "surgical": Preset("gate", "selectivity", "mean", "words", has_curve=True),
     "half": Preset("gate", "probeless", "zero", "all", 0.5),
     "erase": Preset("leace", "selectivity", "mean", "words"),
 }
@@ -223,7 +223,7 @@ class RunConfig:
             value = getattr(self, name)
             if not isinstance(value, str) and not (value is None and name in MAY_BE_NONE):
                 raise InputError(f"{name} must be a text, not {shown(value)}")
-        _ = self.about, self.results
+        _ = self.concept_info, self.results
         _one_of("scale", self.scale, SCALES)
         _one_of("regime", self.regime, REGIMES)
         if self.ranking is not None:
@@ -310,7 +310,7 @@ class RunConfig:
         return cls(**found)
 
     @classmethod
-    def recorded(cls, settings: Mapping[str, Any], about: Mapping[str, str]) -> RunConfig:
+    def recorded(cls, settings: Mapping[str, Any], concept_info: Mapping[str, str]) -> RunConfig:
         """Settings of a finished run, as its `config.json` has them.
 
         They were checked when the run was made; its model, and the files that a concept of one's
@@ -319,11 +319,11 @@ class RunConfig:
         config = object.__new__(cls)
         for name, value in settings.items():
             object.__setattr__(config, name, value)
-        config.__dict__["about"] = Concept(**about)
+        config.__dict__["concept_info"] = Concept(**concept_info)
         return config
 
     @cached_property
-    def about(self) -> Concept:
+    def concept_info(self) -> Concept:
         """The concept, read from its setting once."""
         return parse_concept(self.concept, self.task)
 
@@ -335,7 +335,7 @@ class RunConfig:
     @property
     def is_usual(self) -> bool:
         """Whether it is about names in news, of which no file need be read to know the types."""
-        return self.about.is_entity and self.task.is_usual
+        return self.concept_info.is_entity and self.task.is_usual
 
     def settings(self) -> dict[str, Any]:
         """All settings but those that came later and are as they were before there was a choice."""
@@ -346,7 +346,7 @@ class RunConfig:
     @property
     def label(self) -> str:
         """Tag of the concept in tables and charts: an entity type such as `LOC`, or one's own."""
-        return self.about.label
+        return self.concept_info.label
 
     @property
     def sizes(self) -> Scale:
@@ -374,7 +374,7 @@ class RunConfig:
     @property
     def curve(self) -> ChosenRemoval:
         """The removal of neurons whose dose–response is drawn."""
-        if self.preset.own_curve and self.chosen.takes_neurons:
+        if self.preset.has_curve and self.chosen.takes_neurons:
             settings = {k: v for k, v in self.chosen.settings.items() if k != "regrow"}
             return ChosenRemoval(self.chosen.name, settings)
         return chosen_of(REGIMES["surgical"])

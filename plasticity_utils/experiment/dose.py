@@ -5,7 +5,7 @@ every entity type. Beside the concept's neurons stand layer-matched random draws
 each layer, which have nothing to do with the concept. Only what the concept's neurons take beyond
 the random ones says something about the concept.
 
-The dose is picked on one half of the validation split and the curve is drawn on the other.
+The dose is picked on one part of the validation split and the curve is drawn on the other.
 """
 
 from __future__ import annotations

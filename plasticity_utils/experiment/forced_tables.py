@@ -21,7 +21,7 @@ from plasticity_utils.experiment.forcing import Target
 
 # Of a mean over neurons, which stand in for a sample.
 _STANDARD_ERRORS = 1.96
-MOMENTS = ("base", "removed", "end")
+SNAPSHOTS = ("base", "removed", "end")
 
 
 def f1_table(before: Path, made: Sequence[tuple[Target, Path]]) -> pd.DataFrame:
@@ -42,7 +42,7 @@ def f1_table(before: Path, made: Sequence[tuple[Target, Path]]) -> pd.DataFrame:
         entity_f1_end_low, entity_f1_end_high (95 % bootstrap over sentences), regained (share of
         the loss, NaN where nothing was lost).
     """
-    base, removed = (_metrics(before / f"metrics_{name}.parquet") for name in MOMENTS[:2])
+    base, removed = (_metrics(before / f"metrics_{name}.parquet") for name in SNAPSHOTS[:2])
     n_neurons = len(pd.read_parquet(before / "neurons_base.parquet"))
     parts = []
     for target, folder in made:
@@ -91,11 +91,11 @@ def carrier_table(
     """
     tau = pd.read_parquet(before / "tau.parquet").set_index("entity")["tau"]
     limits = tuple(float(tau[entity]) for entity in entities)
-    early = {name: pd.read_parquet(before / f"neurons_{name}.parquet") for name in MOMENTS[:2]}
+    early = {name: pd.read_parquet(before / f"neurons_{name}.parquet") for name in SNAPSHOTS[:2]}
     rows = []
     for target, folder in _with_all_at_the_hosts(made):
-        moments = {**early, "end": pd.read_parquet(folder / "neurons.parquet")}
-        own = {name: _of_group(table, target.neurons) for name, table in moments.items()}
+        snapshots = {**early, "end": pd.read_parquet(folder / "neurons.parquet")}
+        own = {name: _of_group(table, target.neurons) for name, table in snapshots.items()}
         rows.append(
             {
                 "target": target.name,
@@ -158,11 +158,11 @@ def _of_group(neurons: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:
 
 
 def _counts(own: dict[str, pd.DataFrame], limits: tuple[float, ...]) -> dict[str, int | float]:
-    """Neurons that carry both at each moment, and the rise of their share."""
+    """Neurons that carry both at each snapshot, and the rise of their share."""
     counts: dict[str, int | float] = {}
     for name, value, same_sign in (("both", "rise", False), ("same", "rise_same", True)):
-        carry = {moment: _carry_both(table, limits, same_sign) for moment, table in own.items()}
-        counts |= {f"n_{name}_{moment}": int(found.sum()) for moment, found in carry.items()}
+        carry = {snapshot: _carry_both(table, limits, same_sign) for snapshot, table in own.items()}
+        counts |= {f"n_{name}_{snapshot}": int(found.sum()) for snapshot, found in carry.items()}
         change = carry["end"].astype(float) - carry["removed"].astype(float)
         error = float(change.sem()) if len(change) > 1 else float("nan")
         margin = _STANDARD_ERRORS * error

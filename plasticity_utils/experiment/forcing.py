@@ -33,7 +33,7 @@ from plasticity_utils.experiment.measure import score
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import save_tables
 from plasticity_utils.models.activations import word_activations
-from plasticity_utils.models.load import head, load_model, n_levels, width
+from plasticity_utils.models.load import count_layers, head, load_model, width
 from plasticity_utils.neurons.inventory import inventory, inventory_selectivity, thresholds
 from plasticity_utils.neurons.scores import deviations, effect_sizes, layer_unit
 from plasticity_utils.removal.gate import HeldNeurons
@@ -256,7 +256,7 @@ class ForcingStages(Stages):
                 self._train(model, tokenizer, target, removal, part)
             X = word_activations(model, tokenizer, self.sentences.measuring.sentences)
             metrics = score(model, scoring)
-            gain = np.ones((n_levels(model), width(model)))
+            gain = np.ones((count_layers(model), width(model)))
             gain[tuple(plan.neurons.T)] = 0
             if removal is not None:
                 gain[tuple(target.neurons.T)] = removal.gains()

@@ -1,15 +1,15 @@
-"""What is measured of a model at one moment: before removal, just after, and while it trains on.
+"""What is measured of a model at one snapshot: before removal, just after, and while it trains on.
 
-Three tidy tables come of it. *metrics*: entity F1 on the scoring half. *neurons*: for every neuron
+Three tidy tables come of it. *metrics*: entity F1 on the scoring part. *neurons*: for every neuron
 its selectivity, probeless score and effect for every entity type, and the words that excite and
-silence it, on the measuring half. *layers*: how well a linear probe reads each entity type off each
+silence it, on the measuring part. *layers*: how well a linear probe reads each entity type off each
 layer. (A concept of one's own stands beside the entity types, or alone where a pair of files has
 none.) The probe answers a question of its own: F1 falls as soon as the head is misled, but is the
 concept still there to be read? It is Fisher's linear discriminant with Ledoit–Wolf shrinkage:
-linear like the head, fitted in closed form on the ranking half, scored on the measuring half.
+linear like the head, fitted in closed form on the ranking part, scored on the measuring part.
 
-Neurons get their selectivity on the ranking half too (`ranking_selectivity_*`): whoever looks for
-the neurons that rose most picks them by that, and reports what they do on the measuring half.
+Neurons get their selectivity on the ranking part too (`ranking_selectivity_*`): whoever looks for
+the neurons that rose most picks them by that, and reports what they do on the measuring part.
 """
 
 from __future__ import annotations
@@ -79,14 +79,14 @@ class Classes:
 
 
 def measure_neurons(X: np.ndarray, classes: Classes, base_deviation: np.ndarray) -> pd.DataFrame:
-    """Describe every neuron of a layer on the measuring half.
+    """Describe every neuron of a layer on the measuring part.
 
     Parameters
     ----------
     X : float array, [n_words, d_model]
-        The layer on the measuring half.
+        The layer on the measuring part.
     classes : Classes
-        Of the measuring half.
+        Of the measuring part.
     base_deviation : float array, [d_model]
         Standard deviation of each neuron on these words in the base model.
 
@@ -115,7 +115,7 @@ def probe_layer(X_fit: np.ndarray, fit: Classes, X_test: np.ndarray, test: Class
     X_fit, X_test : float array, [n_words, d_model]
         The layer on the words that fit the probe and those that score it.
     fit, test : Classes
-        Of the ranking and the measuring half.
+        Of the ranking and the measuring part.
 
     Returns
     -------

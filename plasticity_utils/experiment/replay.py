@@ -25,7 +25,7 @@ from plasticity_utils.names import STAGES
 from plasticity_utils.removal.interface import in_force
 from plasticity_utils.removal.patch import Change
 
-HALVES = ("measuring", "ranking")
+PARTS = ("measuring", "ranking")
 
 
 @contextmanager
@@ -83,14 +83,14 @@ def brought_back(
     return held.model, held.tokenizer
 
 
-def activations_at(run: Run, condition: str, stage: str, half: str = "measuring") -> np.ndarray:
-    """Activation of every neuron on every word of one half of the test split, kept beside the run.
+def activations_at(run: Run, condition: str, stage: str, part: str = "measuring") -> np.ndarray:
+    """Activation of every neuron on every word of one part of the test split, kept beside the run.
 
     Parameters
     ----------
     run, condition, stage
         As for `model_at`; computed at the first call, in about a minute at full scale.
-    half : {"measuring", "ranking"}
+    part : {"measuring", "ranking"}
 
     Returns
     -------
@@ -100,30 +100,33 @@ def activations_at(run: Run, condition: str, stage: str, half: str = "measuring"
     Raises
     ------
     InputError
-        As for `model_at`, for an unknown half, and for a published run, which has no models.
+        As for `model_at`, for an unknown part, and for a published run, which has no models.
     """
     _check(stage)
-    if half not in HALVES:
-        raise InputError(f"unknown half {half!r}; allowed: {', '.join(HALVES)}")
+    if part not in PARTS:
+        raise InputError(f"unknown part {part!r}; allowed: {', '.join(PARTS)}")
     condition = Stages(run.config).alike(condition, stage)
     if not (run.path / files.SEAL).is_file():
         raise InputError(
             f"the models of {run.path.name!r} are not kept here; `plasticity run` makes them again"
         )
-    settings = {"run": files.seal_of(run.path)["settings"], "condition": condition, "stage": stage}
-    # What was kept before there was a choice was of the measuring half.
-    settings |= {"half": half} if half != "measuring" else {}
-    make = partial(_make_activations, run, condition, stage, half)
+    settings = {
+        "run": files.seal_of(run.path)["settings"],
+        "condition": condition,
+        "stage": stage,
+        "part": part,
+    }
+    make = partial(_make_activations, run, condition, stage, part)
     stages = run.config.results / "stages"
     folder = files.cached(stages, "activations", settings, make, provenance())
     return np.load(folder / "activations.npy", mmap_mode="r")
 
 
-def _make_activations(run: Run, condition: str, stage: str, half: str, part: Path) -> None:
-    sentences = getattr(Stages(run.config).sentences, half).sentences
+def _make_activations(run: Run, condition: str, stage: str, part: str, folder: Path) -> None:
+    sentences = getattr(Stages(run.config).sentences, part).sentences
     with model_at(run, condition, stage) as (model, tokenizer):
         X = word_activations(model, tokenizer, sentences)
-    np.save(part / "activations.npy", np.ascontiguousarray(X.T, dtype=np.float16))
+    np.save(folder / "activations.npy", np.ascontiguousarray(X.T, dtype=np.float16))
 
 
 def _check(stage: str) -> None:

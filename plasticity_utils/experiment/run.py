@@ -52,8 +52,8 @@ class Run:
     def config(self) -> RunConfig:
         """Settings of the run; its results lie where its folder is now, its model maybe nowhere."""
         settings = {**self.facts["settings"], "results_dir": str(self.path.parent)}
-        about = self.facts.get("about") or asdict(parse_concept(settings["concept"]))
-        return RunConfig.recorded(settings, about)
+        info = self.facts.get("concept_info") or asdict(parse_concept(settings["concept"]))
+        return RunConfig.recorded(settings, info)
 
     def model(
         self, stage: str = "base", condition: str = "targeted"
@@ -192,12 +192,12 @@ def load_run(path: str | Path) -> Run:
 
 def run_name(config: RunConfig) -> str:
     """Readable name of a run's folder, its overrides included; a digest of all settings follows."""
-    return f"{series_name(config)}-seed{config.seed}"
+    return f"{group_name(config)}-seed{config.seed}"
 
 
-def series_name(config: RunConfig) -> str:
+def group_name(config: RunConfig) -> str:
     """Name that runs have in common which differ in nothing but the seed."""
-    parts = [config.about.name, *filter(None, [config.task.name])]
+    parts = [config.concept_info.name, *filter(None, [config.task.name])]
     parts += [Path(config.model).name, config.regime]
     own = (config.removal, config.ranking, config.rest, config.positions)
     parts += [label(value) for value in own if value]
@@ -229,7 +229,7 @@ def variant(config: RunConfig) -> str:
 
 def _make(config: RunConfig, part: Path) -> None:
     stages = Stages(config)
-    stages.check_own_concept()
+    stages.check_custom_concept()
     stages.measured()
     untrained = {name: stages.measured(name) for name in config.conditions}
     retrained = {name: stages.retrained(name) for name in config.conditions}
@@ -263,7 +263,7 @@ def _facts(stages: Stages) -> dict[str, Any]:
         "settings": config.settings(),
         "task": sentences.task,
         # What was read of files, which may be gone when the run is opened.
-        **({} if config.is_usual else {"about": asdict(config.about)}),
+        **({} if config.is_usual else {"concept_info": asdict(config.concept_info)}),
         "sizes": asdict(config.sizes),
         "dose": stages.chosen_dose,
         "n_removed": len(own),
@@ -271,7 +271,7 @@ def _facts(stages: Stages) -> dict[str, Any]:
         **{fact: {n: facts[fact] for n, facts in of_each.items()} for fact in of_each["targeted"]},
         "n_neurons": len(pd.read_parquet(stages.ranking() / "ranking.parquet")),
         "n_train_sentences": len(sentences.train),
-        "n_curve_sentences": len(sentences.own_curve or sentences.curve),
+        "n_curve_sentences": len(sentences.custom_curve or sentences.curve),
         "seconds": {f.name: files.seal_of(f)["seconds"] for f in sorted(stages.used)},
         **made_now(),
     }
@@ -307,7 +307,7 @@ def _own_settings(config: RunConfig) -> dict[str, Any]:
     settings = {
         **config.settings(),
         **config.task.key(),
-        "concept": config.about.name,
+        "concept": config.concept_info.name,
         "removal": config.chosen.key(),
         "ranking": rankings.key(config.preset.ranking),
         "protocols": [protocols.key(name) for name in config.conditions.values()],

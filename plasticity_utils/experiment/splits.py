@@ -10,7 +10,7 @@ import pandas as pd
 
 from plasticity_utils.data.column_files import SPLITS
 from plasticity_utils.data.concepts import file_corpus, members, with_words
-from plasticity_utils.data.corpus import Corpus, halves
+from plasticity_utils.data.corpus import Corpus, two_parts
 from plasticity_utils.data.tasks import labels_of, reported_types
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
@@ -19,7 +19,7 @@ LEAST_WORDS, LEAST_AT_SMOKE = 30, 5
 
 
 PARTS = ("ranking", "measuring", "dose", "scoring", "curve")
-OWN_PARTS = ("ranking", "measuring", "own_dose", "own_scoring")
+CUSTOM_PARTS = ("ranking", "measuring", "custom_dose", "custom_scoring")
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Sentences:
     train : Corpus
         Fine-tunes the base model and retrains it.
     ranking, measuring : Corpus
-        Halves of the test split: one picks neurons and resting values, the other describes them.
+        Two parts of the test split: one picks neurons and resting values, the other describes them.
     dose, scoring : Corpus
-        Halves of the validation split: the one picks the dose, the other gives every F1.
+        Two parts of the validation split: the one picks the dose, the other gives every F1.
     curve : Corpus
         The first sentences of `scoring`, for the many random draws.
     validation, test : Corpus
@@ -42,7 +42,7 @@ class Sentences:
         Labels of the model: the tags of the task.
     task : dict
         What is said of the task: see `Task.facts`.
-    own_dose, own_scoring, own_curve : Corpus or None
+    custom_dose, custom_scoring, custom_curve : Corpus or None
         The counterparts of `dose`, `scoring` and `curve` for a concept that is no entity type; None
         for one that is. For such a concept these and `ranking` and `measuring` have a column
         `concept`; of a pair of files they have no other.
@@ -58,9 +58,9 @@ class Sentences:
     test: Corpus
     labels: tuple[str, ...]
     task: dict[str, Any]
-    own_dose: Corpus | None = None
-    own_scoring: Corpus | None = None
-    own_curve: Corpus | None = None
+    custom_dose: Corpus | None = None
+    custom_scoring: Corpus | None = None
+    custom_curve: Corpus | None = None
 
 
 def load_sentences(config: RunConfig) -> Sentences:
@@ -74,8 +74,8 @@ def load_sentences(config: RunConfig) -> Sentences:
     sizes = config.sizes
     splits = {split: config.task.load(split) for split in SPLITS}
     train, validation, test = splits.values()
-    ranking, measuring = halves(test)
-    dose, scoring = halves(validation)
+    ranking, measuring = two_parts(test)
+    dose, scoring = two_parts(validation)
     # A seeded sample: the first sentences of the training file are of one week.
     order = np.random.default_rng(config.seed).permutation(len(train))
     sentences = Sentences(
@@ -92,14 +92,15 @@ def load_sentences(config: RunConfig) -> Sentences:
     )
     if not config.task.is_usual:
         sentences = _reporting(config, sentences, sentences.task["types"])
-    if config.about.is_entity:
+    concept = config.concept_info
+    if concept.is_entity:
         return sentences
-    if config.about.kind == "words":
-        parts = [with_words(part, config.about) for part in (ranking, measuring, dose, scoring)]
+    if concept.kind == "words":
+        parts = [with_words(part, concept) for part in (ranking, measuring, dose, scoring)]
     else:
-        (ranking, dose), (measuring, scoring) = map(halves, halves(file_corpus(config.about)))
+        (ranking, dose), (measuring, scoring) = map(two_parts, two_parts(file_corpus(concept)))
         parts = [ranking, measuring, dose, scoring]
-    own: dict[str, Any] = dict(_own_parts(config, dict(zip(OWN_PARTS, parts, strict=True))))
+    own: dict[str, Any] = dict(_custom_parts(config, dict(zip(CUSTOM_PARTS, parts, strict=True))))
     return replace(sentences, **own)
 
 
@@ -118,8 +119,8 @@ def part_counts(sentences: Sentences, label: str) -> pd.DataFrame:
     DataFrame
         part (an attribute of `Sentences`), sentences, words, of_concept (words).
     """
-    own = sentences.own_dose is not None
-    names = OWN_PARTS if own else ("ranking", "measuring", "dose", "scoring")
+    own = sentences.custom_dose is not None
+    names = CUSTOM_PARTS if own else ("ranking", "measuring", "dose", "scoring")
     parts = {name: getattr(sentences, name) for name in names}
     rows = [
         (name, len(part), part.n_words, int(members(part, label).sum()))
@@ -132,7 +133,7 @@ def _reporting(config: RunConfig, sentences: Sentences, types: dict[str, int]) -
     """Say of each part which types the run reports on; InputError if the concept is too rare."""
     parts = {name: getattr(sentences, name) for name in PARTS}
     reported = reported_types(types, parts.values(), config.label)
-    if config.about.is_entity:
+    if config.concept_info.is_entity:
         counted = {"train": sentences.train, **parts}
         counts = {name: part.types().get(config.label, 0) for name, part in counted.items()}
         _check_enough(config, counts, {name: part.n_words for name, part in counted.items()})
@@ -146,31 +147,34 @@ def _check_enough(config: RunConfig, counts: dict[str, int], n_words: dict[str, 
     said = ", ".join(f"{counts[name]} of {n} in {name}" for name, n in n_words.items())
     if min(counts.values()) < least:
         raise InputError(
-            f"concept {config.about.title!r} has too few words: {said}; at least {least} are "
-            "needed in each"
+            f"concept {config.concept_info.title!r} has too few words: {said}; at least {least} "
+            "are needed in each"
         )
     return said
 
 
-def _own_parts(config: RunConfig, halves_of: dict[str, Corpus]) -> dict[str, Corpus]:
-    """Cut the halves to the scale's sizes, lengthened where the concept is rare."""
+def _custom_parts(config: RunConfig, whole_parts: dict[str, Corpus]) -> dict[str, Corpus]:
+    """Cut the parts to the scale's sizes, lengthened where the concept is rare."""
     sizes, label = config.sizes, config.label
     wanted = dict(
-        zip(OWN_PARTS, (sizes.ranking, sizes.measuring, sizes.dose, sizes.scoring), strict=True)
+        zip(CUSTOM_PARTS, (sizes.ranking, sizes.measuring, sizes.dose, sizes.scoring), strict=True)
     )
     least = LEAST_AT_SMOKE if config.scale == "smoke" else LEAST_WORDS
     parts = {
-        name: _with_enough(half, wanted[name], label, least) for name, half in halves_of.items()
+        name: _with_enough(part, wanted[name], label, least) for name, part in whole_parts.items()
     }
     counts = {name: part.word_labels("concept").count(label) for name, part in parts.items()}
     said = _check_enough(config, counts, {name: part.n_words for name, part in parts.items()})
     if any(counts[name] == part.n_words for name, part in parts.items()):
-        raise InputError(f"concept {config.about.title!r} is at all words of a part: {said}")
-    return {**parts, "own_curve": _with_enough(parts["own_scoring"], sizes.curve, label, least)}
+        raise InputError(f"concept {config.concept_info.title!r} is at all words of a part: {said}")
+    return {
+        **parts,
+        "custom_curve": _with_enough(parts["custom_scoring"], sizes.curve, label, least),
+    }
 
 
-def _with_enough(half: Corpus, n_sentences: int | None, label: str, least: int) -> Corpus:
+def _with_enough(part: Corpus, n_sentences: int | None, label: str, least: int) -> Corpus:
     """The first sentences, and as many more as it takes to hold `least` words of the concept."""
-    so_far = np.cumsum([tags.count(label) for tags in half.labels["concept"]])
+    so_far = np.cumsum([tags.count(label) for tags in part.labels["concept"]])
     needed = int(np.searchsorted(so_far, least)) + 1
-    return half.first(n_sentences if n_sentences is None else max(n_sentences, needed))
+    return part.first(n_sentences if n_sentences is None else max(n_sentences, needed))

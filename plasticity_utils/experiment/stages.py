@@ -30,7 +30,7 @@ from plasticity_utils.experiment.store import (
     save_model,
     save_tables,
 )
-from plasticity_utils.models.load import load_model, n_levels, width
+from plasticity_utils.models.load import count_layers, load_model, width
 from plasticity_utils.registry import protocols, removals
 from plasticity_utils.removal.interface import (
     NO_NEURONS,
@@ -121,8 +121,8 @@ class Stages(BaseStages):
         """The parts that the dose–response is drawn on, and those of a concept of one's own."""
         found = self.sentences
         return {
-            "dose": (found.dose, found.own_dose),
-            "scoring": (found.curve, found.own_curve),
+            "dose": (found.dose, found.custom_dose),
+            "scoring": (found.curve, found.custom_curve),
         }
 
     def fitted(self, control: bool = False) -> Path:
@@ -192,7 +192,7 @@ class Stages(BaseStages):
         sizes = self.config.sizes
         # What is measured of a model does not depend on which of the entity types is removed.
         own: dict[str, Any] = {}
-        if not self.config.about.is_entity:
+        if not self.config.concept_info.is_entity:
             own["concept"] = self._concept_key
         if not self.config.task.is_usual:
             own["types"] = list(self.sentences.scoring.reported)
@@ -271,8 +271,8 @@ class Stages(BaseStages):
     ) -> Material:
         """What a removal is fitted on: the base; with a folder, a model that was trained on."""
         corpus = self.sentences.train.first(FITTING_SENTENCES)
-        if self.config.about.words:
-            corpus = with_words(corpus, self.config.about)
+        if self.config.concept_info.words:
+            corpus = with_words(corpus, self.config.concept_info)
 
         def rank(method: str) -> pd.DataFrame:
             if part is not None:
@@ -300,10 +300,10 @@ class Stages(BaseStages):
         deviation = None if is_base else self._base_deviation()
         scoring = protocol.scored_on(self.sentences.scoring, self.config.label)
         tagged = tag_sentences(model, tokenizer, scoring)
-        with_own = self._scorer(model, tokenizer, self.sentences.own_scoring)
+        with_custom = self._scorer(model, tokenizer, self.sentences.custom_scoring)
         with in_force(model, intervention):
             tables = measure(model, tokenizer, self.sentences, tagged, deviation, part)
-            tables["metrics"] = with_own(tables["metrics"])
+            tables["metrics"] = with_custom(tables["metrics"])
         save_tables(tables, part)
 
     def _base_deviation(self) -> np.ndarray:
@@ -316,8 +316,8 @@ class Stages(BaseStages):
         scorers = {}
         for name, (corpus, own) in self._curve_parts().items():
             tagged = tag_sentences(model, tokenizer, corpus)
-            with_own = self._scorer(model, tokenizer, own)
-            scorers[name] = partial(_scored, with_own, model, tagged)
+            with_custom = self._scorer(model, tokenizer, own)
+            scorers[name] = partial(_scored, with_custom, model, tagged)
         table = dose_response(on, scorers, self.config.curve, self._draws, part)
         save_table(table, part / "dose.parquet")
 
@@ -332,7 +332,7 @@ class Stages(BaseStages):
                 (protocol.scored_on, self.sentences.scoring),
             )
         )
-        with_own = self._scorer(model, tokenizer, self.sentences.own_scoring)
+        with_custom = self._scorer(model, tokenizer, self.sentences.custom_scoring)
 
         def take_snapshot(epoch: float) -> None:
             folder = part / "snapshots" / f"{epoch:g}"
@@ -344,7 +344,7 @@ class Stages(BaseStages):
             else:
                 # Neurons and probes are as just after the removal.
                 tables = {**read_tables(untrained), "metrics": score(model, scoring)}
-            tables["metrics"] = with_own(tables["metrics"])
+            tables["metrics"] = with_custom(tables["metrics"])
             tables["neurons"]["gain"] = _all_gains(model, intervention, held)
             save_tables(tables, folder)
             files.seal(folder)
@@ -365,31 +365,33 @@ class Stages(BaseStages):
         intervention = self.in_force(condition)
         model, tokenizer = load_model(str(retrained / "model"))
         tagged = tag_sentences(model, tokenizer, self.sentences.curve)
-        with_own = self._scorer(model, tokenizer, self.sentences.own_curve)
+        with_custom = self._scorer(model, tokenizer, self.sentences.custom_curve)
         with in_force(model, intervention) as held:
             held.set_gains(np.load(retrained / "gains.npy"))
             on = self._material(model, tokenizer, intervention, part)
             again = self._remover.again(self.removal, on, self.config.sizes.draws)
-            whole = _scored(with_own, model, tagged)
+            whole = _scored(with_custom, model, tagged)
             tables = [whole.assign(again="nothing", draw=0, n_removed=0)]
             for name, draw, cut in again:
                 with in_force(model, cut):
-                    table = _scored(with_own, model, tagged)
+                    table = _scored(with_custom, model, tagged)
                 tables.append(table.assign(again=name, draw=draw, n_removed=len(cut.neurons)))
         save_table(pd.concat(tables, ignore_index=True), part / "reliance.parquet")
 
 
 def _scored(
-    with_own: Callable[[pd.DataFrame], pd.DataFrame], model: PreTrainedModel, data: TaggedSentences
+    with_custom: Callable[[pd.DataFrame], pd.DataFrame],
+    model: PreTrainedModel,
+    data: TaggedSentences,
 ) -> pd.DataFrame:
-    return with_own(score(model, data))
+    return with_custom(score(model, data))
 
 
 def _all_gains(
     model: PreTrainedModel, intervention: Intervention | None, held: InForce
 ) -> np.ndarray:
     """Gain of every neuron in flat order: 1, or that of a removed neuron."""
-    table = np.ones((n_levels(model), width(model)), dtype=np.float32)
+    table = np.ones((count_layers(model), width(model)), dtype=np.float32)
     if intervention is not None:
         table[tuple(intervention.neurons.T)] = held.gains()
     return table.ravel()

@@ -1,4 +1,4 @@
-"""What a stage depends on and leaves on disk: models, and tables of a moment."""
+"""What a stage depends on and leaves on disk: models, and tables of a snapshot."""
 
 from __future__ import annotations
 

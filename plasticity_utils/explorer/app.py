@@ -37,7 +37,7 @@ from plasticity_utils.explorer.controls import (
     wrapped,
 )
 from plasticity_utils.explorer.data import RunData, Selected
-from plasticity_utils.results.groups import seeds_of
+from plasticity_utils.results.groups import run_group
 
 VIEWS = ("Neuron", "Sentence", "Compare")
 FIRST_CONDITION, FIRST_STAGE = "targeted", "end"
@@ -77,7 +77,7 @@ def explore(run: Run) -> widgets.VBox:
 
 def _own_run(run: Run) -> Run | None:
     """Find an own finished run of the same settings at any scale, the largest first."""
-    if not run.config.about.is_entity:
+    if not run.config.concept_info.is_entity:
         return None
     # A published run lies in the book; one's own lie where runs are kept.
     own = replace(run.config, results_dir="")
@@ -112,7 +112,7 @@ class Explorer(widgets.VBox):
         super().__init__()
         self.data = data
         self._opened = {data.run.config.seed: data}
-        self._runs = {run.config.seed: run for run in seeds_of(data.run).runs}
+        self._runs = {run.config.seed: run for run in run_group(data.run).runs}
         first = _most_selective(data)
         self.seed = dropdown("seed", sorted(self._runs), data.run.config.seed)
         self.seed.observe(self._guarded(self._change_seed), "value")

@@ -59,9 +59,10 @@ class RunData:
     """
 
     def __init__(self, run: Run) -> None:
-        if not run.config.about.is_entity:
+        concept = run.config.concept_info
+        if not concept.is_entity:
             raise InputError(
-                f"this view shows runs about entity types, and {run.config.about.title} is none; "
+                f"this view shows runs about entity types, and {concept.title} is none; "
                 "its neurons are in `run.neurons` and on the page's cards"
             )
         self.run = run
@@ -80,13 +81,13 @@ class RunData:
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The measuring half, whose words the activations are of."""
+        """The measuring part, whose words the activations are of."""
         # It does not depend on the seed, so that seeds share it.
         return _measuring_half(replace(self.run.config, seed=0, results_dir=""))
 
     @cached_property
     def words(self) -> list[str]:
-        """All words of the measuring half, in order."""
+        """All words of the measuring part, in order."""
         return self.corpus.words
 
     @cached_property
@@ -124,11 +125,11 @@ class RunData:
         history = self.history(at)
         computed = {}
         if not self.missing:
-            moments = dict(zip(history["stage"], history["moment"], strict=True))
+            snapshots = dict(zip(history["stage"], history["snapshot"], strict=True))
             for stage in STAGES:
                 of_stage = Selected(at.condition, stage, at.layer, at.unit)
                 sigma = concept_selectivity(self.activations(of_stage), self.inventory)
-                computed[moments[stage]] = sigma
+                computed[snapshots[stage]] = sigma
         return selectivity_profile(history, computed)
 
     def respond(self, at: Selected, words: tuple[str, ...]) -> pd.DataFrame:
@@ -219,8 +220,8 @@ def concept_inventory(corpus: Corpus, n_parts: int = PARTS_OF_SPEECH) -> pd.Data
 def neuron_history(neurons: pd.DataFrame, layer: int, unit: int) -> pd.DataFrame:
     """Give one neuron's rows of a condition, a row a stage, in the order of training.
 
-    `moment` is added: `base`, `removed`, then the epochs of retraining, the last with stage `end`.
-    InputError, naming what there is, if there is no such neuron.
+    `snapshot` is added: `base`, `removed`, then the epochs of retraining, the last with
+    stage `end`. InputError, naming what there is, if there is no such neuron.
     """
     rows = neurons[(neurons["layer"] == layer) & (neurons["unit"] == unit)]
     if rows.empty:
@@ -229,8 +230,8 @@ def neuron_history(neurons: pd.DataFrame, layer: int, unit: int) -> pd.DataFrame
             f"units from 0 to {neurons['unit'].max()}"
         )
     rows = rows.sort_values("epoch").reset_index(drop=True)
-    moments = [EPOCH_TITLES.get(epoch, f"{epoch:g}") for epoch in rows["epoch"]]
-    return rows.assign(moment=moments)
+    snapshots = [EPOCH_TITLES.get(epoch, f"{epoch:g}") for epoch in rows["epoch"]]
+    return rows.assign(snapshot=snapshots)
 
 
 def layer_neurons(neurons: pd.DataFrame, stage: str, layer: int) -> pd.DataFrame:
@@ -359,10 +360,11 @@ def concept_selectivity(
 def selectivity_profile(history: pd.DataFrame, computed: Mapping[str, pd.Series]) -> pd.DataFrame:
     """σ of one neuron for every concept through the stages of a run.
 
-    `computed` holds, by moment, what `concept_selectivity` gives where activations are kept. A row
-    a concept and moment: concept, kind (`entity type`, `part of speech`), moment, selectivity.
+    `computed` holds, by snapshot, what `concept_selectivity` gives where activations are kept. A
+    row a concept and snapshot: concept, kind (`entity type`, `part of speech`), snapshot,
+    selectivity.
     """
-    moments = history["moment"].tolist()
+    snapshots = history["snapshot"].tolist()
     known = {
         entity: history[f"selectivity_{entity}"].tolist()
         for entity in ENTITIES
@@ -374,12 +376,12 @@ def selectivity_profile(history: pd.DataFrame, computed: Mapping[str, pd.Series]
         if concept not in known:
             kinds[concept] = "part of speech"
             known[concept] = [
-                computed[moment].get(concept, np.nan) if moment in computed else np.nan
-                for moment in moments
+                computed[snapshot].get(concept, np.nan) if snapshot in computed else np.nan
+                for snapshot in snapshots
             ]
     rows = [
-        (concept, kinds[concept], moment, float(value))
+        (concept, kinds[concept], snapshot, float(value))
         for concept, values in known.items()
-        for moment, value in zip(moments, values, strict=True)
+        for snapshot, value in zip(snapshots, values, strict=True)
     ]
-    return pd.DataFrame(rows, columns=["concept", "kind", "moment", "selectivity"])
+    return pd.DataFrame(rows, columns=["concept", "kind", "snapshot", "selectivity"])

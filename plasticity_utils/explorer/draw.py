@@ -151,18 +151,18 @@ def responses(shown: pd.DataFrame) -> str:
 
 
 def profile_table(profile: pd.DataFrame, history: pd.DataFrame) -> str:
-    """Show σ for every concept at every moment, and the gain below it (`selectivity_profile`)."""
+    """Show σ for every concept at every snapshot, and the gain below it (`selectivity_profile`)."""
     wide = profile.pivot_table(
-        index="concept", columns="moment", values="selectivity", sort=False, dropna=False
+        index="concept", columns="snapshot", values="selectivity", sort=False, dropna=False
     )
-    moments = history["moment"].tolist()
-    head = "".join(f'<th scope="col">{escape(moment)}</th>' for moment in moments)
+    snapshots = history["snapshot"].tolist()
+    head = "".join(f'<th scope="col">{escape(snapshot)}</th>' for snapshot in snapshots)
     rows = []
     for concept in wide.index:
         name = escape(str(concept))
         if concept in PART_NAMES:
             name += f' <span class="pu-muted">{PART_NAMES[concept]}</span>'
-        cells = "".join(_sigma_cell(wide[moment][concept]) for moment in moments)
+        cells = "".join(_sigma_cell(wide[snapshot][concept]) for snapshot in snapshots)
         rows.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
     gains = "".join(f"<td>{short(gain)}</td>" for gain in history["gain"])
     rows.append(f'<tr><th scope="row">gain</th>{gains}</tr>')
@@ -272,19 +272,19 @@ def selectivity_course(profile: pd.DataFrame) -> str:
     InputError
         If a column is missing or there is no entity type.
     """
-    need(profile, ["concept", "kind", "moment", "selectivity"])
+    need(profile, ["concept", "kind", "snapshot", "selectivity"])
     rows = profile[profile["kind"] == "entity type"]
     entities = in_order(rows, "concept", list(theme.ENTITY_COLOURS))
     need(rows, ["concept"])
-    moments = list(dict.fromkeys(rows["moment"]))
-    step = (WIDTH - LEFT - RIGHT - 24) / max(1, len(moments) - 1)
-    x_of = {moment: LEFT + 12 + i * step for i, moment in enumerate(moments)}
+    snapshots = list(dict.fromkeys(rows["snapshot"]))
+    step = (WIDTH - LEFT - RIGHT - 24) / max(1, len(snapshots) - 1)
+    x_of = {snapshot: LEFT + 12 + i * step for i, snapshot in enumerate(snapshots)}
     parts = _course_axes(x_of)
     for i, entity in enumerate(entities):
         own = rows[rows["concept"] == entity]
         points = [
-            (x_of[moment], _height(value), f"{entity}, {moment}: σ = {short(value, True)}")
-            for moment, value in zip(own["moment"], own["selectivity"], strict=True)
+            (x_of[snapshot], _height(value), f"{entity}, {snapshot}: σ = {short(value, True)}")
+            for snapshot, value in zip(own["snapshot"], own["selectivity"], strict=True)
             if math.isfinite(value)
         ]
         parts += _line(points, entity)
@@ -304,8 +304,8 @@ def _course_axes(x_of: dict[str, float]) -> list[str]:
         parts.append(_rule(LEFT, y, WIDTH - RIGHT, y, colour))
         parts.append(_text(LEFT - 6, y + 4, fixed(tick, 1), "end"))
     foot = _height(-1)
-    for moment, x in x_of.items():
-        parts.append(_text(x, foot + 18, "cut" if moment == "removed" else moment, "middle"))
+    for snapshot, x in x_of.items():
+        parts.append(_text(x, foot + 18, "cut" if snapshot == "removed" else snapshot, "middle"))
     parts.append(_text(LEFT, foot + 36, "base, just cut, epochs of retraining", "start"))
     return parts
 

@@ -27,7 +27,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import Encoded, encode_words, max_positions, n_levels, width
+from plasticity_utils.models.load import Encoded, count_layers, encode_words, max_positions, width
 from plasticity_utils.models.tokens import as_sentences
 from plasticity_utils.progress import bar
 
@@ -71,7 +71,7 @@ class ActivationStream:
     @property
     def shape(self) -> tuple[int, int]:
         """Words and neurons."""
-        return int(self.first_row[-1]), n_levels(self.model) * width(self.model)
+        return int(self.first_row[-1]), count_layers(self.model) * width(self.model)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield rows (int, [n_rows]) and their activations (float32, [n_rows, n_neurons]).
@@ -181,11 +181,11 @@ def _word_means(model: PreTrainedModel, batch: list[Encoded]) -> np.ndarray:
     several = n_tokens > 1
     rest, owner = token[several[word]], (torch.cumsum(several, 0) - 1)[word[several[word]]]
     d_model = width(model)
-    means = torch.empty(len(n_tokens), n_levels(model) * d_model)
+    means = torch.empty(len(n_tokens), count_layers(model) * d_model)
     hidden = model(**inputs(model, batch), output_hidden_states=True).hidden_states
-    for level, hidden_states in enumerate(hidden):
-        # Level by level into its place, so that no second copy of all levels is ever held.
-        own = means[:, level * d_model : (level + 1) * d_model]
+    for layer, hidden_states in enumerate(hidden):
+        # Layer by layer into its place, so that no second copy of all layers is ever held.
+        own = means[:, layer * d_model : (layer + 1) * d_model]
         states = hidden_states.flatten(0, 1).float().cpu()
         own[:] = states[first]
         own[several] = _means(states[rest], owner, n_tokens[several])

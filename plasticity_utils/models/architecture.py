@@ -88,25 +88,25 @@ ANATOMIES = {
 }  # fmt: skip
 
 
-def level_parameters(
-    model: PreTrainedModel, level: int, with_head: bool
+def layer_parameters(
+    model: PreTrainedModel, layer: int, with_head: bool
 ) -> Iterator[tuple[nn.Parameter, int]]:
-    """Parameters that write to a level or read from it, each with its axis over units."""
-    for module, reads in _modules_of(model, level, with_head):
+    """Parameters that write to a layer or read from it, each with its axis over units."""
+    for module, reads in _modules_of(model, layer, with_head):
         yield from _over_units(module, reads)
 
 
 def _modules_of(
-    model: PreTrainedModel, level: int, with_head: bool
+    model: PreTrainedModel, layer: int, with_head: bool
 ) -> Iterator[tuple[nn.Module, bool]]:
-    """Modules that write to a level, or read from it (then True)."""
+    """Modules that write to a layer, or read from it (then True)."""
     anatomy, base = ANATOMIES[model.config.model_type], model.base_model
     blocks: Any = base.get_submodule(anatomy.blocks)
-    writers = anatomy.writers if level else anatomy.embeddings
-    source = blocks[level - 1] if level else base
+    writers = anatomy.writers if layer else anatomy.embeddings
+    source = blocks[layer - 1] if layer else base
     yield from ((source.get_submodule(name), False) for name in writers)
-    if level < len(blocks):
-        yield from ((blocks[level].get_submodule(name), True) for name in anatomy.readers)
+    if layer < len(blocks):
+        yield from ((blocks[layer].get_submodule(name), True) for name in anatomy.readers)
         return
     if anatomy.final_norm:
         yield base.get_submodule(anatomy.final_norm), False

@@ -1,10 +1,10 @@
 """Load a model and its tokenizer, and name the places where its neurons live.
 
 Which tensors are "the neurons"? Here: the hidden states that ``transformers`` returns. A model of
-L blocks has L + 1 *levels*: level 0 is the embedding output, level l the output of block l, and the
-last level has passed the final norm where a model has one. A neuron is ``(level, unit)``. `levels`
-finds the module whose output each of these hidden states is, so that what is measured there and
-what is changed there is one and the same tensor.
+L blocks has L + 1 *layers*: layer 0 is the embedding output, layer l the output of block l, and the
+last layer has passed the final norm where a model has one. A neuron is ``(layer, unit)``.
+`layers.layers_of` finds the module whose output each of these hidden states is, so that what is
+measured there and what is changed there is one and the same tensor.
 
 Caveat: a word is one or several tokens. Encoders read a whole sentence at once, and are labelled on
 a word's first sub-word (Devlin et al. 2019, BERT); a decoder has read a word only at its end, so it
@@ -123,13 +123,13 @@ def label_position(model: PreTrainedModel) -> Literal["first", "last"]:
     return "last" if is_decoder(model) else "first"
 
 
-def n_levels(model: PreTrainedModel) -> int:
-    """Return the number of levels: the embedding output and one for each block."""
+def count_layers(model: PreTrainedModel) -> int:
+    """Return the number of layers: the embedding output and one for each block."""
     return int(model.config.num_hidden_layers) + 1
 
 
 def width(model: PreTrainedModel) -> int:
-    """Return the number of neurons in a level."""
+    """Return the number of neurons in a layer."""
     return int(model.config.hidden_size)
 
 
@@ -152,11 +152,6 @@ def label_ids(model: PreTrainedModel) -> dict[str, int]:
 def head(model: PreTrainedModel) -> nn.Linear:
     """Return the linear classification head, the one part that `head` retraining may change."""
     return model.score if hasattr(model, "score") else model.classifier  # type: ignore[return-value]
-
-
-def levels(model: PreTrainedModel) -> list[nn.Module]:
-    """Return the modules whose (first) output is ``hidden_states[l]``, for l from 0 to L."""
-    return layers_of(model)
 
 
 def _read_config(name: str, source: str) -> dict[str, Any]:
@@ -246,7 +241,7 @@ def _check_pass(name: str, model: PreTrainedModel) -> None:
         raise InputError(
             f"model {name!r}: a pass under its config fails ({_first_line(error)})"
         ) from None
-    expected = [(1, 5, width(model))] * n_levels(model)
+    expected = [(1, 5, width(model))] * count_layers(model)
     if shapes != expected or found.logits.shape != (1, 5, len(model.config.label2id)):
         raise InputError(
             f"model {name!r}: under its config a pass gives states of {shapes} and "

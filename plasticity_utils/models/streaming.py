@@ -20,7 +20,7 @@ from jaxtyping import Float32
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.models.activations import ActivationStream
-from plasticity_utils.models.load import n_levels, width
+from plasticity_utils.models.load import count_layers, width
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def activations_by_layer(
         # Unbuffered, so that numpy and Python agree on where in the file they are.
         files = [
             stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))
-            for _ in range(n_levels(model))
+            for _ in range(count_layers(model))
         ]
         for rows, X in stream:
             batches.append(rows)

@@ -49,7 +49,7 @@ def fit_discriminants(
     Parameters
     ----------
     X : float array, [n_words, d_model]
-        One level of `word_activations`.
+        One layer of `word_activations`.
     concepts : bool array, [n_words, n_concepts]
         Each with some words, not all.
 

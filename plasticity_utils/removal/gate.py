@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import n_levels, width
+from plasticity_utils.models.load import count_layers, width
 from plasticity_utils.neurons.inputs import Matrix, Neurons, as_activations, as_pairs
 from plasticity_utils.removal.interface import Intervention
 from plasticity_utils.removal.neurons import NeuronRemoval, RemovedNeurons
@@ -32,7 +32,7 @@ from plasticity_utils.removal.patch import Patch
 
 
 class _Gate:
-    """h' = g ⊙ h + (1 − g) ⊙ μ at one level, g being 1 for units that were not removed."""
+    """h' = g ⊙ h + (1 − g) ⊙ μ at one layer, g being 1 for units that were not removed."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class NeuronPatch(Patch):
         self,
         model: PreTrainedModel,
         neurons: Int[np.ndarray, "removed 2"],
-        rest: Float[Tensor, "level unit"],
+        rest: Float[Tensor, "layer unit"],
         positions: str,
         regrow: bool,
     ):
@@ -80,10 +80,10 @@ class NeuronPatch(Patch):
             nn.Parameter(torch.zeros(len(neurons), device=rest.device)) if regrow else None
         )
         gates = {}
-        for level in np.unique(neurons[:, 0]).tolist():
-            places = torch.from_numpy(np.flatnonzero(neurons[:, 0] == level)).to(rest.device)
+        for layer in np.unique(neurons[:, 0]).tolist():
+            places = torch.from_numpy(np.flatnonzero(neurons[:, 0] == layer)).to(rest.device)
             units = torch.from_numpy(neurons[:, 1]).to(rest.device)[places]
-            gates[level] = _Gate(units, rest[level], self._gains, places)
+            gates[layer] = _Gate(units, rest[layer], self._gains, places)
         super().__init__(model, gates, positions)
         self.parameter_name = _free_name(model) if regrow else None
         if self.parameter_name is not None:
@@ -157,8 +157,8 @@ def remove_neurons(
         Neurons out of range or given twice, resting values of another shape or not finite, a mean
         without activations, unknown positions, an architecture that is not supported.
     """
-    pairs = as_pairs(neurons, n_levels(model), width(model))
-    values = _as_rest(rest, X, n_levels(model), width(model))
+    pairs = as_pairs(neurons, count_layers(model), width(model))
+    values = _as_rest(rest, X, count_layers(model), width(model))
     weights = next(model.parameters())
     resting = torch.as_tensor(values, dtype=weights.dtype, device=weights.device)
     return NeuronPatch(model, pairs, resting, positions, regrow)

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from plasticity_utils.errors import InputError
+from plasticity_utils.models.layers import layers_of
 from plasticity_utils.models.load import (
     POST_NORM_ENCODERS,
     PRE_NORM_DECODERS,
+    count_layers,
     is_decoder,
-    levels,
-    n_levels,
     width,
 )
 from plasticity_utils.neurons.inputs import as_pairs
@@ -37,7 +37,7 @@ from plasticity_utils.removal.patch import Change
 
 
 class ZeroedGains(Change):
-    """Zeroed gains of a norm for each level, until `undo` or the end of a ``with`` block."""
+    """Zeroed gains of a norm for each layer, until `undo` or the end of a ``with`` block."""
 
     def __init__(
         self,
@@ -50,8 +50,8 @@ class ZeroedGains(Change):
         self._neurons, self._regrow = neurons, regrow
         self._saved: list[tuple[Tensor, np.ndarray, Tensor, Tensor]] = []
         self._hooks = []
-        for level in np.unique(neurons[:, 0]).tolist():
-            gain, places = norms[level].weight, np.flatnonzero(neurons[:, 0] == level)
+        for layer in np.unique(neurons[:, 0]).tolist():
+            gain, places = norms[layer].weight, np.flatnonzero(neurons[:, 0] == layer)
             units = torch.from_numpy(neurons[places, 1]).to(gain.device)
             self._saved.append((gain, places, units, gain.detach()[units].clone()))
             if not regrow and gain.requires_grad:
@@ -91,7 +91,7 @@ class ZeroedGains(Change):
 def zero_layernorm_gains(
     model: PreTrainedModel, neurons: Iterable[Any], regrow: bool = False
 ) -> ZeroedGains:
-    """Zero the LayerNorm gain of each neuron's level, as Lo, Cohen & Barez (2024) do.
+    """Zero the LayerNorm gain of each neuron's layer, as Lo, Cohen & Barez (2024) do.
 
     The LayerNorm's bias stays, so that the neuron rests at its bias, at every token.
 
@@ -115,7 +115,7 @@ def zero_layernorm_gains(
     InputError
         A pre-norm model, and neurons out of range or given twice.
     """
-    pairs = as_pairs(neurons, n_levels(model), width(model))
+    pairs = as_pairs(neurons, count_layers(model), width(model))
     return ZeroedGains(model, _output_layernorms(model), pairs, regrow)
 
 
@@ -143,12 +143,12 @@ def zero_mlp_gains(model: PreTrainedModel, neurons: Iterable[Any]) -> ZeroedGain
     InputError
         An encoder, a neuron of the embedding layer, and neurons out of range or given twice.
     """
-    norms, pairs = _mlp_norms(model), as_pairs(neurons, n_levels(model), width(model))
+    norms, pairs = _mlp_norms(model), as_pairs(neurons, count_layers(model), width(model))
     embedded = pairs[pairs[:, 0] == 0]
     if len(embedded):
         raise InputError(
             f"neuron {tuple(embedded[0].tolist())} is of the embedding layer, which no block "
-            f"writes; layers run from 1 to {n_levels(model) - 1}"
+            f"writes; layers run from 1 to {count_layers(model) - 1}"
         )
     return ZeroedGains(model, norms, pairs, regrow=False)
 
@@ -168,7 +168,7 @@ def _output_layernorms(model: PreTrainedModel) -> list[nn.LayerNorm]:
             "LayerNorm gains (GPT-2's ln_2, say) do not touch the neurons of the hidden states. "
             f"Use remove_neurons; LayerNorm gains are for {', '.join(POST_NORM_ENCODERS)}"
         )
-    embeddings, *blocks = levels(model)
+    embeddings, *blocks = layers_of(model)
     # Any: the blocks of transformers' models share no typed names for these parts.
     parts: list[Any] = list(blocks)
     if kind == "distilbert":
@@ -183,7 +183,7 @@ def _mlp_norms(model: PreTrainedModel) -> list[Any]:
             f"in a model of type {kind!r} no norm feeds the MLP alone; "
             f"allowed: {', '.join(PRE_NORM_DECODERS)}"
         )
-    # Any: as above. No block writes level 0, so no norm stands there.
+    # Any: as above. No block writes layer 0, so no norm stands there.
     base: Any = model.base_model
     if kind == "gpt2":
         return [None, *(block.ln_2 for block in base.h)]

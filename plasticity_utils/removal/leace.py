@@ -4,8 +4,8 @@ Removing neurons takes away places; what a linear head read there it may read el
 (Belrose et al. 2023, "LEACE: Perfect linear concept erasure in closed form"; package
 `concept-erasure`) takes away directions: h' = h − A B (h − m), the least change after which the
 classes of an *indicator* have equal means, so that no linear model of h' tells them better than by
-guessing. Erasers are fitted level by level, each with those below in place, since a block can
-rebuild what the level below it lost. Then they stay, a fixed projection, while the model trains.
+guessing. Erasers are fitted layer by layer, each with those below in place, since a block can
+rebuild what the layer below it lost. Then they stay, a fixed projection, while the model trains.
 
 Only tokens of words are changed. Every token of a word counts in the fit and has the word's
 indicator, since all of them are projected. The token that carries a word's label, which the head
@@ -36,10 +36,10 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.models.activations import inference_batches, inputs, pad
 from plasticity_utils.models.load import (
     Encoded,
+    count_layers,
     encode_words,
     label_position,
     max_positions,
-    n_levels,
     width,
 )
 from plasticity_utils.names import INDICATORS
@@ -54,7 +54,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Erasers(Intervention):
-    """Fitted erasers of all levels: h' = h − left · right · (h − mean).
+    """Fitted erasers of all layers: h' = h − left · right · (h − mean).
 
     Attributes
     ----------
@@ -63,13 +63,13 @@ class Erasers(Intervention):
     mean : float32 array, [n_layers, d_model]
     """
 
-    left: Float[np.ndarray, "level unit column"]
-    right: Float[np.ndarray, "level column unit"]
-    mean: Float[np.ndarray, "level unit"]
+    left: Float[np.ndarray, "layer unit column"]
+    right: Float[np.ndarray, "layer column unit"]
+    mean: Float[np.ndarray, "layer unit"]
 
     @property
     def ranks(self) -> list[int]:
-        """Dimensions that are erased at each level."""
+        """Dimensions that are erased at each layer."""
         return self.left.any(axis=1).sum(axis=1).tolist()
 
     def applied(self, model: PreTrainedModel) -> Erasure:
@@ -77,7 +77,7 @@ class Erasers(Intervention):
         return erase(model, self)
 
     def facts(self) -> dict[str, Any]:
-        """Return the dimensions erased at each level."""
+        """Return the dimensions erased at each layer."""
         return {"ranks": self.ranks}
 
 
@@ -106,7 +106,7 @@ class Leace(Removal):
 
 
 class _Projection:
-    """h' = h − left · right · (h − mean) at one level; nothing in it trains."""
+    """h' = h − left · right · (h − mean) at one layer; nothing in it trains."""
 
     def __init__(self, *eraser: np.ndarray):
         self.eraser = [torch.from_numpy(part) for part in eraser]
@@ -125,7 +125,7 @@ class Erasure(Patch):
     def __init__(self, model: PreTrainedModel, erasers: Erasers):
         parts = zip(erasers.left, erasers.right, erasers.mean, strict=True)
         super().__init__(
-            model, {level: _Projection(*part) for level, part in enumerate(parts)}, "words"
+            model, {layer: _Projection(*part) for layer, part in enumerate(parts)}, "words"
         )
 
 
@@ -135,14 +135,14 @@ def fit_erasers(
     sentences: Sequence[Sequence[str]],
     indicator: Indicator,
 ) -> Erasers:
-    """Fit an eraser at every level, each with those below in place.
+    """Fit an eraser at every layer, each with those below in place.
 
     Parameters
     ----------
     model, tokenizer
         From `load_model`; what is removed from the model stays removed.
     sentences : sequence of sequence of str
-        Training sentences. They run once through the model for every level.
+        Training sentences. They run once through the model for every layer.
     indicator : Indicator
         Of their words, from `indicator_of`.
 
@@ -168,7 +168,7 @@ def fit_erasers(
     targets = _targets(encoded, words, indicator, label_position(model) == "last")
     # A class has a column for each of the two populations of tokens.
     n_columns = 2 * indicator.classes.shape[1]
-    n_layers, d_model = n_levels(model), width(model)
+    n_layers, d_model = count_layers(model), width(model)
     erasers = Erasers(
         np.zeros((n_layers, d_model, n_columns), np.float32),
         np.zeros((n_layers, n_columns, d_model), np.float32),
@@ -177,12 +177,12 @@ def fit_erasers(
     was_training = model.training
     model.eval()
     try:
-        for level in bar(range(n_layers), "erasers"):
-            fitter = _fitted(model, targets, erasers, level)
+        for layer in bar(range(n_layers), "erasers"):
+            fitter = _fitted(model, targets, erasers, layer)
             found = fitter.eraser
-            erasers.left[level] = found.proj_left.cpu().numpy()
-            erasers.right[level] = found.proj_right.cpu().numpy()
-            erasers.mean[level] = fitter.mean_x.cpu().numpy()
+            erasers.left[layer] = found.proj_left.cpu().numpy()
+            erasers.right[layer] = found.proj_right.cpu().numpy()
+            erasers.mean[layer] = fitter.mean_x.cpu().numpy()
     finally:
         model.train(was_training)
     return erasers
@@ -209,14 +209,14 @@ def erase(model: PreTrainedModel, erasers: Erasers) -> Erasure:
     InputError
         If the erasers are of a model of another shape.
     """
-    expected, found = (n_levels(model), width(model)), erasers.mean.shape
+    expected, found = (count_layers(model), width(model)), erasers.mean.shape
     if found != expected:
         raise InputError(f"erasers of shape {found} (layers, units); the model has {expected}")
     return Erasure(model, erasers)
 
 
 class _Reached(Exception):  # noqa: N818 - no error: a forward pass that has gone far enough
-    """The level that is being fitted: what lies above need not run."""
+    """The layer that is being fitted: what lies above need not run."""
 
 
 @dataclass(frozen=True)
@@ -258,8 +258,8 @@ def _targets(
 
 
 @torch.no_grad()
-def _fitted(model: PreTrainedModel, targets: _Targets, erasers: Erasers, level: int) -> LeaceFitter:
-    """Gather one level's statistics, with the erasers so far in force."""
+def _fitted(model: PreTrainedModel, targets: _Targets, erasers: Erasers, layer: int) -> LeaceFitter:
+    """Gather one layer's statistics, with the erasers so far in force."""
     # Its bound on the trace mixes in a projection under which class means are no longer equal.
     fitter = LeaceFitter(
         width(model), erasers.left.shape[-1], dtype=torch.float64, device=model.device,
@@ -272,7 +272,7 @@ def _fitted(model: PreTrainedModel, targets: _Targets, erasers: Erasers, level: 
         raise _Reached
 
     lengths = [len(sentence.ids) for sentence in targets.encoded]
-    with erase(model, erasers), Patch(model, {level: stop}, "all"):
+    with erase(model, erasers), Patch(model, {layer: stop}, "all"):
         for batch in inference_batches(lengths, BATCH_TOKENS):
             with suppress(_Reached):
                 model(**inputs(model, [targets.encoded[i] for i in batch]))

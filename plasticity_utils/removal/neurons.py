@@ -16,7 +16,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import n_levels, width
+from plasticity_utils.models.load import count_layers, width
 from plasticity_utils.neurons.inputs import as_pairs
 from plasticity_utils.registry import label
 from plasticity_utils.removal.interface import Intervention, Material, Removal
@@ -102,7 +102,7 @@ def _best(ranked: pd.DataFrame, method: str, n: int) -> np.ndarray:
 
 
 def _drawn(neurons: np.ndarray, on: Material) -> np.ndarray:
-    n_layers, d_model = n_levels(on.model), width(on.model)
+    n_layers, d_model = count_layers(on.model), width(on.model)
     return layer_matched_draw(neurons, n_layers, d_model, on.seed, exclude=on.gone).neurons
 
 
@@ -123,7 +123,7 @@ def layer_matched_draw(
     neurons : pairs of int, or int array [n_neurons, 2]
         (layer, unit) pairs; usually a concept's top neurons.
     n_layers : int
-        Number of levels, the embedding output included.
+        Number of layers, the embedding output included.
     d_model : int
         Neurons in a layer.
     seed : int

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import levels, n_levels, width
+from plasticity_utils.models.layers import layers_of
+from plasticity_utils.models.load import count_layers, width
 
 StateFunction = Callable[[Tensor], Tensor]
 # beartype, under jaxtyping, cannot check typing.Self.
@@ -31,12 +32,12 @@ _CHANGES = "_plasticity_changes"
 _SPECIAL_ROLES = ("bos", "eos", "pad", "cls", "sep")
 
 
-class LevelPatch:
-    """A forward hook that changes what one level returns, by one function after another.
+class LayerPatch:
+    """A forward hook that changes what one layer returns, by one function after another.
 
     It stands before the hooks with which `transformers` records hidden states, whether these came
     earlier or later. (Replacing ``module.forward`` instead would tie copies of a model to the
-    original.) A level has at most one such hook, so that functions apply in the order of arrival.
+    original.) A layer has at most one such hook, so that functions apply in the order of arrival.
     """
 
     def __init__(self, module: nn.Module):
@@ -51,7 +52,7 @@ class LevelPatch:
         return (state, *output[1:]) if isinstance(output, tuple) else state
 
     @classmethod
-    def on(cls, module: nn.Module) -> "LevelPatch":
+    def on(cls, module: nn.Module) -> "LayerPatch":
         """Return the module's patch, made now where there is none yet."""
         hooks = module._forward_hooks.values()
         return next((hook for hook in hooks if isinstance(hook, cls)), None) or cls(module)
@@ -149,25 +150,25 @@ class Patch(Change):
     ):
         if positions not in ("words", "all"):
             raise InputError(f"positions {positions!r}; allowed: 'words', 'all'")
-        modules = levels(model)
-        for level in functions:
-            if not 0 <= level < len(modules):
-                raise InputError(f"layer {level}; allowed: 0 to {len(modules) - 1}")
+        modules = layers_of(model)
+        for layer in functions:
+            if not 0 <= layer < len(modules):
+                raise InputError(f"layer {layer}; allowed: 0 to {len(modules) - 1}")
         words = _WordTokens(_special_ids(model.config) if positions == "words" else [])
         if positions == "words":
-            functions = {level: _AtWords(f, words) for level, f in functions.items()}
+            functions = {layer: _AtWords(f, words) for layer, f in functions.items()}
         super().__init__(model)
         # At the base model, so that it holds with and without the classification head.
         self._pre_hook = model.base_model.register_forward_pre_hook(words, with_kwargs=True)
-        self._in_force = [(modules[level], f) for level, f in functions.items()]
+        self._in_force = [(modules[layer], f) for layer, f in functions.items()]
         for module, function in self._in_force:
-            LevelPatch.on(module).functions.append(function)
+            LayerPatch.on(module).functions.append(function)
 
     def undo(self) -> None:
         """Take the patch off; the model is as if it had never been there. May be called twice."""
         super().undo()
         for module, function in self._in_force:
-            LevelPatch.on(module).drop(function)
+            LayerPatch.on(module).drop(function)
         self._in_force = []
         self._pre_hook.remove()
 
@@ -204,7 +205,7 @@ def patch_layers(
         raise InputError(f"functions must map layers to functions, not {type(functions).__name__}")
     for layer, function in functions.items():
         if isinstance(layer, bool) or not isinstance(layer, int | np.integer):
-            raise InputError(f"layer {layer!r}; allowed: 0 to {n_levels(model) - 1}")
+            raise InputError(f"layer {layer!r}; allowed: 0 to {count_layers(model) - 1}")
         _try(function, layer, model)
     return Patch(model, {int(layer): f for layer, f in functions.items()}, positions)
 

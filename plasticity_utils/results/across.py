@@ -1,6 +1,6 @@
 """Runs side by side: concepts, models, regimes, each over its seeds.
 
-One row a series (runs that differ in the seed alone), so that a chart can lay concepts beside each
+One row a group (runs that differ in the seed alone), so that a chart can lay concepts beside each
 other. A difference is taken within each seed before it is averaged.
 """
 
@@ -14,33 +14,33 @@ from plasticity_utils.experiment.dose import specificity
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import derived
-from plasticity_utils.results.groups import Seeds
-from plasticity_utils.results.stack import SERIES, UNIT, group_means, stack
+from plasticity_utils.results.groups import RunGroup
+from plasticity_utils.results.stack import GROUP, UNIT, group_means, stack
 from plasticity_utils.training.evaluate import OVERALL
 
 # What the intervals of F1 are, for a chart's note.
 OVER = "95 % interval: over seeds, or over sentences where there is one seed"
 
 
-def outcomes(groups: Iterable[Seeds]) -> pd.DataFrame:
+def outcomes(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """F1 of the concept at base, just after removal and at the end, under every condition.
 
     Returns
     -------
     DataFrame
-        The columns of `SERIES`, n_seeds, condition, stage (`base`, `removed`, `end`), entity_f1,
+        The columns of `GROUP`, n_seeds, condition, stage (`base`, `removed`, `end`), entity_f1,
         entity_f1_low, entity_f1_high.
     """
     return group_means(groups, _outcome, ["condition", "stage"], ["entity_f1"], {"entity_f1": UNIT})
 
 
-def relearning(groups: Iterable[Seeds]) -> pd.DataFrame:
+def relearning(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """What of the recovery the head alone brings, and what training brings beyond it.
 
     Returns
     -------
     DataFrame
-        The columns of `SERIES`, n_seeds; lost (F1), by_head (share of the loss that the head alone
+        The columns of `GROUP`, n_seeds; lost (F1), by_head (share of the loss that the head alone
         regains), recovery (share that the whole model regains), beyond_head (F1), drift (F1 that
         training brings with nothing removed), beyond_drift (beyond_head less that, which a model
         that had not learned all it could gains in any case); each with `_low` and `_high`.
@@ -48,13 +48,13 @@ def relearning(groups: Iterable[Seeds]) -> pd.DataFrame:
     return group_means(groups, relearned)
 
 
-def recoveries(groups: Iterable[Seeds]) -> pd.DataFrame:
+def recoveries(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """F1 of the concept before, just after removal and at the end, a row a condition.
 
     Returns
     -------
     DataFrame
-        The columns of `SERIES`, n_seeds, condition; base, removed, end (F1), recovery, beyond_head
+        The columns of `GROUP`, n_seeds, condition; base, removed, end (F1), recovery, beyond_head
         and epochs_to_95 as in `tables.recovery`; with `_low` and `_high`.
     """
     bounds = dict.fromkeys(("base", "removed", "end"), UNIT)
@@ -77,13 +77,13 @@ def relearned(run: Run) -> dict[str, float]:
     }
 
 
-def dose_table(groups: Iterable[Seeds]) -> pd.DataFrame:
+def dose_table(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """Dose, and what it takes from the concept and from the others, without retraining.
 
     Returns
     -------
     DataFrame
-        The columns of `SERIES`, n_seeds; dose (share of all neurons; NaN where the concept was
+        The columns of `GROUP`, n_seeds; dose (share of all neurons; NaN where the concept was
         erased), loss (F1 of the concept), loss_others (mean over the other types), specificity,
         random_loss (median over the draws of a layer-matched random removal); each with `_low` and
         `_high`.
@@ -91,38 +91,38 @@ def dose_table(groups: Iterable[Seeds]) -> pd.DataFrame:
     return group_means(groups, _dose)
 
 
-def collateral(groups: Iterable[Seeds]) -> pd.DataFrame:
+def collateral(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """What removal takes from the other entity types, and what is missing of them in the end.
 
     Returns
     -------
     DataFrame
-        The columns of `SERIES` but for entity; n_seeds, condition (`targeted`, `random`), other
+        The columns of `GROUP` but for entity; n_seeds, condition (`targeted`, `random`), other
         (entity type), at_removal, at_end (change of F1 from the base); with `_low` and `_high`.
     """
-    names = [name for name in SERIES if name != "entity"]
+    names = [name for name in GROUP if name != "entity"]
     return group_means(groups, _others, ["condition", "other"], names=names)
 
 
-def turnovers(groups: Iterable[Seeds]) -> pd.DataFrame:
+def turnovers(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """Overlap of the top kept neurons before and after, for `targeted`, `random` and `none`.
 
     Returns
     -------
     DataFrame
-        The columns of `SERIES`, n_seeds, condition, jaccard, jaccard_by_chance, spearman; each with
+        The columns of `GROUP`, n_seeds, condition, jaccard, jaccard_by_chance, spearman; each with
         `_low` and `_high`.
     """
     return group_means(groups, _turnover, ["condition"])
 
 
-def relied_on(groups: Iterable[Seeds]) -> pd.DataFrame:
+def relied_on(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """F1 of the concept when neurons are removed once more, at the end.
 
     Returns
     -------
     DataFrame
-        The columns of `SERIES`, condition, again (`nothing`, `same`, `new top` or `refitted`,
+        The columns of `GROUP`, condition, again (`nothing`, `same`, `new top` or `refitted`,
         `random`), entity_f1, entity_f1_low, entity_f1_high.
     """
     return group_means(
@@ -130,30 +130,30 @@ def relied_on(groups: Iterable[Seeds]) -> pd.DataFrame:
     )
 
 
-def readable(groups: Iterable[Seeds]) -> pd.DataFrame:
+def readable(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """How well a linear probe on each layer reads the concept, for `charts.probe_by_layer`.
 
     Returns
     -------
     DataFrame
-        The columns of `SERIES`, condition (without `head`, whose layers are those just after the
+        The columns of `GROUP`, condition (without `head`, whose layers are those just after the
         removal), stage, layer, word_f1 (of words, means over seeds).
     """
-    keys = [*SERIES, "condition", "stage", "layer"]
+    keys = [*GROUP, "condition", "stage", "layer"]
     rows = stack(groups, _readable)
     return rows.groupby(keys, sort=False)["word_f1"].mean().reset_index() if len(rows) else rows
 
 
-def grown_back(groups: Iterable[Seeds]) -> pd.DataFrame:
+def grown_back(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """Gains of removed neurons at the end, where they may grow back.
 
     Returns
     -------
     DataFrame
-        The columns of `SERIES`, n_seeds, condition, gain (median), effect (median, share of the
+        The columns of `GROUP`, n_seeds, condition, gain (median), effect (median, share of the
         base's); each with `_low` and `_high` over seeds.
     """
-    regrowing = [seeds for seeds in groups if seeds.config.regrow]
+    regrowing = [group for group in groups if group.config.regrow]
     return group_means(regrowing, _regrown, ["condition"])
 
 
@@ -194,7 +194,7 @@ def _dose(run: Run) -> dict[str, float]:
 
 
 def _erased(run: Run) -> dict[str, float]:
-    """What erasing takes, on the scoring half; it has no dose."""
+    """What erasing takes, on the scoring part; it has no dose."""
     label = run.config.label
     f1 = run.metrics.pivot_table(index="entity", columns=["condition", "stage"], values="entity_f1")
     lost = {name: f1[name, "base"] - f1[name, "removed"] for name in ("targeted", "random")}

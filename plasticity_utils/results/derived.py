@@ -30,15 +30,15 @@ class Maker:
     function : callable, or str
         Or its place in this package.
     of_snapshots : bool
-        Whether it is given the run's models at their snapshots (`Moments`), and not the run. Only
+        Whether it is given the run's models at their snapshots (`Snapshots`), and not the run. Only
         runs of an entity type have these tables.
-    added : str
-        The command that makes the table of a published run; empty for one that publishing makes.
+    command : str
+        What makes the table of a published run; empty for one that publishing makes.
     """
 
     function: Callable[[Any], Any] | str
     of_snapshots: bool = False
-    added: str = ""
+    command: str = ""
 
     def __call__(self, source: Any) -> pd.DataFrame | dict[str, pd.DataFrame]:
         """Work the table out, or the tables."""
@@ -62,17 +62,17 @@ MAKERS = {
     "subconcepts": Maker("analysis.parts.subconcepts", of_snapshots=True),
     "subconcept_parts": Maker("analysis.parts.subconcept_parts", of_snapshots=True),
     "subconcept_neurons": Maker("analysis.parts.subconcept_neurons", of_snapshots=True),
-    "polysemanticity": Maker("analysis.polysemanticity.polysemanticity_answer", of_snapshots=True),
-    "sharing": Maker("analysis.polysemanticity.sharing_answer", of_snapshots=True),
-    "superposition": Maker("analysis.polysemanticity.superposition_answer", of_snapshots=True),
-    "migration": Maker("analysis.takeover.migration_answer", of_snapshots=True),
-    "priming": Maker("analysis.takeover.priming_answer", of_snapshots=True),
+    "polysemanticity": Maker("analysis.polysemanticity.polysemanticity_table", of_snapshots=True),
+    "sharing": Maker("analysis.polysemanticity.sharing_table", of_snapshots=True),
+    "superposition": Maker("analysis.polysemanticity.superposition_table", of_snapshots=True),
+    "migration": Maker("analysis.takeover.migration_table", of_snapshots=True),
+    "priming": Maker("analysis.takeover.priming_table", of_snapshots=True),
     **dict.fromkeys(MISTAKES, Maker("analysis.mistakes.measure_mistakes")),
-    "indicators": Maker("analysis.indicators.compare_indicators", added="plasticity indicators"),
-    "readers": Maker("analysis.readers.read_anew", added="plasticity readers"),
+    "indicators": Maker("analysis.indicators.compare_indicators", command="plasticity indicators"),
+    "readers": Maker("analysis.readers.read_anew", command="plasticity readers"),
 }
 OF_SNAPSHOTS = tuple(name for name, maker in MAKERS.items() if maker.of_snapshots)
-ADDED = tuple(name for name, maker in MAKERS.items() if maker.added)
+BY_COMMAND = tuple(name for name, maker in MAKERS.items() if maker.command)
 
 
 def derived(run: Run, name: str) -> pd.DataFrame:
@@ -94,9 +94,9 @@ def derived(run: Run, name: str) -> pd.DataFrame:
     """
     if name not in MAKERS:
         raise InputError(f"unknown derived table {name!r}; allowed: {', '.join(MAKERS)}")
-    if MAKERS[name].added and not run.holds([name]):
+    if MAKERS[name].command and not run.holds([name]):
         raise InputError(
-            f"table {name!r} was not added to {run.path.name!r}; `{MAKERS[name].added}` does it"
+            f"table {name!r} was not added to {run.path.name!r}; `{MAKERS[name].command}` does it"
         )
     found = derive(run, [name])
     if name not in found:
@@ -117,7 +117,7 @@ def derive(run: Run, names: Iterable[str]) -> dict[str, pd.DataFrame]:
         elif name not in found:
             maker = MAKERS[name]
             if maker.of_snapshots and snapshots is None:
-                snapshots = _of_package("analysis.snapshots.Moments")(run)
+                snapshots = _of_package("analysis.snapshots.Snapshots")(run)
             made = maker(snapshots if maker.of_snapshots else run)
             found |= made if isinstance(made, Mapping) else {name: made}
     return {name: found[name] for name in names if name in found}
@@ -125,8 +125,8 @@ def derive(run: Run, names: Iterable[str]) -> dict[str, pd.DataFrame]:
 
 def when_published(run: Run) -> list[str]:
     """Names of the tables that are worked out when a run is published."""
-    own = [name for name, maker in MAKERS.items() if not maker.added]
-    return own if run.config.about.is_entity else [n for n in own if n not in OF_SNAPSHOTS]
+    own = [name for name, maker in MAKERS.items() if not maker.command]
+    return own if run.config.concept_info.is_entity else [n for n in own if n not in OF_SNAPSHOTS]
 
 
 def _of_package(place: str) -> Callable[[Any], Any]:

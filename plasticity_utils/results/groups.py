@@ -1,9 +1,9 @@
 """Several runs that differ in nothing but the seed, seen as one.
 
-How far does a number depend on the seed? One run cannot say. `Seeds` has the tables of a run, with
-the mean over seeds where the run has a value, and 95 % intervals over seeds (Student's t, so that
-three seeds give an honestly wide one). Differences are taken within each seed first. With a single
-run it is that run, and its intervals are those over sentences.
+How far does a number depend on the seed? One run cannot say. `RunGroup` has the tables of a run,
+with the mean over seeds where the run has a value, and 95 % intervals over seeds (Student's t, so
+that three seeds give an honestly wide one). Differences are taken within each seed first. With a
+single run it is that run, and its intervals are those over sentences.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pandas as pd
 from plasticity_utils.data.corpus import CONCEPTS
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import SCALES, RunConfig
-from plasticity_utils.experiment.run import Run, series_name, shared_settings, variant
+from plasticity_utils.experiment.run import Run, group_name, shared_settings, variant
 from plasticity_utils.names import OVER_NEURONS, OVER_SENTENCES
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import derived
@@ -28,7 +28,7 @@ from plasticity_utils.results.stack import UNIT, mean_interval, stack
 F1 = ("precision", "recall", "entity_f1")
 
 
-def seeds_of(run: Run) -> Seeds:
+def run_group(run: Run) -> RunGroup:
     """All finished runs beside this one that differ from it in nothing but the seed.
 
     Parameters
@@ -38,35 +38,35 @@ def seeds_of(run: Run) -> Seeds:
 
     Returns
     -------
-    Seeds
+    RunGroup
         The run first, then the others in the order of their seeds.
     """
     settings = _without_seed(run)
     found = {
         other.config.seed: other
-        for path in run.path.parent.glob(f"{series_name(run.config)}-seed*")
+        for path in run.path.parent.glob(f"{group_name(run.config)}-seed*")
         if (path / "config.json").is_file() and path.suffix != ".part"
         for other in [Run(path)]
         if _without_seed(other) == settings
     }
     found.pop(run.config.seed, None)
-    return Seeds((run, *(found[seed] for seed in sorted(found))))
+    return RunGroup((run, *(found[seed] for seed in sorted(found))))
 
 
-def check_poolable(groups: Sequence[Seeds]) -> None:
-    """Raise InputError unless series share model and scale: an average over others says nothing."""
-    kinds = sorted({f"{seeds.config.model} at {seeds.config.scale}" for seeds in groups})
+def check_poolable(groups: Sequence[RunGroup]) -> None:
+    """Raise InputError unless groups share model and scale: an average over others says nothing."""
+    kinds = sorted({f"{group.config.model} at {group.config.scale}" for group in groups})
     if len(kinds) > 1:
         raise InputError(f"runs of {', '.join(kinds)} cannot be averaged; `grouping.choose` one")
 
 
-def concept_names(groups: Sequence[Seeds]) -> str:
-    """Name the concepts of series in prose, in their order."""
-    return ", ".join(seeds.config.about.title.lower() for seeds in groups)
+def concept_names(groups: Sequence[RunGroup]) -> str:
+    """Name the concepts of groups in prose, in their order."""
+    return ", ".join(group.config.concept_info.title.lower() for group in groups)
 
 
 @dataclass(frozen=True)
-class Seeds:
+class RunGroup:
     """Runs of one configuration under several seeds.
 
     Attributes
@@ -172,7 +172,7 @@ def _without_seed(run: Run) -> dict[str, Any]:
     return run.config.settings() | {"seed": None, "sizes": run.facts["sizes"]}
 
 
-def series_of(runs: Iterable[Run]) -> list[Seeds]:
+def run_groups(runs: Iterable[Run]) -> list[RunGroup]:
     """Group runs that differ in nothing but the seed, concepts in the order of `CONCEPTS`.
 
     Parameters
@@ -182,79 +182,79 @@ def series_of(runs: Iterable[Run]) -> list[Seeds]:
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(series_name(run.config), []).append(run)
-    series = [
-        Seeds(tuple(sorted(group, key=lambda run: run.config.seed))) for group in groups.values()
+        groups.setdefault(group_name(run.config), []).append(run)
+    found = [
+        RunGroup(tuple(sorted(group, key=lambda run: run.config.seed))) for group in groups.values()
     ]
-    return sorted(series, key=lambda seeds: _place(seeds.config.concept))
+    return sorted(found, key=lambda group: _place(group.config.concept))
 
 
-def choose(groups: Iterable[Seeds], **wanted: str | int) -> list[Seeds]:
-    """Keep the series with these settings.
+def choose(groups: Iterable[RunGroup], **wanted: str | int) -> list[RunGroup]:
+    """Keep the groups with these settings.
 
     Parameters
     ----------
-    groups : iterable of Seeds
-        From `series_of`.
+    groups : iterable of RunGroup
+        From `run_groups`.
     wanted : str, int or bool
         A setting of `RunConfig` or `variant` → its value.
     """
     return [
-        seeds
-        for seeds in groups
+        group
+        for group in groups
         if all(
-            value == (variant(seeds.config) if name == "variant" else getattr(seeds.config, name))
+            value == (variant(group.config) if name == "variant" else getattr(group.config, name))
             for name, value in wanted.items()
         )
     ]
 
 
-def holding(groups: Iterable[Seeds], names: Iterable[str]) -> list[Seeds]:
+def holding(groups: Iterable[RunGroup], names: Iterable[str]) -> list[RunGroup]:
     """Keep the runs that have these tables, published runs of old lack newer ones; of no run, none.
 
     Parameters
     ----------
-    groups : iterable of Seeds
-        From `series_of`.
+    groups : iterable of RunGroup
+        From `run_groups`.
     names : iterable of str
         Of `derived.MAKERS`, for instance `derived.OF_SNAPSHOTS`.
     """
     wanted = list(names)
     kept = [tuple(run for run in group.runs if run.holds(wanted)) for group in groups]
-    return [Seeds(runs) for runs in kept if runs]
+    return [RunGroup(runs) for runs in kept if runs]
 
 
-def largest(groups: Iterable[Seeds]) -> list[Seeds]:
-    """Of series that differ in the scale alone keep the one of the largest scale.
+def largest(groups: Iterable[RunGroup]) -> list[RunGroup]:
+    """Of groups that differ in the scale alone keep the one of the largest scale.
 
     Parameters
     ----------
-    groups : iterable of Seeds
-        From `series_of`.
+    groups : iterable of RunGroup
+        From `run_groups`.
     """
     order, kept = list(SCALES), {}
-    for seeds in sorted(groups, key=lambda seeds: order.index(seeds.config.scale)):
-        config = seeds.config
-        kept[config.concept, config.model, config.regime, variant(config)] = seeds
+    for group in sorted(groups, key=lambda group: order.index(group.config.scale)):
+        config = group.config
+        kept[config.concept, config.model, config.regime, variant(config)] = group
     return sorted(kept.values(), key=lambda s: (_place(s.config.concept), s.config.model))
 
 
-def beside(seeds: Seeds) -> list[Seeds]:
-    """The published series that differ from this one in the concept alone, itself first.
+def beside(group: RunGroup) -> list[RunGroup]:
+    """The published groups that differ from this one in the concept alone, itself first.
 
     Parameters
     ----------
-    seeds : Seeds
-        From `seeds_of`.
+    group : RunGroup
+        From `run_group`.
     """
-    own = shared_settings(seeds.config)
+    own = shared_settings(group.config)
     others = [
         other
-        for other in series_of(published_runs() if PUBLISHED.is_dir() else [])
+        for other in run_groups(published_runs() if PUBLISHED.is_dir() else [])
         if shared_settings(other.config) | {"concept": own["concept"]} == own
-        and other.config.concept != seeds.config.concept
+        and other.config.concept != group.config.concept
     ]
-    return [seeds, *others]
+    return [group, *others]
 
 
 def _place(concept: str) -> int:

@@ -121,8 +121,8 @@ def newly_salient(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        layer, unit, selectivity_base, selectivity_end, rise_under_none (measuring half; the neurons
-        are picked by their rise on the ranking half), and the highest-activating words at base,
+        layer, unit, selectivity_base, selectivity_end, rise_under_none (measuring part; the neurons
+        are picked by their rise on the ranking part), and the highest-activating words at base,
         removed and end (the end of the scale on which the concept lies: `words_low` where σ is
         negative).
     """
@@ -141,7 +141,7 @@ def selectivity_change(neurons: pd.DataFrame, k: int, most: int = 1000) -> pd.Da
     neurons : DataFrame
         From `neuron_table`.
     k : int
-        How many of the kept neurons that rose most, on the ranking half, are `newly salient`.
+        How many of the kept neurons that rose most, on the ranking part, are `newly salient`.
     most : int
         Of more kept neurons than this, every n-th is taken, in flat order.
 
@@ -288,7 +288,7 @@ def _excess(
 ) -> Float[np.ndarray, "neuron entity"]:
     """|σ| of neurons for each entity type among entity words, over the type's threshold.
 
-    A neuron serves a type from 1 on: thresholds are those of the base, as in `Moments`.
+    A neuron serves a type from 1 on: thresholds are those of the base, as in `Snapshots`.
     """
     types = inventory(getattr(load_sentences(run.config), part).word_labels("entity"))
     base = np.asarray(activations_at(run, "none", "base", part)).T.astype(np.float32)
@@ -360,7 +360,7 @@ def _words(run: Run, neurons: pd.DataFrame) -> pd.DataFrame:
 
 
 def _at(run: Run, condition: str, stage: str) -> pd.DataFrame:
-    """Rows of one moment, in flat order."""
+    """Rows of one snapshot, in flat order."""
     rows = (run.neurons["condition"] == condition) & (run.neurons["stage"] == stage)
     return run.neurons[rows].sort_values(PLACE, ignore_index=True)
 

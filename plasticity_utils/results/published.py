@@ -27,7 +27,7 @@ from plasticity_utils.experiment.run import (
 )
 from plasticity_utils.experiment.store import made_now
 from plasticity_utils.files import ROOT
-from plasticity_utils.results.derived import ADDED, MAKERS, derive, when_published
+from plasticity_utils.results.derived import BY_COMMAND, MAKERS, derive, when_published
 
 PUBLISHED = ROOT / "book" / "results"
 TABLES = ("base", "dose", "layers", "metrics", "reliance")
@@ -83,7 +83,7 @@ def add(
     run : Run
         Published already, with its stages still kept.
     name : str
-        Of `derived.ADDED`.
+        Of `derived.BY_COMMAND`.
     results : Path
         Folder of all published runs.
     make : callable, optional
@@ -152,7 +152,7 @@ def publish(run: Run, results: Path = PUBLISHED) -> Path:
 def _keep_additions(old: Path, new: Path) -> None:
     if not (old / "config.json").is_file() or _stages(old) != _stages(new):
         return
-    for name in ADDED:
+    for name in BY_COMMAND:
         for file in old.glob(f"{name}.*"):
             shutil.copy2(file, new / file.name)
 
@@ -214,7 +214,7 @@ def _status_row(run: Run) -> dict[str, Any]:
     commits = facts.get("commits") or [facts["code"].get("commit") or ""]
     changed = "+" if facts["code"].get("changed") else ""
     return {
-        "concept": config.about.title,
+        "concept": config.concept_info.title,
         "model": config.model,
         "regime": config.regime,
         "variant": variant(config),

@@ -17,19 +17,19 @@ from scipy import stats
 from plasticity_utils.experiment.run import Run, variant
 
 if TYPE_CHECKING:
-    from plasticity_utils.results.groups import Seeds
+    from plasticity_utils.results.groups import RunGroup
 
 CONFIDENCE = 0.95
 # What tells groups of runs apart, and with the seed runs.
-SERIES = ["concept", "entity", "model", "scale", "regime", "variant"]
-RUN = [*SERIES, "seed"]
+GROUP = ["concept", "entity", "model", "scale", "regime", "variant"]
+RUN = [*GROUP, "seed"]
 # The bounds of a share, and of F1.
 UNIT = (0.0, 1.0)
 _ALONE = "alone"
 
 
 def stack(
-    groups: Iterable[Seeds],
+    groups: Iterable[RunGroup],
     of_run: Callable[[Run], pd.DataFrame | Mapping[str, object] | None],
     names: Sequence[str] = RUN,
 ) -> pd.DataFrame:
@@ -56,12 +56,12 @@ def stack(
 
 
 def group_means(
-    groups: Iterable[Seeds],
+    groups: Iterable[RunGroup],
     of_run: Callable[[Run], pd.DataFrame | Mapping[str, object] | None],
     keys: Sequence[str] = (),
     values: Sequence[str] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
-    names: Sequence[str] = SERIES,
+    names: Sequence[str] = GROUP,
 ) -> pd.DataFrame:
     """Average a table of each run over the seeds of its group: `stack`, then `mean_interval`.
 
@@ -72,10 +72,10 @@ def group_means(
     keys, values, bounds
         As for `mean_interval`, in the table of one run.
     names : sequence of str
-        Which of `SERIES` are kept, before the keys.
+        Which of `GROUP` are kept, before the keys.
     """
-    table = mean_interval(stack(groups, of_run), [*SERIES, *keys], values, bounds=bounds)
-    return table.drop(columns=[name for name in SERIES if name not in names])
+    table = mean_interval(stack(groups, of_run), [*GROUP, *keys], values, bounds=bounds)
+    return table.drop(columns=[name for name in GROUP if name not in names])
 
 
 def mean_interval(
@@ -167,12 +167,12 @@ def seed_columns(table: pd.DataFrame, value: str, keys: Sequence[str]) -> pd.Dat
 
 def _is_alone(table: pd.DataFrame, keys: Sequence[str]) -> pd.Series | bool:
     """Tell which rows are of a group of runs with a single seed."""
-    series = [name for name in SERIES if name in keys]
+    of_group = [name for name in GROUP if name in keys]
     if "seed" not in table:
         return False
-    if not series:
+    if not of_group:
         return table["seed"].nunique() == 1
-    return table.groupby(series, dropna=False)["seed"].transform("nunique") == 1
+    return table.groupby(of_group, dropna=False)["seed"].transform("nunique") == 1
 
 
 def named(
@@ -181,7 +181,7 @@ def named(
     """Put what tells a run apart before its table, or before its numbers in one row."""
     config = run.config
     values = {
-        "concept": config.about.title,
+        "concept": config.concept_info.title,
         "entity": config.label,
         "model": config.model,
         "scale": config.scale,

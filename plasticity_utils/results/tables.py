@@ -32,7 +32,7 @@ def base_f1(metrics: pd.DataFrame) -> pd.Series:
 
 def recovery_of(run: Run) -> pd.DataFrame:
     """As `recovery`, of a run's concept."""
-    return recovery(run.metrics, run.config.label, run.config.about.is_entity)
+    return recovery(run.metrics, run.config.label, run.config.concept_info.is_entity)
 
 
 def recovery(metrics: pd.DataFrame, entity: str, has_tag: bool = True) -> pd.DataFrame:
@@ -72,7 +72,7 @@ def recovery(metrics: pd.DataFrame, entity: str, has_tag: bool = True) -> pd.Dat
 
 
 def dose_curve(dose: pd.DataFrame) -> pd.DataFrame:
-    """The dose–response on the scoring half: intervals for the concept, ranges for random draws.
+    """The dose–response on the scoring part: intervals for the concept, ranges for random draws.
 
     Parameters
     ----------

@@ -30,8 +30,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from transformers import PreTrainedModel
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.architecture import ANATOMIES, level_parameters
-from plasticity_utils.models.load import n_levels, width
+from plasticity_utils.models.architecture import ANATOMIES, layer_parameters
+from plasticity_utils.models.load import count_layers, width
 from plasticity_utils.neurons.inputs import as_pairs
 from plasticity_utils.removal.patch import Change
 
@@ -143,7 +143,7 @@ def confine(model: PreTrainedModel, neurons: Iterable[Any], head: bool = False) 
             f"training of a model of type {kind!r} cannot be confined; "
             f"supported: {', '.join(ANATOMIES)}"
         )
-    pairs = as_pairs(neurons, n_levels(model), width(model))
+    pairs = as_pairs(neurons, count_layers(model), width(model))
     if not len(pairs):
         raise InputError("no neurons to confine training to; needed: at least one (layer, unit)")
     return Confinement(model, _plastic_parts(model, pairs, head))
@@ -153,7 +153,7 @@ def _plastic_parts(
     model: PreTrainedModel, pairs: np.ndarray, with_head: bool
 ) -> Iterator[PlasticPart]:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    for level in np.unique(pairs[:, 0]).tolist():
-        units = torch.from_numpy(np.sort(pairs[pairs[:, 0] == level, 1])).to(model.device)
-        for parameter, axis in level_parameters(model, level, with_head):
+    for layer in np.unique(pairs[:, 0]).tolist():
+        units = torch.from_numpy(np.sort(pairs[pairs[:, 0] == layer, 1])).to(model.device)
+        for parameter, axis in layer_parameters(model, layer, with_head):
             yield PlasticPart(names[id(parameter)], parameter, axis, units)

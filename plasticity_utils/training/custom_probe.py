@@ -23,7 +23,7 @@ PROBE_FILE = "probe.npz"
 
 
 @dataclass(frozen=True)
-class OwnProbe:
+class CustomProbe:
     """Whether a word belongs to the concept: weights · activation + bias > 0.
 
     Attributes
@@ -41,37 +41,37 @@ class OwnProbe:
         np.savez(folder / PROBE_FILE, weights=self.weights, bias=self.bias)
 
     @classmethod
-    def load(cls, folder: Path) -> OwnProbe:
+    def load(cls, folder: Path) -> CustomProbe:
         """Read what `save` wrote."""
         with np.load(folder / PROBE_FILE) as stored:
             return cls(stored["weights"], float(stored["bias"]))
 
 
-def fit_own_probe(
+def fit_custom_probe(
     X: Float[np.ndarray, "word unit"], is_concept: Bool[np.ndarray, " word"]
-) -> OwnProbe:
+) -> CustomProbe:
     """Fit Fisher's linear discriminant with Ledoit–Wolf shrinkage, as `probe_layers` does.
 
     Parameters
     ----------
     X : float array, [n_words, d_model]
-        The last level of `word_activations` of the base model on the ranking half.
+        The last layer of `word_activations` of the base model on the ranking part.
     is_concept : bool array, [n_words]
         From `members`.
     """
     probe = fit_discriminants(X, is_concept[:, None])
-    return OwnProbe(probe.weights[:, 0], float(probe.biases[0]))
+    return CustomProbe(probe.weights[:, 0], float(probe.biases[0]))
 
 
-def last_level(
+def last_layer(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
 ) -> Float[np.ndarray, "word unit"]:
-    """Activations of the level that the head reads, [n_words, d_model]."""
+    """Activations of the layer that the head reads, [n_words, d_model]."""
     return word_activations(model, tokenizer, corpus.sentences)[:, -width(model) :]
 
 
-def score_own(
-    probe: OwnProbe,
+def score_custom(
+    probe: CustomProbe,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     corpus: Corpus,
@@ -81,12 +81,12 @@ def score_own(
 
     Parameters
     ----------
-    probe : OwnProbe
-        From `fit_own_probe`.
+    probe : CustomProbe
+        From `fit_custom_probe`.
     model, tokenizer
         From `load_model`.
     corpus : Corpus
-        With the column `concept`: `own_dose`, `own_scoring` or `own_curve` of `load_sentences`.
+        With the column `concept`: one of the custom parts of `load_sentences`.
     label : str
         The concept's tag.
 
@@ -95,7 +95,7 @@ def score_own(
     DataFrame
         One row with the columns of `entity_scores`; counts and n are of words.
     """
-    found = last_level(model, tokenizer, corpus) @ probe.weights + probe.bias > 0
+    found = last_layer(model, tokenizer, corpus) @ probe.weights + probe.bias > 0
     true = members(corpus, label)
     sentence = np.repeat(np.arange(len(corpus)), [len(words) for words in corpus.sentences])
     counts = np.stack(
@@ -109,19 +109,19 @@ def score_own(
 
 
 def scorer_of(
-    probe: OwnProbe,
+    probe: CustomProbe,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     corpus: Corpus,
     label: str,
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """Return a function that adds the row of `score_own` to a table of `entity_scores`."""
+    """Return a function that adds the row of `score_custom` to a table of `entity_scores`."""
 
-    def with_own(table: pd.DataFrame) -> pd.DataFrame:
-        row = score_own(probe, model, tokenizer, corpus, label)
+    def with_custom(table: pd.DataFrame) -> pd.DataFrame:
+        row = score_custom(probe, model, tokenizer, corpus, label)
         return pd.concat([table, row], ignore_index=True)
 
-    return with_own
+    return with_custom
 
 
 def check_readable(name: str, corpora: Sequence[Corpus]) -> None:

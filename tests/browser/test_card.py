@@ -101,7 +101,7 @@ def test_the_list_changes_the_neuron(open_card):
     assert seen.troubles == []
 
 
-def test_the_slider_changes_the_moment(open_card):
+def test_the_slider_changes_the_snapshot(open_card):
     seen, card, _ = open_card()
     slider = card.get_by_role("slider")
     bars = []

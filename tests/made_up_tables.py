@@ -1,6 +1,6 @@
-"""Published runs with made-up answers, in which an effect is planted or is not.
+"""Published runs with made-up tables, in which an effect is planted or is not.
 
-No model is behind them: they are for tests of what is worked out from answers.
+No model is behind them: they are for tests of what is worked out from such tables.
 """
 
 import itertools
@@ -10,11 +10,11 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from plasticity_utils.analysis.polysemanticity import FUNCTIONS, SCOPES, SHARING_MOMENTS, SIGNS
-from plasticity_utils.analysis.snapshots import MOMENTS
+from plasticity_utils.analysis.polysemanticity import FUNCTIONS, SCOPES, SHARING_SNAPSHOTS, SIGNS
+from plasticity_utils.analysis.snapshots import SNAPSHOTS
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.run import Run
-from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.groups import RunGroup
 
 LABELS = {"locations": "LOC", "persons": "PER", "organisations": "ORG"}
 COMPARED = ("targeted", "random")
@@ -22,7 +22,7 @@ LAYERS, KEPT = range(3), 100
 
 
 def made_up_series(folder, effect=0.0, control=0.0, seeds=(0, 1), noise=0.002):
-    """Runs of three concepts under some seeds, as `answered` gives them."""
+    """Runs of three concepts under some seeds, as `groups_with_tables` gives them."""
     rng = np.random.default_rng(0)
     groups = []
     for concept in LABELS:
@@ -35,11 +35,11 @@ def made_up_series(folder, effect=0.0, control=0.0, seeds=(0, 1), noise=0.002):
                 json.dumps({"settings": settings, "n_neurons": 3 * len(LAYERS)})
             )
             size = {"targeted": effect, "random": control}
-            for name, make in ANSWERS.items():
+            for name, make in TABLES.items():
                 table = make(LABELS[concept], size, lambda: noise * rng.normal())
                 table.to_parquet(path / f"{name}.parquet")
             runs.append(Run(path))
-        groups.append(Seeds(tuple(runs)))
+        groups.append(RunGroup(tuple(runs)))
     return groups
 
 
@@ -63,7 +63,7 @@ def polysemanticity(label, size, noise):
 
 def sharing(label, size, noise):
     rows = []
-    for (condition, stage), scope, sign in itertools.product(SHARING_MOMENTS, SCOPES, SIGNS):
+    for (condition, stage), scope, sign in itertools.product(SHARING_SNAPSHOTS, SCOPES, SIGNS):
         difference = size["targeted"] + noise()
         rows.append((condition, stage, scope, sign, 0.3 + difference, 0.3, difference))
     names = ["condition", "stage", "scope", "sign", "shared", "expected", "difference"]
@@ -73,7 +73,7 @@ def sharing(label, size, noise):
 
 def superposition(label, size, noise):
     rows = []
-    for (condition, stage), layer in itertools.product(MOMENTS, LAYERS):
+    for (condition, stage), layer in itertools.product(SNAPSHOTS, LAYERS):
         rise = size.get(condition, 0) + noise() if stage == "end" else 0
         rows.append((condition, stage, layer, 0.1 + rise, 0.08, 0.8 - rise, 0.82, 16))
     names = ["condition", "stage", "layer", "interference", "interference_shuffled"]
@@ -104,7 +104,7 @@ def priming(label, size, noise):
     return table.assign(low=table["effect"] - 0.05, high=table["effect"] + 0.05)
 
 
-ANSWERS = {
+TABLES = {
     "polysemanticity": polysemanticity,
     "sharing": sharing,
     "superposition": superposition,

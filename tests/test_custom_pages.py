@@ -13,26 +13,26 @@ from plasticity_utils.charts.parts import entities_in
 from plasticity_utils.explorer.app import explore
 from plasticity_utils.results import across, tables
 from plasticity_utils.results.derived import derived
-from plasticity_utils.results.groups import Seeds
+from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.neurons import neuron_cards
 from plasticity_utils.results.published import publish, published_runs, status
-from test_own_concepts import ENTITIES
+from test_custom_concepts import ENTITIES
 from test_published import SHORT
 
 _CARDS = {}
 
 
 @pytest.fixture
-def seeds(own_run):
-    return Seeds((own_run,))
+def group(custom_run):
+    return RunGroup((custom_run,))
 
 
 @pytest.fixture
-def cards(own_run):
+def cards(custom_run):
     """Cards of a run, made once."""
-    if own_run.path not in _CARDS:
-        _CARDS[own_run.path] = neuron_cards(own_run, 12)
-    return _CARDS[own_run.path]
+    if custom_run.path not in _CARDS:
+        _CARDS[custom_run.path] = neuron_cards(custom_run, 12)
+    return _CARDS[custom_run.path]
 
 
 def domains(spec, title):
@@ -48,32 +48,32 @@ def domains(spec, title):
     return own + [found for part in spec.values() for found in domains(part, title)]
 
 
-def test_every_chart_of_the_page_draws_it(seeds, own_run, cards):
-    label = own_run.config.label
-    layers = seeds.layers[seeds.layers["condition"] != "head"]
+def test_every_chart_of_the_page_draws_it(group, custom_run, cards):
+    label = custom_run.config.label
+    layers = group.layers[group.layers["condition"] != "head"]
     drawn = [
-        charts.dose_response(tables.dose_curve(own_run.dose), own_run.facts["dose"], label),
-        charts.f1_through_retraining(seeds.metrics, label, tables.base_f1(seeds.metrics)),
+        charts.dose_response(tables.dose_curve(custom_run.dose), custom_run.facts["dose"], label),
+        charts.f1_through_retraining(group.metrics, label, tables.base_f1(group.metrics)),
         charts.probe_by_layer(layers, label),
-        charts.layer_profile(seeds.layers, label),
-        charts.kept_gain(seeds.kept_gain),
-        charts.reliance(seeds.reliance, label),
+        charts.layer_profile(group.layers, label),
+        charts.kept_gain(group.kept_gain),
+        charts.reliance(group.reliance, label),
         charts.neuron_card(cards, label),
         charts.neuron_map(cards, label),
     ]
     specs = [chart.to_dict() for chart in drawn]
     scales = [scale for spec in specs for scale in domains(spec, "entity type")]
     assert scales
-    assert all(scale[label] == theme.OWN_COLOUR for scale in scales)
+    assert all(scale[label] == theme.CUSTOM_COLOUR for scale in scales)
     gains = domains(specs[4], "entity type")[0]
     assert list(gains) == ([*ENTITIES, "WORDS"] if label == "WORDS" else [label])
     for name in SHORT:
-        assert len(derived(own_run, name).columns)
+        assert len(derived(custom_run, name).columns)
 
 
-def test_the_head_is_not_drawn_where_it_says_nothing(seeds, own_run):
-    label = own_run.config.label
-    spec = charts.f1_through_retraining(seeds.metrics, label, tables.base_f1(seeds.metrics))
+def test_the_head_is_not_drawn_where_it_says_nothing(group, custom_run):
+    label = custom_run.config.label
+    spec = charts.f1_through_retraining(group.metrics, label, tables.base_f1(group.metrics))
     for name, rows in spec.to_dict()["datasets"].items():
         conditions = {row.get("condition") for row in rows if row.get("entity") == label}
         assert "head" not in conditions, name
@@ -81,58 +81,58 @@ def test_the_head_is_not_drawn_where_it_says_nothing(seeds, own_run):
     assert {"LOC"} == {row["entity"] for row in drawn if row.get("condition") == "head"} & {"LOC"}
 
 
-def test_what_the_head_regains_is_not_told_of_it(seeds, own_run):
-    table = tables.recovery(own_run.metrics, own_run.config.label).set_index("condition")
+def test_what_the_head_regains_is_not_told_of_it(group, custom_run):
+    table = tables.recovery(custom_run.metrics, custom_run.config.label).set_index("condition")
     assert table.loc["head", ["removed", "end", "recovery", "epochs_to_95"]].isna().all()
     assert table["beyond_head"].isna().all()
-    assert not tables.recovery(own_run.metrics, "LOC")["beyond_head"].isna().all()
-    row = across.relearning([seeds]).iloc[0]
+    assert not tables.recovery(custom_run.metrics, "LOC")["beyond_head"].isna().all()
+    row = across.relearning([group]).iloc[0]
     assert np.isnan(row["by_head"])
-    assert row["concept"] == own_run.config.about.title
+    assert row["concept"] == custom_run.config.concept_info.title
 
 
-def test_the_page_says_what_f1_means_and_what_the_head_is_worth(seeds, own_run):
-    said = banner.settings(seeds, {})
+def test_the_page_says_what_f1_means_and_what_the_head_is_worth(group, custom_run):
+    said = banner.settings(group, {})
     assert "is no entity type, so no tag of the model's names it" in said
     assert "*head* says nothing here" in said
-    assert ("pair of files" in said) == (own_run.config.about.kind == "label")
-    short = answer.answer(seeds).set_index("step")["targeted"]
+    assert ("pair of files" in said) == (custom_run.config.concept_info.kind == "label")
+    short = answer.answer(group).set_index("step")["targeted"]
     assert short[[answer.LAST_LAYER, answer.BEYOND]].isna().all()
     assert short[[answer.BEFORE, answer.CUT, answer.WHOLE]].notna().all()
-    rows = own_run.layers[own_run.layers["entity"] == own_run.config.label]
+    rows = custom_run.layers[custom_run.layers["entity"] == custom_run.config.label]
     last = rows[(rows["layer"] == rows["layer"].max()) & (rows["condition"] == "targeted")]
     removed = last[last["stage"] == "removed"]["word_f1"].iloc[0]
     assert short[answer.PROBE] == pytest.approx(removed)
     base = last[last["stage"] == "base"]["word_f1"].iloc[0]
-    assert answer.found(seeds) == rules.reader_finds(base, removed)
-    assert list(answer.rises(seeds)["condition"]) == ["targeted", "head", "none"]
-    assert answer.second_cut(seeds)["again"].tolist() == ["nothing", "new top", "random"]
+    assert answer.found(group) == rules.reader_finds(base, removed)
+    assert list(answer.rises(group)["condition"]) == ["targeted", "head", "none"]
+    assert answer.second_cut(group)["again"].tolist() == ["nothing", "new top", "random"]
 
 
-def test_a_card_has_the_classes_that_its_corpus_has(own_run, cards):
-    own = [own_run.config.label]
-    own = [*ENTITIES, *own] if own_run.config.about.kind == "words" else own
+def test_a_card_has_the_classes_that_its_corpus_has(custom_run, cards):
+    own = [custom_run.config.label]
+    own = [*ENTITIES, *own] if custom_run.config.concept_info.kind == "words" else own
     assert list(dict.fromkeys(cards["card_histograms"]["entity"])) == [*own, "other"]
     kinds = set(cards["card_neurons"]["kind"])
-    assert ("polysemantic" in kinds) <= (own_run.config.about.kind == "words")
+    assert ("polysemantic" in kinds) <= (custom_run.config.concept_info.kind == "words")
     assert {"removed", "newly salient"} <= kinds
 
 
-def test_the_explorer_says_that_it_does_not_show_it(own_run):
-    said = explore(own_run).children[0].value
-    assert f"and {own_run.config.about.title} is none" in said
+def test_the_explorer_says_that_it_does_not_show_it(custom_run):
+    said = explore(custom_run).children[0].value
+    assert f"and {custom_run.config.concept_info.title} is none" in said
 
 
-def test_it_is_published_and_opened(own_run, tmp_path):
-    folder = publish(own_run, tmp_path)
-    assert folder.name.startswith(own_run.config.about.name)
+def test_it_is_published_and_opened(custom_run, tmp_path):
+    folder = publish(custom_run, tmp_path)
+    assert folder.name.startswith(custom_run.config.concept_info.name)
     (found,) = published_runs(tmp_path)
-    assert found.config.label == own_run.config.label
-    assert status([found])["concept"].tolist() == [own_run.config.about.title]
-    pd.testing.assert_frame_equal(found.metrics, own_run.metrics)
+    assert found.config.label == custom_run.config.label
+    assert status([found])["concept"].tolist() == [custom_run.config.concept_info.title]
+    pd.testing.assert_frame_equal(found.metrics, custom_run.metrics)
 
 
-def test_one_own_concept_at_a_time_has_a_sign():
+def test_one_custom_concept_at_a_time_has_a_sign():
     frame = pd.DataFrame({"entity": ["LOC", "WORDS"]})
     assert entities_in(frame) == ["LOC", "WORDS"]
     for bad in (["LOC", "cheese"], ["WORDS", "CITY"]):
@@ -140,7 +140,7 @@ def test_one_own_concept_at_a_time_has_a_sign():
             entities_in(pd.DataFrame({"entity": bad}))
 
 
-def test_made_up_cards_of_an_own_concept_draw():
+def test_made_up_cards_of_a_custom_concept_draw():
     cards = made_up_cards(entities=("CITY",))
     scale = domains(charts.neuron_card(cards, "CITY").to_dict(), "entity type")[0]
-    assert scale == {"CITY": theme.OWN_COLOUR}
+    assert scale == {"CITY": theme.CUSTOM_COLOUR}

@@ -11,29 +11,34 @@ from plasticity_utils import InputError, load_model, load_run, run_experiment
 from plasticity_utils.data.concepts import kinds, members
 from plasticity_utils.experiment import stages
 from plasticity_utils.experiment import stages as base_stages
-from plasticity_utils.experiment.splits import LEAST_WORDS, OWN_PARTS, load_sentences
-from plasticity_utils.training.custom_probe import OwnProbe, fit_own_probe, last_level, score_own
+from plasticity_utils.experiment.splits import CUSTOM_PARTS, LEAST_WORDS, load_sentences
+from plasticity_utils.training.custom_probe import (
+    CustomProbe,
+    fit_custom_probe,
+    last_layer,
+    score_custom,
+)
 from runs import tiny_config, write_pair
 
 DAYS = "words:Monday,Tuesday,Wednesday,Thursday,Friday,Saturday,Sunday"
 ENTITIES = ["LOC", "PER", "ORG", "MISC"]
 
 
-def test_it_is_scored_at_every_moment_beside_the_entity_types(own_run):
-    label = own_run.config.label
-    rows = own_run.metrics.groupby(["condition", "stage", "epoch"])["entity"].agg(list)
+def test_it_is_scored_at_every_moment_beside_the_entity_types(custom_run):
+    label = custom_run.config.label
+    rows = custom_run.metrics.groupby(["condition", "stage", "epoch"])["entity"].agg(list)
     assert all(found == [*ENTITIES, "overall", label] for found in rows)
-    base = own_run.metrics[own_run.metrics["stage"] == "base"].set_index("entity")
+    base = custom_run.metrics[custom_run.metrics["stage"] == "base"].set_index("entity")
     # A tiny random model reads little, and how little depends on the processor; nothing would be 0.
     assert base.loc[label, "entity_f1"].iloc[0] > 0.02
     assert (base.loc[label, "n_gold"] >= LEAST_WORDS).all()
-    for table in (own_run.dose, own_run.reliance):
+    for table in (custom_run.dose, custom_run.reliance):
         assert set(table["entity"]) == {*ENTITIES, "overall", label}
-    assert set(own_run.dose["part"]) == {"dose", "scoring"}
+    assert set(custom_run.dose["part"]) == {"dose", "scoring"}
 
 
-def test_the_head_says_nothing_of_it(own_run):
-    metrics, label = own_run.metrics, own_run.config.label
+def test_the_head_says_nothing_of_it(custom_run):
+    metrics, label = custom_run.metrics, custom_run.config.label
     of_head = metrics[(metrics["condition"] == "head") & (metrics["entity"] == label)]
     after = of_head[of_head["stage"] != "base"]
     assert len(after) == 3
@@ -42,9 +47,9 @@ def test_the_head_says_nothing_of_it(own_run):
     assert trained["entity_f1"].nunique() > 1
 
 
-def test_it_has_the_neurons_and_probes_that_its_corpus_allows(own_runs):
+def test_it_has_the_neurons_and_probes_that_its_corpus_allows(custom_runs):
     for kind, own in (("words", [*ENTITIES, "WORDS"]), ("file", ["ARTICLE"])):
-        run = own_runs[kind]
+        run = custom_runs[kind]
         sigma = [
             c.removeprefix("selectivity_") for c in run.neurons if c.startswith("selectivity_")
         ]
@@ -56,50 +61,50 @@ def test_it_has_the_neurons_and_probes_that_its_corpus_allows(own_runs):
         )
 
 
-def test_its_folder_says_what_it_is_and_never_where_files_lie(own_runs, tmp_path):
-    assert own_runs["words"].path.name.startswith("words-of-")
-    name = own_runs["file"].path.name
+def test_its_folder_says_what_it_is_and_never_where_files_lie(custom_runs, tmp_path):
+    assert custom_runs["words"].path.name.startswith("words-of-")
+    name = custom_runs["file"].path.name
     assert name.startswith("label-article-")
     assert "words.txt" not in name
-    facts = own_runs["file"].facts
-    assert facts["about"]["label"] == "ARTICLE"
+    facts = custom_runs["file"].facts
+    assert facts["concept_info"]["label"] == "ARTICLE"
     assert facts["n_curve_sentences"] >= 20
 
 
-def test_a_finished_run_opens_where_its_files_are_gone(own_runs, tmp_path):
-    facts = json.loads((own_runs["file"].path / "config.json").read_text())
+def test_a_finished_run_opens_where_its_files_are_gone(custom_runs, tmp_path):
+    facts = json.loads((custom_runs["file"].path / "config.json").read_text())
     facts["settings"]["concept"] = "file:/no/such,/no/such.either#SEM:article"
-    facts["about"]["text"] = facts["settings"]["concept"]
+    facts["concept_info"]["text"] = facts["settings"]["concept"]
     (tmp_path / "config.json").write_text(json.dumps(facts))
-    run = type(own_runs["file"])(tmp_path)
-    assert (run.config.label, run.config.about.title) == ("ARTICLE", "article")
+    run = type(custom_runs["file"])(tmp_path)
+    assert (run.config.label, run.config.concept_info.title) == ("ARTICLE", "article")
     with pytest.raises(InputError, match="there is no file '/no/such'"):
         load_sentences(run.config)
 
 
-def test_files_that_changed_are_another_run(own_runs, tmp_path, tiny_run_folder):
+def test_files_that_changed_are_another_run(custom_runs, tmp_path, tiny_run_folder):
     first, second = (tmp_path / name for name in ("a", "b"))
     moved = [tiny_config(tiny_run_folder, tmp_path, concept=write_pair(f)) for f in (first, second)]
-    assert moved[0].about.name == moved[1].about.name
+    assert moved[0].concept_info.name == moved[1].concept_info.name
     longer = tiny_config(tiny_run_folder, tmp_path, concept=write_pair(second, 401))
-    assert longer.about.name != moved[0].about.name
+    assert longer.concept_info.name != moved[0].concept_info.name
     with pytest.raises(InputError, match="have changed since the run was made"):
         load_sentences(moved[1])
 
 
-def test_the_parts_of_a_run_share_no_sentence(own_runs):
-    whole = load_sentences(own_runs["file"].config)
-    parts = [getattr(whole, name) for name in OWN_PARTS]
+def test_the_parts_of_a_run_share_no_sentence(custom_runs):
+    whole = load_sentences(custom_runs["file"].config)
+    parts = [getattr(whole, name) for name in CUSTOM_PARTS]
     held = [{tuple(s) for s in part.sentences if len(s) > 8} for part in parts]
     assert all(held)
     assert not any(a & b for i, a in enumerate(held) for b in held[:i])
     assert all(kinds(part) == ("ARTICLE",) for part in parts)
 
 
-def test_a_rare_concept_gets_longer_parts(own_runs):
-    config = replace(own_runs["words"].config, concept=DAYS)
+def test_a_rare_concept_gets_longer_parts(custom_runs):
+    config = replace(custom_runs["words"].config, concept=DAYS)
     whole = load_sentences(config)
-    for name in (*OWN_PARTS, "own_curve"):
+    for name in (*CUSTOM_PARTS, "custom_curve"):
         part = getattr(whole, name)
         assert members(part, "WORDS").sum() >= LEAST_WORDS
         assert members(part.first(len(part) - 1), "WORDS").sum() < LEAST_WORDS
@@ -148,8 +153,8 @@ def test_the_probe_finds_a_planted_direction_and_loses_it(tmp_path):
     inside = rng.random(600) < 0.2
     X[:, 3] += 8 * inside
     X[:, 5] = 1.0
-    fit_own_probe(X, inside).save(tmp_path)
-    probe = OwnProbe.load(tmp_path)
+    fit_custom_probe(X, inside).save(tmp_path)
+    probe = CustomProbe.load(tmp_path)
     assert ((X @ probe.weights + probe.bias > 0) == inside).mean() > 0.99
     assert abs(probe.weights).argmax() == 3
     assert probe.weights[5] == 0
@@ -157,14 +162,14 @@ def test_the_probe_finds_a_planted_direction_and_loses_it(tmp_path):
     assert (X @ probe.weights + probe.bias > 0)[inside].mean() < 0.5
 
 
-def test_f1_of_the_probe_is_over_words(own_runs):
-    run = own_runs["words"]
+def test_f1_of_the_probe_is_over_words(custom_runs):
+    run = custom_runs["words"]
     made = stages.Stages(run.config)
     model, tokenizer = load_model(str(made.base() / "model"))
-    probe = OwnProbe.load(made.probe())
-    corpus = made.sentences.own_scoring
-    row = score_own(probe, model, tokenizer, corpus, "WORDS").iloc[0]
-    X = last_level(model, tokenizer, corpus)
+    probe = CustomProbe.load(made.probe())
+    corpus = made.sentences.custom_scoring
+    row = score_custom(probe, model, tokenizer, corpus, "WORDS").iloc[0]
+    X = last_layer(model, tokenizer, corpus)
     found, true = X @ probe.weights + probe.bias > 0, members(corpus, "WORDS")
     correct = (found & true).sum()
     assert row["n_gold"] == true.sum()
@@ -175,7 +180,7 @@ def test_f1_of_the_probe_is_over_words(own_runs):
     assert base["entity_f1"].iloc[0] == pytest.approx(row["entity_f1"])
 
 
-def test_finished_stages_are_found_again(own_runs):
-    run = own_runs["words"]
+def test_finished_stages_are_found_again(custom_runs):
+    run = custom_runs["words"]
     assert run_experiment(run.config).path == run.path
     assert load_run(run.path).config == run.config
