@@ -83,7 +83,8 @@ class BaseStages:
         """Fine-tune a model that never knows the concept, whose tags are O: as `base`."""
         if not self.config.concept_info.is_entity:
             raise InputError(
-                f"{self.config.concept_info.title!r} is no entity type, so no tag of it can be masked"
+                f"{self.config.concept_info.title!r} is no entity type, so no tag of it can be "
+                "masked"
             )
         make = partial(self._make_base, lambda corpus: without_tags(corpus, self.config.label))
         settings = {**self._base_settings, "masked": self._concept_key}
