@@ -24,8 +24,8 @@ from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.measure import score
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.models.load import head, label_ids, load_model
+from plasticity_utils.names import OVERALL
 from plasticity_utils.progress import quiet_transformers
-from plasticity_utils.training.evaluate import OVERALL
 from plasticity_utils.training.train import (
     IGNORED,
     Schedule,

@@ -9,6 +9,7 @@ EPOCH_TITLES = {-1.0: "base", 0.0: "removed", 0.125: "⅛", 0.25: "¼", 0.5: "½
 KINDS = ("removed", "newly salient", "polysemantic")
 OTHER = "other"
 NOTHING = "nothing"
+OVERALL = "overall"
 CONDITIONS = ("targeted", "random", "none", "head")
 RESTS, POSITIONS = ("mean", "zero"), ("words", "all")
 INDICATORS = ("concept", "bio", "types", "outside")

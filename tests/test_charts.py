@@ -295,7 +295,7 @@ def test_no_band_leaves_the_axis():
 
 @pytest.mark.parametrize(
     ("name", "column"),
-    [("reliance", "again"), ("dose_response", "regime"), ("kept_gain", "entity")],
+    [("reliance", "again"), ("dose_response", "regime")],
 )
 def test_a_value_without_a_sign_is_an_error(name, column):
     with pytest.raises(InputError, match=f"unknown {column} 'cheese'"):

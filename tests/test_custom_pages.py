@@ -132,12 +132,15 @@ def test_it_is_published_and_opened(custom_run, tmp_path):
     pd.testing.assert_frame_equal(found.metrics, custom_run.metrics)
 
 
-def test_one_custom_concept_at_a_time_has_a_sign():
-    frame = pd.DataFrame({"entity": ["LOC", "WORDS"]})
-    assert entities_in(frame) == ["LOC", "WORDS"]
-    for bad in (["LOC", "cheese"], ["WORDS", "CITY"]):
-        with pytest.raises(InputError, match="unknown entity"):
-            entities_in(pd.DataFrame({"entity": bad}))
+def test_types_keep_their_order_and_each_has_a_sign_of_its_own():
+    frame = pd.DataFrame({"entity": ["WORDS", "PER", "LOC", "WORDS"]})
+    assert entities_in(frame) == ["LOC", "PER", "WORDS"]
+    tags = ["NNP", "NN", "CD", "IN", "DT"]
+    assert len(set(theme.entity_colours(tags).values())) == len(tags)
+    assert theme.entity_colours(["LOC", "NN", "WORDS"])["LOC"] == theme.ENTITY_COLOURS["LOC"]
+    assert theme.entity_colours(["LOC", "NN", "WORDS"])["WORDS"] == theme.CUSTOM_COLOUR
+    with pytest.raises(InputError, match=r"6 types .*; at most 5 are allowed"):
+        entities_in(pd.DataFrame({"entity": [*tags, "VB"]}))
 
 
 def test_made_up_cards_of_a_custom_concept_draw():

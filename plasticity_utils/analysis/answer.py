@@ -8,10 +8,10 @@ from __future__ import annotations
 import pandas as pd
 
 from plasticity_utils.analysis import rules
+from plasticity_utils.names import OVERALL
 from plasticity_utils.results import tables
 from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import UNIT, mean_interval
-from plasticity_utils.training.evaluate import OVERALL
 
 BEFORE, CUT = "before the cut", "after the cut"
 LAST_LAYER = "then the last layer alone is trained"

@@ -16,12 +16,11 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import read_tables
-from plasticity_utils.names import INDICATORS
+from plasticity_utils.names import INDICATORS, OVERALL
 from plasticity_utils.registry import removals
 from plasticity_utils.removal.leace import Erasers
 from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import stack
-from plasticity_utils.training.evaluate import OVERALL
 
 NAME = "indicators"
 SNAPSHOTS = ("removed", "head")

@@ -119,7 +119,8 @@ def _heading(shown: alt.Chart) -> alt.Chart:
 
 def _histogram(shown: alt.Chart, classes: list[str]) -> alt.Chart:
     """Draw a row of bars for each class of words, at the snapshot that the slider names."""
-    colours = [*map(theme.entity_colour, classes[:-1]), theme.MUTED]
+    signs = theme.entity_colours(classes[:-1])
+    colours = [*(signs[name] for name in classes[:-1]), theme.MUTED]
     level, n_bins = len(classes) - 1, "length(datum.row)"
     step = f"(datum.high - datum.low) / {n_bins}"
     bars = (

@@ -16,7 +16,6 @@ import pandas as pd
 
 from plasticity_utils.charts import theme
 from plasticity_utils.charts.parts import (
-    ENTITIES,
     LABEL_GAP,
     ROW,
     SERIES_COLOURS,
@@ -41,7 +40,7 @@ from plasticity_utils.charts.parts import (
 )
 from plasticity_utils.errors import InputError
 from plasticity_utils.formats import chosen_percent
-from plasticity_utils.names import EPOCH_TITLES, OVER_SENTENCES
+from plasticity_utils.names import EPOCH_TITLES, OVER_SENTENCES, OVERALL
 
 AGAIN = ("nothing", "same", "new top", "refitted", "random")
 _BIG, _SMALL, _FORCED = 190, 85, 260
@@ -107,11 +106,13 @@ def f1_through_retraining(
 ) -> alt.VConcatChart:
     """Draw F1 from just after removal (epoch 0) to the end of retraining, one line a condition.
 
-    `base_f1` holds the base model's by entity. A concept that is no entity type is drawn without
-    `head`, which gives no tag for it.
+    `base_f1` holds the base model's by entity. A concept without a tag is drawn without `head`,
+    which never gives it; its rows follow those of `overall`.
     """
     need(metrics, ["condition", "epoch", "entity", *_INTERVAL])
-    metrics = metrics[(metrics["epoch"] >= 0) & (metrics["entity"] != "overall")]
+    found = distinct(metrics, "entity")
+    untagged = found[found.index(OVERALL) :] if OVERALL in found else []
+    metrics = metrics[(metrics["epoch"] >= 0) & (metrics["entity"] != OVERALL)]
     entities = entities_from(metrics, label)
     if missing := [entity for entity in entities if entity not in base_f1]:
         raise InputError(f"base_f1 has no value for {', '.join(missing)}; it needs every entity")
@@ -122,7 +123,7 @@ def f1_through_retraining(
     panels = []
     for entity in entities:
         own = metrics[metrics["entity"] == entity]
-        if entity not in ENTITIES:
+        if entity in untagged:
             own = own[own["condition"] != "head"]
         base = pd.DataFrame({"condition": ["base"], "entity_f1": [float(base_f1[entity])]})
         title = "epochs of retraining (0 = just removed)" if entity == entities[-1] else None
@@ -148,7 +149,7 @@ def f1_through_retraining(
 def reliance(table: pd.DataFrame, label: str, interval: str = OVER_SENTENCES) -> alt.VConcatChart:
     """Draw F1 when neurons are removed again after retraining, a panel a condition."""
     need(table, ["condition", "again", "entity", *_INTERVAL])
-    table = table[table["entity"] != "overall"]
+    table = table[table["entity"] != OVERALL]
     again, entities = in_order(table, "again", AGAIN), entities_from(table, label)
     conditions = conditions_in(table)
     y = alt.Y("again:N", title="removed again", sort=again,
@@ -375,7 +376,7 @@ def _group_signs(host: str) -> dict[str, Any]:
     """Signs of who may change: those of a condition where it is the same thing."""
     colours = {
         **SERIES_COLOURS,
-        "host": theme.entity_colour(host),
+        "host": theme.entity_colours()[host],
         "removed": theme.CONDITION_COLOURS["targeted"],
         "all": theme.CONDITION_COLOURS["none"],
         "just removed": theme.MUTED,

@@ -8,7 +8,6 @@ are neutral. Where a table holds `<value>_low` and `<value>_high`, the interval 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from itertools import cycle
 from typing import Any
@@ -33,6 +32,7 @@ SERIES_DASHES = {
     SHUFFLED_WORDS: [1, 3],
 }
 ENTITIES = tuple(theme.ENTITY_COLOURS)
+MOST_TYPES = len(ENTITIES) + 1
 _STAR = "M0,-1L.3,-.3L1,-.3L.4,.2L.6,.9L0,.4L-.6,.9L-.4,.2L-1,-.3L-.3,-.3Z"
 # Kinds of neurons stand beside conditions, never beside entity types.
 KIND_COLOURS = {
@@ -53,7 +53,6 @@ CONDITION_TITLES = {
     "none": "none: nothing removed, trained on just the same",
     "head": "head: as targeted, but only the head trained",
 }
-_TAG = re.compile(r"[A-Z0-9_]+")
 BAND_OPACITY = 0.18
 # Between the numbers of a y axis and a point that stands at the very left.
 LABEL_GAP = 8
@@ -107,13 +106,18 @@ def condition_title(condition: str) -> str:
 
 
 def entities_in(frame: pd.DataFrame) -> list[str]:
-    """Give the entity types of a table in their order, then the one concept that is none.
+    """Give the types of a table: the four entity types in their order, then others in theirs.
 
-    InputError if there are several values that are no entity type, or one that is no tag.
+    InputError if there are more than there are signs for.
     """
-    own = [str(value) for value in sorted(set(frame["entity"]) - set(ENTITIES), key=str)]
-    tags = own if len(own) == 1 and _TAG.fullmatch(own[0]) else []
-    return in_order(frame, "entity", (*ENTITIES, *tags))
+    found = distinct(frame, "entity")
+    if len(found) > MOST_TYPES:
+        raise InputError(
+            f"{len(found)} types in the chart's table, {', '.join(map(str, found))}; at most "
+            f"{MOST_TYPES} are allowed"
+        )
+    known = [name for name in ENTITIES if name in found]
+    return known + [name for name in found if name not in known]
 
 
 def entities_from(frame: pd.DataFrame, label: str) -> list[str]:

@@ -36,8 +36,8 @@ CONDITION_COLOURS = {
 CONDITION_DASHES = {"targeted": [1, 0], "random": [6, 3], "none": [2, 2], "head": [8, 3, 2, 3]}
 ENTITY_COLOURS = {"LOC": "#3c78f0", "PER": "#a59600", "ORG": "#007800", "MISC": "#c33c96"}
 ENTITY_SHAPES = {"LOC": "circle", "PER": "square", "ORG": "triangle-up", "MISC": "diamond"}
-# A concept of one's own, beside the entity types or alone: ink, since no fifth colour stays apart
-# from the four for every eye.
+# A fifth type, or a concept of one's own, beside the others or alone: ink, since no fifth colour
+# stays apart from the four for every eye.
 CUSTOM_SHAPE = "triangle-right"
 
 INK = "#23272e"
@@ -111,17 +111,17 @@ def enable() -> None:
 
 def entity_scale(entities: Sequence[str] = ()) -> alt.Scale:
     """Give the colour scale of the four entity types; of `entities`, if another is among them."""
-    return _scale(_with_custom(ENTITY_COLOURS, entities, CUSTOM_COLOUR))
+    return _scale(entity_colours(entities))
 
 
 def entity_shape_scale(entities: Sequence[str] = ()) -> alt.Scale:
     """Give the points of the entity types; with the same title, both signs share one legend."""
-    return _scale(_with_custom(ENTITY_SHAPES, entities, CUSTOM_SHAPE))
+    return _scale(_with_others(ENTITY_SHAPES, entities, CUSTOM_SHAPE))
 
 
-def entity_colour(entity: str) -> str:
-    """Give the colour of an entity type, or that of a concept of one's own."""
-    return ENTITY_COLOURS.get(entity, CUSTOM_COLOUR)
+def entity_colours(entities: Sequence[str] = ()) -> dict[str, str]:
+    """Give the colours of `entity_scale`."""
+    return _with_others(ENTITY_COLOURS, entities, CUSTOM_COLOUR)
 
 
 def picture(spec: dict[str, Any], scale: float = PNG_SCALE) -> bytes:
@@ -150,10 +150,14 @@ def _scale(signs: dict[str, Any]) -> alt.Scale:
     return alt.Scale(domain=list(signs), range=list(signs.values()))
 
 
-def _with_custom(signs: dict[str, str], entities: Sequence[str], own: str) -> dict[str, str]:
+def _with_others(signs: dict[str, str], entities: Sequence[str], last: str) -> dict[str, str]:
+    """Keep the signs of the four types; others take those that are free, the last one its own."""
     if set(entities) <= set(signs):
         return signs
-    return {entity: signs.get(entity, own) for entity in entities}
+    free = [sign for entity, sign in signs.items() if entity not in entities]
+    *others, own = [entity for entity in entities if entity not in signs]
+    given = dict(zip(others, free, strict=False)) | {own: last}
+    return {entity: signs.get(entity) or given[entity] for entity in entities}
 
 
 def _theme() -> alt.theme.ThemeConfig:

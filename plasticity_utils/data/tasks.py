@@ -118,7 +118,8 @@ def reported_types(
         for kind in sorted(types, key=lambda kind: -types[kind])
         if any(sign.isalnum() for sign in kind) and all(kind in there for there in found)
     ]
-    chosen = shared[:MOST_TYPES]
+    # A concept of one's own stands beside them, and takes a place.
+    chosen = shared[: MOST_TYPES if concept in types else MOST_TYPES - 1]
     if concept in types and concept not in chosen:
         chosen = [*chosen[: MOST_TYPES - 1], concept]
     return tuple(in_order({kind: types[kind] for kind in chosen}))

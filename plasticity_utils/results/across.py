@@ -12,11 +12,11 @@ import pandas as pd
 
 from plasticity_utils.experiment.dose import specificity
 from plasticity_utils.experiment.run import Run
+from plasticity_utils.names import OVERALL
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import GROUP, UNIT, group_means, stack
-from plasticity_utils.training.evaluate import OVERALL
 
 # What the intervals of F1 are, for a chart's note.
 OVER = "95 % interval: over seeds, or over sentences where there is one seed"

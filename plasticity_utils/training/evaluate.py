@@ -18,10 +18,10 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.errors import InputError
+from plasticity_utils.names import OVERALL
 
 RESAMPLES = 1000
 CONFIDENCE = (2.5, 97.5)
-OVERALL = "overall"
 
 
 def entity_scores(
