@@ -1,7 +1,8 @@
-"""Sphinx extension: the page of the API, made from what is there whenever the book is built.
+"""Sphinx extension: the pages of the API and of the columns, made whenever the book is built.
 
 A line `<!-- names -->`, `<!-- map -->` or `<!-- packages -->` of a page gives way to what the
 source says: the public names, the packages and what they import, each module and what is in it.
+So does `<!-- columns -->`, what columns mean in most tables, and `<!-- tables -->`, each table.
 """
 
 import ast
@@ -11,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import plasticity_utils as pu
+from plasticity_utils.results import columns
 
 ROOT = Path(pu.__file__).parent
 # A package imports only from those before it, and from the root; tests/test_house.py sees to it.
@@ -145,18 +147,39 @@ def packages_lines(address):
                 yield from module_lines(module, address)
 
 
+def columns_table(described):
+    """A row for each column: its unit or range, and what it means."""
+    rows = ["| column | unit or range | what it is |", "|---|---|---|"]
+    for name, column in described.items():
+        cells = (f"`{name}`", column.unit, column.meaning)
+        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return rows
+
+
+def tables_lines():
+    """Each table: what a row is, its columns, and what those mean that mean another thing here."""
+    for heading, tables in columns.GROUPS.items():
+        yield from (f"## {heading}", "")
+        for name, table in tables.items():
+            listed = ", ".join(f"`{column}`" for column in table.columns)
+            yield from (f"### `{name}`", "", f"A row: {table.row}. Columns: {listed}.", "")
+            yield from columns_table(table.own) if table.own else ()
+            yield ""
+
+
 def fill(app, docname, source):
     """Put what is there in place of the marks."""
-    if "<!-- packages -->" not in source[0]:
-        return
     options = app.config.html_theme_options
     address = f"{options['repository_url']}/blob/{options['repository_branch']}"
     for mark, lines in (
-        ("names", names_table()),
-        ("map", map_table()),
-        ("packages", packages_lines(address)),
+        ("names", names_table),
+        ("map", map_table),
+        ("packages", lambda: packages_lines(address)),
+        ("columns", lambda: columns_table(columns.COLUMNS)),
+        ("tables", tables_lines),
     ):
-        source[0] = source[0].replace(f"<!-- {mark} -->", "\n".join(lines))
+        if f"<!-- {mark} -->" in source[0]:
+            source[0] = source[0].replace(f"<!-- {mark} -->", "\n".join(lines()))
 
 
 def setup(app):

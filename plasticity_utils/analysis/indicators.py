@@ -29,24 +29,7 @@ SNAPSHOTS = ("removed", "head")
 def compare_indicators(run: Run, indicators: Sequence[str] = INDICATORS) -> pd.DataFrame:
     """Erase a run's base model with each indicator and train the head alone.
 
-    Parameters
-    ----------
-    run : Run
-        Under `erase`, with its stages still kept; what is done already is not done again.
-    indicators : sequence of str
-        Of `config.INDICATORS`.
-
-    Returns
-    -------
-    DataFrame
-        indicator, n_dimensions (erased, sum over layers), snapshot (`removed` or `head`, at its
-        end), entity, precision, recall, entity_f1, entity_f1_low, entity_f1_high, n_gold: see
-        `entity_scores`.
-
-    Raises
-    ------
-    InputError
-        For a run of another regime, or an indicator that there is not.
+    What is done already is not done again; a run of another regime is an InputError.
     """
     if "indicator" not in removals.settings(run.config.chosen.name):
         raise InputError(
@@ -61,7 +44,7 @@ def by_indicator(groups: Sequence[RunGroup]) -> pd.DataFrame:
     Parameters
     ----------
     groups : sequence of RunGroup
-        Under `erase`, from `grouping.choose`.
+        Under `erase`, from `groups.choose`.
 
     Returns
     -------

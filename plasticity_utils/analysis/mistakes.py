@@ -92,27 +92,9 @@ def removal_mistakes(
 ) -> pd.DataFrame:
     """F1 just after a removal that is right, and after one that makes one mistake.
 
-    Mistake 4 is made on decoders, the models that have what it confuses.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        The base model; it is as before afterwards.
-    ranking : DataFrame
-        `run.ranking`.
-    removal : NeuronRemoval
-    dose : float
-    draw : RemovedNeurons
-        The layer-matched random removal that mistake 2 is compared with.
-    score : callable
-        Scores the model as it is at the call: the table of `entity_scores`.
-
-    Returns
-    -------
-    DataFrame
-        mistake (number), made (whether it was made), n_removed (planned to be; mistake 4 leaves
-        them), first_layer_share (share of these neurons that lie in layer 0), and the columns of
-        `entity_scores`.
+    Mistake 2 is compared with `draw`, the layer-matched random removal. Mistake 4 is made on
+    decoders, the models that have what it confuses; it leaves the neurons that it plans to remove.
+    The model is as before afterwards.
     """
     n_layers, d_model = count_layers(model), width(model)
     right = removal.at(ranking, dose)
@@ -148,17 +130,6 @@ def unequal_averaging(neurons: pd.DataFrame) -> pd.DataFrame:
 
     A removed neuron says the same of every word, so its words cannot be told (0/0). The public code
     takes such a neuron for 0 in one mean and leaves it out of the other.
-
-    Parameters
-    ----------
-    neurons : DataFrame
-        `run.neurons`.
-
-    Returns
-    -------
-    DataFrame
-        layer, rise (of mean rank saliency from base to end, over all neurons), rise_unequal (as the
-        public code averages), dropped (share of the layer that it leaves out at the end).
     """
     own = neurons[neurons["condition"] == "targeted"]
     base, end = (own[own["stage"] == stage] for stage in ("base", "end"))
@@ -176,13 +147,7 @@ def unequal_averaging(neurons: pd.DataFrame) -> pd.DataFrame:
 
 
 def shift_of_mistake_3(ranking: pd.DataFrame, removal: NeuronRemoval, dose: float) -> pd.DataFrame:
-    """Layer profiles that removal alone predicts, for the removal that was meant and that was made.
-
-    Returns
-    -------
-    DataFrame
-        layer, meant, made (mean rank saliency, in [0, 1]).
-    """
+    """Layer profiles that removal alone predicts, for the removal meant and the one made."""
     n_layers = int(ranking["layer"].max()) + 1
     d_model = len(ranking) // n_layers
     order = np.argsort(ranking[f"rank_{removal.ranking}"].to_numpy(), kind="stable")
@@ -203,17 +168,8 @@ SETTINGS = {5: ("regrow", False, True), 8: ("restarts", 1, 4)}
 def measure_mistakes(run: Run) -> dict[str, pd.DataFrame]:
     """Make the mistakes on the base model of a finished run, and on its tables.
 
-    Parameters
-    ----------
-    run : Run
-        Its stages must still be in `run.config.results`. A run that erases removes no neurons, so
-        none of these mistakes can be made in it; of a concept of one's own no tag has an F1.
-
-    Returns
-    -------
-    dict of DataFrame
-        `mistakes_removal` (see `removal_mistakes`, on the scoring part), `mistakes_profile`
-        (`shift_of_mistake_3`), `mistakes_averaging` (`unequal_averaging`); empty for those two.
+    A run that erases removes no neurons, so none of these mistakes can be made in it; of a concept
+    of one's own no tag has an F1: both give nothing.
     """
     stages = Stages(run.config, only_finished=True)
     dose = run.facts["dose"]
@@ -273,7 +229,7 @@ def changes_over(groups: Iterable[RunGroup]) -> pd.DataFrame:
     Parameters
     ----------
     groups : iterable of RunGroup
-        From `grouping.choose`; groups without these tables are left out.
+        From `groups.choose`; groups without these tables are left out.
 
     Returns
     -------
@@ -319,7 +275,7 @@ def setting_changes(groups: Iterable[RunGroup]) -> pd.DataFrame:
     Parameters
     ----------
     groups : iterable of RunGroup
-        From `grouping.choose`; a group without its counterpart is left out.
+        From `groups.choose`; a group without its counterpart is left out.
 
     Returns
     -------

@@ -224,8 +224,7 @@ def carried(
 def subconcepts(snapshots: Snapshots) -> pd.DataFrame:
     """Count neurons by what part they carried in the base and carry at each condition's end.
 
-    Gives condition, layer, base, end (names of parts, or `nothing`), removed (by `targeted` or the
-    condition), n_neurons; empty where no two parts have 30 words.
+    Empty where no two parts have 30 words.
     """
     counts = [
         table.groupby(_COUNTED).size().rename("n_neurons").reset_index().assign(condition=condition)
@@ -236,12 +235,7 @@ def subconcepts(snapshots: Snapshots) -> pd.DataFrame:
 
 
 def subconcept_parts(snapshots: Snapshots) -> pd.DataFrame:
-    """Describe the parts of the concept, and how many neurons would carry each by chance.
-
-    Gives part, n_words, n_names, shown (its most frequent names, or its most central words),
-    compared (whether it has 30 words), by_chance (mean number of neurons of the base that carry it
-    when parts are shuffled among names), silhouette and silhouette_reference (of `Clusters`).
-    """
+    """Describe the parts of the concept, and how many neurons would carry each by chance."""
     parts = _parts_of(snapshots)
     chance, found = _by_chance(snapshots, parts), parts.clusters
     rows = []
@@ -263,11 +257,7 @@ def subconcept_parts(snapshots: Snapshots) -> pd.DataFrame:
 
 
 def subconcept_neurons(snapshots: Snapshots) -> pd.DataFrame:
-    """The kept neurons that came to carry a part under `targeted`, the most selective of each.
-
-    Gives part, layer, unit, base (the part carried before, or `nothing`), sigma_base (for that
-    part), sigma_end; at most 3 a part.
-    """
+    """The kept neurons that came to carry a part under `targeted`: the 3 most selective of each."""
     columns = ["part", "layer", "unit", "base", "sigma_base", "sigma_end"]
     table = dict(_carried(snapshots, ("targeted",))).get("targeted")
     if table is None:

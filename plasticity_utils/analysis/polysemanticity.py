@@ -212,12 +212,8 @@ def superposition_by_layer(
 def polysemanticity_table(snapshots: Snapshots) -> pd.DataFrame:
     """Change of what kept neurons serve, beyond training on with nothing removed (question 2).
 
-    Gives condition (`targeted`, `random`), layer (missing: the whole model), quantity, base (its
-    mean over kept neurons in the base), change and change_none (base to end), beyond_none, n
-    (neurons). Quantities: `n_concepts` (of the inventory, |σ| > τ), `entropy` (0–1, of the |σ|
-    profile), and shares of neurons: `polysemantic` (at least two concepts), `took_on` (serves one
-    that it did not serve in the base), `lost` (serves one less), `took_on_concept` (the run's own).
-    The last three are 0 in the base by definition.
+    A neuron serves a concept of the inventory where |σ| > τ. `took_on`, `lost` and
+    `took_on_concept` are 0 in the base by definition.
     """
     base, none = _functions(snapshots, BASE), _functions(snapshots, ("none", "end"))
     parts = []
@@ -235,11 +231,7 @@ def polysemanticity_table(snapshots: Snapshots) -> pd.DataFrame:
 def sharing_table(snapshots: Snapshots) -> pd.DataFrame:
     """Are concepts that share a neuron more alike than shuffled pairs (question 5)?
 
-    Gives condition, stage (base, and the end of `targeted`, `random`, `none`), scope (`all`
-    concepts of the inventory, `entity types` or `parts of speech` apart), sign (`same`: only
-    neurons with σ of one sign for both; `any`: two concepts that exclude each other then share
-    neurons by construction), the columns of `similarity_of_sharers`, low and high (difference ±
-    1.96 standard deviations of the shuffled null), p_adjusted (Holm over the table). A scope in
+    Of `any` sign, two concepts that exclude each other share neurons by construction. A scope in
     which no neuron serves two concepts has no row.
     """
     names = snapshots.concepts.names

@@ -35,26 +35,9 @@ def read_anew(
 ) -> pd.DataFrame:
     """Fit readers on the frozen states of the last layer, and score them as the head is scored.
 
-    Parameters
-    ----------
-    run : Run
-        Of an entity type, with its stages still kept.
-    n_sentences : int
-        Training sentences to fit on; at most those of the run.
-    names : sequence of str
-        Of the registry `readers`.
-
-    Returns
-    -------
-    DataFrame
-        condition (`none`: nothing removed; `targeted`, `random`: just after the removal), reader
-        (`linear`, `perceptron`), n_fitted (sentences), entity, precision, recall, entity_f1,
-        entity_f1_low, entity_f1_high, n_gold: see `entity_scores`.
-
-    Raises
-    ------
-    InputError
-        For a concept that is no entity type, or if the run's models are not kept here.
+    Gives the table `readers`; at most `n_sentences` of training are fitted on, and `names` are of
+    the registry. An InputError for a concept that is no entity type, and if the run's models are
+    gone.
     """
     if not run.config.concept_info.is_entity:
         raise InputError(f"{run.config.concept_info.title!r} is no entity type, so no tag names it")
@@ -76,7 +59,7 @@ def by_reader(groups: Sequence[RunGroup]) -> pd.DataFrame:
     Parameters
     ----------
     groups : sequence of RunGroup
-        From `grouping.choose`; runs without the table are left out.
+        From `groups.choose`; runs without the table are left out.
 
     Returns
     -------

@@ -123,11 +123,7 @@ def probe_transfer(
 
 
 def representation(snapshots: Snapshots) -> pd.DataFrame:
-    """Linear CKA of the concept's words, base against each snapshot, layer by layer.
-
-    Gives condition, stage (`removed`, `end`), units (`all`, or `kept`: those that neither
-    `targeted` nor the condition removed), and the columns of `cka_by_layer`.
-    """
+    """Linear CKA of the concept's words, base against each snapshot, layer by layer."""
     own = snapshots.is_concept
     base = snapshots.activations(BASE)[own]
     parts = []
@@ -144,8 +140,7 @@ def transfer(snapshots: Snapshots) -> pd.DataFrame:
     """How well a probe of the base reads the concept at each snapshot, layer by layer.
 
     Probe and alignment are fitted on one part of the measuring sentences and scored on the other. A
-    probe of all units must fail where it read removed ones; one of the kept units need not. Gives
-    condition, stage, units as `representation`, and the columns of `probe_transfer`.
+    probe of all units must fail where it read removed ones; one of the kept units need not.
     """
     fits, base = in_first_part(snapshots.measuring), snapshots.activations(BASE)
     parts = []

@@ -198,9 +198,8 @@ def role_of(concept: str) -> str:
 def migration_table(snapshots: Snapshots) -> pd.DataFrame:
     """Which neurons gained selectivity for an entity type beyond `none` (question 7)?
 
-    Gives condition (`targeted`, `random`) and the columns of `migration_matrix`: targets are the
-    entity types, the run's own first; the role of a neuron is what it served best in the base.
-    p_adjusted is over one condition's table.
+    The run's own type comes first. A neuron's role is what it served best in the base. `p_adjusted`
+    is over one condition's table.
     """
     names = snapshots.concepts.names
     served = strongest_concept(snapshots.sigma_ranking, snapshots.tau, names)
@@ -226,9 +225,8 @@ def migration_table(snapshots: Snapshots) -> pd.DataFrame:
 def priming_table(snapshots: Snapshots) -> pd.DataFrame:
     """Do neurons gain more that stood near the concept before (question 9)?
 
-    Gives condition (`targeted`, `random`), similarity (`profile`: of the σ profile to that of
-    neurons that serve the concept; `words`: see `nearness_of_words`), errors, and the columns of
-    `priming`. A measure that is not defined here (no neuron serves the concept) has no rows.
+    Near by σ profile (`profile`) or by words (`nearness_of_words`). A measure that is not defined
+    here (no neuron serves the concept) has no rows.
     """
     own = snapshots.concepts.names.index(snapshots.run.config.label)
     picking = snapshots.sigma_ranking

@@ -39,25 +39,9 @@ def dose_response(
 ) -> pd.DataFrame:
     """Score a model with growing shares of its neurons removed, without retraining.
 
-    Parameters
-    ----------
-    on : Material
-        The base model, and what its neurons are chosen by.
-    scorers : mapping
-        For `dose` and `scoring` a function that scores the model, as it is at the call, on that
-        part: the table of `entity_scores`.
-    growing : ChosenRemoval
-        How neurons are removed at growing doses. The paper's half is a point beside them.
-    draws : int
-        Controls at each dose.
-    part : Path
-        Folder in which finished doses are kept, so that an interrupted call resumes.
-
-    Returns
-    -------
-    DataFrame
-        regime (`curve` or `half`), dose, n_removed, condition (`base`, `targeted`, `random`), draw,
-        part (`dose`, `scoring`), and the columns of `entity_scores`.
+    `scorers` score the model, as it is at the call, on the part `dose` or `scoring`; `growing` is
+    how neurons are removed, beside the paper's half, with `draws` controls at each dose. Finished
+    doses are kept in the folder `part`, so that an interrupted call resumes.
     """
     cells = [("curve", growing, dose) for dose in doses(growing)]
     half = REGIMES["half"]
@@ -86,13 +70,6 @@ def pick_dose(curve: pd.DataFrame, label: str) -> float:
     Decided on the dose part. If no surgical dose is enough, or the dose that is takes other entity
     types along (specificity of at most ½), the dose with the best specificity is taken instead, if
     it is better: `specificity` tells the page.
-
-    Parameters
-    ----------
-    curve : DataFrame
-        From `dose_response`.
-    label : str
-        Entity type of the concept.
     """
     table = specificity(curve, label, "dose")
     table = table[table["dose"].isin(SURGICAL_DOSES)]
@@ -108,21 +85,8 @@ def specificity(
 ) -> pd.DataFrame:
     """What each dose takes from the concept beyond what it takes from the other entity types.
 
-    Parameters
-    ----------
-    curve : DataFrame
-        From `dose_response`.
-    label : str
-        Entity type of the concept.
-    part : {"scoring", "dose"}
-    regime : {"curve", "half"}
-        The growing doses, or the paper's one.
-
-    Returns
-    -------
-    DataFrame
-        dose, entity_f1, entity_f1_base, loss (of the concept), loss_others (mean over the others),
-        specificity (loss − loss_others, in [−1, 1]).
+    Of a part of the table and a regime of it: dose, entity_f1, entity_f1_base, loss (of the
+    concept), loss_others (mean over the others), specificity (loss − loss_others, in [−1, 1]).
     """
     rows = curve[(curve["part"] == part) & (curve["entity"] != "overall")]
     base = rows[rows["condition"] == "base"].set_index("entity")["entity_f1"]

@@ -25,22 +25,9 @@ SNAPSHOTS = ("base", "removed", "end")
 
 
 def f1_table(before: Path, made: Sequence[tuple[Target, Path]]) -> pd.DataFrame:
-    """F1 of every entity type, for every group.
+    """F1 of every entity type, for every group: the table `forced`.
 
-    Parameters
-    ----------
-    before : Path
-        From `ForcingStages.before`.
-    made : sequence of (Target, Path)
-        Groups and what `ForcingStages.forced` made of them.
-
-    Returns
-    -------
-    DataFrame
-        target, dose (share of all neurons; 1 for `all`, 0 for `head`), n_neurons, entity, n_gold
-        (gold entities), entity_f1_base, entity_f1_removed, entity_f1_end (in [0, 1]),
-        entity_f1_end_low, entity_f1_end_high (95 % bootstrap over sentences), regained (share of
-        the loss, NaN where nothing was lost).
+    `before` is the folder of `ForcingStages.before`, and `made` has each group with its folder.
     """
     base, removed = (_metrics(before / f"metrics_{name}.parquet") for name in SNAPSHOTS[:2])
     n_neurons = len(pd.read_parquet(before / "neurons_base.parquet"))
@@ -70,24 +57,11 @@ def f1_table(before: Path, made: Sequence[tuple[Target, Path]]) -> pd.DataFrame:
 def carrier_table(
     before: Path, made: Sequence[tuple[Target, Path]], entities: tuple[str, str]
 ) -> pd.DataFrame:
-    """How many neurons of each group carry both concepts, before and after.
+    """How many neurons of each group carry both concepts, before and after: the table `carriers`.
 
-    Parameters
-    ----------
-    before, made
-        As for `f1_table`. `all` is described at the neurons of the host, at every dose: what they
-        come to carry where nothing is confined; `head` leaves neurons as they are, and is not here.
-    entities : pair of str
-        Tags of the concept and of its host.
-
-    Returns
-    -------
-    DataFrame
-        target, dose, n_neurons, overlap; n_both_base, n_both_removed, n_both_end and n_same_base,
-        n_same_removed, n_same_end (of the same sign); rise, rise_same (changes of the share since
-        the removal, in [−1, 1]), each with `_low` and `_high` (± 1.96 standard errors over
-        neurons); gain (median), effect_concept and effect_host (median size, in standard deviations
-        of the base).
+    `all` is described at the neurons of the host, at every dose: what they come to carry where
+    nothing is confined; `head` leaves neurons as they are, and is not here. `entities` are the tags
+    of the concept and of its host.
     """
     tau = pd.read_parquet(before / "tau.parquet").set_index("entity")["tau"]
     limits = tuple(float(tau[entity]) for entity in entities)
@@ -112,21 +86,9 @@ def carrier_table(
 
 
 def beyond(carriers: pd.DataFrame, control: str, value: str = "rise") -> pd.DataFrame:
-    """Rise of the host's neurons less that of a control, at every dose.
+    """Rise of the host's neurons less that of a control (`random` or `all`), at every dose.
 
-    Parameters
-    ----------
-    carriers : DataFrame
-        From `carrier_table`.
-    control : str
-        `random`, or `all` (the same neurons, where nothing is confined).
-    value : {"rise", "rise_same"}
-
-    Returns
-    -------
-    DataFrame
-        dose, n_neurons, beyond_<control>, with `_low` and `_high` (over neurons, taken as
-        independent).
+    Its ends are over neurons, taken as independent.
     """
     keys = ["dose", "n_neurons"]
     host, other = (

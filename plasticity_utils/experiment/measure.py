@@ -79,23 +79,9 @@ class Classes:
 
 
 def measure_neurons(X: np.ndarray, classes: Classes, base_deviation: np.ndarray) -> pd.DataFrame:
-    """Describe every neuron of a layer on the measuring part.
+    """Describe every neuron of a layer: scores for each type, and words at either end.
 
-    Parameters
-    ----------
-    X : float array, [n_words, d_model]
-        The layer on the measuring part.
-    classes : Classes
-        Of the measuring part.
-    base_deviation : float array, [d_model]
-        Standard deviation of each neuron on these words in the base model.
-
-    Returns
-    -------
-    DataFrame
-        One row a neuron: unit, and for each entity type `selectivity_*` (in [−1, 1]), `probeless_*`
-        (units of the activation), `effect_*` (standard deviations of the base); `words` and
-        `words_low`, the highest- and lowest-activating.
+    `base_deviation` is the standard deviation of each neuron on these words in the base model.
     """
     table = pd.DataFrame({"unit": range(X.shape[1])})
     sigma = selectivity(X, classes.inside)
@@ -108,21 +94,7 @@ def measure_neurons(X: np.ndarray, classes: Classes, base_deviation: np.ndarray)
 
 
 def probe_layer(X_fit: np.ndarray, fit: Classes, X_test: np.ndarray, test: Classes) -> pd.DataFrame:
-    """How well a linear probe reads each entity type off one layer.
-
-    Parameters
-    ----------
-    X_fit, X_test : float array, [n_words, d_model]
-        The layer on the words that fit the probe and those that score it.
-    fit, test : Classes
-        Of the ranking and the measuring part.
-
-    Returns
-    -------
-    DataFrame
-        entity, word_precision, word_recall, word_f1 (word level, in [0, 1]), n_words (words of
-        the concept scored).
-    """
+    """How well a linear probe, fitted on other words, reads each type off one layer."""
     predicted = fit_discriminants(X_fit, fit.inside).predict(X_test)
     rows = []
     for column, entity in enumerate(fit.names):
@@ -228,17 +200,10 @@ PLACE = ["layer", "unit"]
 
 
 def metrics_table(measured: Measured) -> pd.DataFrame:
-    """F1 at every stage of every condition.
+    """F1 at every stage of every condition: the table `metrics`.
 
-    Parameters
-    ----------
-    measured : mapping of condition to mapping of (stage, epoch) to the tables of `measure`
-        Stages are `base` (epoch −1), `removed` (0), `retraining` and `end`.
-
-    Returns
-    -------
-    DataFrame
-        condition, stage, epoch, and the columns of `entity_scores`.
+    `measured` holds the tables of `measure` by condition, stage (`base`, `removed`, `retraining`,
+    `end`) and epoch (−1 for the base, 0 just removed).
     """
     return _stacked(measured, "metrics")
 
@@ -246,26 +211,10 @@ def metrics_table(measured: Measured) -> pd.DataFrame:
 def neuron_table(
     measured: Measured, in_force: Mapping[str, Intervention | None], label: str, method: str
 ) -> pd.DataFrame:
-    """Every neuron at every stage.
+    """Every neuron at every stage: the table `neurons`.
 
-    Parameters
-    ----------
-    measured : mapping
-        As for `metrics_table`.
-    in_force : mapping of condition to an Intervention, or None
-        What each condition removes.
-    label : str
-        Entity type of the concept.
-    method : str
-        The ranking by which neurons were removed; `rank` is by probeless if that is it, else by
-        |σ|.
-
-    Returns
-    -------
-    DataFrame
-        condition, stage, epoch, layer, unit, removed, gain, probeless, selectivity, effect (of the
-        concept), ranking_selectivity (σ on the ranking part), rank (0 = best), rank_saliency (in
-        [0, 1]), `selectivity_*` of every entity type, words, words_low.
+    `in_force` is what each condition removes, and `method` the ranking by which it was chosen:
+    `rank` is by probeless if that is it, else by |σ|.
     """
     table = _stacked(measured, "neurons")
     table["removed"] = False
@@ -293,25 +242,7 @@ def neuron_table(
 
 
 def layer_table(measured: Measured, neurons: pd.DataFrame, label: str) -> pd.DataFrame:
-    """Every layer at every stage, for every entity type.
-
-    Parameters
-    ----------
-    measured : mapping
-        As for `metrics_table`.
-    neurons : DataFrame
-        From `neuron_table`.
-    label : str
-        Entity type of the concept.
-
-    Returns
-    -------
-    DataFrame
-        condition, stage, epoch, layer, entity; n_kept (neurons; see the module),
-        n_removed; selectivity (mean |σ| of kept neurons); share (of the total |σ| of kept neurons,
-        in [0, 1]); word_precision, word_recall, word_f1; for the concept also rank_saliency (mean
-        rank saliency of all neurons) and removal_only (what removal alone would make of it).
-    """
+    """Every layer at every stage, for every type: the table `layers`."""
     kept = {name: kept_neurons(neurons, name) for name in neurons["condition"].unique()}
     rows = [
         _layers(group, kept[group["condition"].iloc[0]]).assign(**dict(zip(KEYS, key, strict=True)))
@@ -326,14 +257,7 @@ def layer_table(measured: Measured, neurons: pd.DataFrame, label: str) -> pd.Dat
 
 
 def kept_neurons(neurons: pd.DataFrame, condition: str) -> pd.MultiIndex:
-    """(layer, unit) of the neurons that neither `targeted` nor the condition itself removed.
-
-    Parameters
-    ----------
-    neurons : DataFrame
-        From `neuron_table`.
-    condition : str
-    """
+    """(layer, unit) of the neurons that neither `targeted` nor the condition itself removed."""
     compared = neurons[neurons["condition"].isin(["targeted", condition])]
     gone = compared.groupby(PLACE)["removed"].any()
     return gone.index[~gone]

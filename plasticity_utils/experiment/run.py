@@ -90,12 +90,12 @@ class Run:
 
     @cached_property
     def neurons(self) -> pd.DataFrame:
-        """Every neuron at every stage of every condition: see `assembly.neuron_table`."""
+        """Every neuron at every stage of every condition: the table `neurons`."""
         return self.table("neurons")
 
     @cached_property
     def layers(self) -> pd.DataFrame:
-        """Every layer at every stage: see `assembly.layer_table`."""
+        """Every layer at every stage: the table `layers`."""
         return self.table("layers")
 
     @cached_property

@@ -57,7 +57,7 @@ def check_poolable(groups: Sequence[RunGroup]) -> None:
     """Raise InputError unless groups share model and scale: an average over others says nothing."""
     kinds = sorted({f"{group.config.model} at {group.config.scale}" for group in groups})
     if len(kinds) > 1:
-        raise InputError(f"runs of {', '.join(kinds)} cannot be averaged; `grouping.choose` one")
+        raise InputError(f"runs of {', '.join(kinds)} cannot be averaged; `groups.choose` one")
 
 
 def concept_names(groups: Sequence[RunGroup]) -> str:
@@ -134,7 +134,7 @@ class RunGroup:
 
     @cached_property
     def kept_gain(self) -> pd.DataFrame:
-        """As `neuron_changes.kept_gain`; with several seeds the interval is over seeds."""
+        """As `neurons.kept_gain`; with several seeds the interval is over seeds."""
         stacked = stack([self], lambda run: derived(run, "kept_gain"), ["seed"])
         keys = ["condition", "entity", "layer"]
         n = stacked.groupby(keys, sort=False)["n_neurons"].mean().round().astype(int)
@@ -149,7 +149,7 @@ class RunGroup:
 
     @cached_property
     def turnover(self) -> pd.DataFrame:
-        """As `neuron_changes.turnover`, with `_low` and `_high` over seeds."""
+        """As `neurons.turnover`, with `_low` and `_high` over seeds."""
         return mean_interval(
             stack([self], lambda run: derived(run, "turnover"), ["seed"]), ["condition"]
         )

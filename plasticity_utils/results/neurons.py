@@ -23,19 +23,7 @@ from plasticity_utils.neurons.scores import flat_ids
 
 
 def kept_gain(neurons: pd.DataFrame) -> pd.DataFrame:
-    """Mean rise of |σ| from base to end over kept neurons (see `assembly`), per layer.
-
-    Parameters
-    ----------
-    neurons : DataFrame
-        From `neuron_table`.
-
-    Returns
-    -------
-    DataFrame
-        condition, entity, layer, gain (mean rise of |σ|), gain_low, gain_high (95 % over neurons:
-        ± 1.96 standard errors), n_neurons.
-    """
+    """Mean rise of |σ| from base to end over kept neurons, per layer."""
     rises = {name: _rise(neurons, name) for name in neurons["condition"].unique()}
     rise = pd.concat(rises, names=["condition"]).rename("gain").reset_index()
     grouped = rise.groupby(["condition", "entity", "layer"], sort=False)["gain"]
@@ -45,20 +33,7 @@ def kept_gain(neurons: pd.DataFrame) -> pd.DataFrame:
 
 
 def turnover(neurons: pd.DataFrame, share: float) -> pd.DataFrame:
-    """How many of the top kept neurons (see `assembly`) are the same before and after.
-
-    Parameters
-    ----------
-    neurons : DataFrame
-        From `neuron_table`.
-    share : float
-        Share of the kept neurons that counts as top, in (0, 1).
-
-    Returns
-    -------
-    DataFrame
-        condition, n_kept, n_top, jaccard, jaccard_by_chance, spearman (of |σ|, base and end).
-    """
+    """How many of the top kept neurons, a share of them, are the same before and after."""
     rows = []
     for condition in neurons["condition"].unique():
         base, end = (
@@ -81,19 +56,7 @@ def turnover(neurons: pd.DataFrame, share: float) -> pd.DataFrame:
 
 
 def regrowth(neurons: pd.DataFrame) -> pd.DataFrame:
-    """How far removed neurons grew back: their gains and their effects, through retraining.
-
-    Parameters
-    ----------
-    neurons : DataFrame
-        From `neuron_table`.
-
-    Returns
-    -------
-    DataFrame
-        condition, epoch, gain (median over removed neurons, 1 as in the base), gain_low, gain_high
-        (5th and 95th percentile), effect (median of |δ|/|δ of the base|), n_neurons.
-    """
+    """How far removed neurons grew back: their gains and their effects, through retraining."""
     gone = neurons[neurons["removed"]]
     base = neurons[neurons["stage"] == "base"].set_index(["condition", *PLACE])["effect"].abs()
     keys = gone.set_index(["condition", *PLACE]).index
@@ -109,22 +72,10 @@ def regrowth(neurons: pd.DataFrame) -> pd.DataFrame:
 
 
 def newly_salient(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
-    """Kept neurons whose |σ| rose most in `targeted`, with their words through the run.
+    """The k kept neurons whose |σ| rose most in `targeted`, with their words through the run.
 
-    Parameters
-    ----------
-    neurons : DataFrame
-        From `neuron_table`.
-    k : int
-        Number of neurons.
-
-    Returns
-    -------
-    DataFrame
-        layer, unit, selectivity_base, selectivity_end, rise_under_none (measuring part; the neurons
-        are picked by their rise on the ranking part), and the highest-activating words at base,
-        removed and end (the end of the scale on which the concept lies: `words_low` where σ is
-        negative).
+    They are picked by their rise on the ranking part and shown on the measuring part. Words are of
+    the end of the scale on which the concept lies: `words_low` where σ is negative.
     """
     wide = _through_stages(neurons, "targeted")
     wide = wide[~wide["removed"]]
@@ -136,20 +87,8 @@ def newly_salient(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
 def selectivity_change(neurons: pd.DataFrame, k: int, most: int = 1000) -> pd.DataFrame:
     """σ of the neurons of `targeted` in the base model and at the end, one row a neuron.
 
-    Parameters
-    ----------
-    neurons : DataFrame
-        From `neuron_table`.
-    k : int
-        How many of the kept neurons that rose most, on the ranking part, are `newly salient`.
-    most : int
-        Of more kept neurons than this, every n-th is taken, in flat order.
-
-    Returns
-    -------
-    DataFrame
-        layer, unit, selectivity_base, selectivity_end, kind (`kept`, `removed`, `newly salient`),
-        words (highest-activating at the end; of the base for removed neurons).
+    The k kept neurons that rose most, on the ranking part, are `newly salient`. Of more than `most`
+    kept neurons every n-th is taken, in flat order.
     """
     wide = _through_stages(neurons, "targeted")
     wide["kind"] = "kept"
@@ -165,13 +104,7 @@ def selectivity_change(neurons: pd.DataFrame, k: int, most: int = 1000) -> pd.Da
 
 
 def removed_neurons(neurons: pd.DataFrame, k: int) -> pd.DataFrame:
-    """The most selective of the removed neurons, with their words through the run.
-
-    Returns
-    -------
-    DataFrame
-        As `newly_salient`, with `effect_end` and `gain` in place of `rise_under_none`.
-    """
+    """The k most selective of the removed neurons, with their words through the run."""
     wide = _through_stages(neurons, "targeted")
     wide = wide[wide["removed"]]
     order = wide["selectivity_base"].abs().sort_values(ascending=False, kind="stable").index[:k]
@@ -226,42 +159,12 @@ _CUT = 0.005  # of the words at either end, so that one far word does not flatte
 
 
 def neuron_cards(run: Run, n: int = 100) -> dict[str, pd.DataFrame]:
-    """Describe the neurons of a run that matter most.
+    """Describe the n neurons of a run that matter most: the four tables of cards.
 
-    Parameters
-    ----------
-    run : Run
-        Its stages must still lie in `run.config.results`, since activations come from them.
-    n : int
-        Neurons, at least 3: a third removed, half of the rest newly salient, the others
-        polysemantic. A run in which there are not as many of a kind has fewer cards.
-
-    Returns
-    -------
-    dict of DataFrame
-        Each is small; saved by name with ``to_parquet(…, compression="zstd")`` they take about
-        100 KB together, and ``pd.read_parquet`` brings them back as they are.
-
-        `card_neurons`, a row a neuron: layer, unit, kind (of `KINDS`), place (1 = foremost of its
-        kind), n_types (entity types served at the end, told from the other entities; in cards
-        published with version 0.1.0 from one threshold for all types), low, high
-        (the ends of its histogram, in units of its activation).
-
-        `card_stages`, a row a neuron, stage and condition (`targeted`, `none`): condition, stage,
-        epoch, layer, unit, gain, `selectivity_*` (σ of every entity type, against all words).
-
-        `card_words`, a row a neuron and stage of `targeted`: stage, layer, unit, words (highest-
-        activating, joined by " · "), words_low.
-
-        `card_histograms`, a row a neuron, stage of `targeted` and class of words: stage, layer,
-        unit, entity (a type, the own concept, or `other`), n_words (of that class), share (a list
-        of `BINS` numbers that add up to 1: the share of the class's words in each bin from low to
-        high; words beyond the ends count in the outermost bins).
-
-    Raises
-    ------
-    InputError
-        If `n` is below 3, or the run's models are not kept here.
+    A third of them are removed, half of the rest newly salient, the others polysemantic; a run in
+    which there are not as many of a kind has fewer cards. Activations come from the run's models,
+    so an InputError is raised where these are gone, and if n is below 3. `n_types` in cards
+    published with version 0.1.0 is from one threshold for all types.
     """
     if n < len(KINDS):
         raise InputError(f"n = {n}: at least {len(KINDS)} neurons, one of each kind")

@@ -194,21 +194,7 @@ def unordered_centroid(group: pd.DataFrame) -> float:
 
 
 def method_overlap(ranking: pd.DataFrame, share: float) -> pd.DataFrame:
-    """How far methods of ranking agree on the top neurons of the base model.
-
-    Parameters
-    ----------
-    ranking : DataFrame
-        `run.ranking`: one row a neuron, with `rank_<method>` for each method.
-    share : float
-        Share of all neurons that counts as top, in (0, 1).
-
-    Returns
-    -------
-    DataFrame
-        One row and one column a method: the share of the row's top neurons that the column's
-        method has at its top too, in [0, 1]. By chance it would be `share`.
-    """
+    """How far rankings agree on the top neurons of the base model, a share of all."""
     n_top = max(1, round(share * len(ranking)))
     ranks = ranking.filter(like="rank_").rename(columns=lambda name: name.removeprefix("rank_"))
     top = (ranks < n_top).astype(float)
