@@ -59,11 +59,11 @@ mine = "book/examples/mine.py"
 # %% [markdown]
 # ## The file
 #
-# A removal has two steps. `fit` looks at the model and at training words (a
-# `Material`: `model`, `tokenizer`, `corpus`, `concept`, `seed`, and, worked out
-# on demand, `activations` of every word at every layer and `is_concept`), and
+# A removal has two steps. `fit` looks at the model and at training words, and
 # gives an *intervention*: a dataclass of arrays that can be put in force on a
-# model and taken off again. `control` makes its matched counterpart, which has
+# model and taken off again. What it looks at is a `Material`: `model`,
+# `tokenizer`, `corpus`, `concept` and `seed`. `activations` of every word at
+# every layer and `is_concept` are worked out on demand. `control` makes its matched counterpart, which has
 # nothing to do with the concept. Here that is a random direction.
 
 # %%

@@ -138,11 +138,11 @@ charts.number_table(benchmark("ceiling"))
 #   largest. And ours fits a probe to every layer at every moment, which the
 #   recipe of the peer lacks.
 #
-# And this was tried: telling the allocator to keep large blocks rather than
-# give them back after each operation (the Makefile does, on both sides);
-# letting threads spin while they wait, which brought nothing; smaller batches
-# and an allocator that gives back at once, which take less memory and more
-# time: each of the two targets of extraction is met at the price of the other.
+# Three things were tried. The allocator may keep large blocks rather than give
+# them back after each operation (the Makefile says so, on both sides). Threads
+# may spin while they wait, which brought nothing. Smaller batches and an
+# allocator that gives back at once take less memory and more time: each of the
+# two targets of extraction is met at the price of the other.
 # Activations stay in float32: bfloat16 has three digits, and the two sides are
 # to agree in four.
 #
@@ -200,6 +200,6 @@ charts.number_table(
 
 # %% [markdown]
 # *memory_gb* is weights, gradients and Adam's moments in float32 with the
-# activations of a batch; *matrix_gb* the activations of the measuring part,
-# of which a run holds one layer; *disk_gb* the weights of every model that is
-# kept. All cards are paid for until the last run ends.
+# activations of a batch. *matrix_gb* is the activations of the measuring part,
+# of which a run holds one layer. *disk_gb* is the weights of every model that
+# is kept. All cards are paid for until the last run ends.

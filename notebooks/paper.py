@@ -73,8 +73,7 @@ charts.number_table(
 
 # %% tags=["remove-input"]
 counts = sets["beside"].value_counts()
-by_set = sets.set_index("set")
-first, tail = by_set.loc["DB-loc"], by_set.loc["DB-probe-v2tail"]
+first = sets.set_index("set").loc["DB-loc"]
 Markdown(
     f"Of the seven, {counts['as removal alone']} move as removal alone "
     "predicts, one moves less and one further. In the two of DistilGPT2 "
@@ -82,16 +81,10 @@ Markdown(
     f"centre moves to *later* layers, and their tables do not tell which "
     "neurons were cut out. The one that moves further, *DB-probe-v2tail*, "
     "was "
-    "run with mistake 1 below: the least salient neurons were cut. In the "
-    "first "
-    "set the centre moves from "
-    f"{first['before']:.2f} to {first['after']:.2f}, and removal alone "
-    "gives "
-    f"{first['removal_only']:.2f}. Its intact neurons, ranked among "
-    "themselves, "
-    f"go the other way: from {first['intact_before']:.2f} to "
-    f"{first['intact_after']:.2f}; those of *DB-probe-v2tail* go from "
-    f"{tail['intact_before']:.2f} to {tail['intact_after']:.2f}."
+    "run with mistake 1 below: the least salient neurons were cut. In "
+    "*DB-loc* the intact neurons, ranked among themselves, go the other "
+    f"way: from {first['intact_before']:.2f} to "
+    f"{first['intact_after']:.2f}."
 )
 
 # %% tags=["remove-input"]
@@ -120,18 +113,15 @@ charts.number_table(paper.f1_trajectories())
 # (MiniLM after one epoch, where the paper has DistilBERT after eight):
 
 # %% tags=["remove-input"]
-large, small = movement.summary(half), movement.summary(surgical)
+large = movement.summary(half)
 Markdown(
     f"- **The ranks: {large['ranks_word']}.** Their centre moves by "
     f"{with_interval(large, 'ranks')} layers, after a random half by "
     f"{with_interval(large, 'ranks_random')}. Of the random neurons "
     f"{percent(large['shared'])} are among the concept's own. Removal "
-    "alone, "
-    "the others in their order, gives "
-    f"{with_interval(large, 'ranks_alone')}. Removal alone, the others in "
-    "no "
-    f"order, gives {with_interval(large, 'ranks_counts')}; this second "
-    "prediction was added after the numbers were seen.\n"
+    f"alone gives {with_interval(large, 'ranks_alone')} if the others keep "
+    f"their order, and {with_interval(large, 'ranks_counts')} in no order; "
+    "the latter was added after the numbers were seen.\n"
     f"- **Survivors, by |σ|: {large['survivors_word']}.** |σ| of one "
     "neuron is not relative: it says how well that neuron alone tells the "
     "concept. "
@@ -143,12 +133,8 @@ Markdown(
     "moves "
     f"earlier, by {with_interval(large, 'whole')}; silencing as many "
     "random "
-    f"ones gives {with_interval(large, 'whole_random')}.\n"
-    "- **The small cut**, a few per cent held at their mean: survivors "
-    "move by "
-    f"{with_interval(small, 'survivors')}, all neurons by "
-    f"{with_interval(small, 'whole')}, as many random ones silent by "
-    f"{with_interval(small, 'whole_random')}."
+    f"ones gives {with_interval(large, 'whole_random')}.\n\n"
+    "The small cut stands [side by side](compare)."
 )
 
 # %% tags=["remove-input"]

@@ -374,8 +374,8 @@ MARGIN, LEAST_NEW = 0.1, 0.05
 
 @rule(
     (YES, NO, OPEN),
-    "*Yes*: of the kept neurons that carry a part in the end, the share that is new to the part, "
-    f"less that where nothing was cut out and less that after a random cut, is at least "
+    "What counts is the share that is new to a part, of the kept neurons that carry it in the end. "
+    f"*Yes*: less that where nothing was cut out, and less that after a random cut, it is at least "
     f"{LEAST_NEW:g}, and both intervals lie above zero. *No*: one of them lies below {MARGIN:g}. "
     "Else *not resolved*.",
     "The bounds were written before the numbers were seen; that a random cut counts was added "

@@ -1,0 +1,59 @@
+"""The length of what a reader reads: words and figures of a page, words of a sentence."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+HAND_WRITTEN = [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))]
+WORD, ADDRESS = re.compile(r"[^\W\d_][\w’-]*"), re.compile(r"(?<=\])\(\S+\)")
+MOST_WORDS, MOST_FIGURES, MOST_IN_A_SENTENCE = 1000, 6, 45
+# Where a sentence ends, beside a blank line: an item, a heading, a cell of a table.
+END = re.compile(r"[.!?](?=[\s*_”)]|$)|\n\s*\n|\n\s*(?:[-*#|>]|\d+\.)|\|")
+NO_PROSE = re.compile(r"(?ms)^(```|~~~|:::).*?^\1|^\$\$.*?\$\$|^    .*?$|`[^`]*`|<!--.*?-->")
+
+
+def hand_written(path):
+    """Markdown that a person wrote: a file, or the cells of a notebook."""
+    if path.suffix == ".md":
+        return path.read_text(encoding="utf-8")
+    cells = nbformat.read(path, as_version=4).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def outputs(path, kind):
+    return [
+        output["data"][kind]
+        for cell in nbformat.read(path, as_version=4).cells
+        for output in cell.get("outputs", [])
+        if kind in output.get("data", {})
+    ]
+
+
+def words(text):
+    return WORD.findall(ADDRESS.sub("", text))
+
+
+def sentences(text):
+    return END.split(ADDRESS.sub("", NO_PROSE.sub("code", text)))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_page_is_read_in_five_minutes(path):
+    # What a run was made with is a list, and no prose.
+    said = [text for text in outputs(path, "text/markdown") if not text.startswith("**Made with**")]
+    assert len(words("\n".join([hand_written(path), *said]))) <= MOST_WORDS
+    figures = [kind for kind in ("application/vnd.vegalite.v5+json", "application/vnd.vegalite.v6+json")
+               for _ in outputs(path, kind)]
+    assert len(figures) <= MOST_FIGURES
+
+
+@pytest.mark.parametrize(
+    "path", [*NOTEBOOKS, *HAND_WRITTEN], ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_no_sentence_is_a_paragraph(path):
+    long = [text for text in sentences(hand_written(path)) if len(words(text)) > MOST_IN_A_SENTENCE]
+    assert long == []
