@@ -28,16 +28,15 @@ from IPython.display import Markdown
 
 import plasticity_utils as pu
 from plasticity_utils import charts
-from plasticity_utils.analysis import rules
-from plasticity_utils.analysis.forced import forced_seeds
+from plasticity_utils.analysis import forced, rules
 from plasticity_utils.charts import theme
-from plasticity_utils.experiment.forcing import ForcingConfig
+from plasticity_utils.experiment.forcing_config import ForcingConfig
 from plasticity_utils.formats import with_interval
 
 theme.enable()
-run = pu.RunConfig(concept=concept, model=model, scale=scale, seed=seed)
-seeds = forced_seeds(ForcingConfig(run, host))
-judged = seeds.judged
+config = ForcingConfig.from_notebook(globals())
+group = pu.run_group(pu.find_run(config))
+judged = forced.judged(group)
 most = judged.iloc[-1]
 back = judged[judged["verdict"] != rules.NOT_BACK]
 few = back.iloc[0]
@@ -72,9 +71,9 @@ Markdown(
 
 # %% tags=["remove-input"]
 charts.forced_f1(
-    seeds.f1,
-    seeds.f1_by_seed,
-    *seeds.entities,
+    forced.f1(group),
+    forced.f1_by_seed(group),
+    *config.entities,
     "A few neurons bring it back, the host's or random ones alike",
 )
 
@@ -85,7 +84,7 @@ charts.forced_f1(
 # neurons that were cut out, *all* is the whole model.
 
 # %% tags=["remove-input"]
-rises = seeds.rises
+rises = forced.rises(group)
 charts.values(
     rises.assign(
         panel=rises["n_neurons"].map("{} neurons".format),

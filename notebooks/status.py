@@ -25,13 +25,14 @@ from IPython.display import Markdown
 
 import plasticity_utils as pu
 from plasticity_utils import charts
-from plasticity_utils.results.forced import forced_status
+from plasticity_utils.experiment.forcing_config import ForcingConfig
 from plasticity_utils.results.published import status
 
 runs = status(pu.published_runs())
+forcings = status(pu.published_runs(kind=ForcingConfig))
 kinds = ["model", "regime", "variant", "scale"]
 Markdown(
-    f"{len(runs)} runs and {len(forced_status())} of forced neurons. How "
+    f"{len(runs)} runs and {len(forcings)} of forced neurons. How "
     "many there are of each kind:"
 )
 
@@ -87,4 +88,7 @@ charts.number_table(
 # ## Forced neurons
 
 # %% tags=["remove-input"]
-charts.number_table(forced_status())
+charts.number_table(
+    forcings,
+    ["concept", *kinds, "seed", "date", "hours", "precision", "commit"],
+)

@@ -18,13 +18,8 @@ from plasticity_utils.data.concepts import CUSTOM_KINDS, FILE, WORDS
 from plasticity_utils.data.corpus import CONCEPTS
 from plasticity_utils.data.tasks import Task, in_order
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import (
-    FORCING_DOSES,
-    FORCING_RATE_FACTOR,
-    REGIMES,
-    SCALES,
-    RunConfig,
-)
+from plasticity_utils.experiment.config import REGIMES, SCALES, RunConfig
+from plasticity_utils.experiment.forcing_config import DOSES, RATE_FACTOR, ForcingConfig
 from plasticity_utils.files import ROOT, refusal
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.optional import check_extra
@@ -56,21 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="plasticity", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run the experiment, or what is left of it")
-    defaults = {field.name: field.default for field in dataclasses.fields(RunConfig)}
-    for name, allowed in (
-        ("concept", [*CONCEPTS, CUSTOM_KINDS]),
-        ("model", "minilm, smollm2, a local folder or a Hub name"),
-        ("scale", list(SCALES)),
-        ("regime", list(REGIMES)),
-        ("corpus", "conll2003, a folder of column files, or hf:NAME"),
-        ("tags", "a column of the corpus, by name or number; of conll2003 entity, pos, chunk"),
-        ("results_dir", "folder for runs; empty for runs/ in the project or the current folder"),
-    ):
-        text = allowed if isinstance(allowed, str) else ", ".join(allowed)
-        option = f"--{name.replace('_', '-')}"
-        run.add_argument(option, default=defaults[name], help=f"{text} (%(default)r)")
-    run.add_argument("--seed", type=int, default=defaults["seed"], help="at least 0 (%(default)s)")
-    _add_overrides(run, defaults)
+    _add_settings(run)
     run.set_defaults(command=_run)
     page = commands.add_parser("page", help="render an executed notebook, print its results")
     page.add_argument("notebook", type=Path)
@@ -106,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     concepts.add_argument("--scale", default="quick", help=f"{', '.join(SCALES)} (%(default)r)")
     for name in ("corpus", "tags"):
         concepts.add_argument(
-            f"--{name}", default=defaults[name], help="as for `run` (%(default)r)"
+            f"--{name}", default=getattr(RunConfig, name), help="as for `run` (%(default)r)"
         )
     concepts.set_defaults(command=_concepts)
     add_batch(commands)
@@ -114,9 +95,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_overrides(run: argparse.ArgumentParser, defaults: dict[str, object]) -> None:
-    """Add what changes a regime; what is left out is as the regime has it."""
-    group = run.add_argument_group("instead of what the regime and the scale say")
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the settings of a run; what is left out of those of a regime is as the regime has it."""
+    defaults = {field.name: field.default for field in dataclasses.fields(RunConfig)}
+    for name, allowed in (
+        ("concept", [*CONCEPTS, CUSTOM_KINDS]),
+        ("model", "minilm, smollm2, a local folder or a Hub name"),
+        ("scale", list(SCALES)),
+        ("regime", list(REGIMES)),
+        ("corpus", "conll2003, a folder of column files, or hf:NAME"),
+        ("tags", "a column of the corpus, by name or number; of conll2003 entity, pos, chunk"),
+        ("results_dir", "folder for runs; empty for runs/ in the project or the current folder"),
+    ):
+        text = allowed if isinstance(allowed, str) else ", ".join(allowed)
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, default=defaults[name], help=f"{text} (%(default)r)")
+    parser.add_argument(
+        "--seed", type=int, default=defaults["seed"], help="at least 0 (%(default)s)"
+    )
+    group = parser.add_argument_group("instead of what the regime and the scale say")
     for name, kind, text in (
         ("removal", str, f"{', '.join(removals.names())}, FILE.py:NAME"),
         ("protocols", str, f"{', '.join(protocols.names())}, FILE.py:NAME; commas between"),
@@ -234,9 +231,9 @@ def _count(config: RunConfig) -> None:
         )
 
 
-def _config(values: dict[str, object]) -> RunConfig:
-    names = {field.name for field in dataclasses.fields(RunConfig)}
-    return RunConfig.from_parameters({k: v for k, v in values.items() if k in names})
+def _config(values: dict[str, object], kind: type[RunConfig] = RunConfig) -> RunConfig:
+    names = {field.name for field in dataclasses.fields(kind)}
+    return kind.from_parameters({k: v for k, v in values.items() if k in names})
 
 
 def _executed_config(notebook: Path) -> RunConfig:
@@ -257,45 +254,35 @@ if __name__ == "__main__":
 def add_force(commands: Any) -> None:
     """Add the command to those of the parser."""
     force = commands.add_parser("force", help="force neurons of one concept to carry a second")
-    names = ", ".join(CONCEPTS)
-    force.add_argument("--concept", default="locations", help=f"removed: {names} (%(default)r)")
+    _add_settings(force)
     force.add_argument("--host", default="persons", help="its neurons carry both (%(default)r)")
-    force.add_argument("--model", default="minilm", help="as for `run` (%(default)r)")
-    force.add_argument("--scale", default="quick", help=f"{', '.join(SCALES)} (%(default)r)")
-    force.add_argument("--seed", type=int, default=0, help="at least 0 (%(default)s)")
     force.add_argument(
-        "--doses", type=float, nargs="+", default=FORCING_DOSES,
+        "--doses", type=float, nargs="+", default=DOSES,
         help="shares of all neurons that may change (%(default)s)",
     )  # fmt: skip
     force.add_argument("--share", type=float, default=0.5, help="of an epoch (%(default)s)")
     force.add_argument(
         "--rate-factor",
         type=float,
-        default=FORCING_RATE_FACTOR,
+        default=RATE_FACTOR,
         help="times the model's rate (%(default)s)",
     )
     force.add_argument("--head", action="store_true", help="free the head's columns there too")
-    force.add_argument("--results-dir", default="", help="of the run, as for `run`")
     force.add_argument("--publish", action="store_true", help="copy the tables to the book")
     force.set_defaults(command=_force)
 
 
 def _force(options: argparse.Namespace) -> None:
-    # Here, not above: another command's bad input is told without waiting for IPython.
-    from plasticity_utils.analysis.forced import ForcedSeeds
-    from plasticity_utils.experiment.forcing import ForcingConfig
-    from plasticity_utils.results.forced import force, publish_forced
+    options.doses = tuple(sorted(set(options.doses)))
+    config = _config(vars(options), ForcingConfig)
+    # Here, not above: another command's bad input is told without waiting for these.
+    from plasticity_utils.analysis.forced import judged
+    from plasticity_utils.experiment.run import run_experiment
+    from plasticity_utils.results.groups import RunGroup
+    from plasticity_utils.results.published import publish
 
-    run = RunConfig(
-        concept=options.concept, model=options.model, scale=options.scale, seed=options.seed,
-        results_dir=options.results_dir,
-    )  # fmt: skip
-    doses = tuple(sorted(set(options.doses)))
-    config = ForcingConfig(
-        run, options.host, doses, options.share, options.rate_factor, options.head
-    )
-    forced = force(config)
-    print(f"forced: {forced.path}")
+    run = run_experiment(config)
+    print(f"forced: {run.path}")
     columns = [
         "n_neurons",
         "entity_f1_base",
@@ -305,9 +292,9 @@ def _force(options: argparse.Namespace) -> None:
         "rise",
         "verdict",
     ]
-    print(ForcedSeeds((forced,)).judged[columns].round(3).to_string(index=False))
+    print(judged(RunGroup((run,)))[columns].round(3).to_string(index=False))
     if options.publish:
-        print(f"published: {publish_forced(forced)}")
+        print(f"published: {publish(run)}")
 
 
 def add_batch(commands: Any) -> None:

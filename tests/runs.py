@@ -38,9 +38,9 @@ def add_tiny(folder, setitem=dict.__setitem__):
     setitem(config.LEARNING_RATES, str(folder), 1e-2)
 
 
-def tiny_config(folder, results, **changes):
+def tiny_config(folder, results, kind=RunConfig, **changes):
     settings = {"dose": 0.1, **changes}
-    return RunConfig(model=str(folder), scale="tiny", results_dir=str(results), **settings)
+    return kind(model=str(folder), scale="tiny", results_dir=str(results), **settings)
 
 
 def assert_same_tables(first, second):

@@ -4,13 +4,15 @@ import pytest
 import vl_convert as vlc
 
 from plasticity_utils import charts
+from plasticity_utils.analysis import forced
 from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError
 from test_forced_numbers import three
 
 
-def drawn(forced):
-    return charts.forced_f1(forced.f1, forced.f1_by_seed, "LOC", "PER", "A title")
+def drawn(group):
+    tables = forced.f1(group), forced.f1_by_seed(group)
+    return charts.forced_f1(*tables, "LOC", "PER", "A title")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -41,14 +43,14 @@ def test_what_has_no_number_of_neurons_is_a_line_across():
 
 
 def test_a_missing_column_an_empty_table_and_an_unknown_group_are_named():
-    whole = three().f1
+    whole = forced.f1(three())
     for changed, message in (
         (whole.drop(columns="entity_f1_end"), "no column 'entity_f1_end'"),
         (whole.iloc[:0], "no rows"),
         (whole.assign(target="elsewhere"), "unknown target 'elsewhere'"),
     ):
         with pytest.raises(InputError, match=message):
-            charts.forced_f1(changed, three().f1_by_seed, "LOC", "PER", "A title")
+            charts.forced_f1(changed, forced.f1_by_seed(three()), "LOC", "PER", "A title")
 
 
 CASES_FORCED = {"forced_f1": (three, drawn)}

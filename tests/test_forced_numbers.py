@@ -5,15 +5,24 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from plasticity_utils import RunConfig
-from plasticity_utils.analysis import forced as analysis
-from plasticity_utils.analysis import rules
-from plasticity_utils.analysis.forced import ForcedSeeds, forced_seeds
-from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.forcing import ForcingConfig
-from plasticity_utils.results.forced import Forced
+from plasticity_utils.analysis import forced, rules
+from plasticity_utils.experiment.forcing_config import ForcingConfig
+from plasticity_utils.experiment.run import Run
+from plasticity_utils.results.groups import RunGroup
 
 MARGINS = {"host": 0.03, "random": 0.04, "all": 0.02}
+
+
+class MadeUp(Run):
+    """A run of given tables."""
+
+    def __init__(self, config, tables):
+        super().__init__(Path("made-up"))
+        # What a run reads once is kept there; this is given instead.
+        vars(self).update(config=config, tables=tables)
+
+    def table(self, name):
+        return self.tables[name]
 
 
 def made_up(seed=0, loc=(0.5, 0.9), per=0.95, rise=0.3, margin=None, lost=0.9):
@@ -61,18 +70,15 @@ def made_up(seed=0, loc=(0.5, 0.9), per=0.95, rise=0.3, margin=None, lost=0.9):
     f1 = pd.DataFrame(rows, columns=[*names, "entity_f1_end_low", "entity_f1_end_high"])
     gone = f1["entity_f1_base"] - f1["entity_f1_removed"]
     f1["regained"] = ((f1["entity_f1_end"] - f1["entity_f1_removed"]) / gone).where(gone > 0)
-    facts = {"entities": ["LOC", "PER"], "settings": {"run": {"seed": seed}}}
-    forced = Forced(Path("made-up"))
-    # Its tables are read once and kept there; these are given instead.
-    vars(forced).update(f1=f1, carriers=pd.DataFrame(groups), facts=facts)
-    return forced
+    config = ForcingConfig(host="persons", seed=seed)
+    return MadeUp(config, {"forced": f1, "carriers": pd.DataFrame(groups)})
 
 
 def three(**changes):
     """Three seeds whose rises differ by a hundredth."""
     rise = changes.pop("rise", 0.3)
     spread = changes.pop("spread", 0.01)
-    return ForcedSeeds(
+    return RunGroup(
         tuple(made_up(seed, rise=rise + spread * (seed - 1), **changes) for seed in (0, 1, 2))
     )
 
@@ -91,15 +97,15 @@ def three(**changes):
     ],
 )
 def test_the_word_follows_from_the_tables(changes, few, many):
-    assert three(**changes).judged["verdict"].tolist() == [few, many]
+    assert forced.judged(three(**changes))["verdict"].tolist() == [few, many]
 
 
 def test_one_seed_settles_nothing():
-    assert ForcedSeeds((made_up(),)).judged["verdict"].tolist() == [rules.NOT_BACK, rules.OPEN]
+    assert forced.judged(RunGroup((made_up(),)))["verdict"].tolist() == [rules.NOT_BACK, rules.OPEN]
 
 
 def test_price_and_controls_stand_beside_each_number_of_neurons():
-    row = three().judged.set_index("n_neurons").loc[134]
+    row = forced.judged(three()).set_index("n_neurons").loc[134]
     assert row["entity_f1_end"] == pytest.approx(0.9)
     assert row["price"] == pytest.approx(0.005)
     assert row["regained"] == pytest.approx(0.86 / 0.9)
@@ -111,29 +117,20 @@ def test_price_and_controls_stand_beside_each_number_of_neurons():
 
 
 def test_the_interval_is_over_seeds_and_within_what_a_share_can_do():
-    two = ForcedSeeds((made_up(0, rise=0.3), made_up(1, rise=0.4)))
-    row = two.judged.set_index("dose").loc[0.05]
+    two = RunGroup((made_up(0, rise=0.3), made_up(1, rise=0.4)))
+    row = forced.judged(two).set_index("dose").loc[0.05]
     # Student's t of two values 0.1 apart: 12.706 times the standard error of 0.05.
     assert row["rise_high"] == pytest.approx(0.35 + 12.706 * 0.05, abs=1e-3)
-    far = ForcedSeeds((made_up(0, rise=0.3), made_up(1, rise=0.8)))
-    assert far.judged["rise_high"].tolist() == [1.0, 1.0]
+    far = RunGroup((made_up(0, rise=0.3), made_up(1, rise=0.8)))
+    assert forced.judged(far)["rise_high"].tolist() == [1.0, 1.0]
     assert two.numbers == [0, 1]
 
 
 def test_values_of_seeds_are_kept_beside_their_means():
     seeds = three()
-    assert set(seeds.f1_by_seed["seed"]) == {0, 1, 2}
-    rows = seeds.f1.set_index(["target", "dose", "entity"])["entity_f1_end"]
+    assert set(forced.f1_by_seed(seeds)["seed"]) == {0, 1, 2}
+    rows = forced.f1(seeds).set_index(["target", "dose", "entity"])["entity_f1_end"]
     assert rows["host", 0.05, "LOC"] == pytest.approx(0.9)
-    rises = seeds.rises.set_index(["seed", "target", "dose"])
+    rises = forced.rises(seeds).set_index(["seed", "target", "dose"])
     assert rises.loc[(2, "host", 0.05), "rise"] == pytest.approx(0.31)
     assert set(rises["condition"]) == {"targeted", "random", "none"}
-
-
-def test_without_a_result_the_command_is_named(monkeypatch):
-    config = ForcingConfig(RunConfig(scale="full", seed=3))
-    monkeypatch.setattr(analysis, "find_forced", lambda config: [])
-    with pytest.raises(InputError, match="`plasticity force --concept locations --host persons"):
-        forced_seeds(config)
-    monkeypatch.setattr(analysis, "find_forced", lambda config: [made_up()])
-    assert forced_seeds(config).numbers == [0]

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils.experiment.forced_tables import beyond, carrier_table, f1_table
+from plasticity_utils.analysis.forced import beyond
+from plasticity_utils.experiment.forced_tables import carrier_table, f1_table
 from plasticity_utils.experiment.forcing import Target
 from plasticity_utils.experiment.store import save_tables
 from test_forced_numbers import made_up
@@ -69,7 +70,7 @@ def test_carriers_are_counted_by_both_limits_and_by_sign(tmp_path):
 
 
 def test_the_difference_from_a_control_has_the_width_of_both():
-    carriers = made_up().carriers
+    carriers = made_up().table("carriers")
     row = beyond(carriers, "random").set_index("dose").loc[0.05]
     assert row["beyond_random"] == pytest.approx(0.2)
     assert row["beyond_random_high"] == pytest.approx(0.2 + np.hypot(0.03, 0.04))

@@ -8,11 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils import InputError, RunConfig, cli
+from plasticity_utils import InputError, cli
 from plasticity_utils.experiment import forcing as forced_stages
-from plasticity_utils.experiment.forcing import ForcingConfig, choose_targets
+from plasticity_utils.experiment.forcing import choose_targets
+from plasticity_utils.experiment.forcing_config import ForcingConfig
+from plasticity_utils.experiment.run import Run, command, run_experiment, run_name
 from plasticity_utils.experiment.stages import Stages
-from plasticity_utils.results.forced import find_forced, force, forced_name, publish_forced
+from plasticity_utils.results import published as published_module
+from plasticity_utils.results.groups import run_group
+from plasticity_utils.results.published import find_run, publish, published_runs, status
 from runs import tiny_config
 
 DOSES = (0.05, 0.25)
@@ -26,20 +30,20 @@ def results(session_folder):
 
 @pytest.fixture(scope="module")
 def config(tiny_run_folder, results):
-    run = tiny_config(tiny_run_folder, results)
-    return ForcingConfig(run, doses=DOSES, share=1.0, rate_factor=1.0)
+    own = {"host": "persons", "doses": DOSES, "share": 1.0, "rate_factor": 1.0}
+    return tiny_config(tiny_run_folder, results, kind=ForcingConfig, **own)
 
 
 @pytest.fixture(scope="module")
 def forced(config):
-    return force(config)
+    return run_experiment(config)
 
 
 @pytest.fixture(scope="module")
 def chosen(config, forced):
     """What the forcing removed, and its groups."""
-    plan = Stages(config.run).removal
-    host = Stages(replace(config.run, concept="persons")).ranking() / "ranking.parquet"
+    plan = Stages(config).removal
+    host = Stages(config.of_host).ranking() / "ranking.parquet"
     return plan, choose_targets(config, plan, pd.read_parquet(host)), pd.read_parquet(host)
 
 
@@ -99,22 +103,23 @@ def test_a_dose_of_more_neurons_than_are_left_is_named(config, chosen):
         ({"share": 0.0}, "share must be above 0"),
         ({"share": 1.5}, "at most 1, not 1.5"),
         ({"rate_factor": 0.0}, "rate_factor must be above 0"),
-        ({"run": RunConfig(regime="half")}, "regime 'half'"),
-        ({"run": RunConfig(removal="layernorm")}, "removal 'layernorm'"),
-        ({"run": RunConfig(regrow=True)}, "regrow True"),
-        ({"run": RunConfig(concept="words:Monday,Tuesday")}, "is no entity type"),
+        ({"regime": "half"}, "regime 'half'"),
+        ({"removal": "layernorm"}, "removal 'layernorm'"),
+        ({"regrow": True}, "regrow True"),
+        ({"concept": "words:Monday,Tuesday"}, "is no entity type"),
+        ({"host": ""}, "unknown concept ''"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(changes, message):
     with pytest.raises(InputError, match=message):
-        ForcingConfig(**{"run": RunConfig(), **changes})
+        ForcingConfig(**{"host": "persons", **changes})
 
 
 # Tables
 
 
 def test_the_tables_have_a_row_for_every_group(forced):
-    f1 = forced.f1
+    f1 = forced.table("forced")
     groups = f1[["target", "dose", "n_neurons"]].drop_duplicates()
     assert groups.values.tolist() == [
         ["host", 0.05, 5], ["random", 0.05, 5], ["host", 0.25, 24], ["random", 0.25, 24],
@@ -133,7 +138,7 @@ def test_the_tables_have_a_row_for_every_group(forced):
     own = f1[f1["entity"] == "overall"]
     assert own["entity_f1_base"].nunique() == own["entity_f1_removed"].nunique() == 1
     assert own["entity_f1_end"].nunique() > 3
-    carriers = forced.carriers
+    carriers = forced.table("carriers")
     assert carriers[["target", "dose"]].values.tolist() == [
         ["host", 0.05], ["random", 0.05], ["host", 0.25], ["random", 0.25], ["removed", 0.05],
         ["all", 0.05], ["all", 0.25],
@@ -145,15 +150,16 @@ def test_the_tables_have_a_row_for_every_group(forced):
 
 def test_all_and_head_are_the_runs_own_trainings(config, forced):
     for target, condition in (("all", "targeted"), ("head", "head")):
-        folder = Stages(config.run).retrained(condition) / "snapshots" / "1"
+        folder = Stages(config).retrained(condition) / "snapshots" / "1"
         expected = pd.read_parquet(folder / "metrics.parquet")["entity_f1"].to_numpy()
-        own = forced.f1[forced.f1["target"] == target]["entity_f1_end"].to_numpy()
+        table = forced.table("forced")
+        own = table[table["target"] == target]["entity_f1_end"].to_numpy()
         assert np.array_equal(own, expected)
 
 
 def test_gains_of_the_removed_grow_where_they_are_the_target(config, forced, chosen):
     plan, targets, _ = chosen
-    stages = forced_stages.ForcingStages(config.run, forcing=config)
+    stages = forced_stages.ForcingStages(config)
     (target,) = [target for target in targets if target.name == "removed"]
     table = pd.read_parquet(stages.forced(target, plan) / "neurons.parquet")
     gain = table.set_index(["layer", "unit"])["gain"]
@@ -185,44 +191,58 @@ def test_interrupted_and_repeated_it_gives_the_same_tables(
         return measured(*arguments)
 
     monkeypatch.setattr(forced_stages, "word_activations", interrupt)
-    elsewhere = replace(config, run=replace(config.run, results_dir=str(again)))
+    elsewhere = replace(config, results_dir=str(again))
     with pytest.raises(KeyboardInterrupt):
-        force(elsewhere)
+        run_experiment(elsewhere)
     assert list((again / "stages").glob("forced-host-*.part/checkpoints/checkpoint-*"))
-    repeated = force(elsewhere)
-    pd.testing.assert_frame_equal(repeated.f1, forced.f1, check_exact=True)
-    pd.testing.assert_frame_equal(repeated.carriers, forced.carriers, check_exact=True)
+    repeated = run_experiment(elsewhere)
+    for name in config.tables:
+        pd.testing.assert_frame_equal(repeated.table(name), forced.table(name), check_exact=True)
     assert not list((again / "stages").glob("forced-*/checkpoints"))
 
 
-def test_a_published_forcing_is_found_with_what_made_it(config, forced, tmp_path):
-    assert find_forced(config, tmp_path) == []
-    folder = publish_forced(forced, tmp_path)
+def test_a_published_forcing_is_found_like_any_run(config, forced, tmp_path, monkeypatch):
+    monkeypatch.setattr(published_module, "PUBLISHED", tmp_path)
+    anywhere = replace(config, results_dir="")
+    monkeypatch.setattr(published_module, "finished_run", lambda config: None)
+    with pytest.raises(InputError, match=r"`plasticity force --concept locations .*--host persons"):
+        find_run(anywhere)
+    folder = publish(forced, tmp_path)
     assert (
         folder.name
-        == forced_name(config)
-        == "forced-locations-persons-tiny-model-share1-rate1-dose0.1-tiny-seed0"
+        == run_name(config)
+        == "locations-tiny-model-surgical-dose0.1-force-persons-share1-rate1-tiny-seed0"
     )
-    (found,) = find_forced(replace(config, run=replace(config.run, seed=7)), tmp_path)
-    pd.testing.assert_frame_equal(found.f1, forced.f1)
-    assert found.facts["entities"] == ["LOC", "PER"]
+    found = find_run(anywhere)
+    for name in config.tables:
+        pd.testing.assert_frame_equal(found.table(name), forced.table(name))
+    assert isinstance(found.config, ForcingConfig)
+    assert found.config.entities == ("LOC", "PER")
     assert found.facts["n_removed"] == 10
-    assert found.facts["settings"]["run"]["results_dir"] == ""
+    assert found.facts["settings"]["results_dir"] == ""
     assert found.facts["code"]["version"]
     assert sum(found.facts["seconds"].values()) > 0
-    # A later one takes its place.
-    assert publish_forced(forced, tmp_path) == folder
-    assert find_forced(replace(config, share=0.5), tmp_path) == []
+    assert [run.config.seed for run in run_group(found).runs] == [0]
+    # A list of usual runs does not hold it, and the other way round.
+    assert published_runs(tmp_path) == []
+    (row,) = status(published_runs(tmp_path, ForcingConfig)).to_dict("records")
+    assert row["variant"] == f"dose=0.1, host=persons, doses={DOSES}, share=1.0, rate_factor=1.0"
+    with pytest.raises(InputError, match="no finished run"):
+        find_run(replace(anywhere, share=0.5))
+
+
+def test_the_command_makes_the_same(config):
+    said = command(replace(config, model="minilm", results_dir="", dose=None))
+    assert said.endswith("--host persons --doses 0.05 0.25 --share 1.0 --rate-factor 1.0")
 
 
 def test_the_smoke_scale_is_not_published(forced, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(forced.path, copy)
+    copy = shutil.copytree(forced.path, tmp_path / "copy")
     facts = forced.facts
-    facts = {**facts, "settings": {**facts["settings"], "run": {"scale": "smoke"}}}
-    (copy / "forced.json").write_text(json.dumps(facts))
+    facts = {**facts, "settings": {**facts["settings"], "scale": "smoke"}}
+    (copy / "config.json").write_text(json.dumps(facts))
     with pytest.raises(InputError, match="numbers mean nothing"):
-        publish_forced(type(forced)(copy), tmp_path)
+        publish(Run(copy), tmp_path)
 
 
 def test_the_command_names_bad_input_in_one_line(capsys):
@@ -235,9 +255,9 @@ def test_the_command_names_bad_input_in_one_line(capsys):
 def test_the_command_finds_the_forcing_and_shows_its_verdict(
     forced, tiny_run_folder, results, capsys
 ):
-    # The dose that the tiny run's settings fix cannot be asked for on the command line.
-    arguments = ["force", "--model", str(tiny_run_folder), "--scale", "tiny", "--doses", "0.25"]
-    assert cli.main([*arguments, "--share", "0.25", "--results-dir", str(results)]) == 0
+    arguments = ["force", "--model", str(tiny_run_folder), "--scale", "tiny", "--dose", "0.1"]
+    arguments += ["--doses", "0.05", "0.25", "--share", "1", "--rate-factor", "1"]
+    assert cli.main([*arguments, "--results-dir", str(results)]) == 0
     first, second = capsys.readouterr().out.splitlines()[:2]
-    assert "forced-locations-persons-tiny-model-share0.25-tiny-seed0" in first
+    assert str(forced.path) in first
     assert {"n_neurons", "rise", "verdict"} <= set(second.split())

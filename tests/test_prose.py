@@ -46,8 +46,11 @@ def test_a_page_is_read_in_five_minutes(path):
     # What a run was made with is a list, and no prose.
     said = [text for text in outputs(path, "text/markdown") if not text.startswith("**Made with**")]
     assert len(words("\n".join([hand_written(path), *said]))) <= MOST_WORDS
-    figures = [kind for kind in ("application/vnd.vegalite.v5+json", "application/vnd.vegalite.v6+json")
-               for _ in outputs(path, kind)]
+    figures = [
+        kind
+        for kind in ("application/vnd.vegalite.v5+json", "application/vnd.vegalite.v6+json")
+        for _ in outputs(path, kind)
+    ]
     assert len(figures) <= MOST_FIGURES
 
 

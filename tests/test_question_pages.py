@@ -6,10 +6,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from plasticity_utils import RunConfig
-from plasticity_utils.analysis import parts_tables, pooled, rules, sameness
-from plasticity_utils.analysis.forced import forced_seeds
-from plasticity_utils.experiment.forcing import ForcingConfig
+from plasticity_utils.analysis import forced, parts_tables, pooled, rules, sameness
+from plasticity_utils.experiment.forcing_config import ForcingConfig
+from plasticity_utils.results.groups import run_group
+from plasticity_utils.results.published import find_run
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 PAGES = ("same_concept", "subconcepts", "polysemanticity", "migration", "forced")
@@ -96,7 +96,8 @@ def test_whether_it_is_the_same():
 
 
 def test_whether_neurons_were_forced():
-    judged = forced_seeds(ForcingConfig(RunConfig(scale="full"))).judged
+    run = find_run(ForcingConfig(scale="full", host="persons"))
+    judged = forced.judged(run_group(run))
     assert judged["verdict"].tolist() == [rules.NOT_BACK, rules.OPEN, rules.NO]
     most, few = judged.iloc[-1]["n_neurons"], judged.iloc[1]["n_neurons"]
     said = shown_on("forced", "text/markdown")

@@ -11,7 +11,6 @@ from plasticity_utils.experiment.config import SURGICAL_DOSES
 from plasticity_utils.experiment.dose import LOST, specificity
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.across import recoveries
-from plasticity_utils.results.forced import Forced
 from plasticity_utils.results.groups import RunGroup, choose, run_groups
 from plasticity_utils.results.published import published_runs, status
 
@@ -19,19 +18,18 @@ BOOK = Path(__file__).parent.parent / "book"
 NOTEBOOKS = BOOK.parent / "notebooks"
 PAGES = [name for name in CONCEPTS if (NOTEBOOKS / f"{name}.ipynb").is_file()]
 RESULTS = sorted(path.parent for path in (BOOK / "results").glob("*/config.json"))
-FORCED = sorted(path.parent for path in (BOOK / "results").glob("*/forced.json"))
 
 
 def test_every_folder_of_results_is_known():
     folders = {path for path in (BOOK / "results").iterdir() if path.is_dir()}
-    assert folders == {*RESULTS, *FORCED}
+    assert folders == set(RESULTS)
     assert RESULTS
 
 
-@pytest.mark.parametrize("folder", [*RESULTS, *FORCED], ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", RESULTS, ids=lambda path: path.name)
 def test_results_say_what_made_them(folder):
-    facts = Forced(folder).facts if folder in FORCED else Run(folder).facts
-    settings = facts["settings"]["run"] if folder in FORCED else facts["settings"]
+    facts = Run(folder).facts
+    settings = facts["settings"]
     assert settings["seed"] >= 0
     assert facts["code"]["version"]
     assert {"torch", "transformers", "neurox", "numpy"} <= set(facts["libraries"])
@@ -46,7 +44,7 @@ def test_the_results_stay_small():
 
 def test_full_size_base_models_are_good_enough():
     """Method: F1 of at least 0.90 on the validation split, for every seed."""
-    table = status([Run(folder) for folder in RESULTS])
+    table = status(published_runs())
     full = table[(table["scale"] == "full") & (table["model"] == "minilm")]
     assert len(full)
     assert (full["base_f1"] >= 0.90).all()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from plasticity_utils.analysis import parts_tables, pooled, relearning, rules, sameness
-from plasticity_utils.analysis.forced import forced_seeds
-from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.forcing import ForcingConfig
+from plasticity_utils.analysis import forced, parts_tables, pooled, relearning, rules, sameness
+from plasticity_utils.experiment.forcing_config import ForcingConfig
 from plasticity_utils.names import READ_AGAIN
-from plasticity_utils.results.groups import RunGroup, choose
+from plasticity_utils.results.groups import RunGroup, choose, run_group
+from plasticity_utils.results.published import find_run
 
 QUESTIONS = {
     "1 small cut": "Is what comes back relearned? After a small cut",
@@ -55,7 +54,7 @@ def answers(published: list[RunGroup]) -> pd.DataFrame:
     by_parts = parts_tables.taken_over(parts).set_index("parts")["verdict"]
     moved = pooled.migration(with_tables).set_index("role")["verdict"]
     near = pooled.priming(with_tables).set_index("predictor")["verdict"]
-    forced = forced_seeds(ForcingConfig(RunConfig(scale="full")))
+    forcings = run_group(find_run(ForcingConfig(scale="full", host="persons")))
     named = [pooled.TERMS[measure, "similarity"][0] for measure in ("profile", "words")]
     rows += [
         ("2", pooled.new_functions(pooled.functions(with_tables)), seeds, True, False, True),
@@ -71,7 +70,7 @@ def answers(published: list[RunGroup]) -> pd.DataFrame:
         ("5", pooled.sharing(with_tables)["verdict"].iloc[0], seeds, True, False, True),
         ("6", pooled.crowding(pooled.superposition(with_tables)), seeds, True, False, True),
         ("7", moved[pooled.OTHER_TYPES], seeds, True, False, False),
-        ("8", forced.judged["verdict"].iloc[-1], len(forced.numbers), True, False, True),
+        ("8", forced.judged(forcings)["verdict"].iloc[-1], len(forcings.runs), True, False, True),
         ("9", rules.together([near[name] for name in named]), seeds, True, False, False),
     ]
     return pd.DataFrame(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from plasticity_utils.data.concepts import Concept, parse_concept
 from plasticity_utils.data.tasks import CONLL2003, ENTITY, Task
@@ -41,11 +41,6 @@ LEARNING_RATES = {"minilm": 2e-4, "smollm2": 5e-5}
 DEFAULT_LEARNING_RATE = 5e-5
 # What finished runs do not name: that they are found again, these are named where they are set.
 CAME_LATER = ("corpus", "tags")
-# Of a forcing: shares of all neurons that may change, and times the model's rate. As for the head
-# alone: Adam moves a weight by at most the sum of its rates, and at the whole model's rate a few
-# neurons have not converged when the training ends.
-FORCING_DOSES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05)
-FORCING_RATE_FACTOR = 10.0
 
 
 @dataclass(frozen=True)
@@ -199,6 +194,10 @@ class RunConfig:
         For a value that is not allowed; the message names it and what is.
     """
 
+    # The command that makes such a run, and the tables of it that are published.
+    command: ClassVar[str] = "run"
+    tables: ClassVar[tuple[str, ...]] = ("base", "dose", "layers", "metrics", "reliance")
+
     concept: str = "locations"
     model: str = "minilm"
     scale: str = "quick"
@@ -342,6 +341,11 @@ class RunConfig:
         usual = {field.name: field.default for field in dataclasses.fields(self)}
         values = {name: getattr(self, name) for name in usual}
         return {n: v for n, v in values.items() if n not in CAME_LATER or v != usual[n]}
+
+    @property
+    def own_parts(self) -> list[str]:
+        """What a kind of run beside the usual one adds to the name of its folder."""
+        return []
 
     @property
     def label(self) -> str:

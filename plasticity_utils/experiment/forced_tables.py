@@ -13,15 +13,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from plasticity_utils.experiment.forcing import Target
+from plasticity_utils.experiment.forcing import ForcingStages, Target, choose_targets
+from plasticity_utils.experiment.forcing_config import ForcingConfig
+from plasticity_utils.experiment.stages import Stages
+from plasticity_utils.removal.gate import HeldNeurons
 
 # Of a mean over neurons, which stand in for a sample.
 _STANDARD_ERRORS = 1.96
 SNAPSHOTS = ("base", "removed", "end")
+
+
+def forced(config: ForcingConfig) -> tuple[Stages, dict[str, pd.DataFrame], dict[str, Any]]:
+    """Force the groups of a configuration; gives its stages, its tables, and no further facts."""
+    stages = ForcingStages(config)
+    plan = stages.removal
+    assert isinstance(plan, HeldNeurons)
+    host = Stages(config.of_host).ranking()
+    targets = choose_targets(config, plan, pd.read_parquet(host / "ranking.parquet"))
+    before = stages.before(plan)
+    made = [(target, stages.forced(target, plan)) for target in targets]
+    tables = {
+        "forced": f1_table(before, made),
+        "carriers": carrier_table(before, made, config.entities),
+    }
+    return stages, tables, {}
 
 
 def f1_table(before: Path, made: Sequence[tuple[Target, Path]]) -> pd.DataFrame:
@@ -83,21 +103,6 @@ def carrier_table(
             }
         )
     return pd.DataFrame(rows)
-
-
-def beyond(carriers: pd.DataFrame, control: str, value: str = "rise") -> pd.DataFrame:
-    """Rise of the host's neurons less that of a control (`random` or `all`), at every dose.
-
-    Its ends are over neurons, taken as independent.
-    """
-    keys = ["dose", "n_neurons"]
-    host, other = (
-        carriers[carriers["target"] == name].set_index(keys) for name in ("host", control)
-    )
-    name, difference = f"beyond_{control}", host[value] - other[value]
-    margin = np.hypot(*(table[f"{value}_high"] - table[value] for table in (host, other)))
-    ends = {f"{name}_low": difference - margin, f"{name}_high": difference + margin}
-    return pd.DataFrame({name: difference, **ends}).dropna().reset_index()
 
 
 def _metrics(path: Path) -> pd.DataFrame:

@@ -1,4 +1,9 @@
-"""Which neurons are to be forced: the settings of a forcing, and the groups that it compares.
+"""Can chosen neurons be forced to carry a second concept? The groups, their training, the tables.
+
+The neurons of a concept are removed for good, and the model trains on with its plasticity confined
+to a group of neurons (`confine`), more of them at every dose. If the host's neurons come to carry
+both concepts, and F1 of both is there, they were forced; what random neurons of the same layers do
+under the same training tells whether it mattered that a concept lived there.
 
 A group is a set of neurons to which plasticity is confined. The *host*'s are those that serve
 another concept best, among those that were not removed; *random* ones are as many of each layer;
@@ -8,11 +13,10 @@ and the classification head alone (`head`).
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,18 +26,13 @@ import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.data.concepts import members
-from plasticity_utils.data.corpus import concept_label
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import (
-    FORCING_DOSES,
-    FORCING_RATE_FACTOR,
-    RunConfig,
-)
+from plasticity_utils.experiment.forcing_config import ForcingConfig
 from plasticity_utils.experiment.measure import score
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import save_tables
 from plasticity_utils.models.activations import word_activations
-from plasticity_utils.models.load import count_layers, head, load_model, width
+from plasticity_utils.models.load import count_layers, load_model, width
 from plasticity_utils.neurons.inventory import inventory, inventory_selectivity, thresholds
 from plasticity_utils.neurons.scores import deviations, effect_sizes, layer_unit
 from plasticity_utils.removal.gate import HeldNeurons
@@ -43,68 +42,8 @@ from plasticity_utils.training.confine import confine
 from plasticity_utils.training.protocols import HEAD, TARGETED
 from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences, train_only
 
-TARGETS = ("host", "random", "removed", "all", "head")
-
-
-@dataclass(frozen=True)
-class ForcingConfig:
-    """Settings of a forcing, checked on construction.
-
-    Attributes
-    ----------
-    run : RunConfig
-        Of the concept whose neurons are removed: an entity type under the regime `surgical`.
-    host : str
-        Another entity type, whose neurons are to carry both.
-    doses : tuple of float
-        Shares of all neurons that may change, ascending, in (0, 1).
-    share : float
-        Of the training sentences, in (0, 1]: the first of the run's own order, one pass.
-    rate_factor : float
-        Times the model's rate, in groups of neurons; `all` and `head` have the run's own rates.
-    head : bool
-        Whether the head's columns at chosen neurons of the last layer train too.
-
-    Raises
-    ------
-    InputError
-        For a value that is not allowed.
-    """
-
-    run: RunConfig
-    host: str = "persons"
-    doses: tuple[float, ...] = FORCING_DOSES
-    share: float = 0.5
-    rate_factor: float = FORCING_RATE_FACTOR
-    head: bool = False
-
-    def __post_init__(self) -> None:
-        concept_label(self.host)
-        run, doses = self.run, self.doses
-        if not run.is_usual:
-            raise InputError(
-                f"concept {run.concept!r} of {run.corpus} ({run.tags}) is no entity type of "
-                "conll2003; only those can be forced"
-            )
-        if self.host == run.concept:
-            raise InputError(f"host {self.host!r} is the concept itself; allowed: another one")
-        if run.regime != "surgical" or run.removal or run.regrow:
-            raise InputError(
-                f"regime {run.regime!r}, removal {run.removal!r}, regrow {run.regrow}; allowed: "
-                "'surgical', '', False"
-            )
-        ascending = all(low < high for low, high in itertools.pairwise(doses))
-        if not doses or not ascending or not all(0 < dose < 1 for dose in doses):
-            raise InputError(f"doses {doses}; needed: ascending shares between 0 and 1")
-        if not 0 < self.share <= 1:
-            raise InputError(f"share must be above 0 and at most 1, not {self.share!r}")
-        if not self.rate_factor > 0:
-            raise InputError(f"rate_factor must be above 0, not {self.rate_factor!r}")
-
-    @property
-    def entities(self) -> tuple[str, str]:
-        """Tags of the concept and of its host."""
-        return self.run.label, concept_label(self.host)
+# Groups that have no number of neurons, and the protocol of a run by which they train.
+PROTOCOLS = {"all": TARGETED, "head": HEAD}
 
 
 @dataclass(frozen=True)
@@ -114,7 +53,7 @@ class Target:
     Attributes
     ----------
     name : str
-        One of `TARGETS`.
+        `host`, `random`, `removed`, or one of `PROTOCOLS`.
     dose : float
         Share of all neurons: 1 for `all`, 0 for `head`.
     neurons : int array, [n_neurons, 2]
@@ -164,11 +103,11 @@ def choose_targets(
             f"{len(kept)} were not removed; needed: a smaller dose"
         )
     own = {d: k for d, k in counts.items() if k <= len(gone)} or {len(gone) / n_neurons: len(gone)}
-    column = f"rank_{config.run.preset.ranking}"
+    column = f"rank_{config.preset.ranking}"
     targets = []
     for dose, k in counts.items():
         host = kept.nsmallest(k, column)[["layer", "unit"]].to_numpy()
-        seed = draw_seed(config.run.seed, 0)
+        seed = draw_seed(config.seed, 0)
         drawn = layer_matched_draw(
             host, n_layers, n_neurons // n_layers, seed, exclude=plan.neurons
         )
@@ -182,15 +121,9 @@ def choose_targets(
 
 @dataclass(frozen=True)
 class ForcingStages(Stages):
-    """The stages of a forcing, in the folder of the run's own and on top of them.
+    """The stages of a forcing, in the folder of the run's own and on top of them."""
 
-    Attributes
-    ----------
-    forcing : ForcingConfig
-        Its `run` is the `config`.
-    """
-
-    forcing: ForcingConfig = field(kw_only=True)
+    config: ForcingConfig
 
     def before(self, plan: HeldNeurons) -> Path:
         """Describe base and just removed: `metrics_*`, `neurons_*` and `tau.parquet`."""
@@ -201,10 +134,10 @@ class ForcingStages(Stages):
         chosen = HeldNeurons(target.neurons, plan.rest, plan.positions)
         settings = {
             **self._shared(plan),
-            "target": target.name if target.name in ("all", "head") else chosen.key(),
+            "target": target.name if target.name in PROTOCOLS else chosen.key(),
             "regrow": target.name == "removed",
-            "head": self.forcing.head and target.name not in ("all", "head"),
-            "share": self.forcing.share,
+            "head": self.config.head and target.name not in PROTOCOLS,
+            "share": self.config.share,
             "schedule": asdict(self._forced_schedule(target)),
         }
         make = partial(self._make_forced, target, plan)
@@ -215,13 +148,13 @@ class ForcingStages(Stages):
         return {
             "base": self._base_settings,
             "removal": plan.key(),
-            "entities": self.forcing.entities,
+            "entities": self.config.entities,
             "sentences": [sizes.measuring, sizes.scoring],
         }
 
     def _forced_schedule(self, target: Target) -> Schedule:
-        schedule = replace(self._retraining(HEAD if target.name == "head" else TARGETED), epochs=1)
-        factor = 1.0 if target.name in ("all", "head") else self.forcing.rate_factor
+        schedule = replace(self._retraining(PROTOCOLS.get(target.name, TARGETED)), epochs=1)
+        factor = 1.0 if target.name in PROTOCOLS else self.config.rate_factor
         return replace(schedule, learning_rate=factor * schedule.learning_rate)
 
     def _make_before(self, plan: HeldNeurons, part: Path) -> None:
@@ -266,12 +199,12 @@ class ForcingStages(Stages):
         shutil.rmtree(part / "checkpoints", ignore_errors=True)
 
     def _finished(self, target: Target) -> Path | None:
-        """The run's own training of the whole model or of the head, where it is the same one."""
-        whole = {"all": "targeted", "head": "head"}
-        same = self.forcing.share == 1 and self.config.retrain_epochs == 1
-        if target.name not in whole or not same:
-            return None
-        return self.retrained(whole[target.name])
+        """The run's own training under the target's protocol, where it is the same one."""
+        same = self.config.share == 1 and self.config.retrain_epochs == 1
+        for condition in self.config.conditions if same else ():
+            if self._protocol(condition) == PROTOCOLS.get(target.name):
+                return self.retrained(condition)
+        return None
 
     @contextmanager
     def _plastic(
@@ -282,10 +215,10 @@ class ForcingStages(Stages):
         regrown = target.name == "removed"
         gone = [pair for pair in plan.neurons.tolist() if not (regrown and tuple(pair) in own)]
         with ExitStack() as stack:
-            if target.name == "head":
-                train_only(model, head(model).parameters())
-            elif target.name != "all":
-                stack.enter_context(confine(model, target.neurons, self.forcing.head))
+            if target.name in PROTOCOLS:
+                train_only(model, PROTOCOLS[target.name].trains(model))
+            else:
+                stack.enter_context(confine(model, target.neurons, self.config.head))
             stay = replace(plan, neurons=np.array(gone, dtype=np.int64).reshape(-1, 2))
             stack.enter_context(in_force(model, stay))
             grow = replace(plan, neurons=target.neurons, regrow=True)
@@ -300,7 +233,7 @@ class ForcingStages(Stages):
         part: Path,
     ) -> None:
         train = self.sentences.train
-        train = train.first(max(1, round(self.forcing.share * len(train))))
+        train = train.first(max(1, round(self.config.share * len(train))))
         # A snapshot at the end, which nobody looks at, keeps what an interruption would lose.
         fine_tune(
             model, tag_sentences(model, tokenizer, train), self._forced_schedule(target),
@@ -314,7 +247,7 @@ class ForcingStages(Stages):
         types = inventory(measuring.word_labels())
         sigma = inventory_selectivity(X, types)
         table = pd.DataFrame(layer_unit(range(X.shape[1]), d_model), columns=["layer", "unit"])
-        for role, entity in zip(("concept", "host"), self.forcing.entities, strict=True):
+        for role, entity in zip(("concept", "host"), self.config.entities, strict=True):
             table[f"sigma_{role}"] = sigma[:, types.names.index(entity)]
             table[f"effect_{role}"] = effect_sizes(X, members(measuring, entity), deviation)
         return table

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -26,9 +26,14 @@ from plasticity_utils.data.concepts import parse_concept
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment import measure
 from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.forced_tables import forced
+from plasticity_utils.experiment.forcing_config import ForcingConfig
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import made_now, read_tables, save_tables
 from plasticity_utils.registry import label, protocols, rankings
+
+# Gives the stages of a configuration, its tables, and facts beside those that every run has.
+Maker = Callable[[Any], tuple[Stages, dict[str, pd.DataFrame], dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ class Run:
         """Settings of the run; its results lie where its folder is now, its model maybe nowhere."""
         settings = {**self.facts["settings"], "results_dir": str(self.path.parent)}
         info = self.facts.get("concept_info") or asdict(parse_concept(settings["concept"]))
-        return RunConfig.recorded(settings, info)
+        kind = KINDS[self.facts.get("command", RunConfig.command)]
+        return kind.recorded(settings, info)
 
     def model(
         self, stage: str = "base", condition: str = "targeted"
@@ -136,6 +142,7 @@ def run_experiment(config: RunConfig) -> Run:
     Parameters
     ----------
     config : RunConfig
+        Or a `ForcingConfig`.
 
     Returns
     -------
@@ -176,10 +183,15 @@ def command(config: RunConfig) -> str:
     usual = {field.name: field.default for field in fields(config)}
     own = {name: value for name, value in asdict(config).items() if value != usual[name]}
     options = [
-        f"--{name.replace('_', '-')}" + ("" if value is True else f" {shlex.quote(str(value))}")
+        f"--{name.replace('_', '-')}" + ("" if value is True else f" {_quoted(value)}")
         for name, value in ({"concept": config.concept} | own).items()
     ]
-    return " ".join(["plasticity run", *options])
+    return " ".join(["plasticity", config.command, *options])
+
+
+def _quoted(value: object) -> str:
+    several = value if isinstance(value, tuple) else (value,)
+    return " ".join(shlex.quote(str(each)) for each in several)
 
 
 def load_run(path: str | Path) -> Run:
@@ -207,6 +219,7 @@ def group_name(config: RunConfig) -> str:
     parts += [f"restarts{config.restarts}"] if config.restarts > 1 else []
     parts += [config.indicator] if config.indicator != "concept" else []
     parts += list(config.conditions) if config.protocols else []
+    parts += config.own_parts
     return "-".join([*parts, config.scale])
 
 
@@ -222,12 +235,20 @@ def variant(config: RunConfig) -> str:
         "removal", "ranking", "rest", "positions", "dose", "regrow", "epochs", "restarts",
         "indicator", "protocols", "corpus", "tags",
     )  # fmt: skip
-    own = {name: getattr(config, name) for name in names}
     usual = {field.name: field.default for field in fields(config)}
+    further = [name for name in usual if name not in {field.name for field in fields(RunConfig)}]
+    own = {name: getattr(config, name) for name in (*names, *further)}
     return ", ".join(f"{name}={value}" for name, value in own.items() if value != usual[name])
 
 
 def _make(config: RunConfig, part: Path) -> None:
+    stages, frames, facts = MAKERS[config.command](config)
+    save_tables(frames, part)
+    files.write_json(part / "config.json", {**_facts(stages), **facts, **made_now()})
+
+
+def _run(config: RunConfig) -> tuple[Stages, dict[str, pd.DataFrame], dict[str, Any]]:
+    """Remove and retrain under every protocol; gives the stages, tables, and further facts."""
     stages = Stages(config)
     stages.check_custom_concept()
     stages.measured()
@@ -249,32 +270,34 @@ def _make(config: RunConfig, part: Path) -> None:
         "ranking": pd.read_parquet(stages.ranking() / "ranking.parquet"),
         "base": pd.read_parquet(stages.base() / "scores.parquet"),
     }
-    save_tables(frames, part)
-    files.write_json(part / "config.json", _facts(stages))
+    fitted = {"targeted": stages.removal, "random": stages.control}
+    own, drawn = (set(map(tuple, each.neurons.tolist())) for each in fitted.values())
+    of_each = {name: each.facts() for name, each in fitted.items()}
+    facts = {fact: {n: said[fact] for n, said in of_each.items()} for fact in of_each["targeted"]}
+    return stages, frames, {"random_overlap": len(own & drawn), **facts}
 
 
 def _facts(stages: Stages) -> dict[str, Any]:
     """Say what was run, with what, and how long each stage took."""
     config, sentences = stages.config, stages.sentences
-    fitted = {"targeted": stages.removal, "random": stages.control}
-    own, drawn = (set(map(tuple, each.neurons.tolist())) for each in fitted.values())
-    of_each = {name: each.facts() for name, each in fitted.items()}
     return {
+        "command": config.command,
         "settings": config.settings(),
         "task": sentences.task,
         # What was read of files, which may be gone when the run is opened.
         **({} if config.is_usual else {"concept_info": asdict(config.concept_info)}),
         "sizes": asdict(config.sizes),
         "dose": stages.chosen_dose,
-        "n_removed": len(own),
-        "random_overlap": len(own & drawn),
-        **{fact: {n: facts[fact] for n, facts in of_each.items()} for fact in of_each["targeted"]},
+        "n_removed": len(stages.removal.neurons),
         "n_neurons": len(pd.read_parquet(stages.ranking() / "ranking.parquet")),
         "n_train_sentences": len(sentences.train),
         "n_curve_sentences": len(sentences.custom_curve or sentences.curve),
         "seconds": {f.name: files.seal_of(f)["seconds"] for f in sorted(stages.used)},
-        **made_now(),
     }
+
+
+KINDS = {kind.command: kind for kind in (RunConfig, ForcingConfig)}
+MAKERS: dict[str, Maker] = {RunConfig.command: _run, ForcingConfig.command: forced}
 
 
 def _by_stage(

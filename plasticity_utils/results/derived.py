@@ -125,6 +125,8 @@ def derive(run: Run, names: Iterable[str]) -> dict[str, pd.DataFrame]:
 
 def when_published(run: Run) -> list[str]:
     """Names of the tables that are worked out when a run is published."""
+    if not run.holds(["neurons"]):
+        return []
     own = [name for name, maker in MAKERS.items() if not maker.command]
     return own if run.config.concept_info.is_entity else [n for n in own if n not in OF_SNAPSHOTS]
 

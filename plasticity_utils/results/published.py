@@ -30,7 +30,6 @@ from plasticity_utils.files import ROOT
 from plasticity_utils.results.derived import BY_COMMAND, MAKERS, derive, when_published
 
 PUBLISHED = ROOT / "book" / "results"
-TABLES = ("base", "dose", "layers", "metrics", "reliance")
 
 
 def find_run(config: RunConfig, make: bool = False) -> Run:
@@ -135,7 +134,9 @@ def publish(run: Run, results: Path = PUBLISHED) -> Path:
     if run.config.scale == "smoke":
         raise InputError("a run at the smoke scale is not published: its numbers mean nothing")
     folder = results / run_name(run.config)
-    frames = {name: run.table(name) for name in TABLES} | derive(run, when_published(run))
+    frames = {name: run.table(name) for name in run.config.tables} | derive(
+        run, when_published(run)
+    )
     facts = {**run.facts, "settings": {**run.facts["settings"], "results_dir": ""}}
     # What is measured here can be made by later code than the run.
     facts |= {"commits": _commits(run), "published": made_now()}
@@ -170,8 +171,15 @@ def _commits(run: Run) -> list[str]:
     return sorted(commit for commit in commits if commit)
 
 
-def published_runs(results: Path = PUBLISHED) -> list[Run]:
+def published_runs(results: Path = PUBLISHED, kind: type[RunConfig] = RunConfig) -> list[Run]:
     """All published runs, by name.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of all published runs.
+    kind : type
+        `RunConfig`, or that of another kind of run.
 
     Raises
     ------
@@ -184,7 +192,8 @@ def published_runs(results: Path = PUBLISHED) -> list[Run]:
             f"no published runs at {str(results)!r}: they are in the project's checkout, not in an "
             "installed package; name their folder, `book/results` of the checkout"
         )
-    return [Run(path.parent) for path in sorted(results.glob("*/config.json"))]
+    found = [Run(path.parent) for path in sorted(results.glob("*/config.json"))]
+    return [run for run in found if type(run.config) is kind]
 
 
 def status(runs: list[Run]) -> pd.DataFrame:
@@ -210,7 +219,10 @@ def status(runs: list[Run]) -> pd.DataFrame:
 
 def _status_row(run: Run) -> dict[str, Any]:
     config, facts = run.config, run.facts
-    overall = run.base[run.base["entity"] == "overall"].set_index("split")["entity_f1"]
+    base = (
+        run.base if run.holds(["base"]) else pd.DataFrame(columns=["entity", "split", "entity_f1"])
+    )
+    overall = base[base["entity"] == "overall"].set_index("split")["entity_f1"]
     commits = facts.get("commits") or [facts["code"].get("commit") or ""]
     changed = "+" if facts["code"].get("changed") else ""
     return {
@@ -222,8 +234,8 @@ def _status_row(run: Run) -> dict[str, Any]:
         "seed": config.seed,
         "train": facts["n_train_sentences"],
         "removed": facts["n_removed"],
-        "base_f1": overall["validation"],
-        "test_f1": overall["test"],
+        "base_f1": overall.get("validation", float("nan")),
+        "test_f1": overall.get("test", float("nan")),
         "date": facts["date"],
         "hours": sum(facts["seconds"].values()) / 3600,
         "threads": facts["machine"]["threads"],
