@@ -53,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the experiment, or what is left of it")
     _add_settings(run)
     run.set_defaults(command=_run)
+    audit = commands.add_parser(
+        "audit", help="ask of a removal whether it took the concept or hid it"
+    )
+    _add_settings(audit)
+    audit.set_defaults(command=_audit)
     page = commands.add_parser("page", help="render an executed notebook, print its results")
     page.add_argument("notebook", type=Path)
     page.add_argument("out", type=Path, help="folder of the page")
@@ -136,6 +141,18 @@ def _run(options: argparse.Namespace) -> None:
     run_experiment(config)
 
 
+def _audit(options: argparse.Namespace) -> None:
+    values = {**vars(options)}
+    names = {field.name for field in dataclasses.fields(RunConfig)}
+    from plasticity_utils.analysis.audits import table_of_removals
+    from plasticity_utils.experiment.audit import audit
+
+    made = audit(**{name: value for name, value in values.items() if name in names})
+    print(f"audit: {made.path}")
+    row = table_of_removals([made]).iloc[0].dropna()
+    print(row.map(lambda value: round(value, 3) if isinstance(value, float) else value).to_string())
+
+
 def _page(options: argparse.Namespace) -> None:
     check_extra("book", "a page")
     from plasticity_utils.analysis import answer
@@ -155,10 +172,15 @@ def _page(options: argparse.Namespace) -> None:
 
 def _publish(options: argparse.Namespace) -> None:
     from plasticity_utils.book.pages import add_page
+    from plasticity_utils.experiment.audit import Audit
     from plasticity_utils.experiment.run import load_run
+    from plasticity_utils.results.audits import publish_audit
     from plasticity_utils.results.published import publish
 
     for folder in options.runs:
+        if (folder / "returns.parquet").is_file():
+            print(f"published: {publish_audit(Audit(folder))}")
+            continue
         run = load_run(folder)
         print(f"published: {publish(run)}")
         if page := add_page(run.config):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -81,15 +81,19 @@ class Audit:
         settings = {**self.facts["settings"], "results_dir": str(self.path.parent)}
         return RunConfig.recorded(settings, self.facts["concept_info"])
 
+    def table(self, name: str) -> pd.DataFrame:
+        """Read the table of this name."""
+        return pd.read_parquet(self.path / f"{name}.parquet")
+
     @cached_property
     def returns(self) -> pd.DataFrame:
         """F1 by step of training: condition, step, epoch, and the columns of `tag_scores`."""
-        return pd.read_parquet(self.path / "returns.parquet")
+        return self.table("returns")
 
     @cached_property
     def readings(self) -> pd.DataFrame:
         """What readers find: body, reader, place, n_fitted, and the columns of `tag_scores`."""
-        return pd.read_parquet(self.path / "readings.parquet")
+        return self.table("readings")
 
 
 def audit(concept: str = "locations", removal: str = "", **settings: Any) -> Audit:
@@ -114,8 +118,7 @@ def audit(concept: str = "locations", removal: str = "", **settings: Any) -> Aud
     InputError
         For a setting that is not allowed, and a concept that is no entity type.
     """
-    protocols = settings.pop("protocols", "") or ",".join(PROTOCOLS)
-    return run_audit(RunConfig(concept, removal=removal, protocols=protocols, **settings))
+    return run_audit(audit_config(concept, removal, **settings))
 
 
 def run_audit(config: RunConfig) -> Audit:
@@ -131,8 +134,16 @@ def run_audit(config: RunConfig) -> Audit:
     return Audit(folder)
 
 
+def audit_config(concept: str = "locations", removal: str = "", **settings: Any) -> RunConfig:
+    """Settings of an audit: those of a run, with the protocols of an audit where none are named."""
+    protocols = settings.pop("protocols", "") or ",".join(PROTOCOLS)
+    return RunConfig(concept, removal=removal, protocols=protocols, **settings)
+
+
 def audit_name(config: RunConfig) -> str:
-    """Name of an audit's folder."""
+    """Name of an audit's folder; the usual protocols are not in it."""
+    if tuple(config.conditions.values()) == PROTOCOLS:
+        config = replace(config, protocols="")
     return f"audit-{run_name(config)}"
 
 

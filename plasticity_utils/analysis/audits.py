@@ -1,0 +1,157 @@
+"""What audits say of removals: what each took, what readers find, how soon the concept returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from plasticity_utils.analysis import rules
+from plasticity_utils.experiment.audit import Audit
+from plasticity_utils.names import READ_AGAIN
+from plasticity_utils.registry import label
+from plasticity_utils.results.stack import UNIT, mean_interval
+
+KEYS = ["removal", "concept"]
+OWN_HEAD = "own_head"
+
+
+def removal_title(audit: Audit) -> str:
+    """Name a removal by its entry in the registry, and what was set of it."""
+    config = audit.config
+    own = [config.indicator] if config.indicator != "concept" else []
+    own += [f"{config.dose:g}"] if config.dose is not None else []
+    return ", ".join([label(config.chosen.name), *own])
+
+
+def taken(audits: Sequence[Audit]) -> pd.DataFrame:
+    """What a removal took: removal, concept, seed; base and removed (F1 of the concept).
+
+    Further lost, lost_others (mean F1 that the other types lose), specificity (the one less the
+    other), lost_random (of the concept, under the matched control).
+    """
+    rows = []
+    for one in audits:
+        as_is = one.readings[one.readings["reader"] == OWN_HEAD]
+        f1 = as_is.pivot(index="entity", columns="body", values="entity_f1").drop("overall")
+        lost = f1["base"] - f1["removed"]
+        own = one.config.label
+        rows.append(
+            {
+                **_place(one),
+                "base": f1.loc[own, "base"],
+                "removed": f1.loc[own, "removed"],
+                "lost": lost[own],
+                "lost_others": lost.drop(own).mean(),
+                "specificity": lost[own] - lost.drop(own).mean(),
+                "lost_random": f1.loc[own, "base"] - f1.loc[own, "control"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def readings(audits: Sequence[Audit]) -> pd.DataFrame:
+    """F1 of the concept as each reader finds it: removal, concept, seed, body, reader, place, …"""
+    return _of_concept(audits, "readings")
+
+
+def returns(audits: Sequence[Audit]) -> pd.DataFrame:
+    """F1 of the concept by step: removal, concept, seed, condition, step, epoch, …"""
+    return _of_concept(audits, "returns")
+
+
+def read(audits: Sequence[Audit]) -> pd.DataFrame:
+    """The best reader of the cut model: removal, concept, seed, reader, found, base, read, floor.
+
+    `found` and `base` are its F1 on the cut and on the base model, `read` their ratio, `floor` the
+    best that a reader of the same kind finds in the pretrained body under the same removal.
+    """
+    table = readings(audits)
+    table = table[table["reader"] != OWN_HEAD]
+    table = table.assign(reader=table["reader"] + ", " + table["place"])
+    rows = []
+    for keys, own in table.groupby([*KEYS, "seed"], sort=False):
+        f1 = own.pivot(index="reader", columns="body", values="entity_f1")
+        best = f1["removed"].idxmax()
+        rows.append(
+            {
+                **dict(zip([*KEYS, "seed"], keys, strict=True)),
+                "reader": best,
+                "found": f1.loc[best, "removed"],
+                "in_base": f1.loc[best, "base"],
+                "read": f1.loc[best, "removed"] / f1.loc[best, "base"],
+                "floor": f1["pretrained_removed"].max(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def savings(audits: Sequence[Audit]) -> pd.DataFrame:
+    """How much sooner the concept is back than in a model that never knew it.
+
+    A row a seed: removal, concept, seed; for each of `targeted`, `masked` and `first_time` steps
+    (until 0.9 of the base's F1; the last step where it is not reached), reached, end (F1); savings
+    (over `masked`) and savings_first_time, 1 − ratio of the steps.
+    """
+    base = taken(audits).set_index([*KEYS, "seed"])["base"]
+    rows = []
+    for keys, own in returns(audits).groupby([*KEYS, "seed"], sort=False):
+        goal, row = READ_AGAIN * base[keys], dict(zip([*KEYS, "seed"], keys, strict=True))
+        for name in ("targeted", "masked", "first_time"):
+            curve = own[own["condition"] == name].sort_values("step")
+            if len(curve):
+                steps, reached = _steps_to(curve, goal)
+                row |= {f"steps_{name}": steps, f"reached_{name}": reached}
+                row[f"end_{name}"] = curve["entity_f1"].iloc[-1]
+        row["savings"] = 1 - row["steps_targeted"] / row["steps_masked"]
+        if "steps_first_time" in row:
+            row["savings_first_time"] = 1 - row["steps_targeted"] / row["steps_first_time"]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
+    """A row a removal and concept, means over seeds: what it took, what is read, what comes back.
+
+    Columns: removal, concept, n_seeds, base, removed, specificity, lost_random, read, floor,
+    verdict (`rules.audited`), steps_targeted, steps_masked, savings (with its interval over seeds),
+    came_back (`rules.kept`).
+    """
+    seeds = taken(audits)
+    for further in (read(audits).drop(columns="reader"), savings(audits)):
+        seeds = seeds.merge(further, on=[*KEYS, "seed"])
+    numbers = seeds.drop(columns=[name for name in seeds if name.startswith("reached")])
+    bounds = {name: UNIT for name in ("base", "removed", "found", "floor")}
+    table = mean_interval(numbers, KEYS, bounds=bounds)
+    verdicts = [rules.audited(row["specificity"], row["read"]) for _, row in table.iterrows()]
+    kept = [rules.kept(rules.of(row, "savings")) for _, row in table.iterrows()]
+    return table.assign(verdict=verdicts, came_back=kept)
+
+
+def _place(one: Audit) -> dict[str, object]:
+    config = one.config
+    return {"removal": removal_title(one), "concept": config.about.title, "seed": config.seed}
+
+
+def _of_concept(audits: Sequence[Audit], name: str) -> pd.DataFrame:
+    parts = []
+    for one in audits:
+        table = one.table(name)
+        own = table[table["entity"] == one.config.label].drop(columns="entity")
+        parts.append(own.assign(**_place(one)))
+    found = pd.concat(parts, ignore_index=True)
+    front = [*KEYS, "seed"]
+    return found[[*front, *(column for column in found if column not in front)]]
+
+
+def _steps_to(curve: pd.DataFrame, goal: float) -> tuple[float, bool]:
+    """The step at which a curve first has a value, between snapshots as if it rose evenly."""
+    steps, values = curve["step"].to_numpy(float), curve["entity_f1"].to_numpy()
+    above = values >= goal
+    if not above.any():
+        return float(steps[-1]), False
+    at = int(above.argmax())
+    if at == 0:
+        return float(steps[0]), True
+    share = (goal - values[at - 1]) / (values[at] - values[at - 1])
+    return float(steps[at - 1] + share * (steps[at] - steps[at - 1])), True
