@@ -4,6 +4,8 @@
 from .data.corpus import concept_words as concept_words
 from .data.corpus import load_corpus as load_corpus
 from .errors import InputError as InputError
+from .experiment.audit import Audit as Audit
+from .experiment.audit import audit as audit
 from .experiment.config import RunConfig as RunConfig
 from .experiment.run import Run as Run
 from .experiment.run import load_run as load_run

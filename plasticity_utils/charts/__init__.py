@@ -8,7 +8,8 @@ it the same concept (:func:`cka_by_layer`, :func:`values`, :func:`reliance`), an
 parts (:func:`part_transitions`)? Can neurons be forced to carry two (:func:`forced_f1`)? What
 became of one neuron (:func:`neuron_card`,
 :func:`neuron_map`)? What does the paper's own file show (:func:`released_profile`), and what does
-it all cost (:func:`growth`)?
+it all cost (:func:`growth`)? What does an audit say of a removal (:func:`returns`,
+:func:`readings`)?
 
 Nothing is computed here: what a chart shows stands in its table, so every number can be exported
 and tested without a browser. The columns of tables are described in the data dictionary. A chart
@@ -16,6 +17,7 @@ raises InputError where a column is missing, the table is empty, or a value has 
 that it does not know has a colour all the same.
 """
 
+from plasticity_utils.charts.audits import readings, returns
 from plasticity_utils.charts.cards import neuron_card, neuron_map
 from plasticity_utils.charts.f1 import (
     differences,
@@ -54,9 +56,11 @@ __all__ = [
     "outcomes",
     "part_transitions",
     "probe_by_layer",
+    "readings",
     "regained",
     "released_profile",
     "reliance",
+    "returns",
     "superposition",
     "values",
     "words_table",

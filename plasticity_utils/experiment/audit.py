@@ -118,15 +118,14 @@ def audit(concept: str = "locations", removal: str = "", **settings: Any) -> Aud
     InputError
         For a setting that is not allowed, and a concept that is no entity type.
     """
-    return run_audit(audit_config(concept, removal, **settings))
+    return run_audit(RunConfig(concept, removal=removal, **settings))
 
 
 def run_audit(config: RunConfig) -> Audit:
     """Make the audit of a configuration, or what is left of it."""
-    if not config.concept_info.is_entity:
-        raise InputError(
-            f"{config.concept_info.title!r} is no entity type, so no tag of it can come back"
-        )
+    config = with_protocols(config)
+    if not config.about.is_entity:
+        raise InputError(f"{config.about.title!r} is no entity type, so no tag of it can come back")
     stages = AuditStages(config)
     folder = files.cached(
         config.results, audit_name(config), stages.audit_settings, partial(_make, stages)
@@ -134,17 +133,15 @@ def run_audit(config: RunConfig) -> Audit:
     return Audit(folder)
 
 
-def audit_config(concept: str = "locations", removal: str = "", **settings: Any) -> RunConfig:
-    """Settings of an audit: those of a run, with the protocols of an audit where none are named."""
-    protocols = settings.pop("protocols", "") or ",".join(PROTOCOLS)
-    return RunConfig(concept, removal=removal, protocols=protocols, **settings)
+def with_protocols(config: RunConfig) -> RunConfig:
+    """Give settings the protocols of an audit where they name none."""
+    return replace(config, protocols=config.protocols or ",".join(PROTOCOLS))
 
 
 def audit_name(config: RunConfig) -> str:
     """Name of an audit's folder; the usual protocols are not in it."""
-    if tuple(config.conditions.values()) == PROTOCOLS:
-        config = replace(config, protocols="")
-    return f"audit-{run_name(config)}"
+    is_usual = with_protocols(config) == with_protocols(replace(config, protocols=""))
+    return f"audit-{run_name(replace(config, protocols='') if is_usual else config)}"
 
 
 def tag_scores(

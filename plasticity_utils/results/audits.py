@@ -6,7 +6,7 @@ from pathlib import Path
 
 from plasticity_utils import files
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.audit import Audit, audit_name, run_audit
+from plasticity_utils.experiment.audit import Audit, audit_name, run_audit, with_protocols
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.run import shared_settings
 from plasticity_utils.files import ROOT
@@ -77,6 +77,7 @@ def find_audits(config: RunConfig, make: bool = False) -> list[Audit]:
     InputError
         If there is none, and none is to be made.
     """
+    config = with_protocols(config)
     own = [
         Audit(path.parent)
         for path in sorted(config.results.glob("audit-*/config.json"))

@@ -1,0 +1,140 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+
+# %% [markdown]
+# # Audit of a removal
+#
+# **Did a removal take the concept out of the model, or did it hide it?**
+#
+# An **audit** puts a removal to three tests. What did it take from the concept,
+# and what from the other types? What do readers of the frozen model still find?
+# And how soon is the concept back under training, beside a model that never
+# knew it? This page shows one removal and one concept. Any other:
+#
+#     papermill --cwd notebooks notebooks/audit.ipynb page.ipynb -p removal leace -p concept persons
+#     plasticity audit --removal leace --concept persons
+#
+# A removal of your own is named by its file: `-p removal my_eraser.py:MyEraser`
+# ([add your own](add_your_own)). All removals that were audited stand side by
+# side in the [table of removals](removals).
+
+# %% tags=["parameters"]
+concept = "locations"
+removal = "gate"
+model = "minilm"
+scale = "quick"
+seed = 0
+regime = "surgical"
+corpus = "conll2003"
+tags = "entity"
+results_dir = ""
+
+# %% tags=["hide-input"]
+from IPython.display import Markdown
+
+import plasticity_utils as pu
+from plasticity_utils import charts
+from plasticity_utils.analysis import audits, rules
+from plasticity_utils.charts import theme
+from plasticity_utils.names import READ_AGAIN
+from plasticity_utils.results.audits import find_audits
+from plasticity_utils.results.stack import UNIT, mean_interval
+
+theme.enable()
+config = pu.RunConfig.from_notebook(globals())
+found = find_audits(config, make=True)
+row = audits.table_of_removals(found).iloc[0]
+seconds = sum(found[0].facts["seconds"].values())
+Markdown(
+    f"**{row['removal']}** on **{row['concept']}**, {model} at the scale "
+    f"*{scale}*, {row['n_seeds']} seed(s). The concept is "
+    f"**{row['verdict']}**; what comes back is **{row['came_back']}**. All "
+    f"stages of one seed took {seconds / 60:.0f} minutes."
+)
+
+# %% [markdown]
+# ## What it took
+
+# %% tags=["remove-input"]
+charts.number_table(
+    audits.taken(found),
+    [
+        "seed",
+        "base",
+        "removed",
+        "lost",
+        "lost_others",
+        "specificity",
+        "lost_random",
+    ],
+)
+
+# %% [markdown]
+# F1 of the concept before and after; the mean F1 that the other types lose; the
+# difference of the two, called *specificity*; and what the concept loses under
+# the removal's matched control.
+
+# %% [markdown]
+# ## What a reader still finds
+#
+# A **reader** is fitted on the states of the frozen model. *head* is the model's
+# own last layer, trained until it converges; *bias* trains its thresholds alone;
+# *linear* and *perceptron* are new. The same readers on the pretrained body,
+# which was never taught names, are the floor: what they find there is owed to
+# pre-training.
+
+# %% tags=["remove-input"]
+charts.readings(audits.readings(found))
+
+# %% tags=["remove-input"]
+rules.audited
+
+# %% [markdown]
+# ## How soon it is back
+#
+# *targeted* trains all of the cut model. *masked* does the same to a model that
+# learned the task with the tags of this concept set to O, *first_time* to the
+# pretrained weights: neither ever knew the concept. The same removal is in
+# force in all three. *random* has the removal's control in force instead.
+
+# %% tags=["remove-input"]
+curves = mean_interval(
+    audits.returns(found),
+    ["concept", "condition", "step"],
+    ["entity_f1"],
+    bounds={"entity_f1": UNIT},
+)
+charts.returns(
+    curves,
+    READ_AGAIN * audits.taken(found).groupby("concept")["base"].mean(),
+)
+
+# %% tags=["remove-input"]
+charts.number_table(
+    audits.savings(found),
+    [
+        "seed",
+        "steps_targeted",
+        "steps_masked",
+        "steps_first_time",
+        "savings",
+        "end_targeted",
+        "end_masked",
+    ],
+)
+
+# %% tags=["remove-input"]
+rules.kept

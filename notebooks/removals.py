@@ -1,0 +1,116 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+
+# %% [markdown]
+# # The table of removals
+#
+# **No removal here is judged without its controls: readers of the frozen model,
+# the matched control, and a model that never knew the concept.**
+#
+# Each row is a removal and a concept, means over seeds. How each number is
+# found stands on the page of [one audit](audit). To add a row, write the
+# removal in a file ([add your own](add_your_own)), run
+#
+#     plasticity audit --removal my_eraser.py:MyEraser --concept persons --seed 0
+#     plasticity publish runs/audit-…
+#
+# for each concept and seed, and execute this page again. An audit without its
+# controls is refused.
+
+# %% tags=["remove-cell"]
+
+import plasticity_utils as pu
+from plasticity_utils import charts
+from plasticity_utils.analysis import audits, rules
+from plasticity_utils.charts import theme
+from plasticity_utils.names import READ_AGAIN
+from plasticity_utils.results.audits import published_audits
+from plasticity_utils.results.stack import UNIT, mean_interval
+
+theme.enable()
+found = published_audits()
+table = audits.table_of_removals(found)
+
+# %% [markdown]
+# ## What each took, and what is still read
+
+# %% tags=["remove-input"]
+charts.number_table(
+    table,
+    [
+        "removal",
+        "concept",
+        "base",
+        "removed",
+        "specificity",
+        "read",
+        "floor",
+        "verdict",
+    ],
+)
+
+# %% [markdown]
+# *base* and *removed* are F1 of the concept. *specificity* is what the concept
+# loses less what the others lose on average. *read* is the best reader's F1 on
+# the cut model as a share of its F1 on the base model. *floor* is the best F1
+# that a reader finds in the pretrained body, cut in the same way.
+
+# %% tags=["remove-input"]
+rules.audited
+
+# %% [markdown]
+# ## Relearned, or learned?
+
+# %% tags=["remove-input"]
+charts.number_table(
+    table,
+    [
+        "removal",
+        "concept",
+        "n_seeds",
+        "steps_targeted",
+        "steps_masked",
+        "savings",
+        "came_back",
+    ],
+)
+
+# %% [markdown]
+# Steps of training until the concept has nine tenths of its F1 in the base
+# model: of the model that knew it, and of the one that never did. *savings* is
+# what the first needs less, with its interval over seeds.
+
+# %% tags=["remove-input"]
+rules.kept
+
+# %% tags=["remove-input"]
+curves = mean_interval(
+    audits.returns(found),
+    ["removal", "concept", "condition", "step"],
+    ["entity_f1"],
+    bounds={"entity_f1": UNIT},
+)
+goal = READ_AGAIN * audits.taken(found).groupby("concept")["base"].mean()
+charts.returns(curves[curves["removal"] == "gate"], goal)
+
+# %% tags=["remove-input"]
+charts.returns(curves[curves["removal"] == "leace"], goal)
+
+# %% [markdown]
+# ## The ways of taking a concept out
+
+# %% tags=["remove-input"]
+charts.words_table(pu.list_removals())
