@@ -40,6 +40,7 @@ seed = 0
 regime = "surgical"
 corpus = "conll2003"
 tags = "entity"
+protocols = ""
 results_dir = ""
 
 # %% tags=["hide-input"]
@@ -106,9 +107,10 @@ rules.audited
 # ## How soon it is back
 #
 # *targeted* trains all of the cut model. *masked* does the same to a model that
-# learned the task with the tags of this concept set to O, *first_time* to the
-# pretrained weights: neither ever knew the concept. The same removal is in
-# force in all three. *random* has the removal's control in force instead.
+# learned the task with the tags of this concept set to O, so that it never knew
+# the concept. The same removal is in force in both. *random* has the removal's
+# control in force instead. Further protocols are asked for by name, for
+# instance `-p protocols targeted,random,masked,first_time,few_shot_32`.
 
 # %% tags=["remove-input"]
 curves = mean_interval(

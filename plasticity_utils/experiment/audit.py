@@ -48,7 +48,8 @@ from plasticity_utils.training.train import (
     train_only,
 )
 
-PROTOCOLS = ("targeted", "random", "masked", "first_time", "few_shot_32", "other_names")
+# Without these nothing is judged; others are asked for by name.
+PROTOCOLS = ("targeted", "random", "masked")
 # Just after the removal, then often while things happen fast; the end is the schedule's own.
 STEPS, EPOCHS = (0, 4, 8, 16, 32, 64, 128), (0.25, 0.5, 1.0)
 # What the readers read: the base model whole, cut, and cut at random; and the pretrained body.

@@ -6,7 +6,13 @@ from pathlib import Path
 
 from plasticity_utils import files
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.audit import Audit, audit_name, run_audit, with_protocols
+from plasticity_utils.experiment.audit import (
+    PROTOCOLS,
+    Audit,
+    audit_name,
+    run_audit,
+    with_protocols,
+)
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.run import shared_settings
 from plasticity_utils.files import ROOT
@@ -39,7 +45,7 @@ def publish_audit(audit: Audit, results: Path = AUDITS) -> Path:
     config = audit.config
     if config.scale == "smoke":
         raise InputError("an audit at the smoke scale is not published: its numbers mean nothing")
-    lacks = {"targeted", "random", "masked"} - set(audit.returns["condition"])
+    lacks = set(PROTOCOLS) - set(audit.returns["condition"])
     if lacks:
         raise InputError(
             f"the audit of {config.concept} lacks the protocols {', '.join(sorted(lacks))}; a row "

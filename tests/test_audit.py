@@ -1,0 +1,157 @@
+"""An audit, from settings to its row in the table of removals."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from plasticity_utils.analysis import audits
+from plasticity_utils.charts import readings, returns
+from plasticity_utils.errors import InputError
+from plasticity_utils.experiment import audit as auditing
+from plasticity_utils.experiment.audit import Audit, audit_name, run_audit, with_protocols
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.results.audits import find_audits, publish_audit, published_audits
+from runs import tiny_config
+
+READ = ("base", "removed", "control", "pretrained", "pretrained_removed")
+
+
+@pytest.fixture(scope="module")
+def made(tiny_run_folder, session_folder):
+    config = tiny_config(tiny_run_folder, session_folder / "audits", protocols="")
+    return run_audit(config)
+
+
+@pytest.mark.slow
+def test_an_audit_reads_every_body_and_trains_under_every_protocol(made):
+    assert set(made.readings["body"]) == set(READ)
+    assert list(made.returns["condition"].unique()) == list(auditing.PROTOCOLS)
+    steps = made.returns.groupby("condition")["step"].unique()
+    assert all({0, 4, 8, 16, 32} <= set(found) for found in steps)
+    at_once = made.returns[made.returns["step"] == 0].set_index(["condition", "entity"])
+    own = made.readings[made.readings["reader"] == "own_head"].set_index(["body", "entity"])
+    for condition, body in (("targeted", "removed"), ("random", "control")):
+        assert at_once.loc[(condition, "LOC"), "entity_f1"] == own.loc[(body, "LOC"), "entity_f1"]
+    # It was taught the task, and never this concept.
+    assert at_once.loc[("masked", "LOC"), "entity_f1"] == 0
+    chance = made.readings["average_precision"].dropna()
+    assert chance.between(0, 1).all()
+    assert len(chance) > 50
+
+
+@pytest.mark.slow
+def test_an_audit_that_is_repeated_is_found_and_an_interrupted_one_ends_with_the_same(made):
+    again = run_audit(made.config)
+    assert again.path == made.path
+    stage = next(made.path.parent.glob("stages/returned-masked-*/returns.parquet")).parent
+    before = pd.read_parquet(stage / "returns.parquet")
+    shutil.rmtree(stage)
+    shutil.rmtree(made.path)
+    anew = run_audit(made.config)
+    pd.testing.assert_frame_equal(pd.read_parquet(stage / "returns.parquet"), before)
+    assert anew.path == made.path
+
+
+@pytest.mark.slow
+def test_the_table_of_removals_has_its_row_and_charts_draw_it(made):
+    row = audits.table_of_removals([made]).iloc[0]
+    assert (row["removal"], row["concept"], row["n_seeds"]) == ("gate, 0.1", "locations", 1)
+    assert row["verdict"] in audits.rules.audited.words
+    assert row["came_back"] == audits.rules.OPEN
+    assert "masked" in returns(audits.returns([made])).to_json()
+    assert "pretrained" in readings(audits.readings([made])).to_json()
+
+
+@pytest.mark.slow
+def test_an_audit_without_its_controls_is_not_published(made, tmp_path):
+    published = publish_audit(made, tmp_path)
+    assert [one.path for one in published_audits(tmp_path)] == [published]
+    assert Audit(published).facts["settings"]["results_dir"] == ""
+    lame = tmp_path / "lame"
+    shutil.copytree(made.path, lame)
+    left = made.returns[made.returns["condition"] != "masked"]
+    left.to_parquet(lame / "returns.parquet")
+    with pytest.raises(InputError, match="lacks the protocols masked"):
+        publish_audit(Audit(lame), tmp_path)
+    (found,) = find_audits(made.config)
+    assert found.path == made.path
+
+
+def test_a_concept_that_has_no_tag_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(InputError, match="no entity type"):
+        run_audit(RunConfig("words:Monday,Tuesday", results_dir=str(tmp_path)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_usual_protocols_are_not_in_an_audits_name():
+    plain = RunConfig("persons", removal="leace")
+    assert audit_name(plain) == audit_name(with_protocols(plain))
+    assert "targeted" not in audit_name(plain)
+    few = RunConfig("persons", removal="leace", protocols="targeted,masked")
+    assert "targeted-masked" in audit_name(few)
+
+
+@pytest.fixture
+def made_up(tmp_path):
+    """Audits of three seeds whose curves are known."""
+
+    def one(seed, targeted, masked):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        steps = np.array([0, 10, 20, 40])
+        rows = [
+            pd.DataFrame({"condition": name, "step": steps, "entity_f1": curve, "entity": entity})
+            for name, curve in (("targeted", targeted), ("masked", masked))
+            for entity in ("LOC", "PER")
+        ]
+        pd.concat(rows).to_parquet(folder / "returns.parquet")
+        f1 = {"base": (0.9, 0.8), "removed": (0.0, 0.7), "control": (0.88, 0.8)}
+        read = [
+            {"body": body, "reader": "own_head", "place": "last layer", "entity": entity,
+             "entity_f1": value}
+            for body, values in f1.items()
+            for entity, value in zip(("LOC", "PER", "overall"), (*values, 0.8), strict=True)
+        ]  # fmt: skip
+        read += [
+            {"body": body, "reader": "linear", "place": "last layer", "entity": "LOC",
+             "entity_f1": value}
+            for body, value in zip(READ, (0.9, 0.45, 0.9, 0.6, 0.5), strict=True)
+        ]  # fmt: skip
+        pd.DataFrame(read).to_parquet(folder / "readings.parquet")
+        audit = Audit(folder)
+        audit.__dict__["facts"] = {"settings": {}}
+        audit.__dict__["config"] = RunConfig("locations", seed=seed)
+        return audit
+
+    return [
+        one(seed, [0, 0.81, 0.85, 0.9], [0, 0.0, 0.405, 0.81 + 0.01 * seed]) for seed in range(3)
+    ]
+
+
+def test_savings_are_counted_in_steps_to_nine_tenths_of_the_base(made_up):
+    table = audits.savings(made_up)
+    assert table["steps_targeted"].tolist() == [10.0] * 3
+    # Half of the last stretch at first; later seeds are a little sooner there.
+    assert table["steps_masked"].iloc[0] == pytest.approx(40.0)
+    assert table["steps_masked"].is_monotonic_decreasing
+    assert table["savings"].iloc[0] == pytest.approx(0.75)
+    assert table["reached_masked"].all()
+
+
+def test_what_is_never_reached_counts_as_reached_at_the_last_step(made_up):
+    curve = made_up[0].returns.query("condition == 'masked' and entity == 'LOC'")
+    assert audits._steps_to(curve, 0.99) == (40.0, False)
+    assert audits._steps_to(curve, 0.0) == (0.0, True)
+
+
+def test_a_row_says_what_was_taken_what_is_read_and_what_came_back(made_up):
+    row = audits.table_of_removals(made_up).iloc[0]
+    assert row["specificity"] == pytest.approx(0.9 - 0.1)
+    assert row["lost_random"] == pytest.approx(0.02)
+    assert row["read"] == pytest.approx(0.5)
+    assert row["floor"] == pytest.approx(0.5)
+    assert row["verdict"] == "weakened"
+    assert row["n_seeds"] == 3
+    assert row["came_back"] == "relearned"
