@@ -243,6 +243,16 @@ removals = Registry(
             "Belrose et al. 2023",
             ("indicator",),
         ),
+        "mean_projection": Entry(
+            f"{_REMOVAL}.projection:MeanProjection",
+            "the direction between the concept's mean and the rest's, out of every layer",
+            "Arditi et al. 2024",
+        ),
+        "inlp": Entry(
+            f"{_REMOVAL}.projection:Inlp",
+            "the directions of linear probes, one after another, until they tell nothing",
+            "Ravfogel et al. 2020",
+        ),
     },
     needs=("fit", "control", "again", "makes"),
 )

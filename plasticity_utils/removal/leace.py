@@ -18,7 +18,7 @@ indicator's classes and no others. A head of many classes can do more: see `indi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -167,18 +167,12 @@ def fit_erasers(
     ]
     targets = _targets(encoded, words, indicator, label_position(model) == "last")
     # A class has a column for each of the two populations of tokens.
-    n_columns = 2 * indicator.classes.shape[1]
-    n_layers, d_model = count_layers(model), width(model)
-    erasers = Erasers(
-        np.zeros((n_layers, d_model, n_columns), np.float32),
-        np.zeros((n_layers, n_columns, d_model), np.float32),
-        np.zeros((n_layers, d_model), np.float32),
-    )
+    erasers = no_erasers(model, 2 * indicator.classes.shape[1])
     was_training = model.training
     model.eval()
     try:
-        for layer in bar(range(n_layers), "erasers"):
-            fitter = _fitted(model, targets, erasers, layer)
+        for level in bar(range(n_levels(model)), "erasers"):
+            fitter = _fitted(model, targets, erasers, level)
             found = fitter.eraser
             erasers.left[layer] = found.proj_left.cpu().numpy()
             erasers.right[layer] = found.proj_right.cpu().numpy()
@@ -239,7 +233,7 @@ def _targets(
     flat = np.concatenate(words)
     counts = (flat >= 0) & indicator.counts[flat]
     # Special tokens open and close a sentence, so no word is neighbour to itself in another one.
-    is_labelled = np.diff(flat, append=-2) != 0 if last else np.diff(flat, prepend=-2) != 0
+    is_labelled = carries_label(flat, last)
     columns = []
     for population in (counts & is_labelled, counts & ~is_labelled):
         own = indicator.classes[flat] * population[:, None]
@@ -257,6 +251,11 @@ def _targets(
     )
 
 
+def carries_label(words: np.ndarray, last: bool) -> np.ndarray:
+    """Tell which tokens are the first, or the last, of those of their word (or of no word)."""
+    return np.diff(words, append=-2) != 0 if last else np.diff(words, prepend=-2) != 0
+
+
 @torch.no_grad()
 def _fitted(model: PreTrainedModel, targets: _Targets, erasers: Erasers, layer: int) -> LeaceFitter:
     """Gather one layer's statistics, with the erasers so far in force."""
@@ -265,22 +264,41 @@ def _fitted(model: PreTrainedModel, targets: _Targets, erasers: Erasers, layer: 
         width(model), erasers.left.shape[-1], dtype=torch.float64, device=model.device,
         constrain_cov_trace=False, svd_tol=TOLERANCE,
     )  # fmt: skip
+    for batch, states in states_at(model, targets.encoded, erasers, level):
+        counts = pad([targets.counts[i].tolist() for i in batch], False)
+        x = states[counts.to(model.device)].double()
+        z = torch.cat([targets.classes[i][targets.counts[i]] for i in batch])
+        fitter.update(x, z.to(model.device))
+    return fitter
+
+
+@torch.no_grad()
+def states_at(
+    model: PreTrainedModel, encoded: Sequence[Encoded], erasers: Erasers, level: int
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Yield which sentences, and their states at a level, with the erasers so far in force."""
     reached: list[Tensor] = []
 
     def stop(state: Tensor) -> Tensor:
         reached.append(state)
         raise _Reached
 
-    lengths = [len(sentence.ids) for sentence in targets.encoded]
-    with erase(model, erasers), Patch(model, {layer: stop}, "all"):
+    lengths = [len(sentence.ids) for sentence in encoded]
+    with erase(model, erasers), Patch(model, {level: stop}, "all"):
         for batch in inference_batches(lengths, BATCH_TOKENS):
             with suppress(_Reached):
-                model(**inputs(model, [targets.encoded[i] for i in batch]))
-            counts = pad([targets.counts[i].tolist() for i in batch], False)
-            x = reached.pop()[counts.to(model.device)].double()
-            z = torch.cat([targets.classes[i][targets.counts[i]] for i in batch])
-            fitter.update(x, z.to(model.device))
-    return fitter
+                model(**inputs(model, [encoded[i] for i in batch]))
+            yield batch, reached.pop()
+
+
+def no_erasers(model: PreTrainedModel, n_columns: int) -> Erasers:
+    """Erasers that change nothing, to be filled level by level."""
+    n_layers, d_model = n_levels(model), width(model)
+    return Erasers(
+        np.zeros((n_layers, d_model, n_columns), np.float32),
+        np.zeros((n_layers, n_columns, d_model), np.float32),
+        np.zeros((n_layers, d_model), np.float32),
+    )
 
 
 OUTSIDE = "O"
