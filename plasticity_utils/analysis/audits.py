@@ -130,7 +130,11 @@ def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
 
 def _place(one: Audit) -> dict[str, object]:
     config = one.config
-    return {"removal": removal_title(one), "concept": config.about.title, "seed": config.seed}
+    return {
+        "removal": removal_title(one),
+        "concept": config.concept_info.title,
+        "seed": config.seed,
+    }
 
 
 def _of_concept(audits: Sequence[Audit], name: str) -> pd.DataFrame:

@@ -125,8 +125,10 @@ def audit(concept: str = "locations", removal: str = "", **settings: Any) -> Aud
 def run_audit(config: RunConfig) -> Audit:
     """Make the audit of a configuration, or what is left of it."""
     config = with_protocols(config)
-    if not config.about.is_entity:
-        raise InputError(f"{config.about.title!r} is no entity type, so no tag of it can come back")
+    if not config.concept_info.is_entity:
+        raise InputError(
+            f"{config.concept_info.title!r} is no entity type, so no tag of it can come back"
+        )
     stages = AuditStages(config)
     folder = files.cached(
         config.results, audit_name(config), stages.audit_settings, partial(_make, stages)
@@ -237,7 +239,7 @@ class AuditStages(Stages):
         train, scoring = self._tagged(protocol, model, tokenizer)
         schedule = self._retraining(protocol)
         per_epoch = steps_until(1.0, train, schedule)
-        ends = {steps_until(epoch, train, schedule) for epoch in (*EPOCHS, schedule.epochs)}
+        ends = {steps_until(epoch, train, schedule) for epoch in (*EPOCHS, float(schedule.epochs))}
         steps = sorted({*ends, *(step for step in STEPS if step < max(ends))})
 
         def take(step: int) -> None:

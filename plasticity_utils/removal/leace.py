@@ -171,8 +171,8 @@ def fit_erasers(
     was_training = model.training
     model.eval()
     try:
-        for level in bar(range(n_levels(model)), "erasers"):
-            fitter = _fitted(model, targets, erasers, level)
+        for layer in bar(range(count_layers(model)), "erasers"):
+            fitter = _fitted(model, targets, erasers, layer)
             found = fitter.eraser
             erasers.left[layer] = found.proj_left.cpu().numpy()
             erasers.right[layer] = found.proj_right.cpu().numpy()
@@ -264,7 +264,7 @@ def _fitted(model: PreTrainedModel, targets: _Targets, erasers: Erasers, layer: 
         width(model), erasers.left.shape[-1], dtype=torch.float64, device=model.device,
         constrain_cov_trace=False, svd_tol=TOLERANCE,
     )  # fmt: skip
-    for batch, states in states_at(model, targets.encoded, erasers, level):
+    for batch, states in states_at(model, targets.encoded, erasers, layer):
         counts = pad([targets.counts[i].tolist() for i in batch], False)
         x = states[counts.to(model.device)].double()
         z = torch.cat([targets.classes[i][targets.counts[i]] for i in batch])
@@ -274,9 +274,9 @@ def _fitted(model: PreTrainedModel, targets: _Targets, erasers: Erasers, layer: 
 
 @torch.no_grad()
 def states_at(
-    model: PreTrainedModel, encoded: Sequence[Encoded], erasers: Erasers, level: int
+    model: PreTrainedModel, encoded: Sequence[Encoded], erasers: Erasers, layer: int
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Yield which sentences, and their states at a level, with the erasers so far in force."""
+    """Yield which sentences, and their states at a layer, with the erasers so far in force."""
     reached: list[Tensor] = []
 
     def stop(state: Tensor) -> Tensor:
@@ -284,7 +284,7 @@ def states_at(
         raise _Reached
 
     lengths = [len(sentence.ids) for sentence in encoded]
-    with erase(model, erasers), Patch(model, {level: stop}, "all"):
+    with erase(model, erasers), Patch(model, {layer: stop}, "all"):
         for batch in inference_batches(lengths, BATCH_TOKENS):
             with suppress(_Reached):
                 model(**inputs(model, [encoded[i] for i in batch]))
@@ -292,8 +292,8 @@ def states_at(
 
 
 def no_erasers(model: PreTrainedModel, n_columns: int) -> Erasers:
-    """Erasers that change nothing, to be filled level by level."""
-    n_layers, d_model = n_levels(model), width(model)
+    """Erasers that change nothing, to be filled layer by layer."""
+    n_layers, d_model = count_layers(model), width(model)
     return Erasers(
         np.zeros((n_layers, d_model, n_columns), np.float32),
         np.zeros((n_layers, n_columns, d_model), np.float32),

@@ -8,8 +8,8 @@ Projection").
 
 Directions are fitted layer by layer, each with those below in force, on the token of a word that
 carries its label; like the erasers of `leace`, they are taken from all tokens of words. The control
-takes as many random directions of each layer, each with the share of the layer's variance that the
-direction which it stands for has.
+takes as many random directions of each layer, at right angles to the concept's, each with the
+share of the layer's variance that the direction which it stands for has.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
-from plasticity_utils.models.load import encode_words, label_position, max_positions, n_levels
+from plasticity_utils.models.load import count_layers, encode_words, label_position, max_positions
 from plasticity_utils.progress import bar
 from plasticity_utils.removal.interface import Intervention, Material, Removal
 from plasticity_utils.removal.leace import Erasers, carries_label, no_erasers, states_at
@@ -98,24 +98,30 @@ def probed_directions(
 def random_like(
     X: Float[np.ndarray, "word unit"], directions: Directions, rng: np.random.Generator
 ) -> Directions:
-    """Random orthogonal directions, each with the variance that the one which it stands for has."""
+    """Random directions at right angles to these, each with as much variance as the one it is for.
+
+    Where no such direction has as much, it has the most that there is.
+    """
     covariance = np.cov(X, rowvar=False)
+    taken = list(np.linalg.qr(directions.T.astype(np.float64))[0].T)
     drawn: list[np.ndarray] = []
     for direction in directions:
         wanted = float(direction @ covariance @ direction)
-        # Between a direction drawn evenly and one drawn along the layer's main directions.
+        basis = np.array(taken + drawn)
+        free = np.eye(len(direction)) - basis.T @ basis
+        # Between a direction drawn along the main directions that are left and one across them.
+        left = free @ covariance @ free
+        across = np.linalg.norm(left, 2) * free - left
         plain = rng.normal(size=len(direction))
-        main = covariance @ covariance @ rng.normal(size=len(direction))
-        ends = [one / np.linalg.norm(one) for one in (plain, main)]
+        ends = [np.linalg.matrix_power(one, 4) @ plain for one in (across, left)]
+        ends = [one / np.linalg.norm(one) for one in ends]
         low, high = 0.0, 1.0
         for _ in range(40):
             share = (low + high) / 2
             mixed = (1 - share) * ends[0] + share * ends[1]
             mixed /= np.linalg.norm(mixed)
             low, high = (share, high) if mixed @ covariance @ mixed < wanted else (low, share)
-        for other in drawn:
-            mixed = mixed - (mixed @ other) * other
-        drawn.append(mixed / np.linalg.norm(mixed))
+        drawn.append(mixed)
     return np.array(drawn).reshape(directions.shape)
 
 
@@ -130,10 +136,10 @@ def _fit(on: Material, directions_of: Callable[[int, np.ndarray], Directions]) -
     was_training = model.training
     model.eval()
     try:
-        for layer in bar(range(n_levels(model)), "directions"):
+        for layer in bar(range(count_layers(model)), "directions"):
             states: list[np.ndarray] = [np.empty(0)] * len(encoded)
             for batch, found in states_at(model, encoded, erasers, layer):
-                for i, state in zip(batch, found.float().cpu().numpy(), strict=True):
+                for i, state in zip(batch, found.detach().float().cpu().numpy(), strict=True):
                     states[i] = state[: len(labelled[i])][labelled[i]]
             X = np.concatenate(states)
             directions = directions_of(layer, X)
