@@ -29,7 +29,7 @@ def test_an_audit_reads_every_body_and_trains_under_every_protocol(made):
     assert set(made.readings["body"]) == set(READ)
     assert list(made.returns["condition"].unique()) == list(auditing.PROTOCOLS)
     steps = made.returns.groupby("condition")["step"].unique()
-    assert all({0, 4, 8, 16, 32} <= set(found) for found in steps)
+    assert all({0, 4, 8, 16} <= set(found) for found in steps)
     at_once = made.returns[made.returns["step"] == 0].set_index(["condition", "entity"])
     own = made.readings[made.readings["reader"] == "own_head"].set_index(["body", "entity"])
     for condition, body in (("targeted", "removed"), ("random", "control")):
