@@ -8,6 +8,7 @@ import torch
 
 from conftest import make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.data.corpus import load_corpus
+from plasticity_utils.data.schemes import convert
 from plasticity_utils.experiment import config
 from plasticity_utils.experiment.config import RunConfig, Scale
 
@@ -64,3 +65,37 @@ def write_pair(folder, n_sentences=400, marked="the"):
     for path, lines in zip(paths, (corpus.sentences, tags), strict=True):
         path.write_text("".join(" ".join(line) + "\n" for line in lines), encoding="utf-8")
     return f"file:{paths[0]},{paths[1]}#SEM:article"
+
+
+SIZES = {"train": 900, "validation": 300, "test": 300}
+
+
+def write_columns(folder, scheme="IOB2", splits=tuple(SIZES), end="\n"):
+    """Write sentences of the corpus as column files: word and name, in any scheme."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in splits:
+        corpus = load_corpus("conll2003", split).first(SIZES[split])
+        rows = [
+            end.join(f"{w} {t}" for w, t in zip(words, convert(tags, "IOB2", scheme), strict=True))
+            for words, tags in zip(corpus.sentences, corpus.labels["entity"], strict=True)
+        ]
+        text = (end + end).join(rows) + end
+        (folder / f"{split}.conll").write_text(text, encoding="utf-8", newline="")
+    return folder
+
+
+def write_conllu(folder):
+    """Write sentences of the corpus as CoNLL-U, with their parts of speech as `xpos`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, size in SIZES.items():
+        corpus = load_corpus("conll2003", split).first(size)
+        lines = []
+        for number, (words, tags) in enumerate(
+            zip(corpus.sentences, corpus.labels["pos"], strict=True)
+        ):
+            lines.append(f"# sent_id = {number}")
+            for place, (word, tag) in enumerate(zip(words, tags, strict=True), start=1):
+                lines.append(f"{place}\t{word}\t_\t{tag[:2]}\t{tag}\t_\t_\t_\t_\t_")
+            lines.append("")
+        (folder / f"mine-{split}.conllu").write_text("\n".join(lines), encoding="utf-8")
+    return folder
