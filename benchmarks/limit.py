@@ -112,7 +112,7 @@ def _everything(folder: Path, n_sentences: int, model: str) -> dict[str, Any]:
     sizes = [(batch_tokens, k, m) for k, m, _ in shape.products]
     rates = matrix_rates([*sizes, (1024, 1024, 1024)])
     stream = ActivationStream(trained, tokenizer, corpus.sentences, EXTRACTION_TOKENS)
-    schedule = Schedule(1, config.learning_rate, batch_tokens, 0)
+    schedule = Schedule(1, config.rate, batch_tokens, 0)
 
     def extract(name: str) -> None:
         for _ in stream:

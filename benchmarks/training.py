@@ -60,7 +60,7 @@ def peer(
         batch = max(1, round(config.sizes.batch_tokens / (n_tokens / train)))
     trainer = Trainer(
         model=trained,
-        args=trainer_arguments(folder, batch, epochs, config.learning_rate, train, seed),
+        args=trainer_arguments(folder, batch, epochs, config.rate, train, seed),
         train_dataset=_rows(data, label_ids(trained)),
         data_collator=DataCollatorForTokenClassification(tokenizer),
     )
@@ -77,7 +77,7 @@ def ours(folder: Path, model: str, train: int, epochs: int, scored: int, seed: i
     config, trained, tokenizer, corpora = _begin(model, train, scored, seed)
     data, scoring = (tag_sentences(trained, tokenizer, corpus) for corpus in corpora)
     n_tokens = sum(len(sentence.ids) for sentence in data.encoded)
-    schedule = Schedule(epochs, config.learning_rate, config.sizes.batch_tokens, seed, WARMUP)
+    schedule = Schedule(epochs, config.rate, config.sizes.batch_tokens, seed, WARMUP)
     return Work(
         lambda: fine_tune(trained, data, schedule, folder / "checkpoints"),
         lambda _: _facts(trained, scoring, n_tokens * epochs, None),

@@ -18,7 +18,7 @@ from plasticity_utils.data.concepts import CUSTOM_KINDS, FILE, WORDS
 from plasticity_utils.data.corpus import CONCEPTS
 from plasticity_utils.data.tasks import Task, in_order
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import REGIMES, SCALES, RunConfig
+from plasticity_utils.experiment.config import REGIMES, SCALES, SIZES, RunConfig
 from plasticity_utils.experiment.forcing_config import DOSES, RATE_FACTOR, ForcingConfig
 from plasticity_utils.files import ROOT, refusal
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
@@ -129,8 +129,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         ("epochs", int, "of retraining"),
         ("restarts", int, "schedules that make up the retraining"),
         ("indicator", str, f"what `erase` erases: {', '.join(INDICATORS)}"),
+        ("learning_rate", float, "peak rate; by default the model's"),
+        *((name, int, f"`{inside}` of the scale") for name, inside in SIZES.items()),
     ):
-        group.add_argument(f"--{name}", type=kind, default=defaults[name], help=text)
+        option = f"--{name.replace('_', '-')}"
+        group.add_argument(option, type=kind, default=defaults[name], help=text)
     group.add_argument("--regrow", action="store_true", help="removed neurons may grow back")
 
 

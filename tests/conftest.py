@@ -123,11 +123,8 @@ def pytest_configure():
     # After jaxtyping's hook, which checks what is imported from then on.
     global runs
     from plasticity_utils.data import corpus
-    from plasticity_utils.models import load, locate
 
-    Trainer.train = only_slow(Trainer.train)
-    load._load_weights = only_slow(load._load_weights, lambda name, *_: name in locate.PACKAGED)
-    # Most of a small test's time would be the corpus, which no test changes.
+    # Most of a small test's time would be the corpus, which no test changes; before others take it.
     read, read_once = corpus.load_corpus, cache(corpus.load_corpus)
 
     @wraps(read)
@@ -135,6 +132,10 @@ def pytest_configure():
         return (read_once if source == "conll2003" else read)(source, *arguments, **options)
 
     corpus.load_corpus = load_corpus
+    from plasticity_utils.models import load, locate
+
+    Trainer.train = only_slow(Trainer.train)
+    load._load_weights = only_slow(load._load_weights, lambda name, *_: name in locate.PACKAGED)
     import runs
 
 

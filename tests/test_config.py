@@ -86,6 +86,9 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(parameters, message):
         ({"concept": 5}, "concept.* 5"),
         ({"scale": 5}, "scale.* 5"),
         ({"regime": 5}, "regime.* 5"),
+        ({"learning_rate": 2.0}, "learning_rate must be between 0 and 1, not 2.0"),
+        ({"train_sentences": 0}, "train_sentences must be a whole number of at least 1, not 0"),
+        ({"batch_tokens": 1.5}, "batch_tokens must be a whole number of at least 1, not 1.5"),
         ({"corpus": 5}, "corpus must be a text, not 5"),
         ({"removal": 5}, "removal.* 5"),
         ({"protocols": ["head"]}, r"protocols.* \['head'\]"),
@@ -303,3 +306,12 @@ def test_settings_that_the_removal_does_not_have_are_named(values, said):
 
 def test_beside_erasing_the_surgical_curve_is_drawn():
     assert RunConfig(regime="erase", indicator="bio").curve == RunConfig().curve
+
+
+def test_settings_of_ones_own_stand_over_those_of_the_scale():
+    usual, own = RunConfig(), RunConfig(train_sentences=70, base_epochs=9, learning_rate=1e-3)
+    assert (own.sizes.train, own.sizes.base_epochs, own.rate) == (70, 9, 1e-3)
+    assert dataclasses.replace(own.sizes, train=1800, base_epochs=5) == usual.sizes
+    assert usual.rate == 2e-4
+    assert "train_sentences" not in usual.settings()
+    assert own.settings()["train_sentences"] == 70

@@ -32,6 +32,10 @@ _ERASED = (
     "*random* as erasers of shuffled labels, and *new top* neurons as erasers fitted anew. The "
     "curve of growing cuts stands there to compare."
 )
+_RATE = (
+    "> No learning rate is known for **{model}**: it was trained at {rate:g}, the usual one for "
+    "such models. Where its score before the cut is low, try others (`learning_rate`)."
+)
 _COUNTED = {"names": "whole names", "words": "single words"}
 _SMOKE = (
     "> This page was executed at the **smoke** scale, a test of the machinery on a handful of "
@@ -65,6 +69,8 @@ def settings(group: RunGroup, home: Mapping[str, str]) -> str:
     others = {name: value for name, value in home.items() if name != "concept"}
     if any(getattr(config, name) != value for name, value in others.items()):
         lines.append(_OTHER_SETTINGS.format(settings=", ".join(others.values())))
+    if not config.rate_is_known:
+        lines.append(_RATE.format(model=config.model, rate=config.rate))
     if not config.chosen.takes_neurons:
         lines.append(_ERASED)
     if not concept.is_entity:

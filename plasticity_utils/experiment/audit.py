@@ -332,7 +332,7 @@ def _make(stages: AuditStages, part: Path) -> None:
         frames["dose"] = pd.read_parquet(stages.dose() / "dose.parquet")
     save_tables(frames, part)
     facts = {
-        "settings": asdict(config),
+        "settings": config.settings(),
         "concept_info": asdict(config.concept_info),
         "sizes": asdict(config.sizes),
         "dose": stages.chosen_dose,

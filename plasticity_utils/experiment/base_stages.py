@@ -135,7 +135,7 @@ class BaseStages:
 
     def _schedule(self, epochs: int) -> Schedule:
         batch_tokens = self.config.sizes.batch_tokens
-        return Schedule(epochs, self.config.learning_rate, batch_tokens, self.config.seed)
+        return Schedule(epochs, self.config.rate, batch_tokens, self.config.seed)
 
     def _cached(self, stage: str, settings: dict[str, Any], make: Any) -> Path:
         root = self.config.results / "stages"

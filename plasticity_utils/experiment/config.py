@@ -39,8 +39,21 @@ MAY_BE_NONE = ("ranking", "rest", "positions")
 SEEDS = 2**32  # what every library that draws can take
 LEARNING_RATES = {"minilm": 2e-4, "smollm2": 5e-5}
 DEFAULT_LEARNING_RATE = 5e-5
+# Settings that stand over the scale's, and what the scale calls them.
+SIZES = {
+    "train_sentences": "train",
+    "ranking_sentences": "ranking",
+    "measuring_sentences": "measuring",
+    "dose_sentences": "dose",
+    "scoring_sentences": "scoring",
+    "curve_sentences": "curve",
+    "validation_sentences": "validation",
+    "base_epochs": "base_epochs",
+    "batch_tokens": "batch_tokens",
+    "draws": "draws",
+}
 # What finished runs do not name: that they are found again, these are named where they are set.
-CAME_LATER = ("corpus", "tags")
+CAME_LATER = ("corpus", "tags", "learning_rate", *SIZES)
 
 
 @dataclass(frozen=True)
@@ -187,6 +200,12 @@ class RunConfig:
         `load_corpus`.
     tags : str
         A column of the corpus, by name or number: of `conll2003` `entity`, `pos` or `chunk`.
+    learning_rate : float or None
+        Peak rate of fine-tuning and retraining; by default that of the model, or 5e-5 for a model
+        for which none is known.
+    train_sentences, ranking_sentences, measuring_sentences, dose_sentences, scoring_sentences,
+    curve_sentences, validation_sentences, base_epochs, batch_tokens, draws : int or None
+        Stand over the scale's: see `Scale`.
 
     Raises
     ------
@@ -216,6 +235,17 @@ class RunConfig:
     indicator: str = "concept"
     corpus: str = CONLL2003
     tags: str = ENTITY
+    learning_rate: float | None = None
+    train_sentences: int | None = None
+    ranking_sentences: int | None = None
+    measuring_sentences: int | None = None
+    dose_sentences: int | None = None
+    scoring_sentences: int | None = None
+    curve_sentences: int | None = None
+    validation_sentences: int | None = None
+    base_epochs: int | None = None
+    batch_tokens: int | None = None
+    draws: int | None = None
 
     def __post_init__(self) -> None:
         for name in TEXTS:
@@ -239,10 +269,13 @@ class RunConfig:
             raise InputError(f"dose must be a fraction between 0 and 1, not {shown(self.dose)}")
         if not isinstance(self.regrow, bool):
             raise InputError(f"regrow must be True or False, not {shown(self.regrow)}")
-        for name in ("epochs", "restarts"):
+        rate = self.learning_rate
+        if rate is not None and not (isinstance(rate, float) and 0 < rate < 1):
+            raise InputError(f"learning_rate must be between 0 and 1, not {shown(rate)}")
+        for name in ("epochs", "restarts", *SIZES):
             value = getattr(self, name)
             whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-            if not whole and not (name == "epochs" and value is None):
+            if not whole and not (name != "restarts" and value is None):
                 raise InputError(f"{name} must be a whole number of at least 1, not {shown(value)}")
         if self.retrain_epochs % self.restarts:
             raise InputError(
@@ -354,8 +387,10 @@ class RunConfig:
 
     @property
     def sizes(self) -> Scale:
-        """Numbers behind the scale's name."""
-        return SCALES[self.scale]
+        """Numbers behind the scale's name, with this configuration's overrides."""
+        own = {inside: getattr(self, name) for name, inside in SIZES.items()}
+        set_here = {name: value for name, value in own.items() if value is not None}
+        return dataclasses.replace(SCALES[self.scale], **set_here)
 
     @property
     def preset(self) -> Preset:
@@ -415,9 +450,14 @@ class RunConfig:
         return tuple(sorted({*early, *(e for e in doubled if e <= self.epochs), *ends}))
 
     @property
-    def learning_rate(self) -> float:
+    def rate(self) -> float:
         """Peak rate of fine-tuning and retraining."""
-        return LEARNING_RATES.get(self.model, DEFAULT_LEARNING_RATE)
+        return self.learning_rate or LEARNING_RATES.get(self.model, DEFAULT_LEARNING_RATE)
+
+    @property
+    def rate_is_known(self) -> bool:
+        """Whether the rate was set, or tried with this model."""
+        return self.learning_rate is not None or self.model in LEARNING_RATES
 
     @property
     def results(self) -> Path:

@@ -25,7 +25,7 @@ from plasticity_utils import files
 from plasticity_utils.data.concepts import parse_concept
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment import measure
-from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.config import SIZES, RunConfig
 from plasticity_utils.experiment.forced_tables import forced
 from plasticity_utils.experiment.forcing_config import ForcingConfig
 from plasticity_utils.experiment.stages import Stages
@@ -219,6 +219,9 @@ def group_name(config: RunConfig) -> str:
     parts += [f"restarts{config.restarts}"] if config.restarts > 1 else []
     parts += [config.indicator] if config.indicator != "concept" else []
     parts += list(config.conditions) if config.protocols else []
+    for name in ("learning_rate", *SIZES):
+        value = getattr(config, name)
+        parts += [f"{name}{value:g}"] if value is not None else []
     parts += config.own_parts
     return "-".join([*parts, config.scale])
 
@@ -233,7 +236,7 @@ def variant(config: RunConfig) -> str:
     """What a run changes of its regime, for instance `rest=zero`; empty for nothing."""
     names = (
         "removal", "ranking", "rest", "positions", "dose", "regrow", "epochs", "restarts",
-        "indicator", "protocols", "corpus", "tags",
+        "indicator", "protocols", "corpus", "tags", "learning_rate", *SIZES,
     )  # fmt: skip
     usual = {field.name: field.default for field in fields(config)}
     further = [name for name in usual if name not in {field.name for field in fields(RunConfig)}]
@@ -287,6 +290,7 @@ def _facts(stages: Stages) -> dict[str, Any]:
         # What was read of files, which may be gone when the run is opened.
         **({} if config.is_usual else {"concept_info": asdict(config.concept_info)}),
         "sizes": asdict(config.sizes),
+        "learning_rate": config.rate,
         "dose": stages.chosen_dose,
         "n_removed": len(stages.removal.neurons),
         "n_neurons": len(pd.read_parquet(stages.ranking() / "ranking.parquet")),

@@ -134,7 +134,8 @@ def _reporting(config: RunConfig, sentences: Sentences, types: dict[str, int]) -
     parts = {name: getattr(sentences, name) for name in PARTS}
     reported = reported_types(types, parts.values(), config.label)
     if config.concept_info.is_entity:
-        counted = {"train": sentences.train, **parts}
+        # The curve's are a few of those for scoring.
+        counted = {"train": sentences.train, **{n: p for n, p in parts.items() if n != "curve"}}
         counts = {name: part.types().get(config.label, 0) for name, part in counted.items()}
         _check_enough(config, counts, {name: part.n_words for name, part in counted.items()})
     changed: dict[str, Any] = {n: replace(part, reported=reported) for n, part in parts.items()}
