@@ -54,7 +54,8 @@ STEPS, EPOCHS = (0, 4, 8, 16, 32, 64, 128), (0.25, 0.5, 1.0)
 # What the readers read: the base model whole, cut, and cut at random; and the pretrained body.
 BODIES = ("base", "removed", "control", "pretrained", "pretrained_removed")
 READERS, EVERY_LAYER = ("linear", "perceptron"), ("linear",)
-READER_SENTENCES = 5000
+# All layers side by side are many times as wide, and a reader of them as slow.
+READER_SENTENCES, EVERY_LAYER_SENTENCES = 5000, 600
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ class AuditStages(Stages):
     def _readings_settings(self, body: str) -> dict[str, Any]:
         return {
             "base": self._base_settings,
-            "sentences": [READER_SENTENCES, self.config.sizes.scoring],
+            "sentences": [READER_SENTENCES, EVERY_LAYER_SENTENCES, self.config.sizes.scoring],
             "removal": self._key_of(self._in_body(body)),
             "pretrained": body.startswith("pretrained"),
             "readers": [*READERS, *EVERY_LAYER],
@@ -252,14 +253,16 @@ class AuditStages(Stages):
     def _make_readings(self, body: str, part: Path) -> None:
         protocol = FIRST_TIME if body.startswith("pretrained") else NONE
         model, tokenizer = self._load_untrained(protocol)
-        corpora = self.sentences.train.first(READER_SENTENCES), self.sentences.scoring
-        train, scoring = (tag_sentences(model, tokenizer, corpus) for corpus in corpora)
+        scoring = tag_sentences(model, tokenizer, self.sentences.scoring)
         seed, tables = self.config.seed, []
         with in_force(model, self._in_body(body)):
             if protocol is NONE:
                 tables.append(_model_scores(model, scoring).assign(reader="own_head"))
-            places = {"last layer": READERS, "every layer": EVERY_LAYER}
-            for place, names in places.items():
+            for place, names, n_sentences in (
+                ("last layer", READERS, READER_SENTENCES),
+                ("every layer", EVERY_LAYER, EVERY_LAYER_SENTENCES),
+            ):
+                train = tag_sentences(model, tokenizer, self.sentences.train.first(n_sentences))
                 states = [label_states(model, d, place == "every layer") for d in (train, scoring)]
                 fitted = {name: readers.get(name)(seed) for name in names}
                 if place == "last layer":
@@ -269,9 +272,10 @@ class AuditStages(Stages):
                 for name, reader in fitted.items():
                     reader.fit(states[0], np.concatenate(train.tags))
                     table = _reader_scores(reader, states[1], scoring)
-                    tables.append(table.assign(reader=label(name), place=place))
-        found = pd.concat(tables, ignore_index=True).assign(n_fitted=len(train.tags))
-        save_tables({"readings": found.fillna({"place": "last layer"})}, part)
+                    row = {"reader": label(name), "place": place, "n_fitted": len(train.tags)}
+                    tables.append(table.assign(**row))
+        found = pd.concat(tables, ignore_index=True).fillna({"place": "last layer", "n_fitted": 0})
+        save_tables({"readings": found.astype({"n_fitted": int})}, part)
 
     def _tagged(
         self, protocol: Relearning, model: PreTrainedModel, tokenizer: Any
