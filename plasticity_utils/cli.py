@@ -105,10 +105,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     defaults = {field.name: field.default for field in dataclasses.fields(RunConfig)}
     for name, allowed in (
         ("concept", [*CONCEPTS, CUSTOM_KINDS]),
-        ("model", "minilm, smollm2, a local folder or a Hub name"),
+        ("model", "minilm, smollm2, e5, a local folder or a Hub name"),
         ("scale", list(SCALES)),
         ("regime", list(REGIMES)),
-        ("corpus", "conll2003, a folder of column files, or hf:NAME"),
+        ("corpus", "conll2003, wnut16, a folder of column files, or hf:NAME"),
         ("tags", "a column of the corpus, by name or number; of conll2003 entity, pos, chunk"),
         ("results_dir", "folder for runs; empty for runs/ in the project or the current folder"),
     ):
@@ -338,8 +338,24 @@ def add_batch(commands: Any) -> None:
         "--resume", action=argparse.BooleanOptionalAction, default=True,
         help="skip cells that are done, after verifying them (the default)",
     )  # fmt: skip
-    batch.add_argument("--dry-run", action="store_true", help="list cells and estimated hours")
+    batch.add_argument("--shard", default="", help="i/n: every n-th cell alone, for n machines")
+    batch.add_argument("--dry-run", action="store_true", help="list cells, hours and memory")
     batch.set_defaults(command=_batch)
+    table = commands.add_parser("results", help="one table of all cells of a grid")
+    table.add_argument("folder", type=Path, help="results folder of `batch`")
+    table.set_defaults(command=_results)
+
+
+def _results(options: argparse.Namespace) -> None:
+    from plasticity_utils.results.cells import results
+
+    table = results(options.folder)
+    csv, parquet = options.folder / "results.csv", options.folder / "results.parquet"
+    table.to_csv(csv, index=False)
+    table.to_parquet(parquet, index=False)
+    counts = table.groupby("cell")["status"].first().value_counts()
+    named = ", ".join(f"{n} {status}" for status, n in counts.items())
+    print(f"{table['cell'].nunique()} cells: {named}; {len(table)} rows in {csv} and {parquet}")
 
 
 def _batch(options: argparse.Namespace) -> int:

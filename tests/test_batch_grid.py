@@ -17,7 +17,7 @@ MESSAGES = {
     "tab": ", line 2, column 1: no YAML: found character '\\t' that cannot start any token",
     "a_list": "a grid is a mapping with the keys concepts, models,",
     "empty": "a grid is a mapping with the keys concepts, models,",
-    "unknown_key": "unknown key 'sedes'; allowed: concepts, models, scales, regimes, seeds, scale,",
+    "unknown_key": "unknown key 'sedes'; allowed: concepts, models, scales, regimes, seeds,",
     "key_twice": ", line 3, column 1: no YAML: the key 'seeds' is there twice",
     "empty_list": "concepts is an empty list",
     "no_concepts": "concepts are missing; a grid needs a list of them",

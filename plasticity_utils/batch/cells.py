@@ -13,6 +13,7 @@ import json
 import re
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,14 @@ from plasticity_utils.experiment.run import run_name
 from plasticity_utils.experiment.store import model_fingerprint
 from plasticity_utils.files import Mirror
 
+# Settings on which a base model depends, beside its model, scale, seed and task.
+OF_BASE = (
+    "learning_rate",
+    "train_sentences",
+    "validation_sentences",
+    "base_epochs",
+    "batch_tokens",
+)
 BASE_CODE = """from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.stages import Stages
 
@@ -91,8 +100,15 @@ def cell_of(config: RunConfig, parameters: dict[str, Any], notebook: Path) -> Ce
 def base_cell(config: RunConfig) -> Cell:
     """Make the cell that trains the base model of a configuration, once for all that share it."""
     own: dict[str, Any] = {"model": config.model, "scale": config.scale, "seed": config.seed}
+    own |= {name: getattr(config, name) for name in OF_BASE if getattr(config, name) is not None}
     key = {**own, "model": model_fingerprint(config.model)}
-    title = f"base-{Path(config.model).name}-{config.scale}-seed{config.seed}"
+    parts = ["base", Path(config.model).name, config.scale, f"seed{config.seed}"]
+    if not config.task.is_usual:
+        key |= config.task.key()
+        # A type that the task has; which one does not matter to the base.
+        own |= {"corpus": config.corpus, "tags": config.tags, "concept": config.concept}
+        parts.insert(1, config.task.name)
+    title = "-".join(parts)
     return Cell(f"{title}-{files.digest(key)[:8]}", _settings(RunConfig(**own)), {})
 
 
@@ -100,6 +116,14 @@ def base_cells(cells: list[Cell]) -> list[Cell]:
     """Return the distinct base models of cells, in their order."""
     bases = [base_cell(RunConfig(**cell.settings)) for cell in cells]
     return list({base.name: base for base in bases}.values())
+
+
+def note_settings(cells: Sequence[Cell], results: Path) -> None:
+    """Write down what cells are about, so that tables of results name those that never ended."""
+    for cell in cells:
+        folder = cell.folder(results)
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_json(folder / "cell.json", {"cell": cell.title, "settings": cell.settings})
 
 
 def note_try(folder: Path, worker: str) -> int:

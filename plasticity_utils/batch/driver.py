@@ -6,9 +6,11 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,8 +25,16 @@ from rich.table import Table
 from rich.text import Text
 
 from plasticity_utils import files
-from plasticity_utils.batch.cells import Cell, base_cells, check_results, place_of, tries_of
-from plasticity_utils.batch.grid import estimated_seconds, read_grid
+from plasticity_utils.batch.cells import (
+    Cell,
+    base_cells,
+    check_results,
+    note_settings,
+    place_of,
+    record_of,
+    tries_of,
+)
+from plasticity_utils.batch.grid import estimated_seconds, memory_of, read_grid
 from plasticity_utils.batch.workers import (
     Batch,
     fetched_and_done,
@@ -36,11 +46,12 @@ from plasticity_utils.batch.workers import (
 from plasticity_utils.errors import InputError
 
 FAILED, INTERRUPTED = 1, 130
+GB = 1e9
 
 
 def run_batch(options: argparse.Namespace) -> int:
     """Run a grid; returns 0, 1 if a cell failed, 130 when interrupted."""
-    cells = read_grid(options.grid)
+    cells = _of_shard(read_grid(options.grid), options.shard)
     if options.workers < 0:
         raise InputError(f"workers must be a whole number of at least 1, not {options.workers}")
     batch = Batch(
@@ -52,16 +63,30 @@ def run_batch(options: argparse.Namespace) -> int:
     return _run(cells, batch, options)
 
 
+def _of_shard(cells: list[Cell], shard: str) -> list[Cell]:
+    """Keep every n-th cell, the i-th of each n, of `i/n`: each of n machines takes its own."""
+    if not shard:
+        return cells
+    found = re.fullmatch(r"(\d+)/(\d+)", shard)
+    number, of = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= number <= of:
+        raise InputError(f"shard must be i/n with i from 1 to n, for instance 1/4, not {shard!r}")
+    return cells[number - 1 :: of]
+
+
 def _run(cells: Sequence[Cell], batch: Batch, options: argparse.Namespace) -> int:
     place = place_of(batch.results)
     left = [c for c in cells if not (batch.resume and fetched_and_done(c, place))]
     todo = [*base_cells(left), *left]
     board = Board([*base_cells(left), *cells])
+    note_settings(cells, place.root)
     interrupted = False
     with _terminated_as_interrupted(), board:
         for cell in cells:
             if cell not in left:
-                board.told(cell.name, status="skipped", tries=tries_of(cell.folder(place.root)))
+                folder = cell.folder(place.root)
+                seconds = record_of(folder).get("seconds", 0.0)
+                board.told(cell.name, status="skipped", tries=tries_of(folder), seconds=seconds)
         try:
             if todo:
                 _execute(todo, batch, board, options)
@@ -112,6 +137,8 @@ def _list(cells: Sequence[Cell], batch: Batch, workers: int) -> None:
         print(f"{cell.title:<70} to do {shown:>8} ({source})")
     hours = total / 3600 / workers
     note = f", and {unknown} of which nothing is known" if unknown else ""
+    for model, memory in memory_of(cells).items():
+        print(f"{model}: about {memory / GB:.1f} GB at the peak of its training")
     print(
         f"{len(cells)} cells, {len(left)} to do, {len(bases)} base models to train: "
         f"about {hours:.1f} hours with {workers} at a time{note}"
@@ -139,6 +166,7 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+SECONDS_BETWEEN = 60.0
 FINISHED = ("done", "skipped", "failed")
 # What a terminal is too short for is what is not begun.
 ORDER = ("running", "failed", "interrupted", "done", "skipped", "waiting")
@@ -163,11 +191,15 @@ class Board:
         self._stream = sys.stderr
         self._lock = threading.Lock()
         self._live: Live | None = None
+        self._begun: dict[str, float] = {}
+        self._ended = threading.Event()
 
     def __enter__(self) -> Board:
         if self._stream.isatty():
             self._live = Live(self.table(), console=Console(file=self._stream))
             self._live.start()
+        else:
+            threading.Thread(target=self._keep_telling, daemon=True).start()
         return self
 
     def __exit__(
@@ -176,6 +208,7 @@ class Board:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._ended.set()
         if self._live:
             self._live.update(self.table())
             self._live.stop()
@@ -187,6 +220,8 @@ class Board:
             if facts.get("status") == "running" and row["status"] in FINISHED:
                 return
             row.update(facts)
+            if facts.get("status") == "running":
+                self._begun[name] = time.monotonic()
             if self._live:
                 self._live.update(self.table())
             else:
@@ -233,6 +268,16 @@ class Board:
         files.write_json(folder / "summary.json", self.rows)
         with files.whole(folder / "summary.md") as text:
             text.write_text(self.summary(), encoding="utf-8")
+
+    def _keep_telling(self) -> None:
+        """Say now and then, where no table is drawn, what still runs: a cell may take hours."""
+        while not self._ended.wait(SECONDS_BETWEEN):
+            with self._lock:
+                for name, row in self.rows.items():
+                    if row["status"] == "running":
+                        seconds = time.monotonic() - self._begun[name]
+                        line = f"{self._line(row)} for {seconds:.0f} s"
+                        print(line, file=self._stream, flush=True)
 
     def _line(self, row: dict[str, Any]) -> str:
         finished = f"[{self.count(*FINISHED)}/{self.n_cells}]"

