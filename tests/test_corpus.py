@@ -123,7 +123,7 @@ def test_byte_order_mark_and_windows_line_ends_change_nothing(conll, pair):
 def test_a_folder_is_read_by_split(tmp_path):
     (tmp_path / "valid.txt").write_text(ROWS)
     assert len(load_corpus(tmp_path, "validation")) == 2
-    with pytest.raises(InputError, match=r"no train file.*allowed: 'conll2003', 'wnut16', a folder with"):
+    with pytest.raises(InputError, match=r"no train file.*allowed: 'conll2003', 'wnut16', a fold"):
         load_corpus(tmp_path, "train")
 
 
