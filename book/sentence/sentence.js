@@ -5,7 +5,7 @@
   const part = name => document.getElementById(`sentence-${name}`);
   const form = part("page"), script = document.currentScript.src;
   const chosen = name => form.querySelector(`[name=${name}]:checked`).value;
-  const minus = number => number.toFixed(1).replace("-", "−");
+  const minus = number => (Math.round(10 * number) / 10 + 0).toFixed(1).replace("-", "−");
 
   if (location.protocol === "file:") {
     part("status").textContent = "A browser runs no model from a file. Serve the book’s folder, "
@@ -33,6 +33,7 @@
   function ask() {
     if (!facts) return;
     showChoices();
+    form.dataset.asked = "waits";
     if (busy) { waiting = true; return; }
     const text = part("text").value, words = split(text);
     if (!words.length) { part("words").replaceChildren(); part("status").textContent = "No words yet."; return; }
@@ -49,7 +50,7 @@
     const isLast = !waiting && !(data.request.isNew && (setting() || trained()));
     waiting = false;
     if (!data.request.isNew || isLast) { shown = data; show(); }
-    if (!isLast) ask();
+    if (!isLast) ask(); else form.dataset.asked = "shown";
   };
   worker.onerror = error => { part("status").textContent = `The model did not load: ${error.message}`; };
 
@@ -90,8 +91,9 @@
       const type = tags[number].slice(2), before = whole.tags[number].slice(2);
       const item = document.createElement("li");
       if (type) item.style.setProperty("--tag", `var(--${type})`);
-      item.append(labelled("b", word), labelled("span", type));
-      if (before !== type) item.append(labelled("del", before || "no name"));
+      const said = labelled("span", type);
+      if (before !== type) said.append(" ", labelled("del", before || "no name"));
+      item.append(labelled("b", word), said);
       if (colour && isNeuron) {
         const value = activations[(layer * request.words.length + number) * facts.units + unit];
         const away = deviation[neuron] ? (value - rest[neuron]) / deviation[neuron] : 0;
@@ -107,11 +109,13 @@
     part("legend").hidden = !colour;
     part("note").textContent = !isNeuron ? "There is no such neuron."
       : isCut ? "This neuron is cut: it rests at its mean." : "Numbers are standard deviations from its mean.";
-    const names = tags.flatMap((tag, i) => tag.startsWith("B-") || (tag !== "O" && (tags[i - 1] ?? "O").slice(2) !== tag.slice(2)) ? [NAMES[tag.slice(2)]] : []);
+    const types = tags.map(tag => tag.slice(2));
+    const begins = i => types[i] && (tags[i].startsWith("B-") || types[i] !== types[i - 1]);
+    const names = types.filter((_, i) => begins(i)).map(type => NAMES[type]);
     part("status").textContent = `${names.length || "No"} name${names.length === 1 ? "" : "s"} found`
       + `${names.length ? ": " + names.join(", ") : ""}. Answered in ${Math.round(milliseconds)} ms.`;
     form.dataset.answered = milliseconds;
-    form.dataset.shown = JSON.stringify([request.text, request.setting, request.trained]);
+    form.dataset.shown = "yes";
   }
 
   function labelled(kind, text) {

@@ -110,7 +110,7 @@ function gates(number, {facts, arrays}) {
   return gatesOf.get(number);
 }
 
-async function run({words, setting, trained}, loaded) {
+export async function run({words, setting, trained}, loaded) {
   const {facts, arrays, session} = loaded, {layers, units, tags} = facts;
   const {ids, wordOfToken} = encode(words, loaded.vocabulary, facts.tokens);
   const found = await session.run({
@@ -144,7 +144,7 @@ async function run({words, setting, trained}, loaded) {
 }
 
 // Requests that came while one was running are answered in their order; the page sends few.
-const ready = load();
+export const ready = load();
 ready.then(
   ({facts, arrays}) => postMessage({ready: {facts, rest: arrays.rest, deviation: arrays.deviation}}),
   error => postMessage({failed: error.message}),

@@ -49,7 +49,7 @@ from plasticity_utils.training.train import TaggedSentences, tag_sentences
 
 CONCEPTS = ("locations", "persons", "organisations")
 DOSES = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2)
-TRAINING_SENTENCES, CHECKED_SENTENCES = 2000, 500
+TRAINING_SENTENCES, CHECKED_SENTENCES = 1000, 500
 # Share of the neurons that the page offers by name.
 NAMED = 0.005
 RANKING = REGIMES["surgical"].ranking
