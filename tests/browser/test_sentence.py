@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from plasticity_utils.data.corpus import load_corpus
-from plasticity_utils.experiment.splits import halves
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.models.load import encode_words
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -97,7 +98,7 @@ def words_of(split):
 )
 def test_tags_are_those_of_the_model_in_python(opened, kind, dose, reading, n_sentences):
     """On sentences that trained nothing; what Python gave was kept when the model was made."""
-    _, scoring = halves(load_corpus("conll2003", "validation"))
+    scoring = load_sentences(RunConfig(scale="full")).scoring
     sentences = scoring.first(n_sentences).sentences
     page = opened().page
     facts = page.workers[0].evaluate(IN_WORKER + "return (await ready).facts; }")
