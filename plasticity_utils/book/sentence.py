@@ -312,8 +312,8 @@ def summary(checked: pd.DataFrame) -> pd.DataFrame:
                 "Last layer": READINGS[reading],
                 "Settings": len(own),
                 "Words": f"{own['n_words'].sum():,}",
-                "Same tag": f"{100 * own['same'].sum() / own['n_words'].sum():.2f} %",
-                "Lowest": f"{100 * shares.min():.2f} %",
+                "Same tag": f"{100 * own['same'].sum() / own['n_words'].sum():.2f}\N{NO-BREAK SPACE}%",
+                "Lowest": f"{100 * shares.min():.2f}\N{NO-BREAK SPACE}%",
                 "F1 in Python": f"{own[OVERALL].mean():.3f}",
                 "F1 here": f"{own['eight_bits'].mean():.3f}",
             }
