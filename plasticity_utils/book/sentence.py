@@ -312,13 +312,18 @@ def summary(checked: pd.DataFrame) -> pd.DataFrame:
                 "Last layer": READINGS[reading],
                 "Settings": len(own),
                 "Words": f"{own['n_words'].sum():,}",
-                "Same tag": f"{100 * own['same'].sum() / own['n_words'].sum():.2f}\N{NO-BREAK SPACE}%",
-                "Lowest": f"{100 * shares.min():.2f}\N{NO-BREAK SPACE}%",
+                "Same tag": _percent(own["same"].sum() / own["n_words"].sum()),
+                "Lowest": _percent(shares.min()),
                 "F1 in Python": f"{own[OVERALL].mean():.3f}",
                 "F1 here": f"{own['eight_bits'].mean():.3f}",
             }
         )
     return pd.DataFrame(rows)
+
+
+def _percent(share: float) -> str:
+    """Two decimals: with fewer, a share close to all would read as all."""
+    return f"{100 * share:.2f}\N{NO-BREAK SPACE}%"
 
 
 def _neurons(setting: Setting) -> np.ndarray:
