@@ -57,9 +57,9 @@ class Snapshots:
 
     def __post_init__(self) -> None:
         concept = self.run.config.concept_info
-        if not concept.is_entity:
+        if not self.run.config.is_usual:
             raise InputError(
-                f"concept {concept.title!r} is no entity type; the questions are "
+                f"concept {concept.title!r} is no entity type of conll2003; the questions are "
                 f"asked of {', '.join(ENTITIES)}"
             )
 

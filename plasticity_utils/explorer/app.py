@@ -77,7 +77,7 @@ def explore(run: Run) -> widgets.VBox:
 
 def _own_run(run: Run) -> Run | None:
     """Find an own finished run of the same settings at any scale, the largest first."""
-    if not run.config.concept_info.is_entity:
+    if not run.config.is_usual:
         return None
     # A published run lies in the book; one's own lie where runs are kept.
     own = replace(run.config, results_dir="")

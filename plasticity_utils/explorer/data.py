@@ -60,10 +60,10 @@ class RunData:
 
     def __init__(self, run: Run) -> None:
         concept = run.config.concept_info
-        if not concept.is_entity:
+        if not run.config.is_usual:
             raise InputError(
-                f"this view shows runs about entity types, and {concept.title} is none; "
-                "its neurons are in `run.neurons` and on the page's cards"
+                f"this view shows runs about entity types of conll2003, and {concept.title} is "
+                "none; its neurons are in `run.neurons` and on the page's cards"
             )
         self.run = run
         self.tables = {

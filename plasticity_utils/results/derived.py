@@ -128,7 +128,7 @@ def when_published(run: Run) -> list[str]:
     if not run.holds(["neurons"]):
         return []
     own = [name for name, maker in MAKERS.items() if not maker.command]
-    return own if run.config.concept_info.is_entity else [n for n in own if n not in OF_SNAPSHOTS]
+    return own if run.config.is_usual else [n for n in own if n not in OF_SNAPSHOTS]
 
 
 def _of_package(place: str) -> Callable[[Any], Any]:
