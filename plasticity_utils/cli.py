@@ -36,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
         return options.command(options) or 0
     except InputError as error:
         # Of processes that train together, one on each machine says it.
-        if os.environ.get("LOCAL_RANK", "0") == "0":
+        rank = os.environ.get("LOCAL_RANK", "0")
+        if not rank.isdecimal() or int(rank) == 0:
             print(f"plasticity: {error}", file=sys.stderr)
         return BAD_INPUT
     except OSError as error:

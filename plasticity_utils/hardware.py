@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from plasticity_utils.errors import InputError
+from plasticity_utils.waiting import waiting
 
 if TYPE_CHECKING:
     # Imported where it is used: settings are checked, and help is shown, without it.
@@ -31,12 +34,17 @@ if TYPE_CHECKING:
 
 # The others wait while one measures a large model, or waits for another run's lock.
 TIMEOUT = timedelta(days=7)
+STOP = "start them with torchrun, or stop with Ctrl-C and unset WORLD_SIZE"
 REFUSED = {
     "ACCELERATE_USE_FSDP": "FSDP",
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
     "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism configuration",
 }
+
+# What a launcher tells each process; of MPI's own launchers, how many processes there are.
+GROUP = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+OF_MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 
 Answer = TypeVar("Answer")
 Batch = TypeVar("Batch")
@@ -49,14 +57,23 @@ def count(environment: Mapping[str, str] = os.environ) -> int:
     ------
     InputError
         If the launcher was told to split the model or to change the arithmetic: every process
-        here holds the whole model, in the precision that the project chooses.
+        here holds the whole model, in the precision that the project chooses. And if it is none
+        that is known here, or only some of what one sets is left in the environment.
     """
     if "WORLD_SIZE" not in environment and _is_left_alone(environment):
         raise InputError(
             "`accelerate launch --cpu` started one process where several were asked for; "
             "allowed on processors: torchrun --nproc_per_node N"
         )
-    n = int(environment.get("WORLD_SIZE", 1))
+    if "WORLD_SIZE" not in environment:
+        left = [name for name in OF_MPI if environment.get(name, "1") != "1"]
+        left += ["LOCAL_RANK"] if "LOCAL_RANK" in environment else []
+        if left:
+            raise InputError(
+                f"{left[0]} is {environment[left[0]]}, but WORLD_SIZE is not set; start with "
+                f"torchrun, or unset {left[0]}"
+            )
+    n = _number("WORLD_SIZE", environment, least=1)
     if n > 1:
         for variable, name in REFUSED.items():
             if environment.get(variable, "false").lower() in ("1", "true"):
@@ -75,7 +92,21 @@ def count(environment: Mapping[str, str] = os.environ) -> int:
 
 def rank() -> int:
     """Index of this process among those that train together."""
-    return int(os.environ["RANK"]) if count() > 1 else 0
+    n = count()
+    if n == 1:
+        return 0
+    for name in GROUP:
+        if not os.environ.get(name):
+            raise InputError(
+                f"WORLD_SIZE is {n}, but {name} is not set; start with torchrun, or unset "
+                "WORLD_SIZE"
+            )
+    most = {"RANK": n - 1, "LOCAL_RANK": n - 1, "MASTER_PORT": 65535}
+    found = {name: _number(name, os.environ) for name in most}
+    for name, value in found.items():
+        if value > most[name]:
+            raise InputError(f"{name} is {value}, WORLD_SIZE {n}; allowed: at most {most[name]}")
+    return found["RANK"]
 
 
 def is_main() -> bool:
@@ -153,8 +184,19 @@ def _is_left_alone(environment: Mapping[str, str]) -> bool:
     return on_cpu and "MASTER_ADDR" in environment
 
 
+def _number(name: str, environment: Mapping[str, str], least: int = 0) -> int:
+    value = environment.get(name, str(least))
+    if not value.isdecimal() or int(value) < least:
+        raise InputError(
+            f"{name} is {value!r}; needed: a whole number of at least {least}, as torchrun sets "
+            f"it; or unset {name}"
+        )
+    return int(value)
+
+
 def _join() -> None:
     """Meet the other processes; each takes the device of its own."""
+    rank()  # what a launcher left out is told before anyone waits
     import torch
 
     if torch.distributed.is_initialized():
@@ -162,7 +204,24 @@ def _join() -> None:
     # The Trainer uses this same state; importing it takes a second.
     from accelerate import PartialState
 
-    PartialState(cpu=not torch.cuda.is_available(), timeout=TIMEOUT)
+    others = f"{count() - 1} other process" + ("es" if count() > 2 else "")
+    place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    with waiting(lambda: f"{others} at {place} (WORLD_SIZE is {count()})", STOP), _stoppable():
+        PartialState(cpu=not torch.cuda.is_available(), timeout=TIMEOUT)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let Ctrl-C end the process at once: torch, while it waits for others, hears no signal."""
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 ALLOWED = ("bf16", "fp32")
