@@ -2,7 +2,9 @@ import json
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from neurox.data.loader import load_activations as neurox_load
 from neurox.data.writer import ActivationsWriter
 
@@ -195,3 +197,75 @@ def test_what_cannot_be_saved_is_named_and_leaves_nothing(tmp_path):
         with pytest.raises(InputError, match=message):
             save_activations(tmp_path / name, activations, sentences, n_layers)
     assert list(tmp_path.iterdir()) == []
+
+
+def _line(*layers):
+    return json.dumps({"features": [{"token": "a", "layers": list(layers)}]}) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"features": [{"token": "é"}]}\n'.encode("latin-1"), "line 1: not UTF-8 text"),
+        (_line({"index": 0, "values": [1]}).encode("utf-16"), "line 1: not UTF-8 text"),
+        (b"[1]\n", "line 1: not a sentence as NeuroX writes it"),
+        (b"null\n", "line 1: not a sentence as NeuroX writes it"),
+        (b'{"features": {"a": 1}}\n', "line 1: not a sentence as NeuroX writes it"),
+        (b'{"features": [{"token": 5, "layers": []}]}\n', r"cut off \(a token is no text"),
+        (_line({"index": 0, "values": "ab"}).encode(), "could not convert string to float"),
+        (_line({"index": 0, "values": [[1], [2]]}).encode(), "are no row of numbers"),
+        (_line({"index": 0, "values": [10**400]}).encode(), "int too large to convert to float"),
+        (
+            _line({"index": 1, "values": [1, 2]}, {"index": 0, "values": [3, 4]}).encode(),
+            r"its layers are not in order: \[1, 0\]",
+        ),
+    ],
+)
+def test_a_json_file_of_another_kind_is_named_with_its_line(content, said, tmp_path):
+    path = tmp_path / "damaged.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"damaged\.json: .*{said}"):
+        load_activations(path)
+
+
+@pytest.mark.parametrize("index", [["a"], 5, None, {"a": 0}, {"a": {"b": 1}}, {"a": "group"}])
+def test_an_hdf5_file_of_another_kind_is_named(index, tmp_path):
+    path = tmp_path / "other.hdf5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("0", data=np.ones((3, 1, 4), "f4"))
+        file.create_group("group")
+        kind = h5py.special_dtype(vlen=str)
+        file.create_dataset("sentence_to_index", (1,), dtype=kind)[0] = json.dumps(index)
+    with pytest.raises(InputError, match=r"other\.hdf5: "):
+        load_activations(path)
+
+
+@pytest.mark.parametrize("data", [np.ones((1, 1, 2), complex), np.array([[[b"x"]]])])
+def test_an_hdf5_file_of_no_real_numbers_is_named(data, tmp_path):
+    path = tmp_path / "other.hdf5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("0", data=data)
+        kind = h5py.special_dtype(vlen=str)
+        file.create_dataset("sentence_to_index", (1,), dtype=kind)[0] = json.dumps({"a": "0"})
+    with pytest.raises(InputError, match=r"other\.hdf5: sentence 0 holds .* no real numbers"):
+        load_activations(path)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".hdf5"])
+def test_activations_are_saved_from_any_array_and_sentences_from_any_sequences(suffix, tmp_path):
+    path = tmp_path / f"kept{suffix}"
+    for X in ([[1.0, 2.0]], pd.DataFrame([[1, 2]]), torch.tensor([[1.0, 2.0]])):
+        save_activations(path, X, (("a",),), 2)
+        assert load_activations(path).X.tolist() == [[1.0, 2.0]]
+    for sentences, said in (
+        ("a", "sequences of words"),
+        (["a"], "needed: its words"),
+        ([[5]], "no text"),
+    ):
+        with pytest.raises(InputError, match=said):
+            save_activations(path, [[1.0, 2.0]], sentences, 2)
+    for n_layers in (None, 2.0, True):
+        with pytest.raises(InputError, match="n_layers must be a whole number"):
+            save_activations(path, [[1.0, 2.0]], [["a"]], n_layers)
+    with pytest.raises(InputError, match="too large for 32 bits"):
+        save_activations(path, [[1e300, 2.0]], [["a"]], 2)

@@ -30,6 +30,7 @@ from plasticity_utils.models.load import (
     max_positions,
     width,
 )
+from plasticity_utils.models.locate import locate
 from plasticity_utils.removal.gate import remove_neurons
 
 FAMILIES = (
@@ -195,6 +196,21 @@ def test_fine_tuned_folder_keeps_its_head_and_special_ids(tiny_folder, tmp_path)
     # As many labels, but others: the old head would answer them with the wrong names.
     renamed, _ = load_model(str(tmp_path / "tuned"), labels=LABELS[::-1], device="cpu")
     assert not torch.equal(head(renamed).weight, head(model).weight)
+
+
+def test_a_whole_model_in_the_hubs_cache_is_taken_from_there(tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    repository = tmp_path / "hub" / "models--some--tiny"
+    snapshot = repository / "snapshots" / ("a" * 40)
+    assert locate("some/tiny") == ("some/tiny", None)
+    shutil.copytree(tiny_folder, snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    assert locate("some/tiny") == (str(snapshot), None)
+    assert load_model("some/tiny")[0].config.model_type == "bert"
+    # Where something is missing, the Hub is asked.
+    (snapshot / "model.safetensors").unlink()
+    assert locate("some/tiny") == ("some/tiny", None)
 
 
 def test_folder_without_weights(tiny_folder):

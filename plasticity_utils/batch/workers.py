@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 RECORD = "record.json"
-SECONDS_TO_START, SECONDS_TO_CONNECT = 300, 30
+SECONDS_TO_START, SECONDS_TO_CONNECT, SECONDS_BETWEEN_LOOKS = 300, 30, 1.0
 Told = Callable[..., None]
 _stopped: set[str] = set()
 _running: set[str] = set()
@@ -263,8 +264,9 @@ def run_on(client: Client, cells: Sequence[Cell], batch: Batch, told: Told) -> N
             key = f"{cell.name}-{batch.token}"
             futures[cell.name] = client.submit(_on_worker, cell, batch, base, key=key, pure=False)
         names = {future.key: name for name, future in futures.items()}
-        for future in as_completed(futures.values()):
-            told(names[future.key], **_result(future))
+        with _told_when_alone(client):
+            for future in as_completed(futures.values()):
+                told(names[future.key], **_result(future))
     except KeyboardInterrupt:
         client.cancel(list(futures.values()), force=True)
         client.run(stop, batch.token)
@@ -272,6 +274,29 @@ def run_on(client: Client, cells: Sequence[Cell], batch: Batch, told: Told) -> N
     finally:
         with contextlib.suppress(Exception):
             client.unsubscribe_topic(batch.token)
+
+
+@contextlib.contextmanager
+def _told_when_alone(client: Client) -> Iterator[None]:
+    """Say that a scheduler has no worker, at first or any more, while one waits for cells."""
+    done = threading.Event()
+    stop = "start one with `dask worker ADDRESS --nthreads 1`, or stop with Ctrl-C"
+
+    def has_workers() -> bool:
+        return bool(client.scheduler_info(n_workers=-1)["workers"])
+
+    def watch() -> None:
+        while not done.wait(SECONDS_BETWEEN_LOOKS):
+            if not has_workers():
+                with waiting(lambda: "a worker of the scheduler, which has none", stop):
+                    while not (done.wait(SECONDS_BETWEEN_LOOKS) or has_workers()):
+                        pass
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 @contextlib.contextmanager
@@ -301,7 +326,8 @@ def remote_cluster(address: str) -> Iterator[Client]:
 
     _quiet()
     try:
-        client = Client(address, timeout=SECONDS_TO_CONNECT)
+        with waiting(lambda: f"a Dask scheduler at {address}"):
+            client = Client(address, timeout=SECONDS_TO_CONNECT)
     except (OSError, ValueError, TypeError) as error:
         reason = f"no Dask scheduler answers at {address!r} within {SECONDS_TO_CONNECT} s"
         raise InputError(f"{reason} ({type(error).__name__})") from None

@@ -23,17 +23,16 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.dose import save_table
 from plasticity_utils.experiment.measure import rank_by_layer, score
-from plasticity_utils.experiment.splits import CUSTOM_PARTS, Sentences, load_sentences
+from plasticity_utils.experiment.splits import Sentences, load_sentences
 from plasticity_utils.experiment.store import model_fingerprint, provenance, save_model
 from plasticity_utils.hardware import training_precision
 from plasticity_utils.models.activations import word_activations
-from plasticity_utils.models.load import load_model, width
+from plasticity_utils.models.load import encode_words, load_model, max_positions, width
 from plasticity_utils.models.streaming import activations_by_layer
 from plasticity_utils.neurons.scores import layer_unit
 from plasticity_utils.registry import label, rankings
 from plasticity_utils.training.custom_probe import (
     CustomProbe,
-    check_readable,
     fit_custom_probe,
     last_layer,
     scorer_of,
@@ -67,12 +66,15 @@ class BaseStages:
         """Sentences of the run, by purpose."""
         return load_sentences(self.config)
 
-    def check_custom_concept(self) -> None:
-        """Refuse one's own concept with too few words, or unreadable files, before training."""
-        sentences = self.sentences
-        if self.config.concept_info.kind == "label":
-            own = [getattr(sentences, name) for name in CUSTOM_PARTS]
-            check_readable(self.config.model, own)
+    def _check_sentences(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Refuse sentences that the model cannot read, whatever they are for."""
+        for name, part in vars(self.sentences).items():
+            if not isinstance(part, Corpus):
+                continue
+            try:
+                encode_words(tokenizer, part.sentences, max_positions(model))
+            except InputError as error:
+                raise InputError(f"{name} part of {part.name}: {error}") from None
 
     def base(self) -> Path:
         """Fine-tune the base model; `model/` and `scores.parquet` (validation, test)."""
@@ -164,14 +166,13 @@ class BaseStages:
         model, tokenizer = load_model(self.config.model, self.sentences.labels, self.config.seed)
         # Weights that are not finite show here, in a second, and not after the training.
         word_activations(model, tokenizer, self.sentences.train.first(CHECKED_SENTENCES).sentences)
+        self._check_sentences(model, tokenizer)
+        splits = {"validation": self.sentences.validation, "test": self.sentences.test}
+        tagged = {name: tag_sentences(model, tokenizer, part) for name, part in splits.items()}
         data = tag_sentences(model, tokenizer, taught(self.sentences.train))
         schedule = self._schedule(self.config.sizes.base_epochs)
         fine_tune(model, data, schedule, part / "checkpoints")
-        splits = {"validation": self.sentences.validation, "test": self.sentences.test}
-        scores = [
-            score(model, tag_sentences(model, tokenizer, corpus)).assign(split=split)
-            for split, corpus in splits.items()
-        ]
+        scores = [score(model, data).assign(split=split) for split, data in tagged.items()]
         save_table(pd.concat(scores, ignore_index=True), part / "scores.parquet")
         save_model(model, tokenizer, part)
 

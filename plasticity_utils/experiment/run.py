@@ -253,7 +253,7 @@ def _make(config: RunConfig, part: Path) -> None:
 def _run(config: RunConfig) -> tuple[Stages, dict[str, pd.DataFrame], dict[str, Any]]:
     """Remove and retrain under every protocol; gives the stages, tables, and further facts."""
     stages = Stages(config)
-    stages.check_custom_concept()
+    stages.check()
     stages.measured()
     untrained = {name: stages.measured(name) for name in config.conditions}
     retrained = {name: stages.retrained(name) for name in config.conditions}

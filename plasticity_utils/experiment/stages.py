@@ -40,6 +40,7 @@ from plasticity_utils.removal.interface import (
     Removal,
     in_force,
 )
+from plasticity_utils.removal.neurons import NeuronRemoval
 from plasticity_utils.training.protocols import NONE, Relearning
 from plasticity_utils.training.train import (
     Schedule,
@@ -51,11 +52,24 @@ from plasticity_utils.training.train import (
 
 # On which removals are fitted: erasers run them through the model once a layer.
 FITTING_SENTENCES = 4000
+SOME_DOSE = 0.01  # where a removal is only tried
 
 
 @dataclass(frozen=True)
 class Stages(BaseStages):
     """All stages of one configuration; each method returns a sealed folder."""
+
+    def check(self) -> None:
+        """Refuse sentences that are too long, and a removal that this kind of model does not have.
+
+        A removal of neurons is put in force on the untrained model, with none to remove.
+        """
+        model, tokenizer = load_model(self.config.model, self.sentences.labels)
+        self._check_sentences(model, tokenizer)
+        remover = self.config.chosen.make(SOME_DOSE)
+        if isinstance(remover, NeuronRemoval):
+            with remover.none_of(model).applied(model):
+                pass
 
     @cached_property
     def chosen_dose(self) -> float:

@@ -159,10 +159,13 @@ def _read_config(name: str, source: str) -> dict[str, Any]:
     # is ever asked for.
     try:
         config, _ = PreTrainedConfig.get_config_dict(source)
-    except (OSError, ValueError):
+        missing = "was not found"
+    except (OSError, ValueError) as error:
         config = {}
+        away = "couldn't connect" in str(error)
+        missing = "is not here, and the Hub cannot be reached" if away else "was not found"
     if not config:
-        missing = "has no readable config.json" if Path(source).is_dir() else "was not found"
+        missing = "has no readable config.json" if Path(source).is_dir() else missing
         raise InputError(f"model {name!r} {missing}; allowed: {ALLOWED}")
     return config
 

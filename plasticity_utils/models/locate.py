@@ -35,7 +35,28 @@ def locate(name: str) -> tuple[str, str | None]:
         return str(path), None
     if not name or path.is_absolute() or name.startswith((".", "~")):
         raise InputError(f"there is no model folder {name!r}; allowed: {ALLOWED}")
-    return name, None
+    return _in_cache(name) or name, None
+
+
+def _in_cache(name: str) -> str | None:
+    """The folder of a Hub model that is whole in the Hub's cache: then nobody asks the network."""
+    # Here, not above: packaged models and folders need nothing of the Hub.
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        config = try_to_load_from_cache(name, "config.json")
+    except ValueError:
+        # No name that the Hub could have.
+        return None
+    if not isinstance(config, str):
+        return None
+    folder = Path(config).parent
+    has_tokenizer = any(match for pattern in _TOKENIZER_FILES for match in folder.glob(pattern))
+    try:
+        _check_weight_files(folder)
+    except InputError:
+        return None
+    return str(folder) if has_tokenizer else None
 
 
 def _check_weight_files(folder: Path) -> None:

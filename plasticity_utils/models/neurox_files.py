@@ -16,16 +16,17 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 
 from plasticity_utils import files
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, shown
+from plasticity_utils.models.arrays import Matrix, as_activations
 from plasticity_utils.optional import needed
 from plasticity_utils.progress import bar
 
@@ -53,8 +54,8 @@ class ActivationFile(NamedTuple):
 
 def save_activations(
     path: str | Path,
-    X: Float[np.ndarray, "word neuron"],
-    sentences: list[list[str]],
+    X: Matrix,
+    sentences: Sequence[Sequence[str]],
     n_layers: int,
 ) -> None:
     """Write activations as NeuroX does; the file appears whole or not at all.
@@ -63,7 +64,7 @@ def save_activations(
     ----------
     path : str or Path
         Ends in ``.json`` or ``.hdf5``, which decides the format.
-    X : np.ndarray
+    X : float array-like
         Activations, ``[n_words, n_layers * d_model]``, usually the output of
         ``activations.word_activations``. HDF5 keeps float32; JSON rounds to 8 decimals.
     sentences : list of list of str
@@ -78,11 +79,15 @@ def save_activations(
         words, a word with a space (NeuroX separates words by spaces), a width that ``n_layers``
         does not divide, or an activation that is not finite.
     """
-    path = Path(path)
+    path = files.path_of(path, "activation file")
     _check_suffix(path)
+    X, sentences = as_activations(X), _as_sentences(sentences, path)
     _check_content(path, X, sentences, n_layers)
-    by_word = X.astype(np.float32, copy=False).reshape(len(X), n_layers, -1)
-    with files.whole(path) as unfinished:
+    with np.errstate(over="ignore"):
+        by_word = X.astype(np.float32, copy=False).reshape(len(X), n_layers, -1)
+    if not np.isfinite(by_word).all():
+        raise InputError(f"{path}: an activation is too large for 32 bits")
+    with files.refusals(path), files.whole(path) as unfinished:
         writer = _needed("neurox.data.writer").ActivationsWriter.get_writer(str(unfinished))
         start = 0
         for number, words in enumerate(bar(sentences, desc=f"writing {path.name}")):
@@ -112,7 +117,7 @@ def load_activations(path: str | Path) -> ActivationFile:
         differ in layers or width, whose words and activations differ in number, or that holds a
         value that is not finite. The message names the file and the place.
     """
-    path = Path(path)
+    path = files.path_of(path, "activation file")
     _check_suffix(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -142,6 +147,23 @@ def _check_suffix(path: Path) -> None:
         raise InputError(f"{path}: an activation file ends in .json or .hdf5, not {path.suffix!r}")
 
 
+def _as_sentences(sentences: Any, path: Path) -> list[list[str]]:
+    """Read sentences of words; a word may be empty here, as in files of NeuroX's own."""
+    if isinstance(sentences, str) or not hasattr(sentences, "__iter__"):
+        raise InputError(f"{path}: sentences must be sequences of words, not {shown(sentences)}")
+    read = []
+    for number, words in enumerate(sentences):
+        if isinstance(words, str) or not hasattr(words, "__iter__"):
+            raise InputError(f"{path}: sentence {number} is {shown(words)}; needed: its words")
+        read.append(list(words))
+        wrong = [word for word in read[-1] if not isinstance(word, str)]
+        if wrong:
+            raise InputError(f"{path}: sentence {number}: {shown(wrong[0])} is no text")
+        if not read[-1]:
+            raise InputError(f"{path}: sentence {number} has no words")
+    return read
+
+
 def _check_content(path: Path, X: np.ndarray, sentences: list[list[str]], n_layers: int) -> None:
     if not path.parent.is_dir():
         raise InputError(f"{path}: no such folder: {path.parent}")
@@ -151,11 +173,11 @@ def _check_content(path: Path, X: np.ndarray, sentences: list[list[str]], n_laye
             f"{path}: {len(X)} rows of activations for {n_words} words; "
             "there must be one row for each word, and at least one word"
         )
+    if not isinstance(n_layers, int | np.integer) or isinstance(n_layers, bool):
+        raise InputError(f"{path}: n_layers must be a whole number, not {n_layers!r}")
     if n_layers < 1 or X.shape[1] == 0 or X.shape[1] % n_layers:
         raise InputError(f"{path}: {X.shape[1]} neurons do not divide into {n_layers} layers")
     for number, words in enumerate(sentences):
-        if not words:
-            raise InputError(f"{path}: sentence {number} has no words")
         spaced = next((word for word in words if " " in word), None)
         if spaced is not None:
             raise InputError(f"{path}: sentence {number}: the word {spaced!r} holds a space")
@@ -167,17 +189,19 @@ def _check_content(path: Path, X: np.ndarray, sentences: list[list[str]], n_laye
 def _words_in_json(path: Path) -> Iterator[list[str]]:
     """Yield the words line by line; every line has the layers and the width of the first."""
     first_shape = None
-    with path.open(encoding="utf-8") as lines:
+    # In bytes: that a line is no text is told of that line.
+    with files.refusals(path), path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             place = f"{path}: line {number}"
             try:
-                features = json.loads(line)["features"]
+                features = json.loads(line.decode("utf-8"))["features"]
                 words = [feature["token"] for feature in features]
-                shapes = {
-                    tuple(len(layer["values"]) for layer in feature["layers"])
-                    for feature in features
-                }
-            except (ValueError, KeyError, TypeError) as error:
+                shapes = {_json_shape(feature["layers"]) for feature in features}
+                if not all(isinstance(word, str) for word in words):
+                    raise TypeError("a token is no text")
+            except UnicodeDecodeError:
+                raise InputError(f"{place}: not UTF-8 text") from None
+            except (ValueError, KeyError, TypeError, OverflowError) as error:
                 raise InputError(
                     f"{place}: not a sentence as NeuroX writes it, or cut off ({error})"
                 ) from error
@@ -192,15 +216,26 @@ def _words_in_json(path: Path) -> Iterator[list[str]]:
             yield words
 
 
+def _json_shape(layers: list[dict[str, Any]]) -> tuple[int, ...]:
+    """How many values each layer of a word has; NeuroX goes by their order, not by their index."""
+    given = [layer["index"] for layer in layers if "index" in layer]
+    if given != sorted(set(given)):
+        raise ValueError(f"its layers are not in order: {given}")
+    values = [np.asarray(layer["values"], dtype=np.float64) for layer in layers]
+    if any(of_layer.ndim != 1 for of_layer in values):
+        raise ValueError("the values of a layer are no row of numbers")
+    return tuple(map(len, values))
+
+
 def _words_in_hdf5(path: Path) -> list[list[str]]:
     """Take the words from the sentence map, in the map's order, which is the loader's order."""
     try:
         with _needed("h5py").File(path, "r") as file:
-            index = json.loads(file["sentence_to_index"][0])
+            index = dict(json.loads(file["sentence_to_index"][0]))
             shapes = [_hdf5_shape(file, key, path) for key in index.values()]
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
         raise InputError(
             f"{path}: not an activation file as NeuroX writes it, or cut off ({error})"
         ) from error
@@ -219,7 +254,10 @@ def _words_in_hdf5(path: Path) -> list[list[str]]:
 def _hdf5_shape(file: Any, key: str, path: Path) -> tuple[int, int, int]:
     if key not in file:
         raise InputError(f"{path}: sentence {key} is in the file's index, but not in the file")
-    shape = file[key].shape
+    shape = getattr(file[key], "shape", ())
+    kind = getattr(getattr(file[key], "dtype", None), "kind", "f")
+    if kind not in "fiu":
+        raise InputError(f"{path}: sentence {key} holds {file[key].dtype}, no real numbers")
     if len(shape) != 3 or 0 in shape:
         raise InputError(
             f"{path}: sentence {key} has shape {shape}, not (layers, words, width), all at least 1"

@@ -11,32 +11,23 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Bool, Int
 
 from plasticity_utils.errors import InputError
+from plasticity_utils.models.arrays import Matrix as Matrix
+from plasticity_utils.models.arrays import as_activations as as_activations
+from plasticity_utils.models.arrays import as_array, described
 
-# Anything that numpy makes an array of: lists, Series, frames, tensors. Checked here, not by type.
-Matrix: TypeAlias = Any
+# Anything that numpy makes an array of. Checked here, not by type.
 Labels: TypeAlias = Any
 Neurons: TypeAlias = Any
 
 SHOWN = 60
 
 
-def as_activations(X: Matrix) -> np.ndarray:
-    """Read activations, [n_words, n_neurons]; floats stay as they are, integers become float64."""
-    values = _array(X, "activations")
-    if values.ndim != 2 or values.dtype.kind not in "fiu":
-        raise InputError(
-            f"activations must be numbers of shape [n_words, n_neurons], not {_described(values)}"
-        )
-    return values if values.dtype.kind == "f" else values.astype(np.float64)
-
-
 def as_members(is_concept: Labels, n_words: int) -> Bool[np.ndarray, " word"]:
     """Read for each word whether it is of the concept: True and False, or 1 and 0."""
-    values = _array(is_concept, "concept words")
+    values = as_array(is_concept, "concept words")
     if values.shape != (n_words,):
         raise InputError(
             f"concept words of shape {values.shape} do not match {n_words} rows of activations; "
@@ -80,7 +71,7 @@ def as_flat_ids(
     neurons: Neurons, n_neurons: int, n_layers: int | None = None
 ) -> Int[np.ndarray, " neuron"]:
     """Read neurons as flat ids, in the order given; pairs need the number of layers."""
-    values = _array(_ordered(neurons), "neurons")
+    values = as_array(_ordered(neurons), "neurons")
     if values.size == 0:
         return np.empty(0, dtype=np.int64)
     if values.dtype.kind == "b" and values.ndim == 1:
@@ -91,7 +82,7 @@ def as_flat_ids(
     if values.dtype.kind not in "iu" or not (is_pairs or values.ndim == 1):
         raise InputError(
             "neurons must be (layer, unit) pairs of integers, flat ids in one row, or a mask, not "
-            f"{_described(values)}"
+            f"{described(values)}"
         )
     if not is_pairs:
         return _checked_ids(values, n_neurons)
@@ -170,17 +161,3 @@ def _ordered(neurons: Neurons) -> Any:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _array(values: Any, name: str) -> np.ndarray:
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        values = values.float() if values.dtype == torch.bfloat16 else values
-    try:
-        return np.asarray(values)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{name} are no array of one shape: {error}") from None
-
-
-def _described(values: np.ndarray) -> str:
-    return f"{values.dtype} of shape {values.shape}"

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
+from transformers import PreTrainedModel
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import count_layers, width
-from plasticity_utils.neurons.inputs import as_pairs
+from plasticity_utils.neurons.inputs import as_pairs, layer_unit
 from plasticity_utils.registry import label
-from plasticity_utils.removal.interface import Intervention, Material, Removal
+from plasticity_utils.removal.interface import NO_NEURONS, Intervention, Material, Removal
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ class NeuronRemoval(Removal):
     def hold(self, neurons: np.ndarray, ranked: pd.DataFrame) -> Any:
         """Make the intervention that removes these neurons; `ranked` has their means."""
         raise NotImplementedError
+
+    def none_of(self, model: PreTrainedModel) -> Any:
+        """Make the intervention that removes nothing, of a model that may not be one for it."""
+        places = layer_unit(range(count_layers(model) * width(model)), width(model))
+        ranked = pd.DataFrame(places, columns=["layer", "unit"]).assign(mean=0.0)
+        return self.hold(NO_NEURONS, ranked)
 
     def at(self, ranked: pd.DataFrame, dose: float) -> Any:
         """Take the top neurons of a ranked table (see `Material.rank`) at a dose."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.data.concepts import members
 from plasticity_utils.data.corpus import Corpus
-from plasticity_utils.errors import InputError
 from plasticity_utils.models.activations import word_activations
-from plasticity_utils.models.load import encode_words, load_model, max_positions, width
+from plasticity_utils.models.load import width
 from plasticity_utils.neurons.probes import fit_discriminants
 from plasticity_utils.training.evaluate import scores_of_counts
 
@@ -122,26 +121,3 @@ def scorer_of(
         return pd.concat([table, row], ignore_index=True)
 
     return with_custom
-
-
-def check_readable(name: str, corpora: Sequence[Corpus]) -> None:
-    """Refuse sentences that a model cannot read, before any training.
-
-    Parameters
-    ----------
-    name : str
-        As for `load_model`.
-    corpora : sequence of Corpus
-        Parts of `load_sentences` that come from a user's files.
-
-    Raises
-    ------
-    InputError
-        If a sentence has more tokens than the model reads.
-    """
-    model, tokenizer = load_model(name)
-    for corpus in corpora:
-        try:
-            encode_words(tokenizer, corpus.sentences, max_positions(model))
-        except InputError as error:
-            raise InputError(f"{corpus.name}: {error}") from None
