@@ -16,7 +16,7 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,7 +55,7 @@ class ActivationFile(NamedTuple):
 def save_activations(
     path: str | Path,
     X: Matrix,
-    sentences: Sequence[Sequence[str]],
+    sentences: Any,
     n_layers: int,
 ) -> None:
     """Write activations as NeuroX does; the file appears whole or not at all.
@@ -254,7 +254,7 @@ def _words_in_hdf5(path: Path) -> list[list[str]]:
 def _hdf5_shape(file: Any, key: str, path: Path) -> tuple[int, int, int]:
     if key not in file:
         raise InputError(f"{path}: sentence {key} is in the file's index, but not in the file")
-    shape = getattr(file[key], "shape", ())
+    shape: tuple[int, ...] = getattr(file[key], "shape", ())
     kind = getattr(getattr(file[key], "dtype", None), "kind", "f")
     if kind not in "fiu":
         raise InputError(f"{path}: sentence {key} holds {file[key].dtype}, no real numbers")
