@@ -122,6 +122,7 @@ def test_a_reader_cuts_locations_and_trains_the_last_layer(opened):
     place = page.locator("fieldset").first.bounding_box()
     page.locator("#sentence-dose").focus()
     page.keyboard.press("End")
+    answered(page)
     while "LOC" not in types_of(page).values():
         page.keyboard.press("ArrowLeft")
         answered(page)
