@@ -24,8 +24,9 @@
 #
 #     papermill --cwd notebooks notebooks/concept.ipynb page.ipynb -p concept miscellaneous
 #
-# A concept is an entity type, a list of words (`words:Monday,Tuesday`) or a
-# label of a pair of files (`file:WORDS,LABELS#LABEL`).
+# A concept is a type of the tags, a list of words (`words:Monday,Tuesday`) or a
+# label of a pair of files (`file:WORDS,LABELS#LABEL`). Other tags or another
+# corpus: `-p tags pos -p concept NNP`, `-p corpus FOLDER`.
 
 # %% tags=["parameters"]
 concept = "locations"
@@ -60,7 +61,7 @@ Markdown(banner.settings(group, _home))
 # %% [markdown]
 # ## The answer in short
 #
-# A model learns to mark names in news text. What carries the concept is cut
+# A model learns to tag words: names in news, or the tags above. What carries the concept is cut
 # out. Then the model trains on: whole, or nothing but its last layer, which
 # only reads what the layers below offer. F1 is the score: 1 is perfect, 0 is
 # nothing found.
