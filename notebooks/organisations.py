@@ -22,8 +22,8 @@
 # The same experiment as on the pages of [locations](locations) and
 # [persons](persons), by the same recipe on the same data in the same order; the
 # neurons that are cut out differ. Organisations are the hardest of the three to
-# tell from the rest: a football club bears the name of its town, a firm that of
-# its founder, and many consist of words that are names of nothing by themselves.
+# tell from the rest. A football club bears the name of its town, a firm that of
+# its founder, and many consist of words that by themselves name nothing.
 
 # %% tags=["parameters"]
 concept = "organisations"
@@ -65,10 +65,10 @@ Markdown(banner.settings(group, _home))
 # %% [markdown]
 # ## The answer in short
 #
-# A model learns to mark names in news text. What carries the concept is cut
-# out. Then the model trains on: whole, or nothing but its last layer, which
-# only reads what the layers below offer. F1 is the score: 1 is perfect, 0 is
-# nothing found.
+# A model learns to tag words: names in news, or the tags above. What carries
+# the concept is cut out. Then the model trains on: whole, or nothing but its
+# last layer, which only reads what the layers below offer. F1 is the score: 1
+# is perfect, 0 is nothing found.
 
 # %% tags=["remove-input"]
 charts.number_table(answer.answer(group))
