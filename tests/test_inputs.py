@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 import plasticity_utils as pu
 from plasticity_utils.errors import InputError
-from plasticity_utils.neurons.inputs import as_activations, as_flat_ids, as_members, as_pairs
+from plasticity_utils.neurons.inputs import (
+    as_activations,
+    as_flat_ids,
+    as_members,
+    as_pairs,
+    check_layers,
+)
 
 LAYERS, WIDTH = 3, 4
 N = LAYERS * WIDTH
@@ -196,3 +202,11 @@ def test_a_concept_of_few_words_is_ranked_with_a_warning():
         pu.rank_neurons(X, inside)
     with pytest.warns(UserWarning, match="5 of 60 words are outside the concept"):
         pu.rank_neurons(X, ~inside)
+
+
+@pytest.mark.parametrize("n_layers", [2.0, True, 0, -1, 7])
+def test_what_is_no_number_of_layers_is_refused(n_layers):
+    X, flags = np.random.default_rng(0).normal(size=(60, 12)), np.arange(60) % 2 == 0
+    with pytest.raises(InputError, match=f"12 neurons cannot be cut into {n_layers!r} layers"):
+        check_layers(n_layers, X.shape[1])
+    assert pu.rank_neurons(X, flags, n_layers=3).top(3).dtype.kind == "i"

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import BLOCKS, SPECIAL_IDS, WIDTH
+from conftest import BLOCKS, SPECIAL_IDS, WIDTH, make_tiny_model
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.layers import layers_of
+from plasticity_utils.registry import removals
 from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.removal.neurons import layer_matched_draw
 from plasticity_utils.removal.patch import patch_layers, undo
@@ -415,3 +416,43 @@ def test_neurons_are_removed_in_every_spelling(tiny_model, tiny_batch):
     for neurons in ([18, 52], mask, {(3, 4), (1, 2)}, np.array([[1, 2], [3, 4]])):
         with remove_neurons(model, neurons):
             assert_same(run(model, tiny_batch), expected)
+
+
+@pytest.mark.parametrize("positions", ["words", "all"])
+def test_a_patch_that_fits_at_first_and_not_later_is_told_and_never_broadcast(positions):
+    model = make_tiny_model("bert")
+
+    def one_token_of_three(state):
+        return state[:, :1] if state.shape[1] == 3 else state
+
+    ids = torch.tensor([[5, 6, 7]])
+    before = model(input_ids=ids).logits
+    with patch_layers(model, {1: one_token_of_three}, positions=positions):
+        model(input_ids=ids[:, :2])
+        with pytest.raises(
+            InputError, match=r"makes \[1, 1, 16\] of a state of shape \[1, 3, 16\]"
+        ):
+            model(input_ids=ids)
+    assert torch.equal(model(input_ids=ids).logits, before)
+
+
+@pytest.mark.parametrize("positions", ["words", "all"])
+def test_a_patch_may_compute_in_more_bits_but_not_in_integers(positions):
+    model = make_tiny_model("bert")
+    ids = torch.tensor([[5, 6, 7]])
+    before = model(input_ids=ids).logits
+    with patch_layers(model, {1: lambda state: state.double()}, positions=positions):
+        assert torch.equal(model(input_ids=ids).logits, before)
+    with pytest.raises(InputError, match=r"layer 1 makes torch\.int64 of a state"):
+        patch_layers(model, {1: lambda state: state.long()}, positions=positions)
+
+
+def test_a_removal_that_a_model_does_not_have_is_told_without_neurons_to_remove():
+    with pytest.raises(InputError, match="'gpt2' normalises what a block reads"):
+        removals.get("layernorm")().none_of(make_tiny_model("gpt2")).applied(
+            make_tiny_model("gpt2")
+        )
+    for name in ("gate", "layernorm"):
+        model = make_tiny_model("bert")
+        with removals.get(name)().none_of(model).applied(model):
+            pass

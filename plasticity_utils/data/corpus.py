@@ -31,7 +31,7 @@ from plasticity_utils.data.column_files import (
 )
 from plasticity_utils.data.hub import PREFIX, read_hub
 from plasticity_utils.data.schemes import OUTSIDE, convert, recognise
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, shown
 from plasticity_utils.files import path_of
 from plasticity_utils.optional import package_folder
 
@@ -224,6 +224,8 @@ def concept_words(corpus: Corpus, label: str, column: str = "entity") -> Bool[np
     InputError
         If the column is unknown or no word has the label.
     """
+    if not isinstance(corpus, Corpus):
+        raise InputError(f"corpus must be one of load_corpus, not {shown(corpus)}")
     if column not in corpus.labels:
         raise InputError(f"unknown label column {column!r}; allowed: {', '.join(corpus.labels)}")
     member = np.array([label in kinds_of(tag, column) for tag in corpus.word_labels(column)], bool)

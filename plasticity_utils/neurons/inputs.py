@@ -95,6 +95,13 @@ def as_flat_ids(
     return flat_ids(_checked_pairs(values, n_layers, n_neurons // n_layers), n_neurons // n_layers)
 
 
+def check_layers(n_layers: Any, n_neurons: int) -> None:
+    """Raise InputError unless neurons can be cut into so many layers."""
+    whole = isinstance(n_layers, int | np.integer) and not isinstance(n_layers, bool)
+    if not whole or n_layers < 1 or n_neurons % n_layers:
+        raise InputError(f"{n_neurons} neurons cannot be cut into {n_layers!r} layers")
+
+
 def as_pairs(neurons: Neurons, n_layers: int, d_model: int) -> Int[np.ndarray, "neuron 2"]:
     """Read neurons as (layer, unit) pairs, each once, in the order given; a set is sorted."""
     pairs = layer_unit(as_flat_ids(neurons, n_layers * d_model, n_layers), d_model)

@@ -36,6 +36,7 @@ from plasticity_utils.neurons.inputs import (
     as_activations,
     as_flat_ids,
     as_members,
+    check_layers,
 )
 from plasticity_utils.neurons.inputs import flat_ids as flat_ids
 from plasticity_utils.neurons.inputs import layer_unit as layer_unit
@@ -143,8 +144,8 @@ def rank_neurons(
     scored = rankings.get(method)
     X = as_activations(X)
     is_concept = as_members(is_concept, len(X))
-    if n_layers is not None and (n_layers < 1 or X.shape[1] % n_layers):
-        raise InputError(f"{X.shape[1]} neurons cannot be cut into {n_layers} layers")
+    if n_layers is not None:
+        check_layers(n_layers, X.shape[1])
     check_binary(X, is_concept)
     _warn_of_few(is_concept)
     return ranking_of(np.asarray(scored(X, is_concept)), method, n_layers)
@@ -300,8 +301,7 @@ def removal_only_profile(
         is no multiple of `n_layers`.
     """
     order = _checked_order(order)
-    if n_layers < 1 or order.size % n_layers:
-        raise InputError(f"{order.size} neurons cannot be cut into {n_layers} layers")
+    check_layers(n_layers, order.size)
     is_gone = np.isin(order, as_flat_ids(removed, order.size, n_layers))
     moved = np.concatenate([order[~is_gone], order[is_gone]])
     return rank_saliency(moved).reshape(n_layers, -1).mean(axis=1)

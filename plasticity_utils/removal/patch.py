@@ -48,7 +48,7 @@ class LayerPatch:
         """Return the module's output with its first tensor changed."""
         state = output[0] if isinstance(output, tuple) else output
         for function in self.functions:
-            state = function(state)
+            state = _fitting(function(state), state)
         return (state, *output[1:]) if isinstance(output, tuple) else state
 
     @classmethod
@@ -62,6 +62,18 @@ class LayerPatch:
         self.functions = [kept for kept in self.functions if kept is not function]
         if not self.functions:
             self._handle.remove()
+
+
+def _fitting(changed: Any, state: Tensor) -> Tensor:
+    """What a function made of a state, in the state's type; another shape is never broadcast."""
+    if not isinstance(changed, Tensor) or changed.shape != state.shape:
+        found = list(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
+        raise InputError(
+            f"it makes {found} of a state of shape {list(state.shape)}; needed: the same shape"
+        )
+    if not changed.is_floating_point():
+        raise InputError(f"it makes {changed.dtype} of a state of {state.dtype}; needed: floats")
+    return changed.to(state.dtype)
 
 
 class _WordTokens:
@@ -93,7 +105,7 @@ class _AtWords:
         self.words = words
 
     def __call__(self, state: Tensor) -> Tensor:
-        changed = self.function(state).to(state.dtype)
+        changed = _fitting(self.function(state), state)
         return torch.where(self.words.of(state), changed, state)
 
 
@@ -216,17 +228,13 @@ def _try(function: StateFunction, layer: int, model: PreTrainedModel) -> None:
     shape = list(state.shape)
     try:
         with torch.no_grad():
-            changed = function(state)
+            _fitting(function(state), state)
+    except InputError as error:
+        raise InputError(f"the function of layer {layer} {str(error)[3:]}") from None
     except Exception as error:
         raise InputError(
             f"the function of layer {layer} fails on a state of shape {shape}: {error}"
         ) from error
-    if not isinstance(changed, Tensor) or list(changed.shape) != shape:
-        found = list(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
-        raise InputError(
-            f"the function of layer {layer} makes {found} of a state of shape {shape}; needed: the "
-            "same shape"
-        )
 
 
 def _special_ids(config: PreTrainedConfig) -> list[int]:
