@@ -65,10 +65,9 @@ Markdown(banner.settings(group, _home))
 # %% [markdown]
 # ## The answer in short
 #
-# A model learns to tag words: names in news, or the tags above. What carries
-# the concept is cut out. Then the model trains on: whole, or nothing but its
-# last layer, which only reads what the layers below offer. F1 is the score: 1
-# is perfect, 0 is nothing found.
+# A model learns to tag words. What carries the concept is cut out. Then the
+# model trains on: whole, or only its last layer, which reads what the layers
+# below offer. F1 is the score: 1 is perfect, 0 is nothing found.
 
 # %% tags=["remove-input"]
 charts.number_table(answer.answer(group))
@@ -136,8 +135,7 @@ charts.f1_through_retraining(
 )
 
 # %% [markdown]
-# The first snapshot is the first time that anybody looked: how fast the score
-# rose before, the figure cannot say.
+# How fast the score rose before the first snapshot, the figure cannot say.
 
 # %% tags=["hide-output", "remove-input"]
 charts.number_table(
