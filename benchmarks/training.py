@@ -21,7 +21,7 @@ from transformers import (
 from benchmarks.measure import Work
 from plasticity_utils.data.corpus import ENTITY_LABELS, Corpus
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.measure import score
+from plasticity_utils.experiment.measure import score_tagged
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.models.load import head, label_ids, load_model
 from plasticity_utils.names import OVERALL
@@ -136,5 +136,5 @@ def _rows(data: TaggedSentences, ids: dict[str, int]) -> Any:
 def _facts(
     model: PreTrainedModel, scoring: TaggedSentences, n_tokens: int, batch: int | None
 ) -> dict[str, Any]:
-    f1 = score(model, scoring).set_index("entity").loc[OVERALL, "entity_f1"]
+    f1 = score_tagged(model, scoring).set_index("entity").loc[OVERALL, "entity_f1"]
     return {"f1": float(f1), "n_tokens": n_tokens, "batch": batch}

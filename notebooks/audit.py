@@ -52,7 +52,7 @@ from plasticity_utils.analysis import audits, rules
 from plasticity_utils.charts import theme
 from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.results.audits import find_audits
-from plasticity_utils.results.stack import UNIT, mean_interval
+from plasticity_utils.results.stack import SHARE_BOUNDS, mean_interval
 
 theme.enable()
 config = pu.RunConfig.from_notebook(globals())
@@ -98,7 +98,7 @@ charts.number_table(
 # pre-training.
 
 # %% tags=["remove-input"]
-charts.readings(audits.readings(found))
+charts.readings(audits.readings_table(found))
 
 # %% tags=["remove-input"]
 rules.audited
@@ -114,10 +114,10 @@ rules.audited
 
 # %% tags=["remove-input"]
 curves = mean_interval(
-    audits.returns(found),
+    audits.returns_table(found),
     ["concept", "condition", "step"],
     ["entity_f1"],
-    bounds={"entity_f1": UNIT},
+    bounds={"entity_f1": SHARE_BOUNDS},
 )
 charts.returns(
     curves,

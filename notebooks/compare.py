@@ -56,7 +56,7 @@ by_concept = relearning.each_concept(relearning.by_run(decoder))
 # *random* cuts other neurons of the same layers, *none* cuts nothing.
 
 # %% tags=["remove-input"]
-charts.outcomes(across.outcomes(surgical), across.OVER)
+charts.outcomes(across.outcome_table(surgical), across.OVER)
 
 # %% tags=["remove-input"]
 Markdown(
@@ -76,7 +76,9 @@ Markdown(
 
 # %% tags=["remove-input"]
 charts.number_table(
-    relearning.specificity({"minilm": encoder, "smollm2": decoder}),
+    relearning.each_concept_and_model(
+        {"minilm": encoder, "smollm2": decoder}
+    ),
     ["model", "concept", "lost", "lost_others", "lost_random", "cut"],
 )
 
@@ -114,8 +116,8 @@ charts.differences(
 )
 
 # %% tags=["remove-input"]
-small = movement.summary(encoder)
-large = movement.summary(on_2000)
+small = movement.mean_moves(encoder)
+large = movement.mean_moves(on_2000)
 Markdown(
     f"- **MiniLM, survivors: {small['survivors_word']}.** Their centre "
     "moves by "

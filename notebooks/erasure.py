@@ -129,7 +129,7 @@ charts.number_table(
 # is not measured yet.
 
 # %% tags=["remove-input"]
-charts.outcomes(across.outcomes(erased), across.OVER)
+charts.outcomes(across.outcome_table(erased), across.OVER)
 
 # %% [markdown]
 # The figure holds a contrast that is the concept's own. Training the last layer

@@ -84,7 +84,7 @@ charts.forced_f1(
 # neurons that were cut out, *all* is the whole model.
 
 # %% tags=["remove-input"]
-rises = forced.rises(group)
+rises = forced.forced_rises(group)
 charts.values(
     rises.assign(
         panel=rises["n_neurons"].map("{} neurons".format),

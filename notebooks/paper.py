@@ -42,7 +42,7 @@ from plasticity_utils.analysis import (
     relearning,
     rules,
 )
-from plasticity_utils.analysis.readers import FOUND, by_reader
+from plasticity_utils.analysis.readers import READER_COLUMNS, by_reader
 from plasticity_utils.charts import theme
 from plasticity_utils.formats import percent, signed, with_interval
 from plasticity_utils.results import across, groups
@@ -54,7 +54,7 @@ half = groups.choose(plain, regime="half")
 surgical = groups.choose(plain, regime="surgical")
 sets = paper.released_centres()
 ranks = paper.load_reference("ranks_distilbert_location")
-profile = paper.released_profile(ranks)
+profile = paper.released_layers(ranks)
 
 # %% [markdown]
 # ## The seven released sets
@@ -113,7 +113,7 @@ charts.number_table(paper.f1_trajectories())
 # (MiniLM after one epoch, where the paper has DistilBERT after eight):
 
 # %% tags=["remove-input"]
-large = movement.summary(half)
+large = movement.mean_moves(half)
 Markdown(
     f"- **The ranks: {large['ranks_word']}.** Their centre moves by "
     f"{with_interval(large, 'ranks')} layers, after a random half by "
@@ -146,7 +146,7 @@ rules.moves
 
 # %% tags=["remove-input", "hide-output"]
 charts.number_table(
-    movement.by_concept(half),
+    movement.moves_by_concept(half),
     [
         "concept",
         "ranks",
@@ -183,10 +183,14 @@ charts.number_table(
 # after the small cut, at half, in SmolLM2, and of 5 and 8.
 
 # %% tags=["remove-input", "hide-output"]
-charts.number_table(mistakes.by_concept(mistakes.changes_over(surgical)))
+charts.number_table(
+    mistakes.changes_by_concept(mistakes.changes_over(surgical))
+)
 
 # %% tags=["remove-input", "hide-output"]
-charts.number_table(mistakes.by_concept(mistakes.changes_over(half)))
+charts.number_table(
+    mistakes.changes_by_concept(mistakes.changes_over(half))
+)
 
 # %% tags=["remove-input", "hide-output"]
 decoder = groups.choose(
@@ -196,7 +200,9 @@ decoder = groups.choose(
     scale="medium",
     variant="",
 )
-charts.number_table(mistakes.by_concept(mistakes.changes_over(decoder)))
+charts.number_table(
+    mistakes.changes_by_concept(mistakes.changes_over(decoder))
+)
 
 # %% tags=["remove-input", "hide-output"]
 protocol = groups.choose(
@@ -216,12 +222,12 @@ charts.number_table(
 
 # %% tags=["remove-input"]
 theirs = groups.choose(protocol, restarts=4, regrow=False)
-charts.outcomes(across.outcomes(theirs), across.OVER)
+charts.outcomes(across.outcome_table(theirs), across.OVER)
 
 # %% tags=["remove-input"]
 n = relearning.by_run(theirs).iloc[0]
 read = by_reader(theirs).set_index("condition")
-moved = movement.by_concept(theirs).iloc[0]
+moved = movement.moves_by_concept(theirs).iloc[0]
 Markdown(
     f"The last layer alone regains {percent(n['by_head'])} of the loss, a "
     f"reader with a hidden layer {percent(n['by_best'])}, the whole model "
@@ -241,7 +247,9 @@ Markdown(
 )
 
 # %% tags=["remove-input", "hide-output"]
-charts.number_table(by_reader(theirs), ["concept", "condition", *FOUND])
+charts.number_table(
+    by_reader(theirs), ["concept", "condition", *READER_COLUMNS]
+)
 
 # %% [markdown]
 # ## What would change our mind

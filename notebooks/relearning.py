@@ -145,7 +145,7 @@ charts.number_table(relearning.beyond_by_seed(cuts))
 
 # %% tags=["remove-input", "hide-output"]
 charts.number_table(
-    relearning.found(cuts),
+    relearning.means_by_way(cuts),
     ["way", "concept", "removed", "head", "linear", "perceptron", "end"],
 )
 

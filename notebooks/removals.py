@@ -38,7 +38,7 @@ from plasticity_utils.analysis import audits, rules
 from plasticity_utils.charts import theme
 from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.results.audits import published_audits
-from plasticity_utils.results.stack import UNIT, mean_interval
+from plasticity_utils.results.stack import SHARE_BOUNDS, mean_interval
 
 theme.enable()
 found = published_audits()
@@ -98,10 +98,10 @@ rules.kept
 
 # %% tags=["remove-input"]
 curves = mean_interval(
-    audits.returns(found),
+    audits.returns_table(found),
     ["removal", "concept", "condition", "step"],
     ["entity_f1"],
-    bounds={"entity_f1": UNIT},
+    bounds={"entity_f1": SHARE_BOUNDS},
 )
 goal = READ_AGAIN * audits.taken(found).groupby("concept")["base"].mean()
 charts.returns(curves[curves["removal"] == "gate"], goal)

@@ -42,7 +42,7 @@ says = {
     rules.KEPT: "Yes, as far as this test can tell: the neurons that were "
     "left hold it in the same directions",
     rules.TURNED: "Yes, but turned: the same geometry in other directions",
-    rules.OTHER: "No: it comes back as another representation",
+    rules.ANOTHER: "No: it comes back as another representation",
     rules.NOT_AS_IS: "Not resolved: the directions are others, and whether "
     "the geometry is the same is open",
     rules.OPEN: "Not resolved",

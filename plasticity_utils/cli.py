@@ -25,7 +25,7 @@ from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.optional import check_extra
 from plasticity_utils.registry import protocols, rankings, removals
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT, _INTERRUPTED = 2, 130
 SENTENCE = "book/sentence"
 
 
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         print("plasticity: interrupted; the same command resumes", file=sys.stderr)
-        return INTERRUPTED
+        return _INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:

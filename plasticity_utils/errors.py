@@ -5,10 +5,10 @@ class InputError(ValueError):
     """A value that cannot be used; the message names it, its place, and what is allowed."""
 
 
-SHOWN = 80
+_SHOWN = 80
 
 
 def shown(value: object) -> str:
     """Write a value for a message: in one line, and no longer than one can read."""
     text = " ".join(repr(value).split())
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

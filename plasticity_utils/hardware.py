@@ -43,11 +43,11 @@ REFUSED = {
 }
 
 # What a launcher tells each process; of MPI's own launchers, how many processes there are.
-GROUP = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_GROUP = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 OF_MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 
 Answer = TypeVar("Answer")
-Batch = TypeVar("Batch")
+_Batch = TypeVar("_Batch")
 
 
 def count(environment: Mapping[str, str] = os.environ) -> int:
@@ -95,7 +95,7 @@ def rank() -> int:
     n = count()
     if n == 1:
         return 0
-    for name in GROUP:
+    for name in _GROUP:
         if not os.environ.get(name):
             raise InputError(
                 f"WORLD_SIZE is {n}, but {name} is not set; start with torchrun, or unset "
@@ -149,7 +149,7 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def rounds(batches: Sequence[Batch]) -> list[list[Batch]]:
+def rounds(batches: Sequence[_Batch]) -> list[list[_Batch]]:
     """Cut the batches of an epoch into rounds, one batch a process.
 
     Parameters
@@ -224,7 +224,7 @@ def _stoppable() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-ALLOWED = ("bf16", "fp32")
+ALLOWED_PRECISIONS = ("bf16", "fp32")
 VARIABLE = "PLASTICITY_PRECISION"
 # Clearly faster, and the best of many trials, so that a busy moment does not tip the balance.
 WORTH_IT = 1.3
@@ -250,8 +250,8 @@ def training_precision() -> str:
         If `PLASTICITY_PRECISION` is set to anything else.
     """
     asked = os.environ.get(VARIABLE)
-    if asked is not None and asked not in ALLOWED:
-        raise InputError(f"{VARIABLE} = {asked!r}; allowed: {', '.join(ALLOWED)}")
+    if asked is not None and asked not in ALLOWED_PRECISIONS:
+        raise InputError(f"{VARIABLE} = {asked!r}; allowed: {', '.join(ALLOWED_PRECISIONS)}")
     # Two processes that train together may each measure another rate.
     return asked or decided(_measured_precision)
 

@@ -26,7 +26,7 @@ from plasticity_utils.errors import InputError
 if TYPE_CHECKING:
     import pandas
 
-FILE_SIGN, DIGITS = ".py:", 8
+FILE_SIGN, _DIGITS = ".py:", 8
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Registry:
         if FILE_SIGN not in name:
             return name
         digest = hashlib.sha256(_path_of(name, self.kind).read_bytes()).hexdigest()
-        return f"{label(name)}-{digest[:DIGITS]}"
+        return f"{label(name)}-{digest[:_DIGITS]}"
 
     def table(self) -> pandas.DataFrame:
         """List the names for people: name, what, source."""
@@ -196,7 +196,7 @@ def _from_file(name: str, kind: str) -> Any:
 
 def _load(path: Path, name: str, kind: str) -> ModuleType:
     """Run a user's file once, and anew where its contents have changed."""
-    digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:DIGITS]
+    digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:_DIGITS]
     own = f"plasticity_file_{path.stem}_{digest}"
     if own in sys.modules:
         return sys.modules[own]

@@ -34,7 +34,7 @@ def test_relearning_is_paired_by_seed(two_runs, groups):
 
 
 def test_shifts_are_beyond_their_controls(two_runs, groups):
-    row = movement.by_concept(groups).iloc[0]
+    row = movement.moves_by_concept(groups).iloc[0]
     mean = {
         name: sum(
             tables.redistribution(run.layers, name).set_index("condition") for run in two_runs
@@ -71,7 +71,7 @@ def test_what_the_dose_takes_stands_beside_what_random_neurons_take(two_runs, gr
 
 
 def test_every_table_names_the_series_and_draws(groups):
-    outcomes = across.outcomes(groups)
+    outcomes = across.outcome_table(groups)
     assert set(outcomes["stage"]) == {"base", "removed", "end"}
     assert charts.outcomes(outcomes, "over seeds").to_dict()
     others = across.collateral(groups)
@@ -83,7 +83,9 @@ def test_every_table_names_the_series_and_draws(groups):
     assert set(readable["stage"]) >= {"base", "removed", "end"}
     assert "head" not in set(readable["condition"])
     charts.probe_by_layer(readable, "LOC")
-    drawn = charts.differences(movement.by_concept(groups), {"survivors": "layers"}, "t", "n", "i")
+    drawn = charts.differences(
+        movement.moves_by_concept(groups), {"survivors": "layers"}, "t", "n", "i"
+    )
     assert "layers" in str(drawn.to_dict())
     assert across.grown_back(groups).empty
 

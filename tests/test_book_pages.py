@@ -9,7 +9,7 @@ import papermill
 import pytest
 import yaml
 
-from plasticity_utils.book.pages import COLUMNS, add_page
+from plasticity_utils.book.pages import LINE_WIDTH, add_page
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 
@@ -46,7 +46,7 @@ def test_the_page_has_the_runs_parameters_and_the_templates_calls(project):
     assert cells[0].source.startswith("# Monday, Tuesday, Wednesday, …\n\nThe same experiment")
     assert config.concept_info.name in cells[2].source
     assert "template" not in cells[0].source
-    assert max(map(len, cells[1].source.splitlines())) <= COLUMNS
+    assert max(map(len, cells[1].source.splitlines())) <= LINE_WIDTH
     text = page.with_suffix(".py").read_text(encoding="utf-8")
     assert text.splitlines()[:5] == (ROOT / "notebooks/concept.py").read_text().splitlines()[:5]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from plasticity_utils import InputError, names
-from plasticity_utils.analysis.snapshots import Snapshots
+from plasticity_utils.analysis.snapshots import RunSnapshots
 from plasticity_utils.data.concepts import ENTITIES
 from plasticity_utils.experiment.measure import concept_columns
 from plasticity_utils.experiment.replay import activations_at
@@ -117,7 +117,7 @@ def test_polysemantic_is_told_within_entities():
 
 
 def test_cards_and_questions_have_one_rule_of_what_serves_a_type(made, tiny_run):
-    snapshots = Snapshots(tiny_run)
+    snapshots = RunSnapshots(tiny_run)
     n_types = len(ENTITIES)
     serves = np.abs(snapshots.sigma(("targeted", "end"))[:, :n_types]) > snapshots.tau[:n_types]
     ids = flat_ids(made["card_neurons"][PLACE].to_numpy(), snapshots.d_model)

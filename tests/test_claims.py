@@ -128,21 +128,21 @@ def test_the_erasure_turns_over_the_top_neurons_as_its_page_says(cuts):
 
 
 def test_survivors_and_the_whole_move_opposite_ways(cuts):
-    found = movement.summary(cuts["surgical"])
+    found = movement.mean_moves(cuts["surgical"])
     assert found["survivors_word"] == rules.FURTHER
     assert found["survivors_low"] > 0 > found["whole_high"]
     # Silencing random neurons of the same layers moves the whole as far.
     assert found["whole_random_low"] < found["whole"] < found["whole_random_high"]
-    half = movement.summary(cuts["half"])
+    half = movement.mean_moves(cuts["half"])
     assert half["ranks_word"] == rules.AS_RANDOM
     assert half["survivors_word"] == rules.OPEN
 
 
 def test_the_decoder_does_not_resolve_the_move(published):
     on_2000 = choose(published, model="smollm2", scale="medium", regime="surgical", variant="")
-    assert movement.summary(on_2000)["survivors_word"] == rules.OPEN
+    assert movement.mean_moves(on_2000)["survivors_word"] == rules.OPEN
     full = choose(published, model="smollm2", scale="full", regime="surgical", variant="")
-    persons = movement.by_concept(full).set_index("concept").loc["persons"]
+    persons = movement.moves_by_concept(full).set_index("concept").loc["persons"]
     assert abs(persons["survivors"]) < 0.01 < persons["survivors_random"]
     taken = relearning.taken_again(on_2000)
     assert taken.max() > 0.5 > 0 > taken.min()
@@ -160,7 +160,7 @@ def test_all_seven_released_sets_are_shown():
     assert table.loc["DB-probe-v2tail", "beside"] == rules.MORE
     later = table["after"] > table["before"]
     assert set(table.index[later]) == {"DGPT2-loc", "gpt2dir"}
-    profile = paper.released_profile(paper.load_reference("ranks_distilbert_location"))
+    profile = paper.released_layers(paper.load_reference("ranks_distilbert_location"))
     centres = paper.centres(profile)
     for ours, theirs in (("base", "before"), ("after", "after"), ("removal_only", "removal_only")):
         assert centres[ours] == pytest.approx(table.loc["DB-loc", theirs], abs=1e-3)
@@ -188,5 +188,5 @@ def test_the_nine_answers_are_the_words_of_their_rules(published, rows):
     words = {word for one in rules.RULES.values() for word in one.words}
     assert {answer.split(", of ")[0] for answer in table["answer"]} <= words
     unanswered = table["answer"].str.startswith((rules.OPEN, "not measurable"))
-    assert (table["strength"].eq(rules.NONE) == unanswered).all()
+    assert (table["strength"].eq(rules.NO_STRENGTH) == unanswered).all()
     assert table["answer"].iloc[0] == rules.READ

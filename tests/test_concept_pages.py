@@ -123,7 +123,7 @@ def test_what_is_said_to_be_particular_holds():
     }
     for name in ("locations", "persons", "organisations"):
         assert answer.found(seeds(name)) == rules.FOUND
-        beyond = found[name].loc[answer.BEYOND]
+        beyond = found[name].loc[answer.BEYOND_LAST_LAYER]
         assert (beyond["targeted_low"] > 0) == (name == "organisations")
     before = {name: table.loc[answer.BEFORE, "targeted"] for name, table in found.items()}
     assert max(before, key=before.get) == "persons"

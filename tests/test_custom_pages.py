@@ -97,7 +97,7 @@ def test_the_page_says_what_f1_means_and_what_the_head_is_worth(group, custom_ru
     assert "*head* says nothing here" in said
     assert ("pair of files" in said) == (custom_run.config.concept_info.kind == "label")
     short = answer.answer(group).set_index("step")["targeted"]
-    assert short[[answer.LAST_LAYER, answer.BEYOND]].isna().all()
+    assert short[[answer.LAST_LAYER, answer.BEYOND_LAST_LAYER]].isna().all()
     assert short[[answer.BEFORE, answer.CUT, answer.WHOLE]].notna().all()
     rows = custom_run.layers[custom_run.layers["entity"] == custom_run.config.label]
     last = rows[(rows["layer"] == rows["layer"].max()) & (rows["condition"] == "targeted")]

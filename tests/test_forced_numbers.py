@@ -131,6 +131,6 @@ def test_values_of_seeds_are_kept_beside_their_means():
     assert set(forced.f1_by_seed(seeds)["seed"]) == {0, 1, 2}
     rows = forced.f1(seeds).set_index(["target", "dose", "entity"])["entity_f1_end"]
     assert rows["host", 0.05, "LOC"] == pytest.approx(0.9)
-    rises = forced.rises(seeds).set_index(["seed", "target", "dose"])
+    rises = forced.forced_rises(seeds).set_index(["seed", "target", "dose"])
     assert rises.loc[(2, "host", 0.05), "rise"] == pytest.approx(0.31)
     assert set(rises["condition"]) == {"targeted", "random", "none"}

@@ -79,3 +79,25 @@ def test_the_readme_says_what_each_package_says_it_is_for():
     readme = (ROOT.parent / "README.md").read_text(encoding="utf-8")
     for package in ORDER:
         assert f"| `{package}` | {charter(package)} |" in readme, package
+
+
+def public_names(path):
+    """Functions, classes and constants that a file defines at its top, without an underscore."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found = [node.name]
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found = [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
+        else:
+            continue
+        yield from (name for name in found if not name.startswith("_"))
+
+
+def test_no_public_name_is_defined_twice():
+    places = {}
+    for path in FILES:
+        for name in public_names(path):
+            places.setdefault(name, set()).add(str(path.relative_to(ROOT)))
+    assert {"RunGroup", "COLUMNS", "run_experiment"} <= set(places)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -109,7 +109,7 @@ def test_mistake_7_unequal_averaging():
     # `none` is compared on the neurons that `targeted` kept.
     counts = counts.drop("random", level="condition")
     assert (counts["base"].groupby(["entity", "layer"]).nunique() == 1).all()
-    gain = neuron_changes.kept_gain(neurons)
+    gain = neuron_changes.kept_gain_table(neurons)
     gain = gain[gain["condition"] != "random"]
     assert (gain.groupby(["entity", "layer"])["n_neurons"].nunique() == 1).all()
     # Where nothing but the removal happened, no kept neuron gains anything.
@@ -117,7 +117,7 @@ def test_mistake_7_unequal_averaging():
         name: {**stages, ("end", 1.0): stages["removed", 0.0]} for name, stages in measured.items()
     }
     neurons = measure.neuron_table(only_removal, removed, LOC, "selectivity")
-    assert (neuron_changes.kept_gain(neurons)["gain"] == 0).all()
+    assert (neuron_changes.kept_gain_table(neurons)["gain"] == 0).all()
     layers = measure.layer_table(only_removal, neurons, LOC)
     assert (tables.redistribution(layers, LOC)["shift"] == 0).all()
     # Rank saliency is over all neurons, so its mean stays at one half.

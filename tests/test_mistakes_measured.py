@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from plasticity_utils.analysis.mistakes import (
-    by_concept,
+    changes_by_concept,
     changes_over,
     mistake_changes,
     setting_changes,
@@ -75,11 +75,11 @@ def test_concepts_stand_side_by_side_with_the_intervals_that_there_are():
             "difference_high": [1.0, -18.0, None],
         }
     )
-    table = by_concept(changes).set_index(["mistake", "quantity"])
+    table = changes_by_concept(changes).set_index(["mistake", "quantity"])
     assert set(table) == {"persons", "locations"}
     assert table.loc[(1, "F1"), ["persons", "locations"]].tolist() == [0.9, 0.75]
     assert table.loc[(6, "neurons removed"), ["locations"]].isna().all()
-    assert by_concept(changes_over([])).empty
+    assert changes_by_concept(changes_over([])).empty
 
 
 def with_setting(run, folder, lost, **changed):

@@ -15,7 +15,7 @@ from plasticity_utils.analysis.polysemanticity import (
     sharing_table,
     superposition_table,
 )
-from plasticity_utils.analysis.snapshots import BASE, Snapshots
+from plasticity_utils.analysis.snapshots import BASE, RunSnapshots
 from plasticity_utils.analysis.takeover import (
     WORD_CLASSES,
     migration_table,
@@ -31,7 +31,7 @@ OTHER_ROLES = ("other words", "punctuation", "nothing")
 
 @pytest.fixture(scope="module")
 def snapshots(tiny_run):
-    return Snapshots(tiny_run)
+    return RunSnapshots(tiny_run)
 
 
 @pytest.fixture(scope="module")

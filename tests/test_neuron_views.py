@@ -48,12 +48,12 @@ def test_a_layer_is_sorted_as_asked():
     layer = views.layer_neurons(neurons(), "removed", 1)
     assert layer["removed"].tolist() == [True, False]
     assert layer["rise"].tolist() == pytest.approx([0.01, 0.01])
-    first = {order: views.in_order(layer, order)["unit"].iloc[0] for order in views.ORDERS}
+    first = {order: views.sorted_neurons(layer, order)["unit"].iloc[0] for order in views.ORDERS}
     assert (first["|σ|"], first["|effect|"], first["unit"]) == (1, 1, 0)
-    by_activation = views.in_order(layer, "activation", np.array([7.0, 3.0]))
+    by_activation = views.sorted_neurons(layer, "activation", np.array([7.0, 3.0]))
     assert by_activation["value"].tolist() == [7, 3]
     with pytest.raises(InputError, match="unknown order 'size'"):
-        views.in_order(layer, "size")
+        views.sorted_neurons(layer, "size")
 
 
 def test_the_inventory_holds_entity_types_and_frequent_parts_of_speech():

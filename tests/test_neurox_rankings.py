@@ -106,7 +106,7 @@ def test_mean_select_by_hand():
 
 
 def test_iou_is_average_precision_with_ties(monkeypatch):
-    monkeypatch.setattr(other_rankings, "BLOCK", 7)
+    monkeypatch.setattr(other_rankings, "_BLOCK", 7)
     X, is_concept = planted_words()
     X[:, :10] = np.round(X[:, :10])
     scores = iou_scores(X, is_concept)

@@ -12,7 +12,7 @@ from plasticity_utils.errors import InputError
 
 JUDGES = {
     "functions": lambda groups: tables.functions(groups).iloc[[0, 1, 3]],
-    "superposition": tables.superposition,
+    "superposition": tables.superposition_judged,
     "migration": lambda groups: tables.migration(groups).query("role == @tables.OTHER_TYPES"),
     "priming": lambda groups: tables.priming(groups).iloc[:2],
 }
@@ -35,7 +35,7 @@ def runs(condition, values):
 def test_the_unit_is_the_seed_within_a_concept():
     table = pd.concat([runs("targeted", {"a": [0.1, 0.12, 0.14], "b": [0.5, 0.52, 0.54]}),
                        runs("random", {"a": [0.0, 0.0, 0.0], "b": [0.0, 0.0, 0.0]})])  # fmt: skip
-    row = tables.judged(table, [], "value", 0.05).iloc[0]
+    row = tables.judged_runs(table, [], "value", 0.05).iloc[0]
     assert row["effect"] == pytest.approx(0.32)
     # Two means of three, deviation 0.02 each, four degrees of freedom; not the spread of a and b.
     assert row["effect_high"] - row["effect"] == pytest.approx(2.776 * 0.02 / np.sqrt(6), abs=1e-4)
@@ -45,18 +45,18 @@ def test_the_unit_is_the_seed_within_a_concept():
 def test_a_predicted_fall_is_judged_as_one_and_told_in_its_own_sign():
     table = pd.concat([runs("targeted", {"a": [-0.2, -0.21, -0.19]}),
                        runs("random", {"a": [0.0, 0.01, -0.01]})])  # fmt: skip
-    row = tables.judged(table, [], "value", 0.05, side=-1).iloc[0]
+    row = tables.judged_runs(table, [], "value", 0.05, side=-1).iloc[0]
     assert row["verdict"] == YES
     assert row["least"] == -0.05
     assert row["effect"] == pytest.approx(-0.2)
     assert row["effect_low"] < -0.2 < row["effect_high"] < 0
-    assert tables.judged(table, [], "value", 0.05).iloc[0]["verdict"] == NO
+    assert tables.judged_runs(table, [], "value", 0.05).iloc[0]["verdict"] == NO
 
 
 def test_the_control_is_subtracted_within_each_run():
     table = pd.concat([runs("targeted", {"a": [0.3, 0.5, 0.7]}),
                        runs("random", {"a": [0.1, 0.3, 0.5]})])  # fmt: skip
-    row = tables.judged(table, [], "value", 0.05).iloc[0]
+    row = tables.judged_runs(table, [], "value", 0.05).iloc[0]
     assert row["beyond_control"] == pytest.approx(0.2)
     assert row["beyond_control_high"] - row["beyond_control_low"] == pytest.approx(0, abs=1e-9)
 
@@ -85,7 +85,7 @@ def test_the_return_of_the_removed_concept_is_no_new_function(tmp_path):
     # Made up so that all that is taken on is the removed concept.
     assert table.loc["something else alone", "effect"] == pytest.approx(0, abs=0.01)
     assert table.loc["something else alone", "verdict"] == NO
-    assert tables.new_functions(table.reset_index()) == rules.ONLY_REMOVED
+    assert tables.new_functions_word(table.reset_index()) == rules.ONLY_REMOVED
 
 
 def test_sharers_are_judged_by_base_model_and_by_another_models_ruler(tmp_path, monkeypatch):
@@ -101,13 +101,15 @@ def test_sharers_are_judged_by_base_model_and_by_another_models_ruler(tmp_path, 
 
 
 def test_change_of_crowding_is_beyond_none_and_beyond_chance(tmp_path):
-    table = tables.superposition(planted(tmp_path, effect=0.05, noise=0)).set_index("measure")
+    table = tables.superposition_judged(planted(tmp_path, effect=0.05, noise=0)).set_index(
+        "measure"
+    )
     assert table["effect"].tolist() == pytest.approx([0.05, -0.05])
     assert table["control"].tolist() == pytest.approx([0, 0])
     assert table.loc["interference", ["base", "by_chance"]].tolist() == pytest.approx([0.1, 0.08])
     # Sixteen concepts in three dimensions could crowd; as many as dimensions could not.
     assert table[["concepts", "dimensions"]].iloc[0].tolist() == [16, 3]
-    assert tables.crowding(table.assign(dimensions=16)) == rules.NOT_WITH_INVENTORY
+    assert tables.crowding_word(table.assign(dimensions=16)) == rules.NOT_WITH_INVENTORY
 
 
 def test_roles_mean_the_same_for_every_concept(tmp_path):

@@ -12,9 +12,9 @@ def undecided():
     hardware.training_precision.cache_clear()
 
 
-@pytest.mark.parametrize("asked", hardware.ALLOWED)
+@pytest.mark.parametrize("asked", hardware.ALLOWED_PRECISIONS)
 def test_the_variable_decides_for_every_machine(asked, monkeypatch):
-    other = next(name for name in hardware.ALLOWED if name != asked)
+    other = next(name for name in hardware.ALLOWED_PRECISIONS if name != asked)
     monkeypatch.setattr(hardware, "_measured_precision", lambda: other)
     assert hardware.training_precision() == other
     hardware.training_precision.cache_clear()

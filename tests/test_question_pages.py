@@ -60,14 +60,14 @@ def test_no_measured_number_is_written_by_hand(page):
 
 def test_what_neurons_serve():
     new = pooled.functions(runs()).set_index("serves")
-    assert pooled.new_functions(new.reset_index()) == rules.ONLY_REMOVED
+    assert pooled.new_functions_word(new.reset_index()) == rules.ONLY_REMOVED
     said = shown_on("polysemanticity", "text/markdown")
     assert said[0] == "**Neurons that were left take on the removed concept, and little else.**"
     assert f"**{100 * new.loc['any concept', 'effect']:.1f}** more serve a concept" in said[1]
     alike = pooled.sharing(runs()).iloc[0]
     assert alike["verdict"] == rules.NOT_WITH_RULER
     assert any(text.startswith("**Not measurable with this ruler.**") for text in said)
-    assert pooled.crowding(pooled.superposition(runs())) == rules.NOT_WITH_INVENTORY
+    assert pooled.crowding_word(pooled.superposition_judged(runs())) == rules.NOT_WITH_INVENTORY
     assert any(text.startswith("**Not measurable with this inventory.**") for text in said)
 
 

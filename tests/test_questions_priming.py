@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils.analysis.takeover import priming, profile_similarity, words_similarity
+from plasticity_utils.analysis.takeover import profile_similarity, regress_gain, words_similarity
 from plasticity_utils.errors import InputError
 
 N = 1500
@@ -27,7 +27,7 @@ def effect(table, term, outcome="beyond_none"):
 
 @pytest.mark.parametrize("errors", ["HC3", "layer"])
 def test_truly_primed_neurons_are_found(errors):
-    found = effect(priming(neurons(primed=0.15), errors), "similarity")
+    found = effect(regress_gain(neurons(primed=0.15), errors), "similarity")
     assert found["low"] > 0.2
     assert found["low"] < found["effect"] < found["high"]
     assert found["p"] < 0.001
@@ -38,14 +38,14 @@ def test_persistence_is_not_taken_for_priming():
     data = neurons(persistence=0.6)
     # Alone, similarity would look like priming.
     assert np.corrcoef(data["similarity"], data["gain"] - data["gain_none"])[0, 1] > 0.4
-    table = priming(data)
+    table = regress_gain(data)
     assert abs(effect(table, "similarity")["effect"]) < 0.1
     assert effect(table, "similarity")["p"] > 0.05
     assert effect(table, "base")["low"] > 0.4
 
 
 def test_falling_back_to_the_mean_is_not_taken_for_anything():
-    table = priming(neurons())
+    table = regress_gain(neurons())
     for term in ("similarity", "base"):
         assert abs(effect(table, term)["effect"]) < 0.1
     assert effect(table, "base", "gain_none")["high"] < -0.3
@@ -53,11 +53,11 @@ def test_falling_back_to_the_mean_is_not_taken_for_anything():
 
 def test_unusable_tables_are_named():
     with pytest.raises(InputError, match="missing columns base"):
-        priming(neurons().drop(columns="base"))
+        regress_gain(neurons().drop(columns="base"))
     with pytest.raises(InputError, match="similarity does not vary"):
-        priming(neurons().assign(similarity=1.0))
+        regress_gain(neurons().assign(similarity=1.0))
     with pytest.raises(InputError, match="allowed: HC3, layer"):
-        priming(neurons(), "HC9")
+        regress_gain(neurons(), "HC9")
 
 
 def test_a_profile_is_near_that_of_the_neurons_that_serve_the_target():

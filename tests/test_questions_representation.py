@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import ortho_group
 
-from plasticity_utils.analysis.sameness import cka_by_layer, linear_cka, probe_transfer
+from plasticity_utils.analysis.sameness import layer_cka, linear_cka, probe_transfer
 from plasticity_utils.errors import InputError
 
 N_WORDS, WIDTH = 400, 12
@@ -50,7 +50,7 @@ def test_only_the_debiased_cka_withstands_few_words_and_many_units():
 
 
 def test_cka_is_taken_layer_by_layer(base):
-    table = cka_by_layer(np.hstack([base, base]), np.hstack([rotated(base), unrelated()]), WIDTH)
+    table = layer_cka(np.hstack([base, base]), np.hstack([rotated(base), unrelated()]), WIDTH)
     assert table["layer"].tolist() == [0, 1]
     assert table["cka"][0] == pytest.approx(1)
     assert table["cka"][1] < 0.2
@@ -84,4 +84,4 @@ def test_unusable_words_are_named(base, is_concept, fits):
     with pytest.raises(InputError, match="words that fit must lie"):
         probe_transfer(base, base, is_concept, ~is_concept, WIDTH)
     with pytest.raises(InputError, match="the same words and neurons"):
-        cka_by_layer(base, base[:, :-1], WIDTH)
+        layer_cka(base, base[:, :-1], WIDTH)

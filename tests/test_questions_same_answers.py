@@ -14,7 +14,7 @@ from plasticity_utils.analysis.parts import (
     subconcepts,
 )
 from plasticity_utils.analysis.sameness import linear_cka
-from plasticity_utils.analysis.snapshots import BASE, Snapshots
+from plasticity_utils.analysis.snapshots import BASE, RunSnapshots
 from plasticity_utils.data.corpus import in_first_part, two_parts
 from plasticity_utils.names import NOTHING
 from plasticity_utils.results.derived import derived
@@ -24,7 +24,7 @@ FEW = 4
 
 @pytest.fixture(scope="module")
 def snapshots(tiny_run):
-    return Snapshots(tiny_run)
+    return RunSnapshots(tiny_run)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def representation(snapshots):
 @pytest.fixture
 def few_are_enough(monkeypatch):
     """Forty sentences hold few words of any part."""
-    monkeypatch.setattr(analysis, "FEWEST_WORDS", FEW)
+    monkeypatch.setattr(analysis, "_FEWEST_WORDS", FEW)
 
 
 def test_a_sentence_is_fitted_on_or_scored_and_never_both(snapshots):

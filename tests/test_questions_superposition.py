@@ -4,7 +4,7 @@ import pytest
 from plasticity_utils.analysis.polysemanticity import (
     feature_dimensionality,
     interference,
-    superposition_by_layer,
+    layer_superposition,
 )
 from plasticity_utils.errors import InputError
 from plasticity_utils.neurons.inventory import inventory
@@ -63,7 +63,7 @@ def layer(concepts, crowded):
 
 def test_crowded_concepts_interfere_more_than_those_apart(concepts):
     X = np.hstack([layer(concepts, crowded=False), layer(concepts, crowded=True)])
-    table = superposition_by_layer(X, concepts, WIDTH)
+    table = layer_superposition(X, concepts, WIDTH)
     # LOC and PER are opposites, and so are the parts of speech: 2 of 6 pairs overlap in any case.
     assert table["interference"][0] == pytest.approx(2 / 6, abs=0.05)
     assert table["interference"][1] > 0.9

@@ -53,7 +53,7 @@ def test_who_was_removed_follows_from_the_shifted_layer(ranks):
 
 
 def test_profiles_are_those_of_the_derived_tables(ranks, published):
-    profile = paper.released_profile(ranks)
+    profile = paper.released_layers(ranks)
     for ours, theirs in {
         "base": "base",
         "after": "rt8",
@@ -65,7 +65,7 @@ def test_profiles_are_those_of_the_derived_tables(ranks, published):
 
 
 def test_the_centre_moves_as_far_as_removal_alone_moves_it(ranks):
-    centres = paper.centres(paper.released_profile(ranks))
+    centres = paper.centres(paper.released_layers(ranks))
     assert centres["base"] == pytest.approx(3.35, abs=0.01)
     assert centres["after"] == pytest.approx(2.55, abs=0.01)
     assert centres["removal_only"] == pytest.approx(2.55, abs=0.01)

@@ -234,7 +234,7 @@ def test_every_answer_can_be_worked_out(run):
     assert len(tables.recovery(run.metrics, label)) == 4
     assert len(tables.redistribution(run.layers, label)) == 4
     assert len(neuron_changes.turnover(run.neurons, 0.1)) == 4
-    assert not neuron_changes.kept_gain(run.neurons).empty
+    assert not neuron_changes.kept_gain_table(run.neurons).empty
     assert not neuron_changes.newly_salient(run.neurons, 5)["words_end"].eq("").all()
     assert len(neuron_changes.removed_neurons(run.neurons, 5)) == min(5, run.facts["n_removed"])
     assert set(tables.reliance_table(run.reliance)["again"]) == {

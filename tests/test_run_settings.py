@@ -39,7 +39,7 @@ def test_half_the_neurons_can_be_removed(tiny_run, make_run):
     # The base model is that of the other regime.
     assert run.base.equals(tiny_run.base)
     for answer in (
-        neuron_changes.kept_gain(run.neurons),
+        neuron_changes.kept_gain_table(run.neurons),
         neuron_changes.turnover(run.neurons, 0.5),
     ):
         assert not answer.empty

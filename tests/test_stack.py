@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from plasticity_utils.results.stack import UNIT, mean_interval
+from plasticity_utils.results.stack import SHARE_BOUNDS, mean_interval
 
 LOC = "LOC"
 
@@ -51,7 +51,7 @@ def test_a_mean_over_concepts_has_the_spread_within_them():
 
 def test_an_interval_stays_within_the_bounds_of_its_value():
     table = pd.DataFrame({"entity_f1": [0.9, 1.0], "change": [0.9, 1.0]})
-    row = mean_interval(table, [], bounds={"entity_f1": UNIT}).iloc[0]
+    row = mean_interval(table, [], bounds={"entity_f1": SHARE_BOUNDS}).iloc[0]
     assert row["entity_f1_high"] == 1 < row["change_high"]
     assert row["entity_f1_low"] > 0.3
 

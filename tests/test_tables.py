@@ -193,7 +193,7 @@ def test_epochs_to_95_percent_of_the_loss(f1, epochs):
 
 
 def test_kept_gain(neurons):
-    table = neuron_changes.kept_gain(neurons).set_index(["condition", "entity", "layer"])
+    table = neuron_changes.kept_gain_table(neurons).set_index(["condition", "entity", "layer"])
     assert (
         table.loc[("targeted", "LOC", 1), "n_neurons"]
         == table.loc[("none", "LOC", 1), "n_neurons"]
@@ -258,7 +258,7 @@ def test_nothing_kept_is_no_crash():
     table = neuron_changes.turnover(neurons, 0.5).set_index("condition").loc["random"]
     assert table["n_kept"] == 0
     assert table[["jaccard", "jaccard_by_chance", "spearman"]].isna().all()
-    assert "random" not in set(neuron_changes.kept_gain(neurons)["condition"])
+    assert "random" not in set(neuron_changes.kept_gain_table(neurons)["condition"])
     shifts = tables.redistribution(layer_table(measured, neurons, LOC), LOC)
     assert shifts.set_index("condition")["shift"].isna().to_dict()["random"]
 

@@ -11,12 +11,12 @@ from plasticity_utils.analysis import rules
 from plasticity_utils.names import OVERALL
 from plasticity_utils.results import tables
 from plasticity_utils.results.groups import RunGroup
-from plasticity_utils.results.stack import UNIT, mean_interval
+from plasticity_utils.results.stack import SHARE_BOUNDS, mean_interval
 
 BEFORE, CUT = "before the cut", "after the cut"
 LAST_LAYER = "then the last layer alone is trained"
 WHOLE = "or the whole model is trained"
-BEYOND = "whole model minus last layer"
+BEYOND_LAST_LAYER = "whole model minus last layer"
 PROBE = "probe of the last layer, after the cut"
 
 
@@ -37,7 +37,7 @@ def answer(group: RunGroup) -> pd.DataFrame:
         _row(CUT, targeted, "removed", random["removed"], none["removed"]),
         _row(LAST_LAYER, head, "end"),
         _row(WHOLE, targeted, "end", random["end"], none["end"]),
-        _row(BEYOND, targeted, "beyond_head", none=drift),
+        _row(BEYOND_LAST_LAYER, targeted, "beyond_head", none=drift),
     ]
     probes = _probes(group, "removed")
     probe = probes.loc["targeted"]
@@ -109,7 +109,7 @@ def _probes(group: RunGroup, stage: str) -> pd.DataFrame:
         rows = run.layers[(run.layers["entity"] == label) & (run.layers["stage"] == stage)]
         parts.append(rows[rows["layer"] == rows["layer"].max()])
     rows = pd.concat(parts, ignore_index=True)
-    found = mean_interval(rows, ["condition"], ["word_f1"], bounds={"word_f1": UNIT})
+    found = mean_interval(rows, ["condition"], ["word_f1"], bounds={"word_f1": SHARE_BOUNDS})
     return found.set_index("condition")
 
 

@@ -57,7 +57,7 @@ def answers(published: list[RunGroup]) -> pd.DataFrame:
     forcings = run_group(find_run(ForcingConfig(scale="full", host="persons")))
     named = [pooled.TERMS[measure, "similarity"][0] for measure in ("profile", "words")]
     rows += [
-        ("2", pooled.new_functions(pooled.functions(with_tables)), seeds, True, False, True),
+        ("2", pooled.new_functions_word(pooled.functions(with_tables)), seeds, True, False, True),
         (
             "3",
             rules.parts_taken_over(by_parts[parts_tables.EVERY], by_parts[parts_tables.NAMED]),
@@ -68,7 +68,14 @@ def answers(published: list[RunGroup]) -> pd.DataFrame:
         ),
         ("4", sameness.same(with_tables)["verdict"], seeds, False, False, True),
         ("5", pooled.sharing(with_tables)["verdict"].iloc[0], seeds, True, False, True),
-        ("6", pooled.crowding(pooled.superposition(with_tables)), seeds, True, False, True),
+        (
+            "6",
+            pooled.crowding_word(pooled.superposition_judged(with_tables)),
+            seeds,
+            True,
+            False,
+            True,
+        ),
         ("7", moved[pooled.OTHER_TYPES], seeds, True, False, False),
         ("8", forced.judged(forcings)["verdict"].iloc[-1], len(forcings.runs), True, False, True),
         ("9", rules.together([near[name] for name in named]), seeds, True, False, False),

@@ -10,7 +10,7 @@ from plasticity_utils.analysis import rules
 from plasticity_utils.experiment.audit import Audit
 from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.registry import label
-from plasticity_utils.results.stack import UNIT, mean_interval
+from plasticity_utils.results.stack import SHARE_BOUNDS, mean_interval
 
 KEYS = ["removal", "concept"]
 OWN_HEAD = "own_head"
@@ -50,12 +50,12 @@ def taken(audits: Sequence[Audit]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def readings(audits: Sequence[Audit]) -> pd.DataFrame:
+def readings_table(audits: Sequence[Audit]) -> pd.DataFrame:
     """F1 of the concept as each reader finds it: removal, concept, seed, body, reader, place, …"""
     return _of_concept(audits, "readings")
 
 
-def returns(audits: Sequence[Audit]) -> pd.DataFrame:
+def returns_table(audits: Sequence[Audit]) -> pd.DataFrame:
     """F1 of the concept by step: removal, concept, seed, condition, step, epoch, …"""
     return _of_concept(audits, "returns")
 
@@ -66,7 +66,7 @@ def read(audits: Sequence[Audit]) -> pd.DataFrame:
     `found` and `base` are its F1 on the cut and on the base model, `read` their ratio, `floor` the
     best that a reader of the same kind finds in the pretrained body under the same removal.
     """
-    table = readings(audits)
+    table = readings_table(audits)
     table = table[table["reader"] != OWN_HEAD]
     table = table.assign(reader=table["reader"] + ", " + table["place"])
     rows = []
@@ -95,7 +95,7 @@ def savings(audits: Sequence[Audit]) -> pd.DataFrame:
     """
     base = taken(audits).set_index([*KEYS, "seed"])["base"]
     rows = []
-    for keys, own in returns(audits).groupby([*KEYS, "seed"], sort=False):
+    for keys, own in returns_table(audits).groupby([*KEYS, "seed"], sort=False):
         goal, row = READ_AGAIN * base[keys], dict(zip([*KEYS, "seed"], keys, strict=True))
         for name in ("targeted", "masked", "first_time"):
             curve = own[own["condition"] == name].sort_values("step")
@@ -121,7 +121,7 @@ def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
     for further in (read(audits).drop(columns="reader"), savings(audits)):
         seeds = seeds.merge(further, on=[*KEYS, "seed"])
     numbers = seeds.drop(columns=[name for name in seeds if name.startswith("reached")])
-    bounds = {name: UNIT for name in ("base", "removed", "found", "floor")}
+    bounds = {name: SHARE_BOUNDS for name in ("base", "removed", "found", "floor")}
     table = mean_interval(numbers, KEYS, bounds=bounds)
     verdicts = [rules.audited(row["specificity"], row["read"]) for _, row in table.iterrows()]
     kept = [rules.kept(rules.of(row, "savings")) for _, row in table.iterrows()]

@@ -19,7 +19,7 @@ _KEYS = ["target", "dose", "n_neurons"]
 # Bounds of a rise of a share, and of the difference of two.
 _RISE, _DIFFERENCE = (-1.0, 1.0), (-2.0, 2.0)
 # The groups whose carriers are compared: what a row calls them, and whose sign it has.
-COMPARED = {
+_COMPARED = {
     "host": ("the host's neurons", "targeted"),
     "random": ("random neurons", "random"),
     "all": ("the host's, nothing confined", "none"),
@@ -37,15 +37,15 @@ def f1(group: RunGroup) -> pd.DataFrame:
     return f1_by_seed(group).groupby(keys, sort=False)[_F1].mean().reset_index()
 
 
-def rises(group: RunGroup) -> pd.DataFrame:
-    """Rise of the share of each group of `COMPARED` that carries both, seed by seed.
+def forced_rises(group: RunGroup) -> pd.DataFrame:
+    """Rise of the share of each group of `_COMPARED` that carries both, seed by seed.
 
     Gives seed, target, dose, n_neurons, group (its name), condition (whose sign it has),
     n_both_removed (just after the removal), n_both_end, rise.
     """
     rows = stack([group], lambda run: run.table("carriers"), ["seed"])
-    rows = rows[rows["target"].isin(COMPARED)]
-    groups, signs = zip(*rows["target"].map(COMPARED), strict=True)
+    rows = rows[rows["target"].isin(_COMPARED)]
+    groups, signs = zip(*rows["target"].map(_COMPARED), strict=True)
     columns = ["seed", *_KEYS, "group", "condition", "n_both_removed", "n_both_end", "rise"]
     return rows.assign(group=groups, condition=signs)[columns]
 
@@ -63,7 +63,7 @@ def judged(group: RunGroup) -> pd.DataFrame:
     own, hosts = rows.loc[[concept]], rows.loc[[host]]
     price = (hosts["entity_f1_removed"] - hosts["entity_f1_end"]).to_numpy()
     table = own[["dose", "n_neurons", *_F1]].assign(price=price).reset_index(drop=True)
-    found = rises(group)
+    found = forced_rises(group)
     found = found[found["target"] == "host"]
     over = mean_interval(found, ["dose"], ["rise"], bounds={"rise": _RISE})
     table = table.merge(over, on="dose")

@@ -22,8 +22,8 @@ from plasticity_utils.removal.leace import Erasers
 from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import stack
 
-NAME = "indicators"
-SNAPSHOTS = ("removed", "head")
+_NAME = "indicators"
+_SNAPSHOTS = ("removed", "head")
 
 
 def compare_indicators(run: Run, indicators: Sequence[str] = INDICATORS) -> pd.DataFrame:
@@ -54,8 +54,8 @@ def by_indicator(groups: Sequence[RunGroup]) -> pd.DataFrame:
         lose at the erasure).
     """
     names = ["concept", "seed"]
-    found = stack(groups, lambda run: _by_indicator(run) if run.holds([NAME]) else None, names)
-    return found.reindex(columns=[*names, "indicator", "dimensions", *SNAPSHOTS, "others"])
+    found = stack(groups, lambda run: _by_indicator(run) if run.holds([_NAME]) else None, names)
+    return found.reindex(columns=[*names, "indicator", "dimensions", *_SNAPSHOTS, "others"])
 
 
 def _scores(run: Run, indicator: str) -> pd.DataFrame:
@@ -66,14 +66,14 @@ def _scores(run: Run, indicator: str) -> pd.DataFrame:
     folders = (stages.measured("targeted"), stages.retrained("head") / "snapshots" / last)
     tables = [
         read_tables(folder)["metrics"].assign(snapshot=snapshot)
-        for snapshot, folder in zip(SNAPSHOTS, folders, strict=True)
+        for snapshot, folder in zip(_SNAPSHOTS, folders, strict=True)
     ]
     named = pd.concat(tables).assign(indicator=indicator, n_dimensions=sum(erasers.ranks))
     return named.set_index(["indicator", "n_dimensions", "snapshot"]).reset_index()
 
 
 def _by_indicator(run: Run) -> pd.DataFrame:
-    table = run.table(NAME)
+    table = run.table(_NAME)
     base = run.metrics[(run.metrics["condition"] == "targeted") & (run.metrics["stage"] == "base")]
     label, whole = run.config.label, base.set_index("entity")["entity_f1"]
     rows = []
@@ -85,7 +85,7 @@ def _by_indicator(run: Run) -> pd.DataFrame:
             {
                 "indicator": indicator,
                 "dimensions": own["n_dimensions"].iloc[0],
-                **{snapshot: f1.loc[snapshot, label] for snapshot in SNAPSHOTS},
+                **{snapshot: f1.loc[snapshot, label] for snapshot in _SNAPSHOTS},
                 "others": others.mean(),
             }
         )

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel
 
-from plasticity_utils.experiment.measure import score
+from plasticity_utils.experiment.measure import score_tagged
 from plasticity_utils.experiment.replay import model_at
 from plasticity_utils.experiment.run import Run, shared_settings
 from plasticity_utils.experiment.stages import Stages
@@ -162,7 +162,7 @@ def shift_of_mistake_3(ranking: pd.DataFrame, removal: NeuronRemoval, dose: floa
 
 
 # The setting, its right value, and that of the public code.
-SETTINGS = {5: ("regrow", False, True), 8: ("restarts", 1, 4)}
+_SETTINGS = {5: ("regrow", False, True), 8: ("restarts", 1, 4)}
 
 
 def measure_mistakes(run: Run) -> dict[str, pd.DataFrame]:
@@ -180,7 +180,9 @@ def measure_mistakes(run: Run) -> dict[str, pd.DataFrame]:
         return {}
     with model_at(run, "targeted", "base") as (model, tokenizer):
         data = tag_sentences(model, tokenizer, stages.sentences.scoring)
-        made = removal_mistakes(model, run.ranking, removal, dose, draw, lambda: score(model, data))
+        made = removal_mistakes(
+            model, run.ranking, removal, dose, draw, lambda: score_tagged(model, data)
+        )
     return {
         "mistakes_removal": made,
         "mistakes_profile": shift_of_mistake_3(run.ranking, removal, dose),
@@ -244,7 +246,7 @@ def changes_over(groups: Iterable[RunGroup]) -> pd.DataFrame:
     return group_means(groups, changes, ["mistake", "quantity"])
 
 
-def by_concept(changes: pd.DataFrame) -> pd.DataFrame:
+def changes_by_concept(changes: pd.DataFrame) -> pd.DataFrame:
     """Lay out what the mistakes change, a row a mistake and quantity, a column a concept.
 
     Parameters
@@ -286,9 +288,9 @@ def setting_changes(groups: Iterable[RunGroup]) -> pd.DataFrame:
         median gain of the removed neurons.
     """
     with_settings = [(shared_settings(group.config), group) for group in groups]
-    usual = {setting: right for setting, right, _ in SETTINGS.values()}
+    usual = {setting: right for setting, right, _ in _SETTINGS.values()}
     parts = []
-    for mistake, (setting, _, wrong) in SETTINGS.items():
+    for mistake, (setting, _, wrong) in _SETTINGS.items():
         for settings, right in with_settings:
             if settings != settings | usual:
                 continue

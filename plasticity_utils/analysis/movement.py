@@ -19,14 +19,14 @@ from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup, check_poolable
 from plasticity_utils.results.stack import mean_interval
 
-RUN = ["concept", "model", "seed"]
+_RUN = ["concept", "model", "seed"]
 SURVIVORS = ["survivors", "survivors_random", "beyond_random", "others", "beyond_others"]
-WHOLE = ["whole", "whole_random"]
+_WHOLE = ["whole", "whole_random"]
 RANKS = ["ranks", "ranks_random", "ranks_beyond", "ranks_alone", "ranks_counts"]
-VALUES = [*SURVIVORS, *WHOLE, *RANKS, "shared"]
+_VALUES = [*SURVIVORS, *_WHOLE, *RANKS, "shared"]
 
 
-def by_run(groups: Iterable[RunGroup]) -> pd.DataFrame:
+def moves_by_run(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """One row a run: how far its concept moves, in layers (negative: towards the embedding).
 
     concept, model, seed, depth (blocks), shared (share of the random neurons that are its own);
@@ -42,14 +42,14 @@ def by_run(groups: Iterable[RunGroup]) -> pd.DataFrame:
     return pd.DataFrame([_moved(run) for run in runs])
 
 
-def summary(groups: Sequence[RunGroup]) -> pd.Series:
-    """Mean of every number of `by_run` over these concepts, with intervals, and two words.
+def mean_moves(groups: Sequence[RunGroup]) -> pd.Series:
+    """Mean of every number of `moves_by_run` over these concepts, with intervals, and two words.
 
-    The words: survivors_word and ranks_word, from `rules.moves`.
+    The words: survivors_word and ranks_word, from `rules.moves_by_run`.
     """
     check_poolable(groups)
-    rows = by_run(groups)
-    found = mean_interval(rows, [], VALUES, over="concept").iloc[0]
+    rows = moves_by_run(groups)
+    found = mean_interval(rows, [], _VALUES, over="concept").iloc[0]
     pairs = {"survivors": "beyond_random", "ranks": "ranks_beyond"}
     words = {
         f"{move}_word": rules.moves(
@@ -60,16 +60,18 @@ def summary(groups: Sequence[RunGroup]) -> pd.Series:
     return pd.concat([found, pd.Series(words)])
 
 
-def by_concept(groups: Sequence[RunGroup]) -> pd.DataFrame:
-    """Means of `by_run` over seeds, a row a concept and model."""
-    return by_run(groups).drop(columns="seed").groupby(RUN[:2], sort=False).mean().reset_index()
+def moves_by_concept(groups: Sequence[RunGroup]) -> pd.DataFrame:
+    """Means of `moves_by_run` over seeds, a row a concept and model."""
+    return (
+        moves_by_run(groups).drop(columns="seed").groupby(_RUN[:2], sort=False).mean().reset_index()
+    )
 
 
 def depth_shares(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Moves as shares of the model's depth, for a chart; ends are the least and greatest seed."""
-    rows, values = by_run(groups), [*SURVIVORS, *WHOLE]
+    rows, values = moves_by_run(groups), [*SURVIVORS, *_WHOLE]
     rows[values] = rows[values].div(rows["depth"], axis=0)
-    grouped = rows.groupby(RUN[:2], sort=False)[values]
+    grouped = rows.groupby(_RUN[:2], sort=False)[values]
     ends = (grouped.min().add_suffix("_low"), grouped.max().add_suffix("_high"))
     return pd.concat([grouped.mean(), *ends], axis=1).reset_index()
 

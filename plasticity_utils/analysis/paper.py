@@ -70,7 +70,7 @@ def removed_as_released(ranks: pd.DataFrame) -> np.ndarray:
     return np.unique(layer * n_units + selected["unit"])
 
 
-def released_profile(ranks: pd.DataFrame) -> pd.DataFrame:
+def released_layers(ranks: pd.DataFrame) -> pd.DataFrame:
     """Mean rank saliency by layer: as released, as removal alone predicts, and of intact neurons.
 
     Parameters
@@ -118,7 +118,7 @@ def released_lines(profile: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     profile : DataFrame
-        From `released_profile`.
+        From `released_layers`.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def centres(profile: pd.DataFrame) -> pd.Series:
     Parameters
     ----------
     profile : DataFrame
-        From `released_profile`.
+        From `released_layers`.
     """
     columns = ["base", "after", "removal_only", "intact_base", "intact_after"]
     weights = profile[columns]

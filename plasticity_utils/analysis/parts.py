@@ -28,7 +28,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from plasticity_utils.analysis.polysemanticity import strongest_concept
-from plasticity_utils.analysis.snapshots import BASE, Snapshots
+from plasticity_utils.analysis.snapshots import BASE, RunSnapshots
 from plasticity_utils.errors import InputError
 from plasticity_utils.names import NOTHING
 from plasticity_utils.neurons.inventory import LEAST_SELECTIVITY
@@ -52,8 +52,8 @@ CLUSTER_COUNTS = range(2, 9)
 N_REFERENCES = 19
 N_NAMING, N_SHOWN, N_SHUFFLES = 3, 3, 5
 # With fewer words, shuffled labels alone would bring neurons above the threshold.
-FEWEST_WORDS = 30
-CONDITIONS = ("targeted", "random", "none")
+_FEWEST_WORDS = 30
+RETRAINED = ("targeted", "random", "none")
 _COUNTED = ["layer", "base", "end", "removed"]
 _TIE = 1e-9
 
@@ -112,7 +112,7 @@ class Parts:
     @property
     def enough(self) -> bool:
         """Whether two parts have words enough to be told apart."""
-        return sum(n >= FEWEST_WORDS for n in self.sizes.values()) > 1
+        return sum(n >= _FEWEST_WORDS for n in self.sizes.values()) > 1
 
 
 def entity_spans(
@@ -221,7 +221,7 @@ def carried(
     return names, np.where(names == NOTHING, np.nan, strongest)
 
 
-def subconcepts(snapshots: Snapshots) -> pd.DataFrame:
+def subconcepts(snapshots: RunSnapshots) -> pd.DataFrame:
     """Count neurons by what part they carried in the base and carry at each condition's end.
 
     Empty where no two parts have 30 words.
@@ -234,7 +234,7 @@ def subconcepts(snapshots: Snapshots) -> pd.DataFrame:
     return pd.concat(counts)[columns].reset_index(drop=True) if counts else _empty(columns)
 
 
-def subconcept_parts(snapshots: Snapshots) -> pd.DataFrame:
+def subconcept_parts(snapshots: RunSnapshots) -> pd.DataFrame:
     """Describe the parts of the concept, and how many neurons would carry each by chance."""
     parts = _parts_of(snapshots)
     chance, found = _by_chance(snapshots, parts), parts.clusters
@@ -247,7 +247,7 @@ def subconcept_parts(snapshots: Snapshots) -> pd.DataFrame:
                 "n_words": n,
                 "n_names": len(names),
                 "shown": " · ".join(names.index[:N_SHOWN]) if found is None else part,
-                "compared": parts.enough and n >= FEWEST_WORDS,
+                "compared": parts.enough and n >= _FEWEST_WORDS,
                 "by_chance": chance.get(part, np.nan),
                 "silhouette": found.silhouette if found else np.nan,
                 "silhouette_reference": found.reference if found else np.nan,
@@ -256,7 +256,7 @@ def subconcept_parts(snapshots: Snapshots) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def subconcept_neurons(snapshots: Snapshots) -> pd.DataFrame:
+def subconcept_neurons(snapshots: RunSnapshots) -> pd.DataFrame:
     """The kept neurons that came to carry a part under `targeted`: the 3 most selective of each."""
     columns = ["part", "layer", "unit", "base", "sigma_base", "sigma_end"]
     table = dict(_carried(snapshots, ("targeted",))).get("targeted")
@@ -270,7 +270,7 @@ def subconcept_neurons(snapshots: Snapshots) -> pd.DataFrame:
 
 
 def _carried(
-    snapshots: Snapshots, conditions: tuple[str, ...] = CONDITIONS
+    snapshots: RunSnapshots, conditions: tuple[str, ...] = RETRAINED
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield the table of `carriers` of each condition, with a column `removed`."""
     parts, own = _parts_of(snapshots), snapshots.is_concept
@@ -279,12 +279,14 @@ def _carried(
     base = snapshots.activations(BASE)[own]
     for condition in conditions:
         end = snapshots.activations((condition, "end"))[own]
-        table = carriers(base, end, parts.kinds, snapshots.d_model, LEAST_SELECTIVITY, FEWEST_WORDS)
+        table = carriers(
+            base, end, parts.kinds, snapshots.d_model, LEAST_SELECTIVITY, _FEWEST_WORDS
+        )
         yield condition, table.assign(removed=~snapshots.kept(condition))
 
 
 @lru_cache(maxsize=1)
-def _parts_of(snapshots: Snapshots) -> Parts:
+def _parts_of(snapshots: RunSnapshots) -> Parts:
     """Cut the concept's words into parts, the same ones for every seed of the run."""
     corpus, label, own = snapshots.measuring, snapshots.run.config.label, snapshots.is_concept
     if label == "LOC":
@@ -294,13 +296,13 @@ def _parts_of(snapshots: Snapshots) -> Parts:
     return cluster_parts([word for word, inside in zip(corpus.words, own, strict=True) if inside])
 
 
-def _by_chance(snapshots: Snapshots, parts: Parts) -> dict[str, float]:
+def _by_chance(snapshots: RunSnapshots, parts: Parts) -> dict[str, float]:
     """Mean number of carriers of each part in the base, parts shuffled among names."""
     if not parts.enough:
         return {}
     base = snapshots.activations(BASE)[snapshots.is_concept]
     _, first, place = np.unique(parts.names.astype(str), return_index=True, return_inverse=True)
-    compared = [part for part, n in parts.sizes.items() if n >= FEWEST_WORDS]
+    compared = [part for part, n in parts.sizes.items() if n >= _FEWEST_WORDS]
     counts, rng = dict.fromkeys(compared, 0.0), np.random.default_rng(0)
     for _ in range(N_SHUFFLES):
         shuffled = parts.kinds[rng.permutation(first)][place]

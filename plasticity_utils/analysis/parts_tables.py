@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from plasticity_utils.analysis import rules
-from plasticity_utils.analysis.parts import CONDITIONS, OTHER_KIND
+from plasticity_utils.analysis.parts import OTHER_KIND, RETRAINED
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.names import NOTHING
 from plasticity_utils.results.derived import derived
@@ -77,7 +77,7 @@ def _newly_carried(run: Run) -> pd.DataFrame:
     for name, chosen in ((EVERY, kept), (NAMED, kept[kept["end"] != OTHER_KIND])):
         total = chosen.groupby("condition")["n_neurons"].sum()
         came = chosen[chosen["base"] != chosen["end"]].groupby("condition")["n_neurons"].sum()
-        share = (came.reindex(total.index, fill_value=0) / total).reindex(CONDITIONS)
+        share = (came.reindex(total.index, fill_value=0) / total).reindex(RETRAINED)
         lost = {key: share["targeted"] - share[control] for key, control in _DIFFERENCES.items()}
         rows.append({"parts": name, "carriers": total["targeted"], **share, **lost})
     return pd.DataFrame(rows)

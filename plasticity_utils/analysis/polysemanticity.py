@@ -29,7 +29,7 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.preprocessing import StandardScaler
 from statsmodels.stats.multitest import multipletests
 
-from plasticity_utils.analysis.snapshots import BASE, SNAPSHOTS, Snapshot, Snapshots
+from plasticity_utils.analysis.snapshots import BASE, SNAPSHOTS, RunSnapshots, Snapshot
 from plasticity_utils.data.concepts import ENTITIES
 from plasticity_utils.errors import InputError
 from plasticity_utils.names import NOTHING
@@ -179,7 +179,7 @@ def feature_dimensionality(
     return np.sum(directions**2, axis=1) / overlaps.sum(axis=1)
 
 
-def superposition_by_layer(
+def layer_superposition(
     X: Float[np.ndarray, "word neuron"], concepts: Inventory, d_model: int, seed: int = 0
 ) -> pd.DataFrame:
     """Interference and feature dimensionality of the inventory on its own words, layer by layer.
@@ -209,7 +209,7 @@ def superposition_by_layer(
     return pd.DataFrame(rows, columns=names).astype({"layer": int})
 
 
-def polysemanticity_table(snapshots: Snapshots) -> pd.DataFrame:
+def polysemanticity_table(snapshots: RunSnapshots) -> pd.DataFrame:
     """Change of what kept neurons serve, beyond training on with nothing removed (question 2).
 
     A neuron serves a concept of the inventory where |σ| > τ. `took_on`, `lost` and
@@ -228,7 +228,7 @@ def polysemanticity_table(snapshots: Snapshots) -> pd.DataFrame:
     return table[["condition", *table.columns.drop("condition")]]
 
 
-def sharing_table(snapshots: Snapshots) -> pd.DataFrame:
+def sharing_table(snapshots: RunSnapshots) -> pd.DataFrame:
     """Are concepts that share a neuron more alike than shuffled pairs (question 5)?
 
     Of `any` sign, two concepts that exclude each other share neurons by construction. A scope in
@@ -258,11 +258,11 @@ def sharing_table(snapshots: Snapshots) -> pd.DataFrame:
     return table.assign(p_adjusted=adjusted)
 
 
-def superposition_table(snapshots: Snapshots) -> pd.DataFrame:
+def superposition_table(snapshots: RunSnapshots) -> pd.DataFrame:
     """Interference and dimensionality at every snapshot, by layer (question 6)."""
     parts = []
     for condition, stage in SNAPSHOTS:
-        found = superposition_by_layer(
+        found = layer_superposition(
             snapshots.activations((condition, stage)),
             snapshots.concepts,
             snapshots.d_model,
@@ -274,7 +274,7 @@ def superposition_table(snapshots: Snapshots) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _functions(snapshots: Snapshots, snapshot: Snapshot) -> pd.DataFrame:
+def _functions(snapshots: RunSnapshots, snapshot: Snapshot) -> pd.DataFrame:
     """What each neuron serves, and what of that it did not serve in the base."""
     sigma, tau = snapshots.sigma(snapshot), snapshots.tau
     table = neuron_polysemanticity(sigma, tau, snapshots.d_model)

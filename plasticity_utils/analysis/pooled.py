@@ -22,13 +22,13 @@ from plasticity_utils.results.groups import RunGroup, check_poolable, choose, ho
 from plasticity_utils.results.published import published_runs
 from plasticity_utils.results.stack import mean_interval, stack
 
-RUN = ["concept", "entity", "seed"]
+_RUN = ["concept", "entity", "seed"]
 # In shares of neurons, cosines of directions and dimensions, cosines of words, shares of the gain,
 # and standard deviations.
 LEAST_SHARE, LEAST_OVERLAP, LEAST_COSINE = 0.05, 0.01, 0.02
 LEAST_MIGRATION, LEAST_PRIMING = 0.05, 0.1
 OWN, OTHER_TYPES = "the concept itself", "other entity types"
-FUNCTIONS = {
+_FUNCTIONS = {
     "took_on": "any concept",
     "took_on_concept": "the removed concept",
     "took_on_else": "something else alone",
@@ -59,7 +59,7 @@ def groups_with_tables(**wanted: str) -> list[RunGroup]:
 def stacked(groups: Sequence[RunGroup], name: str) -> pd.DataFrame:
     """One answer of all runs: concept, entity (its type), seed, and the answer's columns."""
     check_poolable(groups)
-    return stack(groups, lambda run: derived(run, name), RUN)
+    return stack(groups, lambda run: derived(run, name), _RUN)
 
 
 def over_runs(table: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) -> pd.DataFrame:
@@ -67,7 +67,7 @@ def over_runs(table: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) -
     return mean_interval(table, keys, values, over="concept")
 
 
-def judged(
+def judged_runs(
     rows: pd.DataFrame, keys: Sequence[str], value: str, least: float, side: int = 1
 ) -> pd.DataFrame:
     """Judge a value after the concept's removal against that after a random one, within each run.
@@ -75,7 +75,7 @@ def judged(
     Gives the keys; effect, control and beyond_control (their difference), each with `_low` and
     `_high`; least, verdict. `side` is the predicted sign.
     """
-    wide = rows.pivot_table(index=[*RUN, *keys], columns="condition", values=value, sort=False)
+    wide = rows.pivot_table(index=[*_RUN, *keys], columns="condition", values=value, sort=False)
     wide = wide[["targeted", "random"]].set_axis(["effect", "control"], axis=1)
     wide = wide.assign(beyond_control=wide["effect"] - wide["control"]).reset_index()
     table = over_runs(wide, keys, ["effect", "control", "beyond_control"])
@@ -103,19 +103,19 @@ def functions(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Question 2: what share of kept neurons takes on what, beyond `none`; a row for each kind."""
     rows = stacked(groups, "polysemanticity")
     rows = rows[rows["layer"].isna()]
-    places = [*RUN, "condition"]
+    places = [*_RUN, "condition"]
     wide = rows.pivot_table(index=places, columns="quantity", values="beyond_none", sort=False)
     # A neuron that took on the removed concept may have taken on others too: it is left out here.
     wide["took_on_else"] = wide["took_on"] - wide["took_on_concept"]
-    long = wide[list(FUNCTIONS)].rename(columns=FUNCTIONS).rename_axis(columns="serves")
-    return judged(long.stack().rename("share").reset_index(), ["serves"], "share", LEAST_SHARE)
+    long = wide[list(_FUNCTIONS)].rename(columns=_FUNCTIONS).rename_axis(columns="serves")
+    return judged_runs(long.stack().rename("share").reset_index(), ["serves"], "share", LEAST_SHARE)
 
 
-def new_functions(table: pd.DataFrame) -> str:
+def new_functions_word(table: pd.DataFrame) -> str:
     """The word for question 2, from the rows of `functions`."""
     rows = table.set_index("serves")
     any_concept, removed, another = (
-        rows.loc[FUNCTIONS[name]] for name in ("took_on", "took_on_concept", "took_on_else")
+        rows.loc[_FUNCTIONS[name]] for name in ("took_on", "took_on_concept", "took_on_else")
     )
     return rules.new_functions(
         any_concept["verdict"], another["verdict"], rules.of(removed, "beyond_control")
@@ -156,7 +156,7 @@ def superposition_by_layer(groups: Sequence[RunGroup]) -> pd.DataFrame:
     return over_runs(pd.concat(shown), ["condition", "layer"], list(MEASURES))
 
 
-def superposition(groups: Sequence[RunGroup]) -> pd.DataFrame:
+def superposition_judged(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """Question 6: does the inventory crowd more, beyond `none` and chance? A row a measure.
 
     With units gone there are fewer dimensions, and overlaps by chance grow: what shuffled words
@@ -165,15 +165,17 @@ def superposition(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """
     rows = stacked(groups, "superposition")
     excess = {name: rows[name] - rows[f"{name}_shuffled"] for name in MEASURES}
-    means = rows.assign(**excess).groupby([*RUN, "condition", "stage"], sort=False)[list(MEASURES)]
+    means = rows.assign(**excess).groupby([*_RUN, "condition", "stage"], sort=False)[list(MEASURES)]
     ends = means.mean().xs("end", level="stage")
     # The base cancels out: both conditions started from it.
     beyond = ends.drop(index="none", level="condition") - ends.xs("none", level="condition")
-    beyond = beyond.reorder_levels([*RUN, "condition"]).rename_axis(columns="measure")
+    beyond = beyond.reorder_levels([*_RUN, "condition"]).rename_axis(columns="measure")
     long = beyond.stack().rename("change").reset_index()
     base = rows[rows["stage"] == "base"].mean(numeric_only=True)
     parts = [
-        judged(long[long["measure"] == name], ["measure"], "change", LEAST_OVERLAP, side).assign(
+        judged_runs(
+            long[long["measure"] == name], ["measure"], "change", LEAST_OVERLAP, side
+        ).assign(
             base=base[name],
             by_chance=base[f"{name}_shuffled"],
             concepts=int(base["n_concepts"]),
@@ -184,8 +186,8 @@ def superposition(groups: Sequence[RunGroup]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def crowding(table: pd.DataFrame) -> str:
-    """The word for question 6, from the rows of `superposition`."""
+def crowding_word(table: pd.DataFrame) -> str:
+    """The word for question 6, from the rows of `superposition_judged`."""
     concepts, dimensions = (int(table[name].iloc[0]) for name in ("concepts", "dimensions"))
     return rules.crowding(table["verdict"].tolist(), concepts, dimensions)
 
@@ -201,8 +203,8 @@ def migration(groups: Sequence[RunGroup]) -> pd.DataFrame:
     kind = rows["role"].mask(rows["role"].isin(ENTITIES), OTHER_TYPES)
     rows = rows.assign(role=kind.mask(rows["role"] == rows["entity"], OWN))
     values = ["share", "expected", "difference"]
-    rows = rows.groupby([*RUN, "condition", "role"], sort=False)[values].sum().reset_index()
-    table = judged(rows, ["role"], "difference", LEAST_MIGRATION)
+    rows = rows.groupby([*_RUN, "condition", "role"], sort=False)[values].sum().reset_index()
+    table = judged_runs(rows, ["role"], "difference", LEAST_MIGRATION)
     shares = over_runs(rows[rows["condition"] == "targeted"], ["role"], ["share", "expected"])
     table = table.merge(shares[["role", "share", "expected"]], on="role")
     last = table["role"].eq(NOTHING)
@@ -225,7 +227,7 @@ def priming(groups: Sequence[RunGroup]) -> pd.DataFrame:
     for (measure, term), (title, side) in TERMS.items():
         own = rows[(rows["similarity"] == measure) & (rows["term"] == term)]
         own = own.assign(predictor=title)
-        parts.append(judged(own, ["predictor"], "effect", LEAST_PRIMING, side))
+        parts.append(judged_runs(own, ["predictor"], "effect", LEAST_PRIMING, side))
     return pd.concat(parts, ignore_index=True)
 
 

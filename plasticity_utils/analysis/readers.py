@@ -23,15 +23,15 @@ from plasticity_utils.results.stack import stack
 from plasticity_utils.training.readers import read_states
 from plasticity_utils.training.train import tag_sentences
 
-NAME = "readers"
+_NAME = "readers"
 # Where a reader reads: the whole model as a control of the reader itself, and after each removal.
 PLACES = {"none": "base", "targeted": "removed", "random": "removed"}
-N_SENTENCES, READERS = 5000, ("linear", "perceptron")
-FOUND = ["removed", "head", "linear", "perceptron", "end"]
+N_SENTENCES, _READERS = 5000, ("linear", "perceptron")
+READER_COLUMNS = ["removed", "head", "linear", "perceptron", "end"]
 
 
 def read_anew(
-    run: Run, n_sentences: int = N_SENTENCES, names: Sequence[str] = READERS
+    run: Run, n_sentences: int = N_SENTENCES, names: Sequence[str] = _READERS
 ) -> pd.DataFrame:
     """Fit readers on the frozen states of the last layer, and score them as the head is scored.
 
@@ -69,10 +69,10 @@ def by_reader(groups: Sequence[RunGroup]) -> pd.DataFrame:
         (the whole model trained on).
     """
     names = ["concept", "regime", "seed", "condition"]
-    found = stack(groups, lambda run: _by_reader(run) if run.holds([NAME]) else None, names[:-1])
+    found = stack(groups, lambda run: _by_reader(run) if run.holds([_NAME]) else None, names[:-1])
     # Readers of one's own stand between those of the book and the model that was trained on.
-    further = [name for name in found if name not in (*names, *FOUND)]
-    return found.reindex(columns=[*names, *FOUND[:-1], *further, FOUND[-1]])
+    further = [name for name in found if name not in (*names, *READER_COLUMNS)]
+    return found.reindex(columns=[*names, *READER_COLUMNS[:-1], *further, READER_COLUMNS[-1]])
 
 
 def mean_by_reader(groups: Sequence[RunGroup]) -> pd.DataFrame:
@@ -98,7 +98,7 @@ def mean_by_reader(groups: Sequence[RunGroup]) -> pd.DataFrame:
 
 
 def _by_reader(run: Run) -> pd.DataFrame:
-    label, metrics, table = run.config.label, run.metrics, run.table(NAME)
+    label, metrics, table = run.config.label, run.metrics, run.table(_NAME)
     f1 = metrics[metrics["entity"] == label].set_index(["condition", "stage"])["entity_f1"]
     found = table[table["entity"] == label].set_index(["condition", "reader"])["entity_f1"]
     rows = [

@@ -21,9 +21,9 @@ from plasticity_utils.results.groups import RunGroup, check_poolable
 from plasticity_utils.results.stack import mean_interval, seed_columns
 from plasticity_utils.results.tables import reliance_table
 
-RUN = ["concept", "seed"]
-READERS = ["head", "linear", "perceptron"]
-FITTED = READERS[1:]
+_RUN = ["concept", "seed"]
+_READERS = ["head", "linear", "perceptron"]
+FITTED = _READERS[1:]
 
 
 def by_run(groups: Sequence[RunGroup]) -> pd.DataFrame:
@@ -40,17 +40,17 @@ def by_run(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """
     check_poolable(groups)
     rows = pd.DataFrame([_numbers(run) for group in groups for run in group.runs])
-    read = by_reader(groups).set_index([*RUN, "condition"])
+    read = by_reader(groups).set_index([*_RUN, "condition"])
     own, random = (_of(read, condition) for condition in ("targeted", "random"))
-    rows = rows.join(own[FITTED], on=RUN)
+    rows = rows.join(own[FITTED], on=_RUN)
     rows["by_head"] = (rows["head"] - rows["removed"]) / rows["lost"]
     known = rows["linear"].notna() | (rows["by_head"] >= READ_AGAIN)
-    rows["best"] = rows[READERS].max(axis=1).where(known)
+    rows["best"] = rows[_READERS].max(axis=1).where(known)
     rows["by_best"] = (rows["best"] - rows["removed"]) / rows["lost"]
     rows["by_end"] = (rows["end"] - rows["removed"]) / rows["lost"]
     rows["beyond_head"], rows["beyond"] = rows["end"] - rows["head"], rows["end"] - rows["best"]
     after_random = (random["end"] - random[FITTED].max(axis=1)).rename("control")
-    rows = rows.join(after_random, on=RUN)
+    rows = rows.join(after_random, on=_RUN)
     rows["control"] = rows["control"].fillna(rows["drift"])
     rows["beyond_control"] = rows["beyond"] - rows["control"]
     return rows
@@ -62,7 +62,7 @@ def summary(rows: pd.DataFrame) -> pd.Series:
     The words: cut (what was cut out), head_finds and reader_finds (what the last layer and the best
     reader find of it), came_back.
     """
-    values = [name for name in rows if name not in RUN]
+    values = [name for name in rows if name not in _RUN]
     found = mean_interval(rows, [], values, over="concept").iloc[0]
     words = {
         "cut": rules.cut(found["lost"], found["lost_others"]),
@@ -83,13 +83,13 @@ def side_by_side(cuts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def each_concept(rows: pd.DataFrame) -> pd.DataFrame:
     """A row a concept: means over its seeds, and in `cut` what was cut out."""
-    values = [name for name in rows if name not in RUN]
+    values = [name for name in rows if name not in _RUN]
     means = rows.groupby("concept", sort=False)[values].mean()
     means["cut"] = [rules.cut(row["lost"], row["lost_others"]) for _, row in means.iterrows()]
     return means.reset_index()
 
 
-def specificity(models: Mapping[str, Sequence[RunGroup]]) -> pd.DataFrame:
+def each_concept_and_model(models: Mapping[str, Sequence[RunGroup]]) -> pd.DataFrame:
     """Lay `each_concept` of several models under each other, with the model's name first."""
     parts = [each_concept(by_run(of)).assign(model=name) for name, of in models.items()]
     return pd.concat(parts, ignore_index=True)
@@ -107,7 +107,7 @@ def taken_again(groups: Sequence[RunGroup]) -> pd.Series:
     return table.set_index(["model", "scale"])["taken"]
 
 
-def found(cuts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def means_by_way(cuts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Mean F1 over seeds: way, concept, and all numbers of `by_run`."""
     rows = pd.concat([own.assign(way=way) for way, own in cuts.items()], ignore_index=True)
     return rows.groupby(["way", "concept"], sort=False).mean().reset_index()
@@ -127,7 +127,7 @@ def shares(cuts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """
     who = {"by_head": "last layer alone", "by_best": "best reader", "by_end": "whole model"}
     parts = [
-        own.melt([*RUN], list(who), "who", "share").assign(way=way) for way, own in cuts.items()
+        own.melt([*_RUN], list(who), "who", "share").assign(way=way) for way, own in cuts.items()
     ]
     table = pd.concat(parts, ignore_index=True).replace({"who": who})
     grouped = table.groupby(["way", "concept", "who"], sort=False)["share"]

@@ -18,7 +18,7 @@ from plasticity_utils.names import READ_AGAIN
 
 P = ParamSpec("P")
 OPEN = "not resolved"
-BEFORE = "Written before the numbers were seen."
+_BEFORE = "Written before the numbers were seen."
 AFTER = "Written after numbers were seen, so of them it is a description."
 
 
@@ -114,7 +114,7 @@ def decide(effect: Estimate, beyond_control: Estimate, least: float) -> str:
 @rule(
     (YES, NO, OPEN),
     "Several measures of one question answer it only if all say the same.",
-    BEFORE,
+    _BEFORE,
 )
 def together(verdicts: Sequence[str]) -> str:
     """Join the verdicts of several measures."""
@@ -124,22 +124,22 @@ def together(verdicts: Sequence[str]) -> str:
 
 # Question 1: what was cut, what a reader still finds, what came back
 
-LITTLE, SPECIFIC = 0.05, 0.5
+LITTLE, _SPECIFIC = 0.05, 0.5
 CONCEPT, TASK, LITTLE_LOST = "the concept", "the task", "little was lost"
 
 
 @rule(
     (CONCEPT, TASK, LITTLE_LOST),
-    f"A cut is about *the concept* if it takes at least {SPECIFIC:g} more of the F1 of the concept "
-    "than it takes of the other types on average. Else it is about *the task*. If it takes "
+    f"A cut is about *the concept* if it takes at least {_SPECIFIC:g} more of the F1 of the "
+    "concept than it takes of the other types on average. Else it is about *the task*. If it takes "
     f"{LITTLE:g} or less, little was lost.",
-    BEFORE,
+    _BEFORE,
 )
 def cut(lost: float, lost_others: float) -> str:
     """What did a cut take, in F1 of the concept and mean F1 of the other types?"""
     if lost <= LITTLE:
         return LITTLE_LOST
-    return CONCEPT if lost - lost_others >= SPECIFIC else TASK
+    return CONCEPT if lost - lost_others >= _SPECIFIC else TASK
 
 
 ANY_CUT, CHOICE = "any cut does it", "the choice matters"
@@ -212,15 +212,15 @@ WEAKENED, GONE = "weakened", "gone for these readers"
 @rule(
     (NOT_ABOUT, HIDDEN, WEAKENED, GONE),
     "A removal is *not about the concept* if it takes less than "
-    f"{SPECIFIC:g} more F1 of the concept than of the other types on average. Else the best reader "
-    "of the frozen model decides, beside the same reader on the base model: the concept is "
+    f"{_SPECIFIC:g} more F1 of the concept than of the other types on average. Else the best "
+    "reader of the frozen model decides, beside the same reader on the base model: the concept is "
     f"*hidden* if it finds at least {READ_AGAIN:g} as much, *gone for these readers* if it finds "
     f"less than {1 - READ_AGAIN:.1f} as much, and *weakened* in between.",
-    BEFORE,
+    _BEFORE,
 )
 def audited(specificity: float, read: float) -> str:
     """What did a removal do? `read`: the best reader's F1 as a share of its F1 on the base."""
-    if specificity < SPECIFIC:
+    if specificity < _SPECIFIC:
         return NOT_ABOUT
     if read >= READ_AGAIN:
         return HIDDEN
@@ -239,7 +239,7 @@ RELEARNED, LEARNED = "relearned", "learned"
     f"interval of the savings over seeds lies above zero and their mean is at least "
     f"{LEAST_SAVINGS:g}; it is *learned*, as if for the first time, if the interval lies below "
     f"{LEAST_SAVINGS:g}. Else, and with one seed, *not resolved*.",
-    BEFORE,
+    _BEFORE,
 )
 def kept(savings: Estimate) -> str:
     """Was what came back sooner there than in a model that never knew it?"""
@@ -252,7 +252,7 @@ def kept(savings: Estimate) -> str:
 
 # Movement between layers
 
-SAME = 0.1
+_SAME = 0.1
 AS_RANDOM, FURTHER, OTHERWISE = "as a random cut", "further than a random cut", "otherwise"
 
 
@@ -269,7 +269,7 @@ def moves(move: Estimate, beyond_random: Estimate, shared: float = 0.0) -> str:
     low, high = beyond_random.low, beyond_random.high
     if isnan(low):
         return OPEN
-    if max(abs(low), abs(high)) < SAME * abs(move.value) * (1 - shared):
+    if max(abs(low), abs(high)) < _SAME * abs(move.value) * (1 - shared):
         return AS_RANDOM
     if (low > 0 and move.low > 0) or (high < 0 and move.high < 0):
         return FURTHER
@@ -291,7 +291,7 @@ def beside_removal(move: float, alone: float) -> str:
     """How does a move compare with what removal alone predicts (NaN: not known)?"""
     if isnan(alone):
         return NO_PREDICTION
-    if abs(move - alone) < SAME * abs(alone):
+    if abs(move - alone) < _SAME * abs(alone):
         return ALONE
     return MORE if move / alone > 1 else LESS
 
@@ -407,7 +407,7 @@ def parts_taken_over(all_parts: str, named_parts: str) -> str:
 
 
 SAME_DIRECTIONS, KEPT = "the same directions", "the same directions in the kept units"
-TURNED, OTHER = "the same geometry, turned", "another representation"
+TURNED, ANOTHER = "the same geometry, turned", "another representation"
 NOT_AS_IS = "not the same directions"
 
 
@@ -418,7 +418,7 @@ def _side(one: Estimate) -> str:
 
 
 @rule(
-    (SAME_DIRECTIONS, KEPT, TURNED, OTHER, NOT_AS_IS, OPEN),
+    (SAME_DIRECTIONS, KEPT, TURNED, ANOTHER, NOT_AS_IS, OPEN),
     "A probe of the base reads the last layer in the end. If it loses less than a tenth of its F1 "
     "beyond what it loses with nothing cut out: *the same directions*. If it loses more, but a "
     "probe of the kept units alone loses less than a tenth: *the same directions in the kept "
@@ -438,7 +438,7 @@ def representation(
             return KEPT
         if aligned == "less" and _side(aligned_beyond) == "more":
             return TURNED
-        return OTHER if aligned == "more" else NOT_AS_IS
+        return ANOTHER if aligned == "more" else NOT_AS_IS
     return SAME_DIRECTIONS if as_is == "less" else OPEN
 
 
@@ -478,11 +478,11 @@ def forced(
 
 # How sure an answer is
 
-STRONG, SOME, WEAK, NONE = "●●●", "●●", "●", "–"
+STRONG, SOME, WEAK, NO_STRENGTH = "●●●", "●●", "●", "–"
 
 
 @rule(
-    (STRONG, SOME, WEAK, NONE),
+    (STRONG, SOME, WEAK, NO_STRENGTH),
     "●●●: three seeds of each concept, a control subtracted, and a second model that agrees. ●●: "
     "three seeds and a control, in one model. ●: fewer seeds, no control, or a rule that was set "
     "after the numbers were seen. –: no answer.",
@@ -493,7 +493,7 @@ def strength(
 ) -> str:
     """How sure is an answer?"""
     if not answered:
-        return NONE
+        return NO_STRENGTH
     if n_seeds < LEAST_RUNS or not controlled or post_hoc:
         return WEAK
     return STRONG if models_agree else SOME

@@ -23,7 +23,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from plasticity_utils.analysis import rules
-from plasticity_utils.analysis.snapshots import BASE, Snapshot, Snapshots
+from plasticity_utils.analysis.snapshots import BASE, RunSnapshots, Snapshot
 from plasticity_utils.data.corpus import in_first_part
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run
@@ -31,8 +31,8 @@ from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import mean_interval, stack
 
-FEWEST_WORDS = 4
-COMPARED: tuple[Snapshot, ...] = (
+_FEWEST_WORDS = 4
+_COMPARED: tuple[Snapshot, ...] = (
     ("targeted", "removed"),
     ("targeted", "end"),
     ("random", "end"),
@@ -57,10 +57,10 @@ def linear_cka(
     NaN where one side does not vary; debiased (by the unbiased estimate of the Hilbert–Schmidt
     independence criterion) it can fall a little below 0.
     """
-    if len(X) != len(Y) or len(X) < FEWEST_WORDS:
+    if len(X) != len(Y) or len(X) < _FEWEST_WORDS:
         raise InputError(
             f"representations of {len(X)} and {len(Y)} words; allowed: the same number, "
-            f"at least {FEWEST_WORDS}"
+            f"at least {_FEWEST_WORDS}"
         )
     grams = [_gram(side, debiased) for side in (X, Y)]
     dependence = _unbiased_product if debiased else _product
@@ -68,7 +68,7 @@ def linear_cka(
     return dependence(*grams) / float(np.sqrt(scale)) if scale > 0 else float("nan")
 
 
-def cka_by_layer(
+def layer_cka(
     X_base: Float[np.ndarray, "word neuron"],
     X_end: Float[np.ndarray, "end_word end_neuron"],
     d_model: int,
@@ -122,21 +122,21 @@ def probe_transfer(
     )
 
 
-def representation(snapshots: Snapshots) -> pd.DataFrame:
+def representation_table(snapshots: RunSnapshots) -> pd.DataFrame:
     """Linear CKA of the concept's words, base against each snapshot, layer by layer."""
     own = snapshots.is_concept
     base = snapshots.activations(BASE)[own]
     parts = []
-    for condition, stage in COMPARED:
+    for condition, stage in _COMPARED:
         X = snapshots.activations((condition, stage))[own]
         # A unit that is 0 throughout adds nothing to the products of words that CKA is made of.
         for units, weight in (("all", 1), ("kept", snapshots.kept(condition))):
-            table = cka_by_layer(base * weight, X * weight, snapshots.d_model)
+            table = layer_cka(base * weight, X * weight, snapshots.d_model)
             parts.append(_named(table, condition, stage, units))
     return pd.concat(parts, ignore_index=True)
 
 
-def transfer(snapshots: Snapshots) -> pd.DataFrame:
+def transfer(snapshots: RunSnapshots) -> pd.DataFrame:
     """How well a probe of the base reads the concept at each snapshot, layer by layer.
 
     Probe and alignment are fitted on one part of the measuring sentences and scored on the other. A
@@ -144,7 +144,7 @@ def transfer(snapshots: Snapshots) -> pd.DataFrame:
     """
     fits, base = in_first_part(snapshots.measuring), snapshots.activations(BASE)
     parts = []
-    for condition, stage in COMPARED:
+    for condition, stage in _COMPARED:
         X = snapshots.activations((condition, stage))
         for units, weight in (("all", 1), ("kept", snapshots.kept(condition))):
             table = probe_transfer(

@@ -43,7 +43,7 @@ SNAPSHOTS: tuple[Snapshot, ...] = (
 
 
 @dataclass(frozen=True)
-class Snapshots:
+class RunSnapshots:
     """A finished run whose models are still kept, at its snapshots.
 
     Attributes

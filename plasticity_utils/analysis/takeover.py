@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from statsmodels.stats.multitest import multipletests
 
 from plasticity_utils.analysis.polysemanticity import strongest_concept
-from plasticity_utils.analysis.snapshots import BASE, Snapshots
+from plasticity_utils.analysis.snapshots import BASE, RunSnapshots
 from plasticity_utils.data.concepts import ENTITIES, members
 from plasticity_utils.errors import InputError
 from plasticity_utils.names import NOTHING
@@ -27,9 +27,9 @@ from plasticity_utils.neurons.words import embed_words, highest_activating_words
 
 N_PERMUTATIONS = 1999
 TOP_WORDS = 10
-COMPARED = ("targeted", "random")
+_COMPARED = ("targeted", "random")
 ERRORS = ("HC3", "layer")
-COLUMNS = ("gain", "gain_none", "similarity", "base", "layer")
+_COLUMNS = ("gain", "gain_none", "similarity", "base", "layer")
 # Penn Treebank tags by their beginning; the longer one first.
 WORD_CLASSES = {"NNP": "proper nouns", "NN": "nouns", "VB": "verbs", "CD": "numbers"}
 OTHER_WORDS, PUNCTUATION = "other words", "punctuation"
@@ -135,7 +135,7 @@ def words_similarity(
     return np.array([nearness[list(words)].mean() if words else np.nan for words in top_words])
 
 
-def priming(neurons: pd.DataFrame, errors: str = "HC3") -> pd.DataFrame:
+def regress_gain(neurons: pd.DataFrame, errors: str = "HC3") -> pd.DataFrame:
     """Regress the gain beyond `none` on base similarity, with base |σ| and layer held fixed.
 
     A row of `neurons` is a kept neuron: gain and gain_none (change of |σ| for the concept from the
@@ -147,10 +147,10 @@ def priming(neurons: pd.DataFrame, errors: str = "HC3") -> pd.DataFrame:
     """
     if errors not in ERRORS:
         raise InputError(f"unknown errors {errors!r}; allowed: {', '.join(ERRORS)}")
-    missing = [name for name in COLUMNS if name not in neurons]
+    missing = [name for name in _COLUMNS if name not in neurons]
     if missing:
-        raise InputError(f"missing columns {', '.join(missing)}; needed: {', '.join(COLUMNS)}")
-    data = neurons[list(COLUMNS)].dropna()
+        raise InputError(f"missing columns {', '.join(missing)}; needed: {', '.join(_COLUMNS)}")
+    data = neurons[list(_COLUMNS)].dropna()
     data = data.assign(beyond_none=data["gain"] - data["gain_none"])
     outcomes = ("beyond_none", "gain", "gain_none")
     constant = [name for name in (*outcomes, "similarity", "base") if not data[name].std() > 0]
@@ -195,7 +195,7 @@ def role_of(concept: str) -> str:
     return OTHER_WORDS if concept[:1].isalpha() else PUNCTUATION
 
 
-def migration_table(snapshots: Snapshots) -> pd.DataFrame:
+def migration_table(snapshots: RunSnapshots) -> pd.DataFrame:
     """Which neurons gained selectivity for an entity type beyond `none` (question 7)?
 
     The run's own type comes first. A neuron's role is what it served best in the base. `p_adjusted`
@@ -209,7 +209,7 @@ def migration_table(snapshots: Snapshots) -> pd.DataFrame:
     columns = [names.index(name) for name in targets]
     none = snapshots.sigma(("none", "end"))[:, columns]
     parts = []
-    for condition in COMPARED:
+    for condition in _COMPARED:
         end, kept = snapshots.sigma((condition, "end"))[:, columns], snapshots.kept(condition)
         gains = gained(snapshots.sigma(BASE)[:, columns], end, none)
         some = gains[kept].sum(axis=0) > 0
@@ -222,7 +222,7 @@ def migration_table(snapshots: Snapshots) -> pd.DataFrame:
     return table[["condition", *table.columns.drop("condition")]]
 
 
-def priming_table(snapshots: Snapshots) -> pd.DataFrame:
+def priming_table(snapshots: RunSnapshots) -> pd.DataFrame:
     """Do neurons gain more that stood near the concept before (question 9)?
 
     Near by σ profile (`profile`) or by words (`nearness_of_words`). A measure that is not defined
@@ -236,7 +236,7 @@ def priming_table(snapshots: Snapshots) -> pd.DataFrame:
     similarities["words"] = nearness_of_words(snapshots)
     base, none = (np.abs(snapshots.sigma(at)[:, own]) for at in (BASE, ("none", "end")))
     parts = []
-    for condition in COMPARED:
+    for condition in _COMPARED:
         end = np.abs(snapshots.sigma((condition, "end"))[:, own])
         neurons = pd.DataFrame(
             {
@@ -250,13 +250,13 @@ def priming_table(snapshots: Snapshots) -> pd.DataFrame:
             data = neurons.assign(similarity=similarity)[snapshots.kept(condition)]
             for errors in ERRORS:
                 place = {"condition": condition, "similarity": measure, "errors": errors}
-                parts.append(priming(data, errors).assign(**place))
+                parts.append(regress_gain(data, errors).assign(**place))
     table = pd.concat(parts, ignore_index=True)
     first = ["condition", "similarity", "errors"]
     return table[[*first, *table.columns.drop(first)]]
 
 
-def nearness_of_words(snapshots: Snapshots) -> Float[np.ndarray, " neuron"]:
+def nearness_of_words(snapshots: RunSnapshots) -> Float[np.ndarray, " neuron"]:
     """How near each neuron's highest-activating words are to the concept's, in the base.
 
     The concept's own words are left out of the neuron's, so this is not base |σ| again. Of a

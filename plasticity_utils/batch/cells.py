@@ -162,7 +162,7 @@ def is_done(cell: Cell, results: Path) -> bool:
     return not record.get("run") or files.is_sound(results / record["run"])
 
 
-def finished_run(cell: Cell, results: Path) -> str:
+def finished_folder(cell: Cell, results: Path) -> str:
     """Name of the folder of a cell's finished run; empty where its notebook makes none."""
     config = RunConfig(**cell.settings)
     named = results.glob(f"{run_name(config)}-*/config.json") if cell.notebook else ()

@@ -170,7 +170,7 @@ SECONDS_BETWEEN = 60.0
 FINISHED = ("done", "skipped", "failed")
 # What a terminal is too short for is what is not begun.
 ORDER = ("running", "failed", "interrupted", "done", "skipped", "waiting")
-COLUMNS = ("cell", "status", "seconds", "tries")
+_COLUMNS = ("cell", "status", "seconds", "tries")
 
 
 class Board:
@@ -244,9 +244,9 @@ class Board:
 
     def table(self) -> Group:
         """Draw the table, and a bar of how many cells are finished."""
-        table = Table(*COLUMNS)
+        table = Table(*_COLUMNS)
         for row in sorted(self.rows.values(), key=lambda row: ORDER.index(row["status"])):
-            table.add_row(*(str(row[column]) for column in COLUMNS))
+            table.add_row(*(str(row[column]) for column in _COLUMNS))
         n_finished = self.count(*FINISHED)
         text = Text(f"{n_finished} of {self.n_cells} cells")
         return Group(table, ProgressBar(self.n_cells, n_finished, width=40), text)
@@ -255,10 +255,10 @@ class Board:
         """Return the summary as Markdown: counts, a row for each cell, the errors."""
         counts = Counter(row["status"] for row in self.rows.values() if not row["base"])
         named = ", ".join(f"{counts[status]} {status}" for status in ORDER if counts[status])
-        lines = [f"{self.n_cells} cells: {named}", "", f"| {' | '.join(COLUMNS)} |"]
-        lines.append("|---" * len(COLUMNS) + "|")
+        lines = [f"{self.n_cells} cells: {named}", "", f"| {' | '.join(_COLUMNS)} |"]
+        lines.append("|---" * len(_COLUMNS) + "|")
         for row in self.rows.values():
-            lines.append(f"| {' | '.join(str(row[column]) for column in COLUMNS)} |")
+            lines.append(f"| {' | '.join(str(row[column]) for column in _COLUMNS)} |")
         errors = [f"- {row['cell']}: {row['error']}" for row in self.rows.values() if row["error"]]
         return "\n".join([*lines, *([""] if errors else []), *errors]) + "\n"
 

@@ -35,7 +35,7 @@ SIZE, SECONDS = 1024, 0.5
 
 
 @dataclass(frozen=True)
-class Estimate:
+class GridEstimate:
     """What a run takes.
 
     Attributes
@@ -56,7 +56,7 @@ class Estimate:
         return flops / (FRACTION * matrix_rate())
 
 
-def estimate(config: RunConfig) -> Estimate:
+def estimate(config: RunConfig) -> GridEstimate:
     """Count what a run takes."""
     parts, sizes = load_sentences(config), config.sizes
     forward, memory, parameters = _one_batch(config.model, len(parts.labels), sizes.batch_tokens)
@@ -76,7 +76,7 @@ def estimate(config: RunConfig) -> Estimate:
     n_doses = len(SURGICAL_DOSES) + len(LARGE_DOSES) + 1
     curve = n_doses * (tokens["dose"] + (1 + sizes.draws) * tokens["curve"])
     run = trained + forward * (measured + curve)
-    return Estimate(base, run, memory + TRAINING_BYTES * parameters)
+    return GridEstimate(base, run, memory + TRAINING_BYTES * parameters)
 
 
 @cache

@@ -39,8 +39,8 @@ LISTS: dict[str, tuple[str, list[Any]]] = {
     "protocols": ("protocols", []),
     "learning_rates": ("learning_rate", []),
 }
-KEYS = (*LISTS, "scale", "parameters", "variants", "notebook")
-SETTINGS = tuple(field.name for field in dataclasses.fields(RunConfig))
+_KEYS = (*LISTS, "scale", "parameters", "variants", "notebook")
+_SETTINGS = tuple(field.name for field in dataclasses.fields(RunConfig))
 
 
 def read_grid(path: str | Path) -> list[Cell]:
@@ -48,11 +48,11 @@ def read_grid(path: str | Path) -> list[Cell]:
     file = Path(path)
     grid = _read_yaml(file)
     for key in grid:
-        _check(key in KEYS, file, f"unknown key {key!r}; allowed: {', '.join(KEYS)}")
+        _check(key in _KEYS, file, f"unknown key {key!r}; allowed: {', '.join(_KEYS)}")
     _check("concepts" in grid, file, "concepts are missing; a grid needs a list of them")
     notebook = _notebook(grid, file)
     own = papermill.inspect_notebook(str(notebook))
-    allowed = tuple(dict.fromkeys([*own, *SETTINGS]))
+    allowed = tuple(dict.fromkeys([*own, *_SETTINGS]))
     cells: dict[str, Cell] = {}
     for parameters in _crossed(grid, file):
         for name in parameters:
@@ -85,7 +85,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         raise InputError(f"{str(file)!r}{place}: no YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise InputError(f"{str(file)!r}: no YAML: {' '.join(str(error).split())}") from None
-    _check(isinstance(found, dict), file, f"a grid is a mapping with the keys {', '.join(KEYS)}")
+    _check(isinstance(found, dict), file, f"a grid is a mapping with the keys {', '.join(_KEYS)}")
     return found
 
 
@@ -151,7 +151,7 @@ def _variant(variant: Any, file: Path) -> dict[str, Any]:
 
 
 def _checked_cell(parameters: dict[str, Any], notebook: Path, file: Path) -> Cell:
-    settings = {name: value for name, value in parameters.items() if name in SETTINGS}
+    settings = {name: value for name, value in parameters.items() if name in _SETTINGS}
     try:
         with contextlib.chdir(notebook.parent):
             folder = path_of(str(settings["model"]), "model")

@@ -32,7 +32,7 @@ from papermill.exceptions import PapermillExecutionError
 from plasticity_utils import files
 from plasticity_utils.batch.cells import (
     Cell,
-    finished_run,
+    finished_folder,
     is_done,
     note_try,
     page_digest,
@@ -104,7 +104,7 @@ def execute(
                 status, error = "interrupted", ""
             outcome = _outcome(status, time.monotonic() - begun, folder, worker, error)
             if status == "done" and cell.notebook:
-                outcome |= {"page": page_digest(folder), "run": finished_run(cell, place.root)}
+                outcome |= {"page": page_digest(folder), "run": finished_folder(cell, place.root)}
             files.write_json(folder / RECORD, outcome)
             place.keep(folder, RECORD, anew=True)
             return outcome

@@ -20,7 +20,7 @@ from plasticity_utils import files
 from plasticity_utils.charts.theme import MIME, VEGALITE_VERSION, chart_title, picture
 from plasticity_utils.errors import InputError
 
-PNG_SCALE = 2.0
+_PNG_SCALE = 2.0
 _WORDS_IN_NAME = 8
 
 
@@ -78,7 +78,7 @@ def _export(notebook: Path, out: Path) -> list[Path]:
         svg, png = out / f"{stem}.svg", out / f"{stem}.png"
         drawn = vlc.vegalite_to_svg(spec, vl_version=VEGALITE_VERSION)
         svg.write_text(drawn, encoding="utf-8")
-        png.write_bytes(picture(spec, PNG_SCALE))
+        png.write_bytes(picture(spec, _PNG_SCALE))
         written += [svg, png]
     return written
 

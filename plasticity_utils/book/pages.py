@@ -136,11 +136,11 @@ def _replace(out_dir: Path, html: Path) -> None:
 TEMPLATE = "concept.py"
 PROSE = "prose"
 TOC = "_toc.yml"
-BEFORE = "  - file: notebooks/compare.ipynb\n"
+_BEFORE = "  - file: notebooks/compare.ipynb\n"
 PARAMETERS = ("concept", "model", "scale", "seed", "regime", "corpus", "tags")
-COLUMNS = 76
+LINE_WIDTH = 76
 # Cells of the template, by tag, that a concept's page has in its own words.
-OPENING, PARTICULAR, HOME, VALUES = "own-opening", "own-particular", "own-home", "parameters"
+OPENING, PARTICULAR, HOME, _VALUES = "own-opening", "own-particular", "own-home", "parameters"
 _NEW_PROSE = """\
 # {title}
 
@@ -170,7 +170,7 @@ def page_of(template: Path, prose: Path) -> NotebookNode:
     new = {
         OPENING: opening,
         PARTICULAR: particular,
-        VALUES: "".join(lines).strip(),
+        _VALUES: "".join(lines).strip(),
         HOME: _home(config),
     }
     notebook = jupytext.read(template)
@@ -244,9 +244,9 @@ def _listed(contents: Path, page: str) -> str:
     text = contents.read_text(encoding="utf-8")
     if f"- file: {page}\n" in text:
         return text
-    if BEFORE not in text:
-        raise InputError(f"{contents} has no line {BEFORE.strip()!r}, before which the page goes")
-    return text.replace(BEFORE, f"  - file: {page}\n{BEFORE}")
+    if _BEFORE not in text:
+        raise InputError(f"{contents} has no line {_BEFORE.strip()!r}, before which the page goes")
+    return text.replace(_BEFORE, f"  - file: {page}\n{_BEFORE}")
 
 
 def _home(config: RunConfig) -> str:
@@ -260,9 +260,9 @@ def _home(config: RunConfig) -> str:
 def _assignment(name: str, value: str | int) -> str:
     """Write a parameter in lines that fit the page."""
     line = f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
-    if len(line) <= COLUMNS or not isinstance(value, str):
+    if len(line) <= LINE_WIDTH or not isinstance(value, str):
         return line
-    size = COLUMNS // 2  # a sign may take two places when it is escaped
+    size = LINE_WIDTH // 2  # a sign may take two places when it is escaped
     pieces = [value[start : start + size] for start in range(0, len(value), size)]
     lines = [f"    {json.dumps(piece, ensure_ascii=False)}\n" for piece in pieces]
     return f"{name} = (\n{''.join(lines)})\n"

@@ -47,14 +47,14 @@ from plasticity_utils.training.evaluate import OVERALL, entity_scores
 from plasticity_utils.training.readers import label_states, linear
 from plasticity_utils.training.train import TaggedSentences, tag_sentences
 
-CONCEPTS = ("locations", "persons", "organisations")
-DOSES = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2)
+_CONCEPTS = ("locations", "persons", "organisations")
+_DOSES = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2)
 TRAINING_SENTENCES, CHECKED_SENTENCES = 1000, 500
 # Share of the neurons that the page offers by name.
-NAMED = 0.005
+_NAMED = 0.005
 RANKING = REGIMES["surgical"].ranking
 TYPES = list(ENTITY_COLOURS)
-ENTITIES = [*TYPES, OVERALL]
+_ENTITIES = [*TYPES, OVERALL]
 # The score of a tag that the sentences of a fit lack.
 NEVER = -1e4
 TOKENS = ("cls", "sep", "unk")
@@ -63,13 +63,13 @@ MODEL, ARRAYS, SETTINGS, VOCABULARY, TABLE, TAGS = (
     "tags.npz",
 )  # fmt: skip
 # What is in force and which last layer reads, as the page's table has them.
-KINDS = {
+_KINDS = {
     "nothing": "nothing",
     "concept": "a concept's neurons cut",
     "random": "random neurons cut",
     "erased": "a concept erased",
 }
-READINGS = {"own": "the model's own", "trained": "trained again"}
+_READINGS = {"own": "the model's own", "trained": "trained again"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def write_demonstration(run: Run, folder: Path) -> Path:
     demonstration.look(Session(folder / MODEL))
     save_file(demonstration.arrays(), folder / ARRAYS)
     np.savez_compressed(folder / TAGS, **demonstration.tags)  # type: ignore[arg-type]
-    summary(demonstration.checked).to_csv(folder / TABLE, index=False)
+    _summary(demonstration.checked).to_csv(folder / TABLE, index=False)
     vocabulary = demonstration.tokenizer.get_vocab()
     lines = sorted(vocabulary, key=lambda token: vocabulary[token])
     (folder / VOCABULARY).write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -144,10 +144,10 @@ class Demonstration:
         self.model, self.tokenizer = load_model(str(self.base / "model"))
         self.ranked = {
             name: pd.read_parquet(BaseStages(self._config(name)).ranking() / "ranking.parquet")
-            for name in CONCEPTS
+            for name in _CONCEPTS
         }
-        self.settings = [Setting(CONCEPTS[0], "nothing", 0.0, None)]
-        for concept in bar(CONCEPTS, "concepts"):
+        self.settings = [Setting(_CONCEPTS[0], "nothing", 0.0, None)]
+        for concept in bar(_CONCEPTS, "concepts"):
             self.settings += self._settings_of(concept)
         self.readings: list[Reading] = []
         self.checked = pd.DataFrame()
@@ -194,7 +194,7 @@ class Demonstration:
         X = word_activations(self.model, self.tokenizer, self.sentences.ranking.sentences)
         shape = count_layers(self.model), width(self.model)
         found = {
-            "rest": self.ranked[CONCEPTS[0]]["mean"].to_numpy().reshape(shape),
+            "rest": self.ranked[_CONCEPTS[0]]["mean"].to_numpy().reshape(shape),
             "deviation": X.std(axis=0, dtype=np.float64).reshape(shape),
             "weight": np.stack([reading.weight for reading in self.readings]),
             "bias": np.stack([reading.bias for reading in self.readings]),
@@ -206,7 +206,7 @@ class Demonstration:
         """Say what the page must know beside the arrays."""
         d_model = width(self.model)
         f1 = {
-            (row.setting, row.reading): {name: round(getattr(row, name), 3) for name in ENTITIES}
+            (row.setting, row.reading): {name: round(getattr(row, name), 3) for name in _ENTITIES}
             for row in self.checked.itertuples()
         }
         return {
@@ -220,7 +220,7 @@ class Demonstration:
             "concepts": {
                 name: {
                     "label": self._config(name).label,
-                    "neurons": top_neurons(ranked, RANKING, NAMED).tolist(),
+                    "neurons": top_neurons(ranked, RANKING, _NAMED).tolist(),
                 }
                 for name, ranked in self.ranked.items()
             },
@@ -230,7 +230,7 @@ class Demonstration:
                     "kind": setting.kind,
                     "dose": setting.dose,
                     "neurons": flat_ids(_neurons(setting), d_model).tolist(),
-                    "f1": {name: f1[number, name] for name in READINGS},
+                    "f1": {name: f1[number, name] for name in _READINGS},
                 }
                 for number, setting in enumerate(self.settings)
             ],
@@ -246,7 +246,7 @@ class Demonstration:
             NO_NEURONS,
         )  # fmt: skip
         made = []
-        for dose in DOSES:
+        for dose in _DOSES:
             cut = chosen_of(REGIMES["surgical"]).make(dose)
             found = cut.fit(on)
             drawn = cut.control(found, on.drawn(0))
@@ -299,7 +299,7 @@ class Demonstration:
         return {"n_words": len(python), "same": same, "eight_bits": rounded[OVERALL], **scores}
 
 
-def summary(checked: pd.DataFrame) -> pd.DataFrame:
+def _summary(checked: pd.DataFrame) -> pd.DataFrame:
     """What 8 bits change, for a reader: a row for each way of taking a concept and last layer."""
     rows = []
     for (kind, reading), own in checked.groupby(["kind", "reading"], sort=False):
@@ -308,8 +308,8 @@ def summary(checked: pd.DataFrame) -> pd.DataFrame:
         shares = own["same"] / own["n_words"]
         rows.append(
             {
-                "In force": KINDS[kind],
-                "Last layer": READINGS[reading],
+                "In force": _KINDS[kind],
+                "Last layer": _READINGS[reading],
                 "Settings": len(own),
                 "Words": f"{own['n_words'].sum():,}",
                 "Same tag": _percent(own["same"].sum() / own["n_words"].sum()),

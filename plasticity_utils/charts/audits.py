@@ -19,7 +19,7 @@ from plasticity_utils.charts.parts import (
     need,
     panel,
     rows,
-    stack,
+    stack_panels,
     value_tooltips,
 )
 
@@ -63,7 +63,7 @@ def returns(table: pd.DataFrame, goal: pd.Series | None = None) -> alt.VConcatCh
             )
             layers.insert(0, rule.encode(y=alt.Y("goal:Q", scale=UNIT)))
         panels.append(panel(layers, concept, _PANEL))
-    return stack(
+    return stack_panels(
         panels,
         "How soon the concept is back",
         ["masked and first_time never knew it. Dotted: nine tenths of the base model's F1."],
@@ -92,7 +92,7 @@ def readings(table: pd.DataFrame) -> alt.VConcatChart:
         axis = alt.Axis(labelPadding=LABEL_GAP, labelLimit=NAMES_WIDTH, labelOverlap=False)
         points = dots(own, x, rows("reader", order, axis=axis), "entity_f1", tips)
         panels.append(panel(points, BODY_TITLES[body], ROW * len(order)))
-    return stack(
+    return stack_panels(
         panels,
         "What readers of the frozen model find",
         ["A point a seed. The own head is the model as it is; the others are fitted anew."],

@@ -22,10 +22,10 @@ from plasticity_utils.charts.parts import (
     KIND_SHAPES,
     LABEL_GAP,
     entity_signs,
-    in_order,
     need,
     panel,
-    stack,
+    present_in_order,
+    stack_panels,
     zero_line,
 )
 from plasticity_utils.errors import InputError
@@ -57,7 +57,7 @@ def neuron_card(cards: Mapping[str, pd.DataFrame], label: str) -> alt.VConcatCha
         panel([_words(shown, 0)], "Highest-activating words", _WORD_HEIGHT * _WORDS_SHOWN),
         panel([_words(shown, 1)], "Lowest-activating words", _WORD_HEIGHT * _WORDS_SHOWN),
     ]
-    chart = stack(
+    chart = stack_panels(
         panels,
         f"A card for each of the neurons that matter most for {label}",
         ["Histograms: each row is drawn to the height of its own fullest bin.", f"σ: {_BOTH}"],
@@ -83,7 +83,7 @@ def neuron_map(cards: Mapping[str, pd.DataFrame], label: str) -> alt.VConcatChar
     )
     places = _places(shown).add_params(brush)
     follower = _sigma_lines(shown.transform_filter(brush), cards, "mean |σ|", mean=True)
-    chart = stack(
+    chart = stack_panels(
         [
             panel([zero_line("change", "y"), places], "Each neuron that has a card", 200),
             panel(follower, "Mean |σ| of the neurons of the brushed layers", 150),
@@ -279,7 +279,7 @@ def check(cards: Mapping[str, pd.DataFrame], label: str) -> None:
         if name not in cards:
             raise InputError(f"no table {name!r} among the cards; needed: {', '.join(_NEEDED)}")
         need(cards[name], columns)
-    in_order(cards["card_neurons"], "kind", KINDS)
+    present_in_order(cards["card_neurons"], "kind", KINDS)
     if label not in entities_of(cards):
         allowed = ", ".join(entities_of(cards))
         raise InputError(f"unknown entity type {label!r}; allowed: {allowed}")

@@ -28,13 +28,13 @@ from plasticity_utils.charts.parts import (
     dots,
     entities_from,
     entity_signs,
-    in_order,
     lines,
     need,
     panel,
+    present_in_order,
     rows,
-    stack,
     stack_of_rows,
+    stack_panels,
     value_tooltips,
     zero_line,
 )
@@ -79,10 +79,10 @@ def dose_response(
     """
     need(curve, ["regime", "dose", "n_removed", "condition", "entity", *_INTERVAL, "n_draws"])
     entities = entities_from(curve, label)
-    in_order(curve, "regime", tuple(_REGIMES))
+    present_in_order(curve, "regime", tuple(_REGIMES))
     shown = curve.assign(percent=100 * curve["dose"], regime=curve["regime"].map(_REGIMES))
     draws, chosen = int(curve["n_draws"].max()), chosen_percent(chosen_dose)
-    return stack(
+    return stack_panels(
         [
             _dose_panel(shown[shown["entity"] == name], chosen_dose, label, name == entities[-1])
             for name in entities
@@ -136,7 +136,7 @@ def f1_through_retraining(
         ]
         layers = [_base_rule(base, signs), *lines(own, x, y, "entity_f1", signs, tooltips)]
         panels.append(_entity_panel(layers, entity, label))
-    return stack(
+    return stack_panels(
         panels,
         f"F1 of {label} after removal and through retraining",
         [f"Bands: {interval}.", "The axis is drawn wide where things happen early."],
@@ -150,7 +150,7 @@ def reliance(table: pd.DataFrame, label: str, interval: str = OVER_SENTENCES) ->
     """Draw F1 when neurons are removed again after retraining, a panel a condition."""
     need(table, ["condition", "again", "entity", *_INTERVAL])
     table = table[table["entity"] != OVERALL]
-    again, entities = in_order(table, "again", AGAIN), entities_from(table, label)
+    again, entities = present_in_order(table, "again", AGAIN), entities_from(table, label)
     conditions = conditions_in(table)
     y = alt.Y("again:N", title="removed again", sort=again,
               scale=alt.Scale(paddingInner=0.3, paddingOuter=0.15))  # fmt: skip
@@ -166,7 +166,7 @@ def reliance(table: pd.DataFrame, label: str, interval: str = OVER_SENTENCES) ->
         own = table[table["condition"] == condition]
         drawn = dots(own, _score(title), y, "entity_f1", tooltips, **signs)
         panels.append(panel(drawn, condition_title(condition), 40 * len(again)))
-    return stack(
+    return stack_panels(
         panels,
         f"What the retrained model relies on for {label}: removed again",
         [f"Lines: {interval}; for random, the range of its draws."],
@@ -196,7 +196,7 @@ def outcomes(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
             at = own[own["stage"] == stage]
             layers += dots(at, x, y, "entity_f1", tooltips, stage == "end", color=color)
         panels.append(panel(layers, name, 4 * 2 * ROW))
-    return stack(
+    return stack_panels(
         panels,
         "What removal takes, and what comes back",
         ["Open points: just after removal. Full: at the end. Broken line: base.",
@@ -285,10 +285,10 @@ def forced_f1(
         ],
     )
     need(seeds, ["seed", "target", "dose", "n_neurons", "entity", "entity_f1_end"])
-    in_order(f1, "target", _GROUPS)
+    present_in_order(f1, "target", _GROUPS)
     signs, own = _group_signs(host), f1[f1["entity"] == concept]
     points = seeds[seeds["entity"] == concept]
-    return stack(
+    return stack_panels(
         [panel([*_levels(own, signs), *_groups(own, points, concept, signs)], "", _FORCED)],
         title,
         ["Points: seeds. Lines: their mean; those across have no number of neurons."],

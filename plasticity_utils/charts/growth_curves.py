@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from plasticity_utils.charts import theme
-from plasticity_utils.charts.parts import need, panel, stack
+from plasticity_utils.charts.parts import need, panel, stack_panels
 
 PANEL_HEIGHT = 130
 _LOG = alt.Scale(type="log", nice=False, padding=8)
@@ -18,7 +18,7 @@ def growth(table: pd.DataFrame) -> alt.VConcatChart:
     need(table, ["curve", "n", *TITLES])
     curves = list(dict.fromkeys(table["curve"]))
     panels = [_panel(table[table["curve"] == curve], curve) for curve in curves]
-    return stack(
+    return stack_panels(
         panels,
         "Growth of time and memory",
         ["Solid: seconds. Dashed: peak memory beyond what was held before, in MB."],

@@ -26,7 +26,7 @@ from plasticity_utils.charts.parts import (
     lines,
     need,
     panel,
-    stack,
+    stack_panels,
     value_tooltips,
     zero_line,
 )
@@ -34,7 +34,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.names import OVER_NEURONS, STAGE_TITLES
 
 ALIGNED = {"none": "as it is", "procrustes": "aligned", "shuffled": "aligned to shuffled words"}
-FUNCTIONS = {
+_FUNCTIONS = {
     "took_on": "Share that serves a concept it did not serve before",
     "polysemantic": "Share that serves two concepts or more",
     "n_concepts": "Concepts that a neuron serves",
@@ -84,7 +84,7 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
     panels.append(
         layer_panel(by_rank, "rank_saliency", "rank saliency", heading, shown, NOT_FROM_ZERO, True)
     )
-    return stack(
+    return stack_panels(
         panels,
         f"In which layers {label} is found, before removal and after retraining",
         ["Rank saliency is relative: it counts only beyond what removal alone predicts."],
@@ -113,7 +113,7 @@ def probe_by_layer(layers: pd.DataFrame, label: str) -> alt.VConcatChart:
         )
         for stage in _LATER
     ]
-    return stack(
+    return stack_panels(
         panels,
         f"Where {label} can still be read: a linear probe on each layer",
         ["F1 over words, on sentences that the probe was not fitted on."],
@@ -141,7 +141,7 @@ def kept_gain(gains: pd.DataFrame, interval: str = OVER_NEURONS) -> alt.VConcatC
         x = _layer_axis(condition == conditions[-1])
         drawn = lines(rows, x, y, "gain", entity_signs(entities), tooltips)
         panels.append(panel([zero_line("gain", "y"), *drawn], condition_title(condition), 110))
-    chart = stack(
+    chart = stack_panels(
         panels,
         "What the kept neurons gain for each entity type, by layer",
         [
@@ -171,7 +171,7 @@ def released_profile(table: pd.DataFrame) -> alt.VConcatChart:
         )
         for group in groups
     ]
-    return stack(
+    return stack_panels(
         panels,
         "Released ranks of DistilBERT, locations",
         ["base: before removal. targeted: after 8 epochs of retraining."],
@@ -199,7 +199,7 @@ def cka_by_layer(table: pd.DataFrame, title: str, interval: str) -> alt.VConcatC
         )
         for concept in concepts
     ]
-    return stack(
+    return stack_panels(
         panels,
         title,
         ["Linear CKA, debiased: 1 is the same up to rotation and scale.", f"Bands: {interval}."],
@@ -216,7 +216,7 @@ def superposition(table: pd.DataFrame, title: str, interval: str) -> alt.VConcat
         layer_panel(table, measure, unit, name, conditions, UNIT, measure == list(_MEASURES)[-1])
         for measure, (name, unit) in _MEASURES.items()
     ]
-    return stack(
+    return stack_panels(
         panels,
         title,
         [f"{SHUFFLED_WORDS}: what chance gives.", f"Bands: {interval}."],

@@ -31,8 +31,8 @@ SERIES_DASHES = {
     REMOVAL_ALONE: [2, 5],
     SHUFFLED_WORDS: [1, 3],
 }
-ENTITIES = tuple(theme.ENTITY_COLOURS)
-MOST_TYPES = len(ENTITIES) + 1
+_ENTITIES = tuple(theme.ENTITY_COLOURS)
+_MOST_TYPES = len(_ENTITIES) + 1
 _STAR = "M0,-1L.3,-.3L1,-.3L.4,.2L.6,.9L0,.4L-.6,.9L-.4,.2L-1,-.3L-.3,-.3Z"
 # Kinds of neurons stand beside conditions, never beside entity types.
 KIND_COLOURS = {
@@ -77,7 +77,7 @@ def need(frame: pd.DataFrame, columns: Iterable[str]) -> None:
         raise InputError(f"the chart's table has no rows; columns: {', '.join(wanted)}")
 
 
-def in_order(frame: pd.DataFrame, column: str, allowed: Sequence[str]) -> list[str]:
+def present_in_order(frame: pd.DataFrame, column: str, allowed: Sequence[str]) -> list[str]:
     """Give the values of a column in the order of `allowed`; InputError at any other value."""
     present = set(frame[column])
     if unknown := present - set(allowed):
@@ -111,12 +111,12 @@ def entities_in(frame: pd.DataFrame) -> list[str]:
     InputError if there are more than there are signs for.
     """
     found = distinct(frame, "entity")
-    if len(found) > MOST_TYPES:
+    if len(found) > _MOST_TYPES:
         raise InputError(
             f"{len(found)} types in the chart's table, {', '.join(map(str, found))}; at most "
-            f"{MOST_TYPES} are allowed"
+            f"{_MOST_TYPES} are allowed"
         )
-    known = [name for name in ENTITIES if name in found]
+    known = [name for name in _ENTITIES if name in found]
     return known + [name for name in found if name not in known]
 
 
@@ -252,7 +252,7 @@ def panel(layers: Sequence[alt.Chart], title: str, height: int) -> alt.LayerChar
     return alt.LayerChart(layer=list(layers), title=heading, height=height)
 
 
-def stack(
+def stack_panels(
     panels: Sequence[alt.LayerChart], title: str, subtitle: Sequence[str], description: str
 ) -> alt.VConcatChart:
     """Put panels under each other, with a title, a few lines below it, and a text alternative."""
@@ -270,7 +270,7 @@ def stack_of_rows(
     """Stack panels of one scale whose rows have names: `names` pixels of the column are theirs."""
     width = theme.CHART_WIDTH + 50 - names
     narrow = [drawn.properties(width=width) for drawn in panels]
-    chart = stack(narrow, title, subtitle, description).resolve_scale(x="shared")
+    chart = stack_panels(narrow, title, subtitle, description).resolve_scale(x="shared")
     return chart.properties(usermeta={"gutter": names})
 
 

@@ -18,9 +18,9 @@ from plasticity_utils.formats import digits_of, fixed, number
 # Characters of a text that stays in one line: a date, a name.
 SHORT = 16
 QUANTITY = "quantity"
-WORD_COLUMNS = ("words_base", "words_removed", "words_end")
+_WORD_COLUMNS = ("words_base", "words_removed", "words_end")
 # Headings, and the names of quantities in a column of them; of others the name, with spaces.
-NAMES = {
+_NAMES = {
     "entity_f1": "F1",
     "base_f1": "F1, validation",
     "test_f1": "F1, test",
@@ -123,13 +123,13 @@ def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
 
 def words_table(frame: pd.DataFrame) -> Styler:
     """Show neurons with their highest-activating words at three stages, as an HTML table."""
-    names = [NAMES[column] for column in WORD_COLUMNS]
+    names = [_NAMES[column] for column in _WORD_COLUMNS]
     # On a phone the table scrolls in its box: narrower columns would make it many screens tall.
     return number_table(frame).set_properties(subset=names, **{"min-width": "8em"})
 
 
 def _heading(name: str) -> str:
-    return NAMES.get(name, name.replace("_", " "))
+    return _NAMES.get(name, name.replace("_", " "))
 
 
 def _looks(texts: pd.Series) -> list[dict[str, Any]]:

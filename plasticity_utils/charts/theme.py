@@ -56,7 +56,7 @@ FALLBACKS = [
 
 CHART_WIDTH = 560
 CHART_HEIGHT = 260
-PNG_SCALE = 1.5
+_PNG_SCALE = 1.5
 
 _TEXT = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
 _THEME: dict[str, Any] = {
@@ -124,7 +124,7 @@ def entity_colours(entities: Sequence[str] = ()) -> dict[str, str]:
     return _with_others(ENTITY_COLOURS, entities, CUSTOM_COLOUR)
 
 
-def picture(spec: dict[str, Any], scale: float = PNG_SCALE) -> bytes:
+def picture(spec: dict[str, Any], scale: float = _PNG_SCALE) -> bytes:
     """Draw a Vega-Lite specification as a PNG, `scale` pixels for one of the chart's."""
     png: bytes = vlc.vegalite_to_png(spec, vl_version=VEGALITE_VERSION, scale=scale)
     return png

@@ -23,7 +23,7 @@ SPLITS = {
     "test": ("test", "testb"),
 }
 ENDINGS = (".txt", ".conll", ".conllu", ".tsv", ".iob", ".bio", ".train", ".testa", ".testb")
-CONLL2003 = ("word", "pos", "chunk", "entity")
+_CONLL2003 = ("word", "pos", "chunk", "entity")
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 CONLLU_TAGS = ("upos", "xpos", "deprel", "lemma")
 WORD_TITLES = ("word", "words", "token", "tokens", "form", "text")
@@ -165,7 +165,7 @@ def _cells(line: str, tabs: bool) -> list[str]:
 
 
 def _named(width: int) -> str:
-    return f" ({' '.join(CONLL2003)})" if width == len(CONLL2003) else ""
+    return f" ({' '.join(_CONLL2003)})" if width == len(_CONLL2003) else ""
 
 
 def _titles(path: Path, rows: list[list[Row]]) -> list[str]:
@@ -181,8 +181,8 @@ def _titles(path: Path, rows: list[list[Row]]) -> list[str]:
             del rows[0]
         if not rows:
             raise InputError(f"{path} holds no sentence")
-    elif len(first) == len(CONLL2003):
-        return list(CONLL2003)
+    elif len(first) == len(_CONLL2003):
+        return list(_CONLL2003)
     else:
         names = [str(column) for column in range(1, len(first) + 1)]
     return names if "entity" in names else [*names[:-1], "entity"]

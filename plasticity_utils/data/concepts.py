@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from plasticity_utils.data.corpus import CONCEPTS, Corpus, concept_words, load_corpus
+from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.data.tasks import Task, in_order
 from plasticity_utils.errors import InputError
 from plasticity_utils.files import ROOT
@@ -30,8 +31,8 @@ from plasticity_utils.files import ROOT
 FILE, WORDS = "file:", "words:"
 CUSTOM_KINDS = f"{FILE}WORDS,LABELS#LABEL, {WORDS}Monday,Tuesday"
 ENTITIES = tuple(CONCEPTS.values())
-CUSTOM_COLUMN, OUTSIDE = "concept", "O"
-DIGITS, LONGEST_TAG, LONGEST_SLUG, WORDS_NAMED, SHOWN = 8, 20, 20, 3, 60
+CUSTOM_COLUMN = "concept"
+_DIGITS, LONGEST_TAG, LONGEST_SLUG, WORDS_NAMED, _SHOWN = 8, 20, 20, 3, 60
 TYPES_SHOWN = 50
 # Tags that mean something else in tables and charts.
 _TAKEN = {*ENTITIES, OUTSIDE, "OTHER"}
@@ -265,8 +266,8 @@ def _digest(*parts: str | bytes) -> str:
         data = part.encode(errors="surrogatepass") if isinstance(part, str) else part
         # Each part's length first: otherwise "ab" + "c" would be "a" + "bc".
         whole.update(f"{len(data)}:".encode() + data)
-    return whole.hexdigest()[:DIGITS]
+    return whole.hexdigest()[:_DIGITS]
 
 
 def _shown(text: str) -> str:
-    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")

@@ -44,7 +44,7 @@ CONCEPTS = {
 ENTITY_LABELS = ("O", *(f"{prefix}-{entity}" for entity in CONCEPTS.values() for prefix in "BI"))
 LABEL = "label"
 WNUT16 = "wnut16"
-ALLOWED = (
+ALLOWED_CORPORA = (
     "allowed: 'conll2003', 'wnut16', a folder with train.txt, valid.txt and test.txt (or .conll, "
     ".conllu, .tsv; dev, testa, testb), a column file, 'hf:NAME', or a pair of files"
 )
@@ -168,7 +168,7 @@ def load_corpus(
         elif path.is_file():
             words, labels, is_cut = *read_columns(path, word), False
         else:
-            raise InputError(f"no corpus at {str(path)!r}; {ALLOWED}")
+            raise InputError(f"no corpus at {str(path)!r}; {ALLOWED_CORPORA}")
     found = {name: scheme or recognise(column) for name, column in labels.items()}
     return Corpus(
         str(source),
@@ -268,14 +268,16 @@ def _read_folder(
     present = [name for name, path in files.items() if path is not None]
     path = files[split] or files["train"]
     if path is None:
-        raise InputError(f"no {split} file (and no train file) in {str(folder)!r}; {ALLOWED}")
+        raise InputError(
+            f"no {split} file (and no train file) in {str(folder)!r}; {ALLOWED_CORPORA}"
+        )
     words, labels = read_columns(path, word)
     return deal_out(words, labels, split, present)
 
 
 def _as_pair(source: Sequence[str | Path]) -> tuple[Path, Path]:
     if isinstance(source, bytes) or not hasattr(source, "__len__"):
-        raise InputError(f"no corpus at {source!r}; {ALLOWED}")
+        raise InputError(f"no corpus at {source!r}; {ALLOWED_CORPORA}")
     if len(source) != 2:
         raise InputError(f"a pair of a word file and a label file is needed, not {list(source)!r}")
     return path_of(source[0], "word file"), path_of(source[1], "label file")

@@ -19,14 +19,14 @@ from typing import Any
 
 from plasticity_utils import files
 from plasticity_utils.data.column_files import CONLLU_TAGS, SPLITS, split_file
-from plasticity_utils.data.corpus import ALLOWED, CONCEPTS, WNUT16, Corpus, load_corpus
+from plasticity_utils.data.corpus import ALLOWED_CORPORA, CONCEPTS, WNUT16, Corpus, load_corpus
 from plasticity_utils.data.hub import PREFIX
 from plasticity_utils.data.schemes import OUTSIDE, PLAIN
 from plasticity_utils.errors import InputError
 from plasticity_utils.files import ROOT
 
 CONLL2003, ENTITY = "conll2003", "entity"
-PACKAGED = (CONLL2003, WNUT16)
+_PACKAGED = (CONLL2003, WNUT16)
 MOST_TYPES = 5
 _KNOWN = tuple(CONCEPTS.values())
 
@@ -130,7 +130,7 @@ def fingerprint(corpus: str) -> str:
     """What stands for a corpus: its name, or a digest of what its files hold."""
     place = _found(corpus)
     folder = Path(place.removeprefix(PREFIX))
-    if place in PACKAGED or not folder.is_dir():
+    if place in _PACKAGED or not folder.is_dir():
         return corpus
     if place.startswith(PREFIX):
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -142,7 +142,7 @@ def fingerprint(corpus: str) -> str:
 
 def _found(corpus: str) -> str:
     """The corpus with its folder as given, or else from the project's: notebooks run in theirs."""
-    if corpus in PACKAGED:
+    if corpus in _PACKAGED:
         return corpus
     prefix = PREFIX if corpus.startswith(PREFIX) else ""
     given = Path(corpus.removeprefix(PREFIX)).expanduser()
@@ -155,7 +155,7 @@ def _found(corpus: str) -> str:
             "such, validation and test files"
         )
     if not prefix:
-        raise InputError(f"no corpus at {corpus!r}; {ALLOWED}")
+        raise InputError(f"no corpus at {corpus!r}; {ALLOWED_CORPORA}")
     return corpus
 
 

@@ -22,7 +22,7 @@ from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.dose import save_table
-from plasticity_utils.experiment.measure import rank_by_layer, score
+from plasticity_utils.experiment.measure import rank_by_layer, score_tagged
 from plasticity_utils.experiment.splits import Sentences, load_sentences
 from plasticity_utils.experiment.store import model_fingerprint, provenance, save_model
 from plasticity_utils.hardware import training_precision
@@ -39,7 +39,7 @@ from plasticity_utils.training.custom_probe import (
 )
 from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences
 
-CHECKED_SENTENCES = 20
+_CHECKED_SENTENCES = 20
 # The names of columns and conditions have changed so often: what was made before is made again.
 TABLE_NAMES = 2
 
@@ -165,14 +165,14 @@ class BaseStages:
     def _make_base(self, taught: Callable[[Corpus], Corpus], part: Path) -> None:
         model, tokenizer = load_model(self.config.model, self.sentences.labels, self.config.seed)
         # Weights that are not finite show here, in a second, and not after the training.
-        word_activations(model, tokenizer, self.sentences.train.first(CHECKED_SENTENCES).sentences)
+        word_activations(model, tokenizer, self.sentences.train.first(_CHECKED_SENTENCES).sentences)
         self._check_sentences(model, tokenizer)
         splits = {"validation": self.sentences.validation, "test": self.sentences.test}
         tagged = {name: tag_sentences(model, tokenizer, part) for name, part in splits.items()}
         data = tag_sentences(model, tokenizer, taught(self.sentences.train))
         schedule = self._schedule(self.config.sizes.base_epochs)
         fine_tune(model, data, schedule, part / "checkpoints")
-        scores = [score(model, data).assign(split=split) for split, data in tagged.items()]
+        scores = [score_tagged(model, data).assign(split=split) for split, data in tagged.items()]
         save_table(pd.concat(scores, ignore_index=True), part / "scores.parquet")
         save_model(model, tokenizer, part)
 

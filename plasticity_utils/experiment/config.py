@@ -30,7 +30,7 @@ SURGICAL_DOSES = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.04, 0.05, 0.
 LARGE_DOSES = (0.2, 0.3, 0.5)
 # Settings that a removal may have; which it has, it says itself.
 REMOVAL_SETTINGS = ("ranking", "rest", "positions", "dose", "regrow", "indicator")
-PROTOCOLS = ("targeted", "random", "none", "head")
+_PROTOCOLS = ("targeted", "random", "none", "head")
 TEXTS = (
     "concept", "model", "scale", "regime", "results_dir", "removal", "protocols", "corpus", "tags",
     "ranking", "rest", "positions", "indicator",
@@ -431,7 +431,7 @@ class RunConfig:
     @property
     def _protocol_names(self) -> tuple[str, ...]:
         given = tuple(name.strip() for name in self.protocols.split(",") if name.strip())
-        return given or PROTOCOLS
+        return given or _PROTOCOLS
 
     @property
     def retrain_epochs(self) -> int:

@@ -27,10 +27,10 @@ from plasticity_utils.progress import bar
 from plasticity_utils.removal.interface import Material, Removal, in_force
 
 LOST = 0.1
-SPECIFIC = 0.5
+_SPECIFIC = 0.5
 
 
-def dose_response(
+def score_doses(
     on: Material,
     scorers: Mapping[str, Callable[[], pd.DataFrame]],
     growing: ChosenRemoval,
@@ -75,7 +75,7 @@ def pick_dose(curve: pd.DataFrame, label: str) -> float:
     table = table[table["dose"].isin(SURGICAL_DOSES)]
     enough = table[table["entity_f1"] < LOST * table["entity_f1_base"]]
     best = table.loc[table["specificity"].idxmax()]
-    if len(enough) and enough.iloc[0]["specificity"] > min(SPECIFIC, best["specificity"] - 1e-12):
+    if len(enough) and enough.iloc[0]["specificity"] > min(_SPECIFIC, best["specificity"] - 1e-12):
         return float(enough.iloc[0]["dose"])
     return float(best["dose"])
 

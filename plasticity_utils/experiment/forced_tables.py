@@ -25,10 +25,10 @@ from plasticity_utils.removal.gate import HeldNeurons
 
 # Of a mean over neurons, which stand in for a sample.
 _STANDARD_ERRORS = 1.96
-SNAPSHOTS = ("base", "removed", "end")
+_SNAPSHOTS = ("base", "removed", "end")
 
 
-def forced(config: ForcingConfig) -> tuple[Stages, dict[str, pd.DataFrame], dict[str, Any]]:
+def forcing_tables(config: ForcingConfig) -> tuple[Stages, dict[str, pd.DataFrame], dict[str, Any]]:
     """Force the groups of a configuration; gives its stages, its tables, and no further facts."""
     stages = ForcingStages(config)
     plan = stages.removal
@@ -45,11 +45,11 @@ def forced(config: ForcingConfig) -> tuple[Stages, dict[str, pd.DataFrame], dict
 
 
 def f1_table(before: Path, made: Sequence[tuple[Target, Path]]) -> pd.DataFrame:
-    """F1 of every entity type, for every group: the table `forced`.
+    """F1 of every entity type, for every group: the table `forced_f1`.
 
     `before` is the folder of `ForcingStages.before`, and `made` has each group with its folder.
     """
-    base, removed = (_metrics(before / f"metrics_{name}.parquet") for name in SNAPSHOTS[:2])
+    base, removed = (_metrics(before / f"metrics_{name}.parquet") for name in _SNAPSHOTS[:2])
     n_neurons = len(pd.read_parquet(before / "neurons_base.parquet"))
     parts = []
     for target, folder in made:
@@ -85,7 +85,7 @@ def carrier_table(
     """
     tau = pd.read_parquet(before / "tau.parquet").set_index("entity")["tau"]
     limits = tuple(float(tau[entity]) for entity in entities)
-    early = {name: pd.read_parquet(before / f"neurons_{name}.parquet") for name in SNAPSHOTS[:2]}
+    early = {name: pd.read_parquet(before / f"neurons_{name}.parquet") for name in _SNAPSHOTS[:2]}
     rows = []
     for target, folder in _with_all_at_the_hosts(made):
         snapshots = {**early, "end": pd.read_parquet(folder / "neurons.parquet")}

@@ -28,7 +28,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from plasticity_utils.data.concepts import members
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.forcing_config import ForcingConfig
-from plasticity_utils.experiment.measure import score
+from plasticity_utils.experiment.measure import score_tagged
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import save_tables
 from plasticity_utils.models.activations import word_activations
@@ -43,7 +43,7 @@ from plasticity_utils.training.protocols import HEAD, TARGETED
 from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences, train_only
 
 # Groups that have no number of neurons, and the protocol of a run by which they train.
-PROTOCOLS = {"all": TARGETED, "head": HEAD}
+_PROTOCOLS = {"all": TARGETED, "head": HEAD}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Target:
     Attributes
     ----------
     name : str
-        `host`, `random`, `removed`, or one of `PROTOCOLS`.
+        `host`, `random`, `removed`, or one of `_PROTOCOLS`.
     dose : float
         Share of all neurons: 1 for `all`, 0 for `head`.
     neurons : int array, [n_neurons, 2]
@@ -134,9 +134,9 @@ class ForcingStages(Stages):
         chosen = HeldNeurons(target.neurons, plan.rest, plan.positions)
         settings = {
             **self._shared(plan),
-            "target": target.name if target.name in PROTOCOLS else chosen.key(),
+            "target": target.name if target.name in _PROTOCOLS else chosen.key(),
             "regrow": target.name == "removed",
-            "head": self.config.head and target.name not in PROTOCOLS,
+            "head": self.config.head and target.name not in _PROTOCOLS,
             "share": self.config.share,
             "schedule": asdict(self._forced_schedule(target)),
         }
@@ -153,8 +153,8 @@ class ForcingStages(Stages):
         }
 
     def _forced_schedule(self, target: Target) -> Schedule:
-        schedule = replace(self._retraining(PROTOCOLS.get(target.name, TARGETED)), epochs=1)
-        factor = 1.0 if target.name in PROTOCOLS else self.config.rate_factor
+        schedule = replace(self._retraining(_PROTOCOLS.get(target.name, TARGETED)), epochs=1)
+        factor = 1.0 if target.name in _PROTOCOLS else self.config.rate_factor
         return replace(schedule, learning_rate=factor * schedule.learning_rate)
 
     def _make_before(self, plan: HeldNeurons, part: Path) -> None:
@@ -167,12 +167,12 @@ class ForcingStages(Stages):
         deviation = deviations(X)
         found = {
             "tau": tau,
-            "metrics_base": score(model, scoring),
+            "metrics_base": score_tagged(model, scoring),
             "neurons_base": self._describe(X, width(model), deviation).assign(deviation=deviation),
         }
         with in_force(model, plan):
             X = word_activations(model, tokenizer, measuring.sentences)
-            found["metrics_removed"] = score(model, scoring)
+            found["metrics_removed"] = score_tagged(model, scoring)
         found["neurons_removed"] = self._describe(X, width(model), deviation)
         save_tables(found, part)
 
@@ -188,7 +188,7 @@ class ForcingStages(Stages):
             if finished is None:
                 self._train(model, tokenizer, target, removal, part)
             X = word_activations(model, tokenizer, self.sentences.measuring.sentences)
-            metrics = score(model, scoring)
+            metrics = score_tagged(model, scoring)
             gain = np.ones((count_layers(model), width(model)))
             gain[tuple(plan.neurons.T)] = 0
             if removal is not None:
@@ -202,7 +202,7 @@ class ForcingStages(Stages):
         """The run's own training under the target's protocol, where it is the same one."""
         same = self.config.share == 1 and self.config.retrain_epochs == 1
         for condition in self.config.conditions if same else ():
-            if self._protocol(condition) == PROTOCOLS.get(target.name):
+            if self._protocol(condition) == _PROTOCOLS.get(target.name):
                 return self.retrained(condition)
         return None
 
@@ -215,8 +215,8 @@ class ForcingStages(Stages):
         regrown = target.name == "removed"
         gone = [pair for pair in plan.neurons.tolist() if not (regrown and tuple(pair) in own)]
         with ExitStack() as stack:
-            if target.name in PROTOCOLS:
-                train_only(model, PROTOCOLS[target.name].trains(model))
+            if target.name in _PROTOCOLS:
+                train_only(model, _PROTOCOLS[target.name].trains(model))
             else:
                 stack.enter_context(confine(model, target.neurons, self.config.head))
             stay = replace(plan, neurons=np.array(gone, dtype=np.int64).reshape(-1, 2))

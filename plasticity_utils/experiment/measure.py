@@ -54,7 +54,7 @@ from plasticity_utils.training.train import TaggedSentences, predict_tags
 WORDS_SHOWN = 5
 
 
-def score(model: PreTrainedModel, data: TaggedSentences) -> pd.DataFrame:
+def score_tagged(model: PreTrainedModel, data: TaggedSentences) -> pd.DataFrame:
     """Precision, recall and F1 of a model on a task's types: the table of `entity_scores`."""
     return entity_scores(data.tags, predict_tags(model, data), data.types)
 
@@ -139,7 +139,7 @@ def measure(
     tables = measure_layers(
         model, tokenizer, sentences.measuring, sentences.ranking, base_deviation, folder
     )
-    return {"metrics": score(model, scoring), **tables}
+    return {"metrics": score_tagged(model, scoring), **tables}
 
 
 def measure_layers(
@@ -195,7 +195,7 @@ def _top_words(X: np.ndarray, words: Sequence[str]) -> pd.DataFrame:
 
 
 Measured = Mapping[str, Mapping[tuple[str, float], Mapping[str, pd.DataFrame]]]
-KEYS = ["condition", "stage", "epoch"]
+_KEYS = ["condition", "stage", "epoch"]
 PLACE = ["layer", "unit"]
 
 
@@ -231,12 +231,12 @@ def neuron_table(
         table[score] = table[f"{score}_{label}"]
     # Other methods rank the base model only; through the stages |σ| stands in for them.
     by = table.get(label_of(method), table["selectivity"]).abs()
-    grouped = by.groupby([table[key] for key in KEYS], sort=False)
+    grouped = by.groupby([table[key] for key in _KEYS], sort=False)
     table["rank"] = grouped.transform(_ranks).astype(int)
     table["rank_saliency"] = grouped.transform(_saliency)
     kept = [name for name in table if name.startswith("selectivity_")]
     return table[
-        [*KEYS, "layer", "unit", "removed", "gain", "probeless", "selectivity", "effect",
+        [*_KEYS, "layer", "unit", "removed", "gain", "probeless", "selectivity", "effect",
          "ranking_selectivity", "rank", "rank_saliency", *kept, "words", "words_low"]
     ]  # fmt: skip
 
@@ -245,15 +245,17 @@ def layer_table(measured: Measured, neurons: pd.DataFrame, label: str) -> pd.Dat
     """Every layer at every stage, for every type: the table `layers`."""
     kept = {name: kept_neurons(neurons, name) for name in neurons["condition"].unique()}
     rows = [
-        _layers(group, kept[group["condition"].iloc[0]]).assign(**dict(zip(KEYS, key, strict=True)))
-        for key, group in neurons.groupby(KEYS, sort=False)
+        _layers(group, kept[group["condition"].iloc[0]]).assign(
+            **dict(zip(_KEYS, key, strict=True))
+        )
+        for key, group in neurons.groupby(_KEYS, sort=False)
     ]
     table = pd.concat(rows, ignore_index=True).merge(
         _removal_only(neurons), on=["condition", "layer"], how="left"
     )
     table.loc[table["entity"] != label, ["rank_saliency", "removal_only"]] = np.nan
     probes = _stacked(measured, "layers")
-    return table.merge(probes, on=[*KEYS, "layer", "entity"])
+    return table.merge(probes, on=[*_KEYS, "layer", "entity"])
 
 
 def kept_neurons(neurons: pd.DataFrame, condition: str) -> pd.MultiIndex:
@@ -270,7 +272,7 @@ def _stacked(measured: Measured, name: str) -> pd.DataFrame:
         for (stage, epoch), found in stages.items()
     ]
     table = pd.concat(parts, ignore_index=True)
-    return table[[*KEYS, *(column for column in table if column not in KEYS)]]
+    return table[[*_KEYS, *(column for column in table if column not in _KEYS)]]
 
 
 def _ranks(scores: pd.Series) -> np.ndarray:

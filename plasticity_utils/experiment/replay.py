@@ -25,7 +25,7 @@ from plasticity_utils.names import STAGES
 from plasticity_utils.removal.interface import in_force
 from plasticity_utils.removal.patch import Change
 
-PARTS = ("measuring", "ranking")
+_PARTS = ("measuring", "ranking")
 
 
 @contextmanager
@@ -103,8 +103,8 @@ def activations_at(run: Run, condition: str, stage: str, part: str = "measuring"
         As for `model_at`, for an unknown part, and for a published run, which has no models.
     """
     _check(stage)
-    if part not in PARTS:
-        raise InputError(f"unknown part {part!r}; allowed: {', '.join(PARTS)}")
+    if part not in _PARTS:
+        raise InputError(f"unknown part {part!r}; allowed: {', '.join(_PARTS)}")
     condition = Stages(run.config).alike(condition, stage)
     if not (run.path / files.SEAL).is_file():
         raise InputError(

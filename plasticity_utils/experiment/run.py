@@ -26,14 +26,14 @@ from plasticity_utils.data.concepts import parse_concept
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment import measure
 from plasticity_utils.experiment.config import SIZES, RunConfig
-from plasticity_utils.experiment.forced_tables import forced
+from plasticity_utils.experiment.forced_tables import forcing_tables
 from plasticity_utils.experiment.forcing_config import ForcingConfig
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import made_now, read_tables, save_tables
 from plasticity_utils.registry import label, protocols, rankings
 
 # Gives the stages of a configuration, its tables, and facts beside those that every run has.
-Maker = Callable[[Any], tuple[Stages, dict[str, pd.DataFrame], dict[str, Any]]]
+_Maker = Callable[[Any], tuple[Stages, dict[str, pd.DataFrame], dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Run:
         """Settings of the run; its results lie where its folder is now, its model maybe nowhere."""
         settings = {**self.facts["settings"], "results_dir": str(self.path.parent)}
         info = self.facts.get("concept_info") or asdict(parse_concept(settings["concept"]))
-        kind = KINDS[self.facts.get("command", RunConfig.command)]
+        kind = _KINDS[self.facts.get("command", RunConfig.command)]
         return kind.recorded(settings, info)
 
     def model(
@@ -245,7 +245,7 @@ def variant(config: RunConfig) -> str:
 
 
 def _make(config: RunConfig, part: Path) -> None:
-    stages, frames, facts = MAKERS[config.command](config)
+    stages, frames, facts = _MAKERS[config.command](config)
     save_tables(frames, part)
     files.write_json(part / "config.json", {**_facts(stages), **facts, **made_now()})
 
@@ -300,8 +300,8 @@ def _facts(stages: Stages) -> dict[str, Any]:
     }
 
 
-KINDS = {kind.command: kind for kind in (RunConfig, ForcingConfig)}
-MAKERS: dict[str, Maker] = {RunConfig.command: _run, ForcingConfig.command: forced}
+_KINDS = {kind.command: kind for kind in (RunConfig, ForcingConfig)}
+_MAKERS: dict[str, _Maker] = {RunConfig.command: _run, ForcingConfig.command: forcing_tables}
 
 
 def _by_stage(

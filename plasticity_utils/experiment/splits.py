@@ -20,7 +20,7 @@ LEAST_WORDS, LEAST_AT_SMOKE = 30, 5
 LEAST_OF_TYPE = 10
 
 
-PARTS = ("ranking", "measuring", "dose", "scoring", "curve")
+_PARTS = ("ranking", "measuring", "dose", "scoring", "curve")
 CUSTOM_PARTS = ("ranking", "measuring", "custom_dose", "custom_scoring")
 
 
@@ -133,7 +133,7 @@ def part_counts(sentences: Sentences, label: str) -> pd.DataFrame:
 
 def _reporting(config: RunConfig, sentences: Sentences, types: dict[str, int]) -> Sentences:
     """Say of each part which types the run reports on; InputError if the concept is too rare."""
-    parts = {name: getattr(sentences, name) for name in PARTS}
+    parts = {name: getattr(sentences, name) for name in _PARTS}
     reported = reported_types(types, parts.values(), config.label)
     if config.concept_info.is_entity:
         # The curve's are a few of those for scoring.

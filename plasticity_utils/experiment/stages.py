@@ -23,8 +23,8 @@ from plasticity_utils.data.concepts import with_words
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.base_stages import BaseStages
-from plasticity_utils.experiment.dose import dose_response, pick_dose, save_table
-from plasticity_utils.experiment.measure import measure, score
+from plasticity_utils.experiment.dose import pick_dose, save_table, score_doses
+from plasticity_utils.experiment.measure import measure, score_tagged
 from plasticity_utils.experiment.store import (
     read_tables,
     save_model,
@@ -332,7 +332,7 @@ class Stages(BaseStages):
             tagged = tag_sentences(model, tokenizer, corpus)
             with_custom = self._scorer(model, tokenizer, own)
             scorers[name] = partial(_scored, with_custom, model, tagged)
-        table = dose_response(on, scorers, self.config.curve, self._draws, part)
+        table = score_doses(on, scorers, self.config.curve, self._draws, part)
         save_table(table, part / "dose.parquet")
 
     def _make_retrained(self, condition: str, part: Path) -> None:
@@ -357,7 +357,7 @@ class Stages(BaseStages):
                 tables = measure(model, tokenizer, self.sentences, scoring, deviation, part)
             else:
                 # Neurons and probes are as just after the removal.
-                tables = {**read_tables(untrained), "metrics": score(model, scoring)}
+                tables = {**read_tables(untrained), "metrics": score_tagged(model, scoring)}
             tables["metrics"] = with_custom(tables["metrics"])
             tables["neurons"]["gain"] = _all_gains(model, intervention, held)
             save_tables(tables, folder)
@@ -398,7 +398,7 @@ def _scored(
     model: PreTrainedModel,
     data: TaggedSentences,
 ) -> pd.DataFrame:
-    return with_custom(score(model, data))
+    return with_custom(score_tagged(model, data))
 
 
 def _all_gains(

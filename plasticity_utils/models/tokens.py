@@ -20,7 +20,7 @@ from plasticity_utils.errors import InputError
 # How byte-level and sentence-piece tokenizers write the space before a word.
 _SPACE_MARKERS = ("Ġ", "▁")
 _REPLACEMENT_CHARACTER = "\N{REPLACEMENT CHARACTER}"
-SHOWN = 60
+_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def as_sentences(sentences: Any) -> list[list[str]]:
     """Read sentences of words from any sequence of sequences of texts, or refuse them."""
     if isinstance(sentences, str) or not hasattr(sentences, "__iter__"):
         raise InputError(
-            f"sentences must be sequences of words, not {str(sentences)[:SHOWN]!r}; for one "
+            f"sentences must be sequences of words, not {str(sentences)[:_SHOWN]!r}; for one "
             "sentence: [['New', 'York', 'is', 'large']]"
         )
     return [_as_sentence(sentence, number) for number, sentence in enumerate(sentences, start=1)]
@@ -118,8 +118,8 @@ def as_sentences(sentences: Any) -> list[list[str]]:
 def _as_sentence(sentence: Any, number: int) -> list[str]:
     if isinstance(sentence, str) or not hasattr(sentence, "__iter__"):
         raise InputError(
-            f"sentence {number} is {str(sentence)[:SHOWN]!r}; needed: its words, one by one, as in "
-            "['New', 'York']"
+            f"sentence {number} is {str(sentence)[:_SHOWN]!r}; needed: its words, one by one, as "
+            "in ['New', 'York']"
         )
     words = list(sentence)
     if not words:
@@ -127,7 +127,7 @@ def _as_sentence(sentence: Any, number: int) -> list[str]:
     for place, word in enumerate(words, start=1):
         if not isinstance(word, str):
             raise InputError(
-                f"sentence {number}, word {place} is {str(word)[:SHOWN]!r}, which is no text"
+                f"sentence {number}, word {place} is {str(word)[:_SHOWN]!r}, which is no text"
             )
         if not word:
             raise InputError(f"sentence {number}, word {place} is empty; leave empty words out")

@@ -22,7 +22,7 @@ from plasticity_utils.models.arrays import as_array, described
 Labels: TypeAlias = Any
 Neurons: TypeAlias = Any
 
-SHOWN = 60
+_SHOWN = 60
 
 
 def as_members(is_concept: Labels, n_words: int) -> Bool[np.ndarray, " word"]:
@@ -51,7 +51,7 @@ def as_members(is_concept: Labels, n_words: int) -> Bool[np.ndarray, " word"]:
 def as_words(words: Labels, n_words: int) -> list[str]:
     """Read the word of each row of activations."""
     if isinstance(words, str) or not hasattr(words, "__iter__"):
-        raise InputError(f"words must be a sequence of words, not {str(words)[:SHOWN]!r}")
+        raise InputError(f"words must be a sequence of words, not {str(words)[:_SHOWN]!r}")
     read = list(words)
     if len(read) != n_words or not read:
         raise InputError(
@@ -61,7 +61,7 @@ def as_words(words: Labels, n_words: int) -> list[str]:
     for row, word in enumerate(read):
         if not isinstance(word, str):
             raise InputError(
-                f"word {row} is {str(word)[:SHOWN]!r}, no text; words come one by one, as in "
+                f"word {row} is {str(word)[:_SHOWN]!r}, no text; words come one by one, as in "
                 "corpus.words"
             )
     return read
@@ -156,7 +156,7 @@ def _ordered(neurons: Neurons) -> Any:
     if isinstance(neurons, str | bytes | dict) or not is_many:
         raise InputError(
             f"neurons must be (layer, unit) pairs, flat ids in one row, or a mask, not "
-            f"{str(neurons)[:SHOWN]!r}"
+            f"{str(neurons)[:_SHOWN]!r}"
         )
     if isinstance(neurons, pd.DataFrame) and {"layer", "unit"} <= set(neurons.columns):
         return neurons[["layer", "unit"]]

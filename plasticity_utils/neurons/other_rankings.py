@@ -24,7 +24,7 @@ from plasticity_utils.neurons.scores import check_binary, each_alone
 from plasticity_utils.optional import needed
 from plasticity_utils.progress import bar
 
-BLOCK = 256  # neurons at a time, which bounds the memory
+_BLOCK = 256  # neurons at a time, which bounds the memory
 
 
 def check_words(X: np.ndarray, is_concept: np.ndarray) -> None:
@@ -175,16 +175,16 @@ def _gaussian_gain(X: np.ndarray, is_concept: np.ndarray) -> np.ndarray:
 
 
 def _by_blocks(score: Callable[[np.ndarray], np.ndarray], X: np.ndarray) -> np.ndarray:
-    starts = range(0, X.shape[1], BLOCK)
-    return np.concatenate([score(X[:, s : s + BLOCK].astype(np.float64)) for s in starts])
+    starts = range(0, X.shape[1], _BLOCK)
+    return np.concatenate([score(X[:, s : s + _BLOCK].astype(np.float64)) for s in starts])
 
 
 def _without_constant(X: np.ndarray, scores: np.ndarray, lowest: float) -> np.ndarray:
     return np.where(is_constant(X), lowest, scores)
 
 
-CONCEPT = 1  # the concept's class index; 0 is the rest
-BATCH_WORDS = 32  # NeuroX's own default
+_CONCEPT = 1  # the concept's class index; 0 is the rest
+_BATCH_WORDS = 32  # NeuroX's own default
 NEUROX_EPOCHS = 10
 LEAST_STEPS = 2000  # NeuroX's Adam moves a weight by at most about 0.001 a step
 
@@ -208,7 +208,7 @@ def train_probe(
     Dalvi et al. 2019, "What Is One Grain of Sand in the Desert?", AAAI.
     """
     check_words(X, is_concept)
-    batches = -(-len(X) // BATCH_WORDS)
+    batches = -(-len(X) // _BATCH_WORDS)
     if epochs is None:
         epochs = max(NEUROX_EPOCHS, -(-LEAST_STEPS // batches))
     _check_settings(l1, l2, epochs, seed)
@@ -227,7 +227,7 @@ def train_probe(
             lambda_l1=l1,
             lambda_l2=l2,
             num_epochs=epochs,
-            batch_size=BATCH_WORDS,
+            batch_size=_BATCH_WORDS,
         )
 
 
@@ -268,7 +268,7 @@ def probe_scores(
     """
     check_words(X, is_concept)
     probe = train_probe(_standardise(X), is_concept, l1, l2, epochs, seed)
-    weights = np.abs(probe.linear.weight.detach().cpu().numpy()[CONCEPT]).astype(np.float64)
+    weights = np.abs(probe.linear.weight.detach().cpu().numpy()[_CONCEPT]).astype(np.float64)
     weights[is_constant(X)] = 0.0  # its input is always 0: what is left is the initial weight
     return weights
 

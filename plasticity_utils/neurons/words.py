@@ -114,7 +114,7 @@ def highest_activating_words(
             pool.map(of_block, blocks, starts), "highest-activating words", total=len(blocks)
         )
         found = list(chain.from_iterable(by_block))
-    return words_table(found, ids, types[eligible], counts[eligible])
+    return _words_table(found, ids, types[eligible], counts[eligible])
 
 
 def embed_words(words: Sequence[str]) -> Float[np.ndarray, "word 384"]:
@@ -184,7 +184,7 @@ def _embed_batch(words: list[str]) -> np.ndarray:
     return torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
 
 
-COLUMNS = ["neuron", "end", "rank", "word", "score", "n"]
+_COLUMNS = ["neuron", "end", "rank", "word", "score", "n"]
 ENDS = ("positive", "negative", "either")
 LEAST_GROUPS = 64  # enough that few words beside the best are looked at
 NEGLIGIBLE = 0.1  # NeuroX drops words below a tenth of the best word's score
@@ -236,12 +236,12 @@ def best_words(
     return [_best(means, k, "either", first)]
 
 
-def words_table(
+def _words_table(
     found: Sequence[BestWords], ids: np.ndarray, types: np.ndarray, counts: np.ndarray
 ) -> pd.DataFrame:
     """Put the words of `best_words` into one table, by neuron, end and rank."""
     if not found:
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=_COLUMNS)
     end = np.repeat([ENDS.index(own.end) for own in found], [own.place.size for own in found])
     place, rank, kind, score = (
         np.concatenate([getattr(own, field) for own in found])
@@ -252,7 +252,7 @@ def words_table(
     columns = (
         ids[place], np.array(ENDS, dtype=object)[end], rank, types[kind], score, counts[kind]
     )  # fmt: skip
-    return pd.DataFrame({name: own[order] for name, own in zip(COLUMNS, columns, strict=True)})
+    return pd.DataFrame({name: own[order] for name, own in zip(_COLUMNS, columns, strict=True)})
 
 
 def _best(scores: np.ndarray, k: int, end: str, first: int) -> BestWords:

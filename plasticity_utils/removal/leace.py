@@ -32,8 +32,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.data.concepts import members
 from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.activations import inference_batches, inputs, pad
+from plasticity_utils.models.activations import BATCH_TOKENS, inference_batches, inputs, pad
 from plasticity_utils.models.load import (
     Encoded,
     count_layers,
@@ -47,7 +48,6 @@ from plasticity_utils.progress import bar
 from plasticity_utils.removal.interface import Intervention, Material, Removal
 from plasticity_utils.removal.patch import Patch
 
-BATCH_TOKENS = 2048
 # Of singular values that are correlations: below it is rounding, and so nothing to erase.
 TOLERANCE = 1e-6
 
@@ -299,9 +299,6 @@ def no_erasers(model: PreTrainedModel, n_columns: int) -> Erasers:
         np.zeros((n_layers, n_columns, d_model), np.float32),
         np.zeros((n_layers, d_model), np.float32),
     )
-
-
-OUTSIDE = "O"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from plasticity_utils.removal.interface import Intervention, Material, Removal
 from plasticity_utils.removal.leace import Erasers, carries_label, no_erasers, states_at
 
 # A probe that is right on so much more than half of the held-out words still tells the concept.
-CHANCE, HELD_OUT = 0.05, 0.2
+CHANCE, _HELD_OUT = 0.05, 0.2
 MOST_DIRECTIONS, MOST_WORDS = 16, 20_000
 Directions = Float[np.ndarray, "direction unit"]
 
@@ -78,7 +78,7 @@ def probed_directions(
     """Orthogonal directions by which a linear probe tells the concept, until none is left."""
     order = np.random.default_rng(seed).permutation(len(X))[:MOST_WORDS]
     X, inside = X[order].astype(np.float64), inside[order]
-    X, cut = X - X.mean(axis=0), int(len(order) * (1 - HELD_OUT))
+    X, cut = X - X.mean(axis=0), int(len(order) * (1 - _HELD_OUT))
     found: list[np.ndarray] = []
     while len(found) < MOST_DIRECTIONS:
         probe = LogisticRegression(max_iter=300, class_weight="balanced")

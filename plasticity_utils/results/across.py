@@ -16,13 +16,13 @@ from plasticity_utils.names import OVERALL
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup
-from plasticity_utils.results.stack import GROUP, UNIT, group_means, stack
+from plasticity_utils.results.stack import GROUP, SHARE_BOUNDS, group_means, stack
 
 # What the intervals of F1 are, for a chart's note.
 OVER = "95 % interval: over seeds, or over sentences where there is one seed"
 
 
-def outcomes(groups: Iterable[RunGroup]) -> pd.DataFrame:
+def outcome_table(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """F1 of the concept at base, just after removal and at the end, under every condition.
 
     Returns
@@ -31,7 +31,9 @@ def outcomes(groups: Iterable[RunGroup]) -> pd.DataFrame:
         The columns of `GROUP`, n_seeds, condition, stage (`base`, `removed`, `end`), entity_f1,
         entity_f1_low, entity_f1_high.
     """
-    return group_means(groups, _outcome, ["condition", "stage"], ["entity_f1"], {"entity_f1": UNIT})
+    return group_means(
+        groups, _outcome, ["condition", "stage"], ["entity_f1"], {"entity_f1": SHARE_BOUNDS}
+    )
 
 
 def relearning(groups: Iterable[RunGroup]) -> pd.DataFrame:
@@ -57,7 +59,7 @@ def recoveries(groups: Iterable[RunGroup]) -> pd.DataFrame:
         The columns of `GROUP`, n_seeds, condition; base, removed, end (F1), recovery, beyond_head
         and epochs_to_95 as in `tables.recovery`; with `_low` and `_high`.
     """
-    bounds = dict.fromkeys(("base", "removed", "end"), UNIT)
+    bounds = dict.fromkeys(("base", "removed", "end"), SHARE_BOUNDS)
     return group_means(groups, _recovery, ["condition"], bounds=bounds)
 
 
@@ -126,7 +128,7 @@ def relied_on(groups: Iterable[RunGroup]) -> pd.DataFrame:
         `random`), entity_f1, entity_f1_low, entity_f1_high.
     """
     return group_means(
-        groups, _relied_on, ["condition", "again"], ["entity_f1"], {"entity_f1": UNIT}
+        groups, _relied_on, ["condition", "again"], ["entity_f1"], {"entity_f1": SHARE_BOUNDS}
     )
 
 

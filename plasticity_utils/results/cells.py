@@ -12,7 +12,7 @@ from plasticity_utils.data.tasks import CONLL2003, ENTITY
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import load_run
 
-SETTINGS = (
+_SETTINGS = (
     "concept", "corpus", "tags", "model", "scale", "regime", "removal", "protocols",
     "learning_rate", "seed",
 )  # fmt: skip
@@ -69,7 +69,7 @@ def _cell(root: Path, folder: Path) -> pd.DataFrame | None:
     table = scores.reindex(columns=list(SHOWN))
     facts: dict[str, Any] = {"cell": folder.name, "status": status}
     facts |= {"seconds": record.get("seconds"), "error": record.get("error", "")}
-    facts |= {name: settings.get(name) for name in SETTINGS}
+    facts |= {name: settings.get(name) for name in _SETTINGS}
     for place, (name, value) in enumerate(facts.items()):
         table.insert(place, name, value)
     return table

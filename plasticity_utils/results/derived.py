@@ -30,8 +30,8 @@ class Maker:
     function : callable, or str
         Or its place in this package.
     of_snapshots : bool
-        Whether it is given the run's models at their snapshots (`Snapshots`), and not the run. Only
-        runs of an entity type have these tables.
+        Whether it is given the run's models at their snapshots (`RunSnapshots`), and not the run.
+        Only runs of an entity type have these tables.
     command : str
         What makes the table of a published run; empty for one that publishing makes.
     """
@@ -49,7 +49,7 @@ class Maker:
 CARDS = ("card_neurons", "card_stages", "card_words", "card_histograms")
 MISTAKES = ("mistakes_removal", "mistakes_profile", "mistakes_averaging")
 MAKERS = {
-    "kept_gain": Maker(lambda run: neurons.kept_gain(run.neurons)),
+    "kept_gain": Maker(lambda run: neurons.kept_gain_table(run.neurons)),
     "turnover": Maker(lambda run: neurons.turnover(run.neurons, run.facts["dose"])),
     "neuron_changes": Maker(lambda run: neurons.selectivity_change(run.neurons, N_NEWLY_SALIENT)),
     "regrowth": Maker(lambda run: neurons.regrowth(run.neurons)),
@@ -57,7 +57,7 @@ MAKERS = {
     "newly_salient": Maker(lambda run: neurons.newly_salient(run.neurons, N_NEWLY_SALIENT)),
     "method_overlap": Maker(lambda run: tables.method_overlap(run.ranking, run.facts["dose"])),
     **dict.fromkeys(CARDS, Maker(neurons.neuron_cards)),
-    "representation": Maker("analysis.sameness.representation", of_snapshots=True),
+    "representation": Maker("analysis.sameness.representation_table", of_snapshots=True),
     "transfer": Maker("analysis.sameness.transfer", of_snapshots=True),
     "subconcepts": Maker("analysis.parts.subconcepts", of_snapshots=True),
     "subconcept_parts": Maker("analysis.parts.subconcept_parts", of_snapshots=True),
@@ -117,7 +117,7 @@ def derive(run: Run, names: Iterable[str]) -> dict[str, pd.DataFrame]:
         elif name not in found:
             maker = MAKERS[name]
             if maker.of_snapshots and snapshots is None:
-                snapshots = _of_package("analysis.snapshots.Snapshots")(run)
+                snapshots = _of_package("analysis.snapshots.RunSnapshots")(run)
             made = maker(snapshots if maker.of_snapshots else run)
             found |= made if isinstance(made, Mapping) else {name: made}
     return {name: found[name] for name in names if name in found}

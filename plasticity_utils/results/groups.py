@@ -23,7 +23,7 @@ from plasticity_utils.names import OVER_NEURONS, OVER_SENTENCES
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.published import PUBLISHED, published_runs
-from plasticity_utils.results.stack import UNIT, mean_interval, stack
+from plasticity_utils.results.stack import SHARE_BOUNDS, mean_interval, stack
 
 F1 = ("precision", "recall", "entity_f1")
 
@@ -144,7 +144,7 @@ class RunGroup:
     def recovery(self) -> pd.DataFrame:
         """As `tables.recovery` of the concept, with `_low` and `_high` over seeds."""
         found = stack([self], tables.recovery_of, ["seed"])
-        bounds = dict.fromkeys(("base", "removed", "end"), UNIT)
+        bounds = dict.fromkeys(("base", "removed", "end"), SHARE_BOUNDS)
         return mean_interval(found, ["condition"], bounds=bounds)
 
     @cached_property
@@ -165,7 +165,7 @@ class RunGroup:
     def _f1(self, of_run: Callable[[Run], pd.DataFrame], keys: list[str]) -> pd.DataFrame:
         stacked = stack([self], of_run, ["seed"])
         values = [name for name in F1 if name in stacked]
-        return mean_interval(stacked, keys, values, bounds=dict.fromkeys(values, UNIT))
+        return mean_interval(stacked, keys, values, bounds=dict.fromkeys(values, SHARE_BOUNDS))
 
 
 def _without_seed(run: Run) -> dict[str, Any]:

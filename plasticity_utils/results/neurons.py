@@ -22,7 +22,7 @@ from plasticity_utils.neurons.inventory import inventory, inventory_selectivity,
 from plasticity_utils.neurons.scores import flat_ids
 
 
-def kept_gain(neurons: pd.DataFrame) -> pd.DataFrame:
+def kept_gain_table(neurons: pd.DataFrame) -> pd.DataFrame:
     """Mean rise of |σ| from base to end over kept neurons, per layer."""
     rises = {name: _rise(neurons, name) for name in neurons["condition"].unique()}
     rise = pd.concat(rises, names=["condition"]).rename("gain").reset_index()
@@ -191,7 +191,7 @@ def _excess(
 ) -> Float[np.ndarray, "neuron entity"]:
     """|σ| of neurons for each entity type among entity words, over the type's threshold.
 
-    A neuron serves a type from 1 on: thresholds are those of the base, as in `Snapshots`.
+    A neuron serves a type from 1 on: thresholds are those of the base, as in `RunSnapshots`.
     """
     types = inventory(getattr(load_sentences(run.config), part).word_labels("entity"))
     base = np.asarray(activations_at(run, "none", "base", part)).T.astype(np.float32)

@@ -19,19 +19,19 @@ from plasticity_utils.experiment.run import Run, variant
 if TYPE_CHECKING:
     from plasticity_utils.results.groups import RunGroup
 
-CONFIDENCE = 0.95
+_CONFIDENCE = 0.95
 # What tells groups of runs apart, and with the seed runs.
 GROUP = ["concept", "entity", "model", "scale", "regime", "variant"]
-RUN = [*GROUP, "seed"]
+_RUN = [*GROUP, "seed"]
 # The bounds of a share, and of F1.
-UNIT = (0.0, 1.0)
+SHARE_BOUNDS = (0.0, 1.0)
 _ALONE = "alone"
 
 
 def stack(
     groups: Iterable[RunGroup],
     of_run: Callable[[Run], pd.DataFrame | Mapping[str, object] | None],
-    names: Sequence[str] = RUN,
+    names: Sequence[str] = _RUN,
 ) -> pd.DataFrame:
     """Lay a table of each run under that of the one before it, after what tells runs apart.
 
@@ -137,7 +137,7 @@ def mean_interval(
         spread = total["squares"] / total["free"].where(total["free"] > 0)
         error = np.sqrt(spread * total["inverse"]) / total["parts"]
         within = (bounds or {}).get(value, (-np.inf, np.inf))
-        margin = error * stats.t.ppf((1 + CONFIDENCE) / 2, total["free"].clip(lower=1))
+        margin = error * stats.t.ppf((1 + _CONFIDENCE) / 2, total["free"].clip(lower=1))
         parts.append(mean.rename(value))
         for name, end in ((f"{value}_low", mean - margin), (f"{value}_high", mean + margin)):
             own = grouped[name].mean().where(grouped[_ALONE].all()) if name in table else np.nan

@@ -21,7 +21,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.names import OVERALL
 
 RESAMPLES = 1000
-CONFIDENCE = (2.5, 97.5)
+_CONFIDENCE = (2.5, 97.5)
 
 
 def entity_scores(
@@ -67,7 +67,7 @@ def scores_of_counts(
     DataFrame
         As `entity_scores`.
     """
-    low, high = np.percentile(_resampled_f1(counts), CONFIDENCE, axis=0)
+    low, high = np.percentile(_resampled_f1(counts), _CONFIDENCE, axis=0)
     correct, found, true = counts.sum(axis=0).T
     return pd.DataFrame(
         {

@@ -32,7 +32,7 @@ from plasticity_utils.training.train import (
 )
 
 # Peak rates where none is named; a linear head by itself needs a high one to converge.
-RATES = {"all": 5e-5, "head": HEAD_RATE}
+_RATES = {"all": 5e-5, "head": HEAD_RATE}
 
 
 def train(
@@ -73,9 +73,9 @@ def train(
         For a setting that is not allowed, a tag that the model has no label for, or a sentence that
         is too long.
     """
-    if only not in RATES:
-        raise InputError(f"only {only!r}; allowed: {', '.join(RATES)}")
-    rate = RATES[only] if learning_rate is None else learning_rate
+    if only not in _RATES:
+        raise InputError(f"only {only!r}; allowed: {', '.join(_RATES)}")
+    rate = _RATES[only] if learning_rate is None else learning_rate
     for name, value, least in (("epochs", epochs, 1), ("batch_tokens", batch_tokens, 1),
                                ("seed", seed, 0)):  # fmt: skip
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
