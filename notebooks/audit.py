@@ -138,5 +138,11 @@ charts.number_table(
     ],
 )
 
+# %% [markdown]
+# One thing speaks for *targeted* from the start: *masked* has learned that the
+# concept's words are no names, and a part of its delay is that it unlearns this.
+# `first_time`, from the pretrained weights, has not, but has all of the task to
+# learn.
+
 # %% tags=["remove-input"]
 rules.kept

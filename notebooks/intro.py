@@ -120,18 +120,19 @@ rules.strength
 # - Erasing places or organisations blinds the model to most other names too. Of
 #   these it is the *task* that comes back. Of persons it is the concept.
 # - Half of all neurons, any half, breaks the model. That says little of a concept.
-# - What lies beyond our readers is an upper bound. And whether it was *relearned*,
-#   or learned as if for the first time, is not measured yet: it takes a model
-#   that never knew these names.
+# - What lies beyond our readers is an upper bound. Whether it was *relearned*, or
+#   learned as if for the first time, takes a model that never knew these names.
+#   Such models were trained so far under one seed, on few sentences: see the
+#   [table of removals](removals.ipynb).
 # - *Why is training the last layer not learning?* Because it can only read what
-#   is below. How much it would find in a body that was never taught names is not
-#   measured yet.
+#   is below. What it finds in a body that was never taught names stands on the
+#   page of [an audit](audit.ipynb): much of it was there before.
 #
 # ## What is new here, what is not
 #
 # That a last layer trained alone can bring back what looks forgotten is known
-# from continual learning and from unlearning (Tao et al. 2023, Davari et al.
-# 2022). New is that the relearning after the removal of concept neurons which
+# from continual learning and from unlearning ([what others found](../book/others)).
+# New is that the relearning after the removal of concept neurons which
 # [Lo, Barez and Cohen (2024)](paper.ipynb) report, and its move to earlier layers,
 # vanish beside such controls.
 #

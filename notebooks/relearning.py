@@ -213,12 +213,14 @@ Markdown(
 # ## What is not measured yet
 #
 # - **Relearned, or learned?** A model that never knew the concept, trained under
-#   the same cut, would tell. Until then this page says *more than was read*, and
-#   not *relearned*.
+#   the same cut, tells. So far it was trained at the small scale *quick*, under
+#   one seed: see the [table of removals](removals). Until it is done at full size
+#   this page says *more than was read*, and not *relearned*.
 # - **Why is training the last layer not learning?** The same last layer on a body
-#   that was never taught names would tell.
+#   that was never taught names tells. Each [audit](audit) shows what it finds
+#   there, at the same small scale.
 # - **Did only a threshold move?** Training the biases of the last layer alone
-#   would tell.
+#   tells; it stands there too.
 # - **Does the last layer lose something on the intact model too?** It trains at
 #   ten times the rate of the rest. Organisations miss a little after the small
 #   cut, and this may be why.

@@ -93,6 +93,12 @@ charts.number_table(
 # model: of the model that knew it, and of the one that never did. *savings* is
 # what the first needs less, with its interval over seeds.
 
+# %% [markdown]
+# One thing speaks for *targeted* from the start: *masked* has learned that the
+# concept's words are no names, and a part of its delay is that it unlearns this.
+# `first_time`, from the pretrained weights, has not, but has all of the task to
+# learn.
+
 # %% tags=["remove-input"]
 rules.kept
 

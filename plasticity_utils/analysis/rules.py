@@ -186,7 +186,7 @@ READ, BEYOND = "read again", "more than was read"
     "it adds lies above zero, what it adds less the same after the control (a random cut, or no "
     f"cut) lies above zero too, and that difference is at least {LEAST_F1:g}. Else *not resolved*. "
     "Whether what lies beyond the readers was relearned or learned for the first time takes a "
-    "model that never knew the concept; it is not measured yet.",
+    "model that never knew the concept: the audits of removals have one.",
     "Written when the first runs of the small cut were known, and no others. That a random cut is "
     "subtracted was added after all were known.",
 )
