@@ -398,6 +398,36 @@ COMMAND_TABLES = {
     ),
 }
 
+_CHANCE = Column(
+    "0 to 1", "of the type's tags over all words: how well they are told without a threshold"
+)
+AUDIT_TABLES = {
+    "returns": Table(
+        "a protocol, step and type",
+        f"condition step epoch entity {_SCORES} average_precision",
+        {
+            "step": Column("steps", "of training; 0 is just after the removal"),
+            "epoch": Column("epochs", "the same in epochs"),
+            "average_precision": _CHANCE,
+        },
+    ),
+    "readings": Table(
+        "a frozen body, reader and type",
+        f"body reader place n_fitted entity {_SCORES} average_precision",
+        {
+            "body": Column(
+                "name",
+                "`base`, `removed`, `control` (its counterpart in force), `pretrained` (never "
+                "taught the task), `pretrained_removed`",
+            ),
+            "reader": Column("name", "`own_head`: the model as it is; others are fitted anew"),
+            "place": Column("name", "what is read: the last layer, or every layer side by side"),
+            "n_fitted": Column("sentences", "that the reader was fitted on; 0 of `own_head`"),
+            "average_precision": _CHANCE,
+        },
+    ),
+}
+
 _GROUP = {
     "target": Column("name", "neurons that training is confined to, or `all`, or `head`"),
     "dose": Column("0 to 1", "their share of all neurons; 1 for `all`, 0 for `head`"),
@@ -438,5 +468,6 @@ GROUPS = {
     "Worked out when a run is published": DERIVED_TABLES,
     "Added by a command": COMMAND_TABLES,
     "Of a forcing": FORCING_TABLES,
+    "Of an audit": AUDIT_TABLES,
 }
 EVERY_TABLE = {name: table for tables in GROUPS.values() for name, table in tables.items()}
