@@ -131,7 +131,6 @@ charts.number_table(
         "seed",
         "steps_targeted",
         "steps_masked",
-        "steps_first_time",
         "savings",
         "end_targeted",
         "end_masked",

@@ -119,4 +119,4 @@ charts.returns(curves[curves["removal"] == "leace"], goal)
 # ## The ways of taking a concept out
 
 # %% tags=["remove-input"]
-charts.words_table(pu.list_removals())
+charts.number_table(pu.list_removals())

@@ -34,7 +34,7 @@ from .removal.interface import Material as Material
 from .removal.interface import Removal as Removal
 from .removal.patch import patch_layers as patch_layers
 from .removal.patch import undo as undo
-from .results.cells import results as results
+from .results.cells import grid_results as grid_results
 from .results.groups import RunGroup as RunGroup
 from .results.groups import run_group as run_group
 from .results.published import find_run as find_run

@@ -348,9 +348,9 @@ def add_batch(commands: Any) -> None:
 
 
 def _results(options: argparse.Namespace) -> None:
-    from plasticity_utils.results.cells import results
+    from plasticity_utils.results.cells import grid_results
 
-    table = results(options.folder)
+    table = grid_results(options.folder)
     csv, parquet = options.folder / "results.csv", options.folder / "results.parquet"
     table.to_csv(csv, index=False)
     table.to_parquet(parquet, index=False)

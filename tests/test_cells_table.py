@@ -53,12 +53,12 @@ def test_shards_are_all_cells_once(grid):
 
 def test_a_table_of_cells_names_those_that_are_not_done(grid, tmp_path, capsys):
     with pytest.raises(InputError, match="no cells of a batch"):
-        pu.results(tmp_path)
+        pu.grid_results(tmp_path)
     note_settings(grid, tmp_path)
     failed = grid[0].folder(tmp_path)
     record = {"status": "failed", "seconds": 3.5, "error": "no room left", "run": ""}
     (failed / "record.json").write_text(json.dumps(record))
-    table = pu.results(tmp_path).set_index("cell")
+    table = pu.grid_results(tmp_path).set_index("cell")
     assert len(table) == len(grid)
     assert table.loc[failed.name, ["status", "seconds", "error"]].tolist() == [
         "failed", 3.5, "no room left",
@@ -79,7 +79,7 @@ def test_a_finished_cell_has_the_scores_of_its_run(tiny_run, tmp_path):
     folder.mkdir(parents=True)
     record = {"status": "done", "seconds": 1.0, "error": "", "run": tiny_run.path.name}
     (folder / "record.json").write_text(json.dumps(record))
-    table = pu.results(results)
+    table = pu.grid_results(results)
     table = table[table["cell"] == folder.name]
     assert len(table) == len(tiny_run.metrics)
     np.testing.assert_array_equal(table["entity_f1"], tiny_run.metrics["entity_f1"])

@@ -45,7 +45,7 @@ def checked(**values):
         ({"ranking": "magic"}, "unknown ranking 'magic'; allowed: probeless, selectivity, probe"),
         ({"rest": "median"}, "unknown rest 'median'; allowed: mean, zero"),
         ({"positions": "some"}, "unknown positions 'some'; allowed: words, all"),
-        ({"removal": "magic"}, "unknown removal 'magic'; allowed: gate, layernorm, leace, FILE"),
+        ({"removal": "magic"}, "unknown removal 'magic'; allowed: gate, layernorm, leace, mean_"),
         (
             {"removal": "no/such.py:Mine"},
             "removal 'no/such.py:Mine': there is no file 'no/such.py'",

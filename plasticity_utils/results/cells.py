@@ -20,7 +20,7 @@ SHOWN = ("condition", "stage", "epoch", "entity", "is_concept", "precision", "re
          "entity_f1_low", "entity_f1_high", "n_gold")  # fmt: skip
 
 
-def results(folder: str | Path) -> pd.DataFrame:
+def grid_results(folder: str | Path) -> pd.DataFrame:
     """Read the scores of all cells that `plasticity batch` left in a folder.
 
     Parameters
