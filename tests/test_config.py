@@ -315,3 +315,8 @@ def test_settings_of_ones_own_stand_over_those_of_the_scale():
     assert usual.rate == 2e-4
     assert "train_sentences" not in usual.settings()
     assert own.settings()["train_sentences"] == 70
+
+
+def test_a_protocol_says_whether_anything_below_the_head_trains():
+    assert RunConfig().only_reading == ["head"]
+    assert RunConfig(protocols="targeted, bias, last_block, head").only_reading == ["bias", "head"]

@@ -82,7 +82,7 @@ def test_the_head_is_not_drawn_where_it_says_nothing(group, custom_run):
 
 
 def test_what_the_head_regains_is_not_told_of_it(group, custom_run):
-    table = tables.recovery(custom_run.metrics, custom_run.config.label).set_index("condition")
+    table = tables.recovery_of(custom_run).set_index("condition")
     assert table.loc["head", ["removed", "end", "recovery", "epochs_to_95"]].isna().all()
     assert table["beyond_head"].isna().all()
     assert not tables.recovery(custom_run.metrics, "LOC")["beyond_head"].isna().all()

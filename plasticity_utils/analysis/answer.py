@@ -27,10 +27,10 @@ def answer(group: RunGroup) -> pd.DataFrame:
     difference, none holds what training brings where nothing was cut. The probe is fitted anew on
     the last layer and scored over words.
     """
-    recovery = group.recovery.set_index("condition")
-    targeted, random, none, head = (
-        recovery.loc[name] for name in ("targeted", "random", "none", "head")
-    )
+    names = ["targeted", "random", "none", "head"]
+    # A run need not have every condition.
+    recovery = group.recovery.set_index("condition").reindex(names)
+    targeted, random, none, head = (recovery.loc[name] for name in names)
     drift = none["end"] - none["base"]
     rows = [
         _row(BEFORE, targeted, "base", random["base"], none["base"]),
@@ -39,7 +39,7 @@ def answer(group: RunGroup) -> pd.DataFrame:
         _row(WHOLE, targeted, "end", random["end"], none["end"]),
         _row(BEYOND_LAST_LAYER, targeted, "beyond_head", none=drift),
     ]
-    probes = _probes(group, "removed")
+    probes = _probes(group, "removed").reindex(names)
     probe = probes.loc["targeted"]
     rows.append(_row(PROBE, probe, "word_f1", *probes.loc[["random", "none"], "word_f1"]))
     return pd.DataFrame(rows)
@@ -50,7 +50,7 @@ def found(group: RunGroup) -> str:
 
     By the last layer; of a concept that no tag of the model's names, by the probe fitted anew.
     """
-    if group.config.concept_info.is_entity:
+    if group.config.concept_info.is_entity and "head" in group.config.conditions:
         head = group.recovery.set_index("condition").loc["head"]
         return rules.reader_finds(head["base"] - head["removed"], head["end"] - head["removed"])
     base, cut = (_probes(group, at).loc["targeted", "word_f1"] for at in ("base", "removed"))
@@ -79,15 +79,16 @@ def second_cut(group: RunGroup) -> pd.DataFrame:
 def rises(group: RunGroup) -> pd.DataFrame:
     """By how much |σ| of kept neurons of the last layer rises from the base to the end.
 
-    Columns: condition (targeted, head, none); rise for the concept, with its interval, and
-    other_types, their mean.
+    Columns: condition (targeted, head, none, and others but random); rise for the concept, with
+    its interval, and other_types, their mean.
     """
     rows = group.kept_gain
     rows = rows[rows["layer"] == rows["layer"].max()]
     is_own = rows["entity"] == group.config.label
     others = rows[~is_own].groupby("condition")["gain"].mean().rename("other_types")
     own = rows[is_own].set_index("condition")[["gain", "gain_low", "gain_high"]]
-    shown = [name for name in ("targeted", "head", "none") if name in own.index]
+    names = [name for name in ("targeted", "head", "none", *own.index) if name in own.index]
+    shown = [name for name in dict.fromkeys(names) if name != "random"]
     table = own.join(others).loc[shown].reset_index()
     return table.rename(columns=lambda name: name.replace("gain", "rise"))
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.formats import chosen_percent, fixed
+from plasticity_utils.names import CONDITIONS
+from plasticity_utils.registry import Registry, label, protocols, removals
 from plasticity_utils.results.groups import RunGroup
 
 _OTHER_CONCEPT = (
@@ -27,15 +29,16 @@ _FILES = (
     " Its words come from a pair of files: neurons are ranked and measured on their sentences, "
     "which have no entity types, while the model trains on CoNLL-2003."
 )
-_ERASED = (
-    "> No neuron is cut here: directions are erased from every layer. Read *cut* as *erased*, "
-    "*random* as erasers of shuffled labels, and *new top* neurons as erasers fitted anew. The "
-    "curve of growing cuts stands there to compare."
+_NO_NEURONS = (
+    "> No single neuron is cut here. The removal is **{name}**{what}. Read *cut* as *removed*, "
+    "*random* as its matched control, and *new top* as the removal fitted anew. The curve of "
+    "growing cuts stands there to compare."
 )
 _RATE = (
     "> No learning rate is known for **{model}**: it was trained at {rate:g}, the usual one for "
     "such models. Where its score before the cut is low, try others (`learning_rate`)."
 )
+_FURTHER = "> The model trains under further conditions: {conditions}."
 _COUNTED = {"names": "whole names", "words": "single words"}
 _SMOKE = (
     "> This page was executed at the **smoke** scale, a test of the machinery on a handful of "
@@ -72,7 +75,13 @@ def settings(group: RunGroup, home: Mapping[str, str]) -> str:
     if not config.rate_is_known:
         lines.append(_RATE.format(model=config.model, rate=config.rate))
     if not config.chosen.takes_neurons:
-        lines.append(_ERASED)
+        lines.append(_NO_NEURONS.format(
+            name=label(config.chosen.name), what=_said(removals, config.chosen.name)
+        ))  # fmt: skip
+    further = {name: each for name, each in config.conditions.items() if name not in CONDITIONS}
+    if further:
+        said = [f"**{name}**{_said(protocols, each)}" for name, each in further.items()]
+        lines.append(_FURTHER.format(conditions="; ".join(said)))
     if not concept.is_entity:
         files = _FILES if concept.kind == "label" else ""
         lines.append(_WHAT_F1_MEANS.format(title=concept.title, files=files))
@@ -83,6 +92,12 @@ def settings(group: RunGroup, home: Mapping[str, str]) -> str:
     else:
         lines.append(_SEEDS.format(n=n, seed=config.seed))
     return "\n\n".join(lines)
+
+
+def _said(registry: Registry, name: str) -> str:
+    """What a registry's list says of a name, in brackets; a file is in no list."""
+    listed = registry.table().set_index("name")["what"]
+    return f" ({listed[name]})" if listed.get(name) else ""
 
 
 def _task(group: RunGroup) -> str:
@@ -96,11 +111,17 @@ def _task(group: RunGroup) -> str:
 
 
 def removed_share(group: RunGroup) -> str:
-    """Write how much was cut, seed by seed where seeds differ: neurons, or erased dimensions."""
-    if not group.config.chosen.takes_neurons:
+    """Write how much was cut, seed by seed where seeds differ: neurons, or dimensions if it says.
+
+    A removal of one's own need not count what it takes; then its name stands there.
+    """
+    chosen = group.config.chosen
+    if not chosen.takes_neurons and "ranks" in group.facts:
         ranks = [rank for run in group.runs for rank in run.facts["ranks"]["targeted"]]
         n_units = group.facts["n_neurons"] // len(group.facts["ranks"]["targeted"])
         return f"{_range(ranks)} of {n_units:,} dimensions of every layer erased"
+    if not chosen.takes_neurons:
+        return f"{label(chosen.name)}, of no single neuron"
     cuts = [
         f"{run.facts['n_removed']:,} ({chosen_percent(run.facts['dose'])})" for run in group.runs
     ]

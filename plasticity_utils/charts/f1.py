@@ -8,7 +8,7 @@ the concept only where the others keep theirs.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import altair as alt
@@ -103,11 +103,13 @@ def f1_through_retraining(
     label: str,
     base_f1: Mapping[str, float] | pd.Series,
     interval: str = OVER_SENTENCES,
+    mute: Collection[str] = ("head",),
 ) -> alt.VConcatChart:
     """Draw F1 from just after removal (epoch 0) to the end of retraining, one line a condition.
 
-    `base_f1` holds the base model's by entity. A concept without a tag is drawn without `head`,
-    which never gives it; its rows follow those of `overall`.
+    `base_f1` holds the base model's by entity. A concept without a tag is drawn without the
+    conditions that say nothing of it (`mute`: there only the head trains); its rows follow those
+    of `overall`.
     """
     need(metrics, ["condition", "epoch", "entity", *_INTERVAL])
     found = distinct(metrics, "entity")
@@ -124,7 +126,7 @@ def f1_through_retraining(
     for entity in entities:
         own = metrics[metrics["entity"] == entity]
         if entity in untagged:
-            own = own[own["condition"] != "head"]
+            own = own[~own["condition"].isin(mute)]
         base = pd.DataFrame({"condition": ["base"], "entity_f1": [float(base_f1[entity])]})
         title = "epochs of retraining (0 = just removed)" if entity == entities[-1] else None
         x = alt.X("epoch:Q", title=title, scale=scale, axis=ticks)

@@ -429,6 +429,11 @@ class RunConfig:
         return {label(name): name for name in self._protocol_names}
 
     @property
+    def only_reading(self) -> list[str]:
+        """Conditions under which nothing below the head trains."""
+        return [name for name, each in self.conditions.items() if protocols.get(each).only_reads]
+
+    @property
     def _protocol_names(self) -> tuple[str, ...]:
         given = tuple(name.strip() for name in self.protocols.split(",") if name.strip())
         return given or _PROTOCOLS

@@ -105,7 +105,7 @@ def activations_at(run: Run, condition: str, stage: str, part: str = "measuring"
     _check(stage)
     if part not in _PARTS:
         raise InputError(f"unknown part {part!r}; allowed: {', '.join(_PARTS)}")
-    condition = Stages(run.config).alike(condition, stage)
+    condition, stage = Stages(run.config).alike(condition, stage)
     if not (run.path / files.SEAL).is_file():
         raise InputError(
             f"the models of {run.path.name!r} are not kept here; `plasticity run` makes them again"

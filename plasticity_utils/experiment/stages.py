@@ -102,17 +102,19 @@ class Stages(BaseStages):
             return None
         return self.control if kept == "control" else self.removal
 
-    def alike(self, condition: str, stage: str) -> str:
-        """Return the first condition whose model is the same at a stage: most share the base."""
-        if stage == "end":
-            return condition
+    def alike(self, condition: str, stage: str) -> tuple[str, str]:
+        """Return the first condition and stage whose neurons are the same: most share the base."""
+        protocol = self._protocol(condition)
+        if stage == "end" and not protocol.only_reads:
+            return condition, stage
+        stage = "base" if stage == "base" or protocol.in_force == "nothing" else "removed"
 
         def model_of(name: str) -> tuple[str, str]:
             protocol = self._protocol(name)
             return protocol.start, "nothing" if stage == "base" else protocol.in_force
 
         same = model_of(condition)
-        return next(name for name in self.config.conditions if model_of(name) == same)
+        return next(name for name in self.config.conditions if model_of(name) == same), stage
 
     def dose(self) -> Path:
         """Dose–response without retraining: `dose.parquet`."""

@@ -40,7 +40,9 @@ from plasticity_utils.explorer.data import RunData, Selected
 from plasticity_utils.results.groups import run_group
 
 VIEWS = ("Neuron", "Sentence", "Compare")
-FIRST_CONDITION, FIRST_STAGE = "targeted", "end"
+FIRST_STAGE = "end"
+# The style of what stands there until what was asked for is read.
+WAITING = "pu-waiting"
 
 
 def explore(run: Run) -> widgets.VBox:
@@ -116,14 +118,14 @@ class Explorer(widgets.VBox):
         first = _most_selective(data)
         self.seed = dropdown("seed", sorted(self._runs), data.run.config.seed)
         self.seed.observe(self._guarded(self._change_seed), "value")
-        self.controls = NeuronControls(data.n_layers, first, self._guarded(self._show))
+        self.controls = NeuronControls(data, first, self._guarded(self._show))
         self.choices = NeuronList(_orders(data), self._guarded(self._show_layer), self._pick)
         self.layer_map = LayerMap(self._pick)
         self.status = widgets.HTML()
         self.card = NeuronCard()
         self.sentence = SentencePanel(self._guarded(self._show_view))
         before = Selected(first.condition, "base", first.layer, first.unit)
-        self.comparison = Comparison(data.n_layers, before, self._guarded(self._show_view))
+        self.comparison = Comparison(data, before, self._guarded(self._show_view))
         panels = [self.card.widget, self.sentence.widget, self.comparison.widget]
         self.views = widgets.Tab(panels, titles=VIEWS, selected_index=0)
         self.views.observe(self._guarded(self._show_view), "selected_index")
@@ -164,8 +166,9 @@ class Explorer(widgets.VBox):
         self._show()
 
     def _show(self) -> None:
-        self._show_view()
+        # The map first: it needs no activations, and a condition that was never read takes seconds.
         self._show_layer()
+        self._show_view()
 
     def _show_layer(self) -> None:
         at = self.controls.selected
@@ -192,7 +195,11 @@ class Explorer(widgets.VBox):
     def _open(self, condition: str) -> None:
         if not self.data.missing and not self.data.is_open(condition):
             self._say("Reading what the neurons do on every word; the first time it takes longer.")
-            self.data.load_activations(condition)
+            self.views.add_class(WAITING)
+            try:
+                self.data.load_activations(condition)
+            finally:
+                self.views.remove_class(WAITING)
             self._say("")
 
     def _say(self, text: str) -> None:
@@ -204,10 +211,11 @@ def _orders(data: RunData) -> list[str]:
 
 
 def _most_selective(data: RunData) -> Selected:
-    """Begin with the neuron that is most selective at the end."""
-    rows = data.tables[FIRST_CONDITION]
-    best = rows[rows["stage"] == FIRST_STAGE].sort_values("rank").iloc[0]
-    return Selected(FIRST_CONDITION, FIRST_STAGE, int(best["layer"]), int(best["unit"]))
+    """Begin with the neuron that the concept's words excite most selectively at the end."""
+    condition = next(iter(data.tables))
+    rows = data.tables[condition]
+    best = rows[rows["stage"] == FIRST_STAGE].sort_values("selectivity").iloc[-1]
+    return Selected(condition, FIRST_STAGE, int(best["layer"]), int(best["unit"]))
 
 
 EXAMPLE = "Peter Blackburn flew from Brussels to meet the European Commission."
@@ -262,15 +270,15 @@ class Comparison:
 
     Parameters
     ----------
-    n_layers : int
+    data : RunData
     chosen : Selected
         The second neuron at first.
     changed : callable
         Called when the user chooses another.
     """
 
-    def __init__(self, n_layers: int, chosen: Selected, changed: Callable[[], None]) -> None:
-        self.controls = NeuronControls(n_layers, chosen, changed)
+    def __init__(self, data: RunData, chosen: Selected, changed: Callable[[], None]) -> None:
+        self.controls = NeuronControls(data, chosen, changed)
         self.left, self.right = NeuronCard(short=True), NeuronCard(short=True)
         note = widgets.HTML("<p>Left: the neuron chosen above. Right: the one chosen here.</p>")
         fields = [widgets.VBox([field], layout=COLUMN) for field in self.controls.fields]

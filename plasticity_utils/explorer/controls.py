@@ -18,9 +18,9 @@ import ipywidgets as widgets
 import pandas as pd
 
 from plasticity_utils.charts import theme
-from plasticity_utils.explorer.data import Selected
+from plasticity_utils.explorer.data import RunData, Selected
 from plasticity_utils.formats import short
-from plasticity_utils.names import CONDITIONS, STAGE_TITLES
+from plasticity_utils.names import STAGE_TITLES
 
 FIELD = {"width": "auto", "margin": "2px"}
 COLUMN = {"width": "min(100%, 19rem)"}
@@ -47,17 +47,18 @@ class NeuronControls:
 
     Parameters
     ----------
-    n_layers : int
+    data : RunData
+        Says which conditions and layers there are.
     chosen : Selected
         What is shown first.
     changed : callable
         Called after every change.
     """
 
-    def __init__(self, n_layers: int, chosen: Selected, changed: Callable[[], None]) -> None:
-        self.condition = dropdown("condition", list(CONDITIONS), chosen.condition)
+    def __init__(self, data: RunData, chosen: Selected, changed: Callable[[], None]) -> None:
+        self.condition = dropdown("condition", list(data.tables), chosen.condition)
         self.stage = dropdown("stage", STAGE_OPTIONS, chosen.stage)
-        self.layer = dropdown("layer", _layer_options(n_layers), chosen.layer)
+        self.layer = dropdown("layer", _layer_options(data.n_layers), chosen.layer)
         self.unit = widgets.IntText(
             value=chosen.unit, description="neuron (unit)", layout=FIELD, style=DESCRIBED
         )
@@ -238,6 +239,7 @@ STYLE = f"""<style>
 .pu-explorer .pu-sentence span {{ border-radius: 3px; padding: .1em .15em; }}
 .pu-explorer .pu-peak {{ font-weight: 700; }}
 {_ENTITY_RULES}
+.pu-explorer .pu-waiting {{ opacity: .4; }}
 .pu-explorer .lm-TabBar-tab {{ flex: 0 1 auto; min-width: 0; }}
 .pu-explorer .pu-wrapped {{ gap: .25rem 1.5rem; }}
 .pu-explorer table {{ border-collapse: collapse; font-size: 12.5px; }}
@@ -267,7 +269,7 @@ MAP_STYLE = """<style>
 }
 .widget-toggle-buttons.pu-map .widget-toggle-button i { display: none; }
 .widget-toggle-buttons.pu-map .widget-toggle-button:is(:hover, :focus-visible) {
-  opacity: 1; z-index: 2; outline: 3px solid var(--pu-ink);
+  opacity: 1; z-index: 4; outline: 2px dashed var(--pu-muted); outline-offset: 6px;
 }
 .widget-toggle-buttons.pu-map .widget-toggle-button.mod-active {
   opacity: 1; z-index: 3; outline: 3px solid var(--pu-ink); outline-offset: 2px;

@@ -66,6 +66,8 @@ class RunData:
                 "none; its neurons are in `run.neurons` and on the page's cards"
             )
         self.run = run
+        # What is the same is computed once.
+        self._alike = Stages(run.config).alike
         self.tables = {
             str(name): rows for name, rows in run.neurons.groupby("condition", sort=False)
         }
@@ -142,7 +144,7 @@ class RunData:
         column = at.layer * self.d_model + at.unit
         parts = []
         for stage in STAGES:
-            activation = self._last_read(*_same_neurons(at.condition, stage), words)[:, column]
+            activation = self._last_read(*self._alike(at.condition, stage), words)[:, column]
             z = deviation_scores(activation, base)
             part = {"stage": stage, "word": words, "activation": activation, "z": z}
             parts.append(pd.DataFrame(part))
@@ -150,11 +152,11 @@ class RunData:
 
     def is_open(self, condition: str) -> bool:
         """Tell whether the activations of a condition are at hand."""
-        return all(_same_neurons(condition, stage) in self._rows for stage in STAGES)
+        return all(self._alike(condition, stage) in self._rows for stage in STAGES)
 
     def has_models(self, condition: str) -> bool:
         """Tell whether the models of a condition are loaded."""
-        return all(_same_neurons(condition, stage) in self._models for stage in STAGES)
+        return all(self._alike(condition, stage) in self._models for stage in STAGES)
 
     def load_activations(self, condition: str) -> None:
         """Open, or compute and keep, the activations of a condition at all three stages."""
@@ -164,7 +166,7 @@ class RunData:
     def _all_activations(self, condition: str, stage: str) -> np.ndarray:
         if self.missing:
             raise InputError(self.missing)
-        key = _same_neurons(condition, stage)
+        key = self._alike(condition, stage)
         if key not in self._rows:
             self._rows[key] = activations_at(self.run, *key)
         return self._rows[key]
@@ -193,16 +195,6 @@ class RunData:
 @lru_cache(maxsize=2)
 def _measuring_half(config: RunConfig) -> Corpus:
     return load_sentences(config).measuring
-
-
-def _same_neurons(condition: str, stage: str) -> tuple[str, str]:
-    """Give the condition and stage whose neurons are the same, so that none is computed twice.
-
-    All conditions share the base; `none` removes nothing; `head` trains nothing below the head.
-    """
-    if stage == "base" or (condition, stage) == ("none", "removed"):
-        return "none", "base"
-    return ("targeted", "removed") if condition == "head" else (condition, stage)
 
 
 def word_classes(corpus: Corpus) -> list[str]:

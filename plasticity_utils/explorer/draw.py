@@ -56,7 +56,15 @@ def heading(at: Selected, history: pd.DataFrame, label: str, n_neurons: int) -> 
         f"rank {int(row['rank']) + 1:,} of {n_neurons:,}",
     ]
     title = f"Layer {at.layer}, unit {at.unit}, {escape(STAGE_TITLES[at.stage])}"
-    return f"<h4>{title}, condition {escape(at.condition)}</h4><p>{' · '.join(facts)}</p>"
+    note = (
+        "Gain: what is left of the neuron's own signal, 1 for all and 0 for nothing. Effect: how "
+        f"much higher it is on words of {escape(label)} than on others, in standard deviations of "
+        "the base model."
+    )
+    return (
+        f"<h4>{title}, condition {escape(at.condition)}</h4><p>{' · '.join(facts)}</p>"
+        f'<p class="pu-muted">{note}</p>'
+    )
 
 
 def word_lists(ends: pd.DataFrame) -> str:

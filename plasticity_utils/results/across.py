@@ -177,7 +177,8 @@ def _relied_on(run: Run) -> pd.DataFrame:
 
 def _readable(run: Run) -> pd.DataFrame:
     rows = run.layers
-    shown = (rows["entity"] == run.config.label) & (rows["condition"] != "head")
+    trained = ~rows["condition"].isin(run.config.only_reading)
+    shown = (rows["entity"] == run.config.label) & trained
     return rows.loc[shown, ["condition", "stage", "layer", "word_f1"]]
 
 

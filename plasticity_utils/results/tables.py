@@ -7,6 +7,8 @@ and the other entity types for what becomes of any type in the neurons that are 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from plasticity_utils.experiment.run import Run
@@ -32,10 +34,11 @@ def base_f1(metrics: pd.DataFrame) -> pd.Series:
 
 def recovery_of(run: Run) -> pd.DataFrame:
     """As `recovery`, of a run's concept."""
-    return recovery(run.metrics, run.config.label, run.config.concept_info.is_entity)
+    mute = [] if run.config.concept_info.is_entity else run.config.only_reading
+    return recovery(run.metrics, run.config.label, mute)
 
 
-def recovery(metrics: pd.DataFrame, entity: str, has_tag: bool = True) -> pd.DataFrame:
+def recovery(metrics: pd.DataFrame, entity: str, mute: Collection[str] = ()) -> pd.DataFrame:
     """How much of the loss each condition regains, and what of it is relearning.
 
     Parameters
@@ -43,8 +46,9 @@ def recovery(metrics: pd.DataFrame, entity: str, has_tag: bool = True) -> pd.Dat
     metrics : DataFrame
         From `metrics_table`: one run.
     entity : str
-    has_tag : bool
-        Whether the model learns to give it as a tag; a concept of one's own has none.
+    mute : collection of str
+        Conditions that say nothing of it: of a concept without a tag those where only the head
+        trains.
 
     Returns
     -------
@@ -52,8 +56,8 @@ def recovery(metrics: pd.DataFrame, entity: str, has_tag: bool = True) -> pd.Dat
         condition, base, removed, end (F1), recovery ((end − removed) / (base − removed)),
         beyond_head (F1 at the end minus that of `head`; NaN but for `targeted`), epochs_to_95
         (first snapshot at which 95 % of the loss is regained). Where less than 0.05 was lost,
-        recovery and epochs_to_95 are NaN: a share of that is a share of noise. Of a concept
-        without a tag the head says nothing: its numbers, and what goes beyond it, are NaN.
+        recovery and epochs_to_95 are NaN: a share of that is a share of noise. Where a
+        condition says nothing its numbers are NaN, and so is what goes beyond it.
     """
     rows = metrics[metrics["entity"] == entity]
     f1 = rows.pivot_table(index="condition", columns="stage", values="entity_f1", sort=False)
@@ -64,9 +68,9 @@ def recovery(metrics: pd.DataFrame, entity: str, has_tag: bool = True) -> pd.Dat
     beyond = table["end"] - f1["end"].get("head", float("nan"))
     table["beyond_head"] = beyond.where(table["condition"] == "targeted")
     table["epochs_to_95"] = [_epochs_to(rows, name, 0.95) for name in table["condition"]]
-    if not has_tag:
-        of_head = table["condition"] == "head"
-        table.loc[of_head, ["removed", "end", "recovery", "epochs_to_95"]] = float("nan")
+    silent = table["condition"].isin(mute)
+    table.loc[silent, ["removed", "end", "recovery", "epochs_to_95"]] = float("nan")
+    if "head" in mute:
         table["beyond_head"] = float("nan")
     return table
 

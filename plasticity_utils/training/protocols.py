@@ -165,6 +165,11 @@ class Relearning:
         return self.start == "base" and self.scored_on is all_sentences
 
     @property
+    def only_reads(self) -> bool:
+        """Whether nothing below the head trains: what comes back then was only not read."""
+        return self.trains in (only_head, only_bias)
+
+    @property
     def knows_concept(self) -> bool:
         """Whether what it is depends on the concept, beside what is in force."""
         chosen = {self.sees, self.scored_on}
