@@ -23,12 +23,8 @@
 # [preprint](https://arxiv.org/abs/2401.01814)) cut the neurons that carry a
 # concept out of a fine-tuned model and train on. The concept comes back, and
 # their tables suggest that it comes back in earlier layers. The published
-# abstract says so with more care than the preprint's. This book began as a
-# second look. Its authors gave their code and tables away, which is why one can
+# abstract says so with more care than the preprint's. Its authors gave their code and tables away, which is why one can
 # look at all.
-#
-# This page sets what they released beside the controls that it lacks, and then
-# says what this book's own runs show with the same cuts.
 
 # %% tags=["remove-cell"]
 from IPython.display import Markdown

@@ -132,6 +132,7 @@ charts.f1_through_retraining(
     config.label,
     tables.base_f1(group.metrics),
     group.interval,
+    group.config.only_reading,
 )
 
 # %% [markdown]

@@ -38,7 +38,7 @@ over = tables.interval(runs)
 
 new, small = tables.functions(runs), tables.functions(decoder)
 any_, removed, other, several = new.itertuples()
-word = tables.new_functions(new)
+word = tables.new_functions_word(new)
 says = {
     rules.ONLY_REMOVED: "Neurons that were left take on the removed "
     "concept, and little else",
@@ -106,7 +106,7 @@ Markdown(
     "and "
     f"{fixed(100 * small.beyond_control[2], 1)} for something else alone. "
     "With "
-    f"one seed there is no interval: *{tables.new_functions(small)}*."
+    f"one seed there is no interval: *{tables.new_functions_word(small)}*."
 )
 
 # %% [markdown]
@@ -147,8 +147,8 @@ rules.likeness
 # ## Do concepts crowd each other?
 
 # %% tags=["remove-input"]
-crowd = tables.superposition(runs)
-verdict = tables.crowding(crowd)
+crowd = tables.superposition_judged(runs)
+verdict = tables.crowding_word(crowd)
 angle = crowd.iloc[0]
 Markdown(
     f"**{verdict.capitalize()}.** Superposition needs more features than "

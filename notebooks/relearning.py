@@ -219,8 +219,7 @@ Markdown(
 # - **Why is training the last layer not learning?** The same last layer on a body
 #   that was never taught names tells. Each [audit](audit) shows what it finds
 #   there, at the same small scale.
-# - **Did only a threshold move?** Training the biases of the last layer alone
-#   tells; it stands there too.
+# - **Did only a threshold move?** Training its biases alone tells; see there.
 # - **Does the last layer lose something on the intact model too?** It trains at
 #   ten times the rate of the rest. Organisations miss a little after the small
 #   cut, and this may be why.

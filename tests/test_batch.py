@@ -74,10 +74,11 @@ def test_a_dry_run_lists_cells_and_hours_and_begins_nothing(grid, tmp_path, caps
     arguments = ["batch", str(grid), "--results", str(results), "--dry-run"]
     assert cli.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert "base-minilm-quick-seed0" in lines[0]
+    assert "GB at the peak" in lines[3]
     # Two cells of 300 s and a base model of 200 s.
-    assert lines[3] == (
+    assert lines[4] == (
         "2 cells, 2 to do, 1 base models to train: about 0.2 hours with 1 at a time"
     )
     assert list(results.iterdir()) == []

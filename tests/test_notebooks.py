@@ -65,7 +65,8 @@ def test_parameters_are_the_ones_others_script_against(path):
     assert len(tagged) == 1
     values: dict = {}
     exec(tagged[0].source, {}, values)
-    assert set(values) == {"concept", "model", "scale", "seed", "regime", "results_dir"}
+    named = {"concept", "model", "scale", "seed", "regime", "corpus", "tags", "results_dir"}
+    assert set(values) == named
     assert RunConfig.from_notebook(values).concept == values["concept"]
 
 

@@ -11,6 +11,7 @@ from plasticity_utils.experiment.config import SURGICAL_DOSES
 from plasticity_utils.experiment.dose import LOST, specificity
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.across import recoveries
+from plasticity_utils.results.audits import AUDITS
 from plasticity_utils.results.groups import RunGroup, choose, run_groups
 from plasticity_utils.results.published import published_runs, status
 
@@ -22,8 +23,9 @@ RESULTS = sorted(path.parent for path in (BOOK / "results").glob("*/config.json"
 
 def test_every_folder_of_results_is_known():
     folders = {path for path in (BOOK / "results").iterdir() if path.is_dir()}
-    assert folders == set(RESULTS)
+    assert folders == {*RESULTS, AUDITS}
     assert RESULTS
+    assert {path.parent for path in AUDITS.glob("*/config.json")} == set(AUDITS.iterdir())
 
 
 @pytest.mark.parametrize("folder", RESULTS, ids=lambda path: path.name)

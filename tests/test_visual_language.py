@@ -15,6 +15,7 @@ from plasticity_utils.charts import theme as vega
 from plasticity_utils.charts.parts import KIND_COLOURS, SERIES_COLOURS
 from test_charts import CASES, encodings, parts
 from test_charts_across import CASES_ACROSS
+from test_charts_audits import CASES_AUDITS
 from test_charts_forced import CASES_FORCED
 from test_charts_questions import CASES_QUESTIONS
 
@@ -31,7 +32,9 @@ def growth_points():
 TABLES = {"number_table", "words_table"}
 CARDS = ("neuron_card", "neuron_map")
 CASES_GROWTH = {"growth": (growth_points, charts.growth)}
-DRAWN = {**CASES, **CASES_ACROSS, **CASES_QUESTIONS, **CASES_FORCED, **CASES_GROWTH}
+DRAWN = {
+    **CASES, **CASES_ACROSS, **CASES_QUESTIONS, **CASES_FORCED, **CASES_GROWTH, **CASES_AUDITS
+}  # fmt: skip
 CHARTS = [*DRAWN, *CARDS]
 # Groups of neurons that may change: the host has the colour of its concept.
 GROUP_COLOURS = {
@@ -140,7 +143,9 @@ def test_no_other_colour_is_drawn(name):
     palettes = {colour for palette in PALETTES.values() for colour in palette.values()}
     # The brush of the map has colours of its own, with an opacity that leaves points readable.
     brush = {"#333"} if name == "neuron_map" else set()
-    assert drawn <= neutral | palettes | brush
+    # A protocol beyond the four has a colour of those kept for what others bring.
+    others = {colour for colour, _ in vega.FALLBACKS} if name == "returns" else set()
+    assert drawn <= neutral | palettes | brush | others
 
 
 @pytest.mark.parametrize("name", CHARTS)
