@@ -8,7 +8,6 @@ import pandas as pd
 from plasticity_utils.charts import theme
 from plasticity_utils.charts.parts import (
     LABEL_GAP,
-    NAMES_WIDTH,
     ROW,
     UNIT,
     condition_signs,
@@ -75,7 +74,8 @@ def returns(table: pd.DataFrame, goal: pd.Series | None = None) -> alt.VConcatCh
 def readings(table: pd.DataFrame) -> alt.VConcatChart:
     """Draw what each reader finds of a concept, a panel a frozen body, a point a seed."""
     need(table, ["body", "reader", "place", "seed", "entity_f1"])
-    table = table.assign(reader=table["reader"].str.replace("_", " ") + ", " + table["place"])
+    wide = table["place"].map({"every layer": " (all layers)"}).fillna("")
+    table = table.assign(reader=table["reader"].str.replace("_", " ") + wide)
     order = distinct(table, "reader")
     bodies = [body for body in BODY_TITLES if body in set(table["body"])]
     panels = []
