@@ -27,8 +27,8 @@
 #     plasticity audit --removal leace --concept persons
 #
 # A removal of your own is named by its file: `-p removal my_eraser.py:MyEraser`
-# ([add your own](add_your_own)). All removals that were audited stand side by
-# side in the [table of removals](removals).
+# ([add your own](add_your_own.ipynb)). All removals that were audited stand side by
+# side in the [table of removals](removals.ipynb).
 
 # %% tags=["parameters"]
 concept = "locations"

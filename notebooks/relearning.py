@@ -214,10 +214,10 @@ Markdown(
 #
 # - **Relearned, or learned?** A model that never knew the concept, trained under
 #   the same cut, tells. So far it was trained at the small scale *quick*, under
-#   one seed: see the [table of removals](removals). Until it is done at full size
+#   one seed: see the [table of removals](removals.ipynb). Until it is done at full size
 #   this page says *more than was read*, and not *relearned*.
 # - **Why is training the last layer not learning?** The same last layer on a body
-#   that was never taught names tells. Each [audit](audit) shows what it finds
+#   that was never taught names tells. Each [audit](audit.ipynb) shows what it finds
 #   there, at the same small scale.
 # - **Did only a threshold move?** Training its biases alone tells; see there.
 # - **Does the last layer lose something on the intact model too?** It trains at

@@ -20,8 +20,8 @@
 # the matched control, and a model that never knew the concept.**
 #
 # Each row is a removal and a concept, means over seeds. How each number is
-# found stands on the page of [one audit](audit). To add a row, write the
-# removal in a file ([add your own](add_your_own)), run
+# found stands on the page of [one audit](audit.ipynb). To add a row, write the
+# removal in a file ([add your own](add_your_own.ipynb)), run
 #
 #     plasticity audit --removal my_eraser.py:MyEraser --concept persons --seed 0
 #     plasticity publish runs/audit-…

@@ -89,9 +89,7 @@ def readings(table: pd.DataFrame) -> alt.VConcatChart:
             *value_tooltips(own, "entity_f1", "F1"),
         ]
         # Every row is named: which reader it is decides.
-        axis = alt.Axis(
-            labelPadding=LABEL_GAP, labelLimit=NAMES_WIDTH - 2 * LABEL_GAP, labelOverlap=False
-        )
+        axis = alt.Axis(labelPadding=LABEL_GAP, labelOverlap=False)
         points = dots(own, x, rows("reader", order, axis=axis), "entity_f1", tips)
         panels.append(panel(points, BODY_TITLES[body], ROW * len(order)))
     return stack_panels(
