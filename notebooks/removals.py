@@ -19,7 +19,9 @@
 # **No removal here is judged without its controls: readers of the frozen model,
 # the matched control, and a model that never knew the concept.**
 #
-# Each row is a removal and a concept, means over seeds. How each number is
+# So far these are audits of MiniLM at the small scale *quick*, under one seed:
+# enough to see what an audit is, and too little for a claim about what came
+# back. Each row is a removal and a concept. How each number is
 # found stands on the page of [one audit](audit.ipynb). To add a row, write the
 # removal in a file ([add your own](add_your_own.ipynb)), run
 #

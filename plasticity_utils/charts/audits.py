@@ -18,12 +18,13 @@ from plasticity_utils.charts.parts import (
     need,
     panel,
     rows,
+    stack_of_rows,
     stack_panels,
     value_tooltips,
 )
 
 _STEP_TICKS = [0, 4, 8, 16, 32, 64, 128, 256, 512]
-_PANEL = 170
+_PANEL, NAMES = 170, 150
 BODY_TITLES = {
     "base": "base model",
     "removed": "after the removal",
@@ -89,13 +90,14 @@ def readings(table: pd.DataFrame) -> alt.VConcatChart:
             *value_tooltips(own, "entity_f1", "F1"),
         ]
         # Every row is named: which reader it is decides.
-        axis = alt.Axis(labelPadding=LABEL_GAP, labelOverlap=False)
+        axis = alt.Axis(labelPadding=LABEL_GAP, labelOverlap=False, labelLimit=NAMES)
         points = dots(own, x, rows("reader", order, axis=axis), "entity_f1", tips)
         panels.append(panel(points, BODY_TITLES[body], ROW * len(order)))
-    return stack_panels(
+    return stack_of_rows(
         panels,
         "What readers of the frozen model find",
         ["A point a seed. The own head is the model as it is; the others are fitted anew."],
         f"Dot plot, a panel for each of {', '.join(BODY_TITLES[body] for body in bodies)}: F1 of "
         f"the concept as each of the readers {', '.join(order)} finds it.",
+        names=NAMES,
     )
