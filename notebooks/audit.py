@@ -108,8 +108,10 @@ rules.audited
 # *targeted* trains all of the cut model. *masked* does the same to a model that
 # learned the task with the tags of this concept set to O, so that it never knew
 # the concept. The same removal is in force in both. *random* has the removal's
-# control in force instead. Further protocols are asked for by name, for
-# instance `-p protocols targeted,random,masked,first_time,few_shot_32`.
+# control in force instead. Further protocols ([method](../book/method.md)) are
+# asked for by name:
+#
+#     papermill --cwd notebooks notebooks/audit.ipynb page.ipynb -p protocols targeted,random,masked,first_time,few_shot_32
 
 # %% tags=["remove-input"]
 curves = mean_interval(
