@@ -139,9 +139,9 @@ RUN_TABLES = {
     ),
     "ranking": Table(
         "a neuron of the base model; not published",
-        "layer unit rest score_* rank_*",
+        "layer unit mean score_* rank_*",
         {
-            "rest": Column("activation", "its mean on the ranking sentences"),
+            "mean": Column("activation", "its mean on the ranking sentences"),
             "score_*": Column("as the method", "its score by each ranking"),
             "rank_*": Column("0 to N − 1", "its place by each ranking, 0 the best"),
         },
