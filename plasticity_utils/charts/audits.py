@@ -24,7 +24,7 @@ from plasticity_utils.charts.parts import (
 )
 
 _STEP_TICKS = [0, 4, 8, 16, 32, 64, 128, 256, 512]
-_PANEL, NAMES = 170, 150
+_PANEL, _NAMES = 170, 150
 BODY_TITLES = {
     "base": "base model",
     "removed": "after the removal",
@@ -90,7 +90,7 @@ def readings(table: pd.DataFrame) -> alt.VConcatChart:
             *value_tooltips(own, "entity_f1", "F1"),
         ]
         # Every row is named: which reader it is decides.
-        axis = alt.Axis(labelPadding=LABEL_GAP, labelOverlap=False, labelLimit=NAMES)
+        axis = alt.Axis(labelPadding=LABEL_GAP, labelOverlap=False, labelLimit=_NAMES)
         points = dots(own, x, rows("reader", order, axis=axis), "entity_f1", tips)
         panels.append(panel(points, BODY_TITLES[body], ROW * len(order)))
     return stack_of_rows(
@@ -99,5 +99,5 @@ def readings(table: pd.DataFrame) -> alt.VConcatChart:
         ["A point a seed. The own head is the model as it is; the others are fitted anew."],
         f"Dot plot, a panel for each of {', '.join(BODY_TITLES[body] for body in bodies)}: F1 of "
         f"the concept as each of the readers {', '.join(order)} finds it.",
-        names=NAMES,
+        names=_NAMES,
     )
