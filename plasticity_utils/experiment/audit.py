@@ -11,7 +11,6 @@ Stages are shared with runs: an audit of settings that were run trains no base m
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -28,7 +27,7 @@ from plasticity_utils import files
 from plasticity_utils.data.corpus import Corpus, kinds_of
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import REGIMES, RunConfig
-from plasticity_utils.experiment.run import run_name
+from plasticity_utils.experiment.run import Run, run_name
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import made_now, save_tables
 from plasticity_utils.models.load import label_ids
@@ -60,7 +59,7 @@ READER_SENTENCES, EVERY_LAYER_SENTENCES = 5000, 600
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Run):
     """A finished audit: a folder of tables and the settings that made them.
 
     Attributes
@@ -68,24 +67,6 @@ class Audit:
     path : Path
         Folder with `config.json`, `returns.parquet`, `readings.parquet`, and the base model's F1.
     """
-
-    path: Path
-
-    @cached_property
-    def facts(self) -> dict[str, Any]:
-        """Return `config.json`: settings, chosen dose, versions, machine, seconds a stage."""
-        found: dict[str, Any] = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
-        return found
-
-    @cached_property
-    def config(self) -> RunConfig:
-        """Settings of the audit."""
-        settings = {**self.facts["settings"], "results_dir": str(self.path.parent)}
-        return RunConfig.recorded(settings, self.facts["concept_info"])
-
-    def table(self, name: str) -> pd.DataFrame:
-        """Read the table of this name."""
-        return pd.read_parquet(self.path / f"{name}.parquet")
 
     @cached_property
     def returns(self) -> pd.DataFrame:
