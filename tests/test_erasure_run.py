@@ -101,7 +101,7 @@ def test_pages_speak_of_erasing_and_not_of_removed_neurons(run):
     group = RunGroup((run,))
     said = banner.settings(group, {})
     assert "2 of 32 dimensions of every layer erased" in said
-    assert "No neuron is cut here" in said
+    assert "No single neuron is cut here" in said
     again = answer.second_cut(group)
     assert list(again["again"]) == ["nothing", "refitted", "random"]
     assert answer.answer(group)["targeted"].notna().all()

@@ -121,7 +121,10 @@ def test_make_and_the_pages_give_the_same_test_command():
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is missing: nothing to ask")
 def test_lab_starts_for_root_too():
     # JupyterLab refuses root unless it is told otherwise.
-    told = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True)
+    # Inside another make it would also say which folder it enters and leaves.
+    told = subprocess.run(
+        ["make", "--no-print-directory", "-n", "lab"], cwd=ROOT, capture_output=True, text=True
+    )
     line = told.stdout.splitlines()[-1]
     assert "jupyter lab" in line
     assert ("--allow-root" in line) == (os.getuid() == 0)
