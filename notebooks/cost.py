@@ -26,7 +26,7 @@
 from IPython.display import Markdown
 
 from plasticity_utils import charts
-from plasticity_utils.book.measured import benchmark
+from plasticity_utils.book.banner import benchmark
 from plasticity_utils.charts import theme
 
 theme.enable()

@@ -34,7 +34,7 @@ from IPython.display import Markdown
 
 import plasticity_utils as pu
 from plasticity_utils import charts
-from plasticity_utils.analysis import indicators, relearning, rules
+from plasticity_utils.analysis import readers, relearning, rules
 from plasticity_utils.charts import theme
 from plasticity_utils.formats import percent
 from plasticity_utils.results import across, groups
@@ -73,7 +73,7 @@ rules.cut
 # F1 that the other types lose.
 
 # %% tags=["remove-input"]
-narrow = indicators.by_indicator(erased)
+narrow = readers.by_indicator(erased)
 charts.number_table(
     narrow, ["indicator", "dimensions", "removed", "head", "others"]
 )

@@ -37,7 +37,7 @@ from IPython.display import Markdown
 import plasticity_utils as pu
 from plasticity_utils import charts
 from plasticity_utils.analysis import relearning, rules
-from plasticity_utils.analysis.answers import answers
+from plasticity_utils.analysis.answers import by_question
 from plasticity_utils.charts import theme
 from plasticity_utils.results import groups
 
@@ -97,7 +97,7 @@ Markdown(
 # rule and its numbers. *Read again* means that it had never left.
 
 # %% tags=["remove-input"]
-charts.number_table(answers(published))
+charts.number_table(by_question(published))
 
 # %% tags=["remove-input"]
 rules.strength

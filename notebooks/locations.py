@@ -50,7 +50,7 @@ from IPython.display import Markdown
 
 import plasticity_utils as pu
 from plasticity_utils import charts
-from plasticity_utils.analysis import answer, rules
+from plasticity_utils.analysis import answers, rules
 from plasticity_utils.book import banner
 from plasticity_utils.charts import theme
 from plasticity_utils.results import across, groups, tables
@@ -70,7 +70,7 @@ Markdown(banner.settings(group, _home))
 # below offer. F1 is the score: 1 is perfect, 0 is nothing found.
 
 # %% tags=["remove-input"]
-charts.number_table(answer.answer(group))
+charts.number_table(answers.answer(group))
 
 # %% [markdown]
 # *targeted*: its own neurons cut. *random*: as many of the same layers.
@@ -81,7 +81,7 @@ charts.number_table(answer.answer(group))
 # %% tags=["remove-input"]
 Markdown(
     "What was cut, read by the last layer alone (or, where no tag names "
-    f"the concept, by the probe): **{answer.found(group)}**."
+    f"the concept, by the probe): **{answers.found(group)}**."
 )
 
 # %% tags=["remove-input"]
@@ -152,7 +152,7 @@ charts.number_table(
 # from the base model to the end:
 
 # %% tags=["remove-input"]
-charts.number_table(answer.rises(group))
+charts.number_table(answers.rises(group))
 
 # %% [markdown]
 # Under *head* no neuron was trained: what falls there, the cut has done, since
@@ -180,7 +180,7 @@ charts.layer_profile(group.layers, config.label)
 # at worst of one type under one seed.
 
 # %% tags=["remove-input"]
-charts.number_table(answer.second_cut(group))
+charts.number_table(answers.second_cut(group))
 
 # %% [markdown]
 # A score that falls says that the reading broke, as after the first cut. It is

@@ -38,7 +38,7 @@ from plasticity_utils import charts
 from plasticity_utils.analysis import audits, rules
 from plasticity_utils.charts import theme
 from plasticity_utils.names import READ_AGAIN
-from plasticity_utils.results.audits import published_audits
+from plasticity_utils.results.published import published_audits
 from plasticity_utils.results.stack import SHARE_BOUNDS, mean_interval
 
 theme.enable()

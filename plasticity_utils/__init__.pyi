@@ -14,8 +14,8 @@ from .explorer.app import Explorer as Explorer
 from .explorer.app import explore as explore
 from .models.activations import word_activations as word_activations
 from .models.load import load_model as load_model
-from .models.neurox_files import load_activations as load_activations
-from .models.neurox_files import save_activations as save_activations
+from .neurons.neurox_files import load_activations as load_activations
+from .neurons.neurox_files import save_activations as save_activations
 from .neurons.scores import rank_neurons as rank_neurons
 from .neurons.scores import rank_saliency as rank_saliency
 from .neurons.scores import removal_only_profile as removal_only_profile

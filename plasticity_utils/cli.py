@@ -159,7 +159,7 @@ def _audit(options: argparse.Namespace) -> None:
 
 def _page(options: argparse.Namespace) -> None:
     check_extra("book", "a page")
-    from plasticity_utils.analysis import answer
+    from plasticity_utils.analysis import answers
     from plasticity_utils.book.pages import render_page
     from plasticity_utils.results.groups import RunGroup
     from plasticity_utils.results.published import find_run
@@ -170,16 +170,15 @@ def _page(options: argparse.Namespace) -> None:
     if config.scale == "smoke":
         print("  smoke scale: a test of the machinery, these numbers mean nothing")
     run = RunGroup((find_run(config),))
-    print(answer.answer(run).round(3).to_string(index=False, na_rep="–"))
-    print(f"found in the cut model by its last layer or a new probe: {answer.found(run)}")
+    print(answers.answer(run).round(3).to_string(index=False, na_rep="–"))
+    print(f"found in the cut model by its last layer or a new probe: {answers.found(run)}")
 
 
 def _publish(options: argparse.Namespace) -> None:
     from plasticity_utils.book.pages import add_page
     from plasticity_utils.experiment.audit import Audit
     from plasticity_utils.experiment.run import load_run
-    from plasticity_utils.results.audits import publish_audit
-    from plasticity_utils.results.published import publish
+    from plasticity_utils.results.published import publish, publish_audit
 
     for folder in options.runs:
         if (folder / "returns.parquet").is_file():
@@ -221,7 +220,7 @@ def _sentence(options: argparse.Namespace) -> None:
 
 
 def _figures(options: argparse.Namespace) -> None:
-    from plasticity_utils.book.figures import export_figures
+    from plasticity_utils.book.pages import export_figures
 
     written = export_figures(options.notebooks, options.out)
     print(f"figures: {len(written)} files in {options.out}")

@@ -29,7 +29,7 @@ from filelock import FileLock
 
 from plasticity_utils import hardware
 from plasticity_utils.errors import InputError, shown
-from plasticity_utils.waiting import waiting
+from plasticity_utils.hardware import waiting
 
 # The project's own files: its checkout, or what of it travels with an installed package.
 _CHECKOUT = Path(__file__).resolve().parent.parent

@@ -8,6 +8,8 @@ checkpoint is the newest, the main process decides and tells the others.
 
 Caveat. With n processes a step sees n batches, and an epoch has that many fewer steps, so the same
 schedule is another training: the number of processes is part of a stage's settings.
+
+Nobody waits in silence: after five seconds one is told for whom, and how to stop.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -26,7 +29,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.waiting import waiting
 
 if TYPE_CHECKING:
     # Imported where it is used: settings are checked, and help is shown, without it.
@@ -229,6 +231,7 @@ VARIABLE = "PLASTICITY_PRECISION"
 # Clearly faster, and the best of many trials, so that a busy moment does not tip the balance.
 WORTH_IT = 1.3
 TRIALS = 20
+SECONDS_IN_SILENCE = 5.0
 
 
 def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
@@ -295,3 +298,19 @@ def find_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@contextmanager
+def waiting(whom: Callable[[], str], stop: str = "Ctrl-C stops waiting") -> Iterator[None]:
+    """Say on standard error whom one waits for, if the block lasts so long."""
+
+    def tell() -> None:
+        print(f"plasticity: waiting for {whom()}; {stop}", file=sys.stderr, flush=True)
+
+    timer = threading.Timer(SECONDS_IN_SILENCE, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -9,7 +9,7 @@ from neurox.data.loader import load_activations as neurox_load
 from neurox.data.writer import ActivationsWriter
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.neurox_files import load_activations, save_activations
+from plasticity_utils.neurons.neurox_files import load_activations, save_activations
 
 # The same sentence three times, NeuroX's own mark as text, an accent, a dropped word.
 SENTENCES = [

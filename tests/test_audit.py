@@ -12,7 +12,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment import audit as auditing
 from plasticity_utils.experiment.audit import Audit, audit_name, run_audit, with_protocols
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.results.audits import find_audits, publish_audit, published_audits
+from plasticity_utils.results.published import find_audits, publish_audit, published_audits
 from runs import tiny_config
 
 READ = ("base", "removed", "control", "pretrained", "pretrained_removed")

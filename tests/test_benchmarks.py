@@ -30,7 +30,7 @@ from benchmarks.inputs import concept_columns, first_words, sampled_neurons
 from benchmarks.measure import MB, in_own_process
 from benchmarks.sizes import SIZES
 from benchmarks.step_counts import step_counts
-from plasticity_utils.book.measured import benchmark
+from plasticity_utils.book.banner import benchmark
 from plasticity_utils.data.corpus import ENTITY_LABELS
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import LARGE_DOSES, SURGICAL_DOSES, RunConfig

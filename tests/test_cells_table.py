@@ -9,8 +9,7 @@ import plasticity_utils as pu
 from plasticity_utils import cli
 from plasticity_utils.batch.cells import base_cells, note_settings
 from plasticity_utils.batch.driver import _of_shard
-from plasticity_utils.batch.estimate import _one_batch
-from plasticity_utils.batch.grid import read_grid
+from plasticity_utils.batch.grid import _one_batch, read_grid
 from plasticity_utils.errors import InputError
 
 GRID = """\

@@ -12,8 +12,8 @@ import torch
 from plasticity_utils import files as store
 from plasticity_utils.errors import InputError
 from plasticity_utils.removal.gate import remove_neurons
-from plasticity_utils.training import checkpoints
 from plasticity_utils.training import train as training
+from plasticity_utils.training import trainer
 from plasticity_utils.training.train import Schedule, fine_tune
 from test_training import SCHEDULE, data_for, same, tiny, tokenizer, weights  # noqa: F401
 
@@ -63,11 +63,11 @@ def assert_same_state(first, second):
 @pytest.mark.parametrize("n_steps", [0, 3])
 def test_an_optimizer_and_its_schedule_come_back_exactly(n_steps, tmp_path):
     optimizer, scheduler, parameters, generator = stepped(n_steps)
-    checkpoints.save_optimizer(optimizer, tmp_path)
-    checkpoints.save_scheduler(scheduler, tmp_path)
+    trainer.save_optimizer(optimizer, tmp_path)
+    trainer.save_scheduler(scheduler, tmp_path)
     other, other_scheduler, _, _ = stepped(0, rates=(0.5, 0.5))
-    checkpoints.load_optimizer(other, tmp_path)
-    checkpoints.load_scheduler(other_scheduler, tmp_path)
+    trainer.load_optimizer(other, tmp_path)
+    trainer.load_scheduler(other_scheduler, tmp_path)
     assert_same_state(optimizer.state_dict(), other.state_dict())
     assert scheduler.state_dict() == other_scheduler.state_dict()
     # And the next step is the same.
@@ -94,10 +94,10 @@ def draws():
 
 def test_random_states_come_back_exactly(tmp_path):
     draws()  # One of a pair of normal numbers is left in each generator.
-    checkpoints.save_random_states(tmp_path)
+    trainer.save_random_states(tmp_path)
     expected = draws()
     assert draws() != expected
-    checkpoints.load_random_states(tmp_path)
+    trainer.load_random_states(tmp_path)
     assert draws() == expected
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from plasticity_utils.analysis import movement, paper, relearning, rules
-from plasticity_utils.analysis.answers import answers
+from plasticity_utils.analysis.answers import by_question
 from plasticity_utils.analysis.mistakes import setting_changes
 from plasticity_utils.analysis.readers import by_reader
 from plasticity_utils.results.across import recoveries, turnovers
@@ -181,7 +181,7 @@ def test_what_is_said_of_the_papers_protocol(published):
 
 
 def test_the_nine_answers_are_the_words_of_their_rules(published, rows):
-    table = answers(published)
+    table = by_question(published)
     numbers = table["question"].str.extract(r"^(\d)\.")[0]
     assert sorted(set(numbers)) == [str(number) for number in range(1, 10)]
     assert set(table["strength"]) <= set(rules.strength.words)

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from plasticity_utils import charts
-from plasticity_utils.analysis import answer, rules
+from plasticity_utils.analysis import answers, rules
 from plasticity_utils.book.pages import page_of, write_pages
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run
@@ -21,7 +21,7 @@ TEMPLATE = NOTEBOOKS / "concept.py"
 PROSE = sorted((NOTEBOOKS / "prose").glob("*.md"))
 CONCEPTS = ("locations", "persons", "organisations")
 PAGES = [*(path.stem for path in PROSE), "concept"]
-SHOWN = (answer.answer, answer.rises, answer.second_cut)
+SHOWN = (answers.answer, answers.rises, answers.second_cut)
 CELL = re.compile(r"<td .*?>(.*?)</td>")
 MEASURED = re.compile(r"\d\.\d")
 WORD, ADDRESS = re.compile(r"[^\W\d_][\w’-]*"), re.compile(r"(?<=\])\(\S+\)")
@@ -112,22 +112,22 @@ def test_the_tables_are_those_of_the_results(name):
     for stored, make in zip(shown_tables(name), SHOWN, strict=True):
         made = charts.number_table(make(seeds(name))).to_html()
         assert CELL.findall(stored) == CELL.findall(made)
-    assert any(f"**{answer.found(seeds(name))}**" in text for text in said(name))
+    assert any(f"**{answers.found(seeds(name))}**" in text for text in said(name))
     assert any(rules.reader_finds.says in text for text in said(name))
 
 
 def test_what_is_said_to_be_particular_holds():
     found = {
-        name: answer.answer(seeds(name)).set_index("step")
+        name: answers.answer(seeds(name)).set_index("step")
         for name in ("locations", "persons", "organisations")
     }
     for name in ("locations", "persons", "organisations"):
-        assert answer.found(seeds(name)) == rules.FOUND
-        beyond = found[name].loc[answer.BEYOND_LAST_LAYER]
+        assert answers.found(seeds(name)) == rules.FOUND
+        beyond = found[name].loc[answers.BEYOND_LAST_LAYER]
         assert (beyond["targeted_low"] > 0) == (name == "organisations")
-    before = {name: table.loc[answer.BEFORE, "targeted"] for name, table in found.items()}
+    before = {name: table.loc[answers.BEFORE, "targeted"] for name, table in found.items()}
     assert max(before, key=before.get) == "persons"
-    rises = answer.rises(seeds("locations")).set_index("condition")
+    rises = answers.rises(seeds("locations")).set_index("condition")
     assert rises.loc["targeted", "rise_low"] > 0 > rises.loc["head", "rise_high"]
 
 
@@ -142,10 +142,12 @@ def test_what_is_said_of_the_cuts_holds():
     assert len(set(doses["locations"])) == 1
     assert min(doses["persons"]) == min(doses["organisations"]) == doses["locations"][0]
     assert min(map(max, (doses["persons"], doses["organisations"]))) > doses["locations"][0]
-    again = answer.second_cut(seeds("persons")).set_index("again")
+    again = answers.second_cut(seeds("persons")).set_index("again")
     assert again.loc["new top", "others_lost"] > 3 * lost["persons", "targeted"].mean()
     assert again.loc["random", "others_lost"] > 3 * lost["persons", "targeted"].mean()
-    worst = answer.second_cut(seeds("organisations")).set_index("again").loc["new top", "most_lost"]
+    worst = (
+        answers.second_cut(seeds("organisations")).set_index("again").loc["new top", "most_lost"]
+    )
     assert worst > 0.5
 
 

@@ -6,10 +6,9 @@ import torch
 
 from conftest import BLOCKS, WIDTH, make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.architecture import ANATOMIES
 from plasticity_utils.models.load import POST_NORM_ENCODERS, PRE_NORM_DECODERS, head
 from plasticity_utils.removal.gate import remove_neurons
-from plasticity_utils.training.confine import confine
+from plasticity_utils.training.confine import ANATOMIES, confine
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.train import Schedule, fine_tune, predict_tags
 from test_training import TAG_OF, data_for, same, tiny, weights

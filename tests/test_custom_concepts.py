@@ -12,7 +12,7 @@ from plasticity_utils.data.concepts import kinds, members
 from plasticity_utils.experiment import stages
 from plasticity_utils.experiment import stages as base_stages
 from plasticity_utils.experiment.splits import CUSTOM_PARTS, LEAST_WORDS, load_sentences
-from plasticity_utils.training.custom_probe import (
+from plasticity_utils.training.evaluate import (
     CustomProbe,
     fit_custom_probe,
     last_layer,

@@ -6,7 +6,7 @@ import pytest
 
 from made_up_cards import made_up_cards
 from plasticity_utils import InputError, charts
-from plasticity_utils.analysis import answer, rules
+from plasticity_utils.analysis import answers, rules
 from plasticity_utils.book import banner
 from plasticity_utils.charts import theme
 from plasticity_utils.charts.parts import entities_in
@@ -96,17 +96,17 @@ def test_the_page_says_what_f1_means_and_what_the_head_is_worth(group, custom_ru
     assert "is no entity type, so no tag of the model's names it" in said
     assert "*head* says nothing here" in said
     assert ("pair of files" in said) == (custom_run.config.concept_info.kind == "label")
-    short = answer.answer(group).set_index("step")["targeted"]
-    assert short[[answer.LAST_LAYER, answer.BEYOND_LAST_LAYER]].isna().all()
-    assert short[[answer.BEFORE, answer.CUT, answer.WHOLE]].notna().all()
+    short = answers.answer(group).set_index("step")["targeted"]
+    assert short[[answers.LAST_LAYER, answers.BEYOND_LAST_LAYER]].isna().all()
+    assert short[[answers.BEFORE, answers.CUT, answers.WHOLE]].notna().all()
     rows = custom_run.layers[custom_run.layers["entity"] == custom_run.config.label]
     last = rows[(rows["layer"] == rows["layer"].max()) & (rows["condition"] == "targeted")]
     removed = last[last["stage"] == "removed"]["word_f1"].iloc[0]
-    assert short[answer.PROBE] == pytest.approx(removed)
+    assert short[answers.PROBE] == pytest.approx(removed)
     base = last[last["stage"] == "base"]["word_f1"].iloc[0]
-    assert answer.found(group) == rules.reader_finds(base, removed)
-    assert list(answer.rises(group)["condition"]) == ["targeted", "head", "none"]
-    assert answer.second_cut(group)["again"].tolist() == ["nothing", "new top", "random"]
+    assert answers.found(group) == rules.reader_finds(base, removed)
+    assert list(answers.rises(group)["condition"]) == ["targeted", "head", "none"]
+    assert answers.second_cut(group)["again"].tolist() == ["nothing", "new top", "random"]
 
 
 def test_a_card_has_the_classes_that_its_corpus_has(custom_run, cards):

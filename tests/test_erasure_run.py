@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from plasticity_utils import InputError, RunConfig
-from plasticity_utils.analysis import answer, movement, rules
-from plasticity_utils.analysis.indicators import (
+from plasticity_utils.analysis import answers, movement, rules
+from plasticity_utils.analysis.readers import (
     by_indicator,
+    by_reader,
     compare_indicators,
+    read_anew,
 )
-from plasticity_utils.analysis.readers import by_reader, read_anew
 from plasticity_utils.book import banner
 from plasticity_utils.charts import (
     f1_through_retraining,
@@ -102,10 +103,10 @@ def test_pages_speak_of_erasing_and_not_of_removed_neurons(run):
     said = banner.settings(group, {})
     assert "2 of 32 dimensions of every layer erased" in said
     assert "No single neuron is cut here" in said
-    again = answer.second_cut(group)
+    again = answers.second_cut(group)
     assert list(again["again"]) == ["nothing", "refitted", "random"]
-    assert answer.answer(group)["targeted"].notna().all()
-    assert answer.found(group) in rules.reader_finds.words
+    assert answers.answer(group)["targeted"].notna().all()
+    assert answers.found(group) in rules.reader_finds.words
 
 
 def test_what_pages_show_of_neurons_can_do_without_removed_ones(run):

@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from plasticity_utils import cli
-from plasticity_utils.book.figures import export_figures, stored_charts
+from plasticity_utils.book.pages import export_figures, stored_charts
 from plasticity_utils.charts.theme import chart_title
 from plasticity_utils.errors import InputError
 

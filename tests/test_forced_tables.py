@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from plasticity_utils.analysis.forced import beyond
-from plasticity_utils.experiment.forced_tables import carrier_table, f1_table
-from plasticity_utils.experiment.forcing import Target
+from plasticity_utils.experiment.forcing import Target, carrier_table, f1_table
 from plasticity_utils.experiment.store import save_tables
 from test_forced_numbers import made_up
 

@@ -16,7 +16,7 @@ from neurox.interpretation import probeless as neurox_probeless
 from plasticity_utils.data.corpus import concept_words, load_corpus
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import load_model
-from plasticity_utils.models.neurox_files import load_activations
+from plasticity_utils.neurons.neurox_files import load_activations
 from plasticity_utils.neurons.scores import probeless, rank_neurons
 from plasticity_utils.neurons.words import highest_activating_words
 

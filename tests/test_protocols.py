@@ -10,7 +10,7 @@ from plasticity_utils.data.corpus import Corpus, load_corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import head
 from plasticity_utils.training import protocols
-from plasticity_utils.training.frozen import FrozenHead
+from plasticity_utils.training.readers import FrozenHead
 from plasticity_utils.training.train import train_only
 from test_training import tiny
 

@@ -11,9 +11,8 @@ from plasticity_utils.experiment.config import SURGICAL_DOSES
 from plasticity_utils.experiment.dose import LOST, specificity
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.across import recoveries
-from plasticity_utils.results.audits import AUDITS
 from plasticity_utils.results.groups import RunGroup, choose, run_groups
-from plasticity_utils.results.published import published_runs, status
+from plasticity_utils.results.published import AUDITS, published_runs, status
 
 BOOK = Path(__file__).parent.parent / "book"
 NOTEBOOKS = BOOK.parent / "notebooks"

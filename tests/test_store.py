@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from plasticity_utils import files, waiting
+from plasticity_utils import files, hardware
 from plasticity_utils.errors import InputError
 
 SETTINGS = {"seed": 0, "scale": "tiny"}
@@ -304,7 +304,7 @@ def test_damaged_notes_of_a_stage_do_no_harm(content, tmp_path, make):
 
 
 def test_whoever_waits_for_a_stage_is_told_for_whom(tmp_path, make, monkeypatch, capsys):
-    monkeypatch.setattr(waiting, "SECONDS_IN_SILENCE", 0.1)
+    monkeypatch.setattr(hardware, "SECONDS_IN_SILENCE", 0.1)
     holder = multiprocessing.get_context("fork").Process(target=_hold, args=(tmp_path,))
     holder.start()
     while not list(tmp_path.glob("*.part.json")):

@@ -13,8 +13,7 @@ from plasticity_utils.experiment.measure import (
     measure_layers,
     rank_by_layer,
 )
-from plasticity_utils.models.activations import word_activations
-from plasticity_utils.models.streaming import activations_by_layer
+from plasticity_utils.models.activations import activations_by_layer, word_activations
 from plasticity_utils.neurons.probes import fit_discriminants
 from plasticity_utils.neurons.scores import (
     deviations,

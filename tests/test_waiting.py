@@ -4,22 +4,22 @@ import time
 
 import pytest
 
-from plasticity_utils import hardware, waiting
+from plasticity_utils import hardware
 from plasticity_utils.batch import workers
 from plasticity_utils.errors import InputError
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(waiting, "SECONDS_IN_SILENCE", 0.05)
+    monkeypatch.setattr(hardware, "SECONDS_IN_SILENCE", 0.05)
     monkeypatch.setattr(workers, "SECONDS_BETWEEN_LOOKS", 0.01)
 
 
 def test_a_short_wait_is_silent_and_a_long_one_is_told_once(capsys):
-    with waiting.waiting(lambda: "nobody"):
+    with hardware.waiting(lambda: "nobody"):
         pass
     assert capsys.readouterr().err == ""
-    with waiting.waiting(lambda: "a lock", "Ctrl-C stops"):
+    with hardware.waiting(lambda: "a lock", "Ctrl-C stops"):
         time.sleep(0.3)
     assert capsys.readouterr().err == "plasticity: waiting for a lock; Ctrl-C stops\n"
 

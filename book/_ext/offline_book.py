@@ -14,7 +14,7 @@ from typing import ClassVar
 from docutils import nodes
 from myst_nb.core import render
 
-from plasticity_utils.book.figures import write_bundle
+from plasticity_utils.book.pages import write_bundle
 from plasticity_utils.charts.theme import picture
 
 CHARTS = [f"application/vnd.vegalite.v{v}{sign}json" for v in (5, 6) for sign in "+."]

@@ -44,7 +44,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.files import Mirror
-from plasticity_utils.waiting import waiting
+from plasticity_utils.hardware import waiting
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pandas as pd
+
+from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run
+from plasticity_utils.files import ROOT
 from plasticity_utils.formats import chosen_percent, fixed
 from plasticity_utils.names import CONDITIONS
 from plasticity_utils.registry import Registry, label, protocols, removals
@@ -148,3 +152,13 @@ def made_with(run: Run) -> str:
 def _range(values: list[int]) -> str:
     low, high = min(values), max(values)
     return f"{low}" if low == high else f"{low}–{high}"
+
+
+def benchmark(name: str) -> pd.DataFrame:
+    """Read one of the tables in `benchmarks/tables`, by its name."""
+    folder = ROOT / "benchmarks" / "tables"
+    path = folder / f"{name}.csv"
+    if not path.is_file():
+        names = ", ".join(sorted(found.stem for found in folder.glob("*.csv"))) or "none yet"
+        raise InputError(f"unknown benchmark {name!r}; `make bench-report` writes: {names}")
+    return pd.read_csv(path)

@@ -4,6 +4,9 @@ A concept's page is the template `notebooks/concept.py` with the concept's own p
 (`notebooks/prose/NAME.md`) in the cells that are tagged for it. The HTML of one run is a small book
 around its notebook, with the project's configuration, style and method page: links from it to other
 pages of the book lead nowhere.
+
+Every chart that a notebook stores can be a file of its own, for slides and papers: drawn once more
+by the same Vega-Lite as in the book, as SVG and PNG, as it opens, before its reader chose anything.
 """
 
 from __future__ import annotations
@@ -15,15 +18,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
+import vl_convert as vlc
 import yaml
 from jupytext.combine import combine_inputs_with_outputs
 from nbformat import NotebookNode
 
 from plasticity_utils import files
+from plasticity_utils.charts.theme import MIME, VEGALITE_VERSION, chart_title, picture
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.files import ROOT
@@ -33,6 +41,8 @@ _COMPANIONS = ("book/method", "book/glossary", "book/references")
 _NOT_ITS_OWN = shutil.ignore_patterns("__pycache__", "sentence")
 _LOG_LINES = 25
 _TIME_LIMIT = 300
+_PNG_SCALE = 2.0
+_WORDS_IN_NAME = 8
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _OWN_TRACEBACK = 'Traceback (most recent call last):\n  File "<string>"'
 _JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
@@ -266,3 +276,67 @@ def _assignment(name: str, value: str | int) -> str:
     pieces = [value[start : start + size] for start in range(0, len(value), size)]
     lines = [f"    {json.dumps(piece, ensure_ascii=False)}\n" for piece in pieces]
     return f"{name} = (\n{''.join(lines)})\n"
+
+
+def export_figures(notebooks: Path, out: Path) -> list[Path]:
+    """Write every chart of an executed notebook, or of a folder of them, as SVG and PNG.
+
+    The files are `<notebook>-<number>-<title>.svg` and `.png`, in the order of the charts. In a
+    folder, a notebook without charts is passed over; InputError if there is none that has any.
+    """
+    notebooks, out = Path(notebooks), Path(out)
+    found = sorted(notebooks.glob("*.ipynb")) if notebooks.is_dir() else [notebooks]
+    written = [path for notebook in found for path in _export(notebook, out)]
+    if not written:
+        raise InputError(f"no chart is stored in {str(notebooks)!r}; execute the notebook first")
+    return written
+
+
+def stored_charts(notebook: Path) -> Iterator[dict[str, Any]]:
+    """Give the Vega-Lite specifications that a notebook stores, in its order."""
+    try:
+        cells = nbformat.read(notebook, as_version=4).cells
+    except (OSError, ValueError, nbformat.ValidationError) as error:
+        raise InputError(f"{str(notebook)!r} is no notebook: {error}") from error
+    for cell in cells:
+        for output in cell.get("outputs", []):
+            if MIME in output.get("data", {}):
+                yield output["data"][MIME]
+
+
+def write_bundle(path: Path) -> Path:
+    """Write the one script with which the book draws its charts; its folder must exist.
+
+    Vega, Vega-Lite and vega-embed are taken from vl-convert, so that the book draws with the
+    versions that drew the pictures. A script of the same versions that is already there is kept.
+    """
+    mark = f"/* Vega-Lite {VEGALITE_VERSION}, vl-convert {version('vl-convert-python')} */\n"
+    if path.exists():
+        with path.open(encoding="utf-8") as existing:
+            if existing.readline() == mark:
+                return path
+    bundle = vlc.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGALITE_VERSION)
+    # The bundle's names are bare constants: without a function around them they leak into the page.
+    script = f"{mark}(function(){{{bundle}\n}})();\n"
+    # Two builds may run at once: the last one wins.
+    with files.whole(path) as file:
+        file.write_text(script, encoding="utf-8")
+    return path
+
+
+def _export(notebook: Path, out: Path) -> list[Path]:
+    written = []
+    for number, spec in enumerate(stored_charts(notebook), start=1):
+        out.mkdir(parents=True, exist_ok=True)
+        stem = f"{notebook.stem}-{number:02}-{_slug(chart_title(spec))}"
+        svg, png = out / f"{stem}.svg", out / f"{stem}.png"
+        drawn = vlc.vegalite_to_svg(spec, vl_version=VEGALITE_VERSION)
+        svg.write_text(drawn, encoding="utf-8")
+        png.write_bytes(picture(spec, _PNG_SCALE))
+        written += [svg, png]
+    return written
+
+
+def _slug(title: str) -> str:
+    words = re.findall(r"[a-z0-9]+", title.lower())
+    return "-".join(words[:_WORDS_IN_NAME]) or "chart"

@@ -17,7 +17,6 @@ raises InputError where a column is missing, the table is empty, or a value has 
 that it does not know has a colour all the same.
 """
 
-from plasticity_utils.charts.audits import readings, returns
 from plasticity_utils.charts.cards import neuron_card, neuron_map
 from plasticity_utils.charts.f1 import (
     differences,
@@ -28,7 +27,6 @@ from plasticity_utils.charts.f1 import (
     regained,
     reliance,
 )
-from plasticity_utils.charts.growth_curves import growth
 from plasticity_utils.charts.layers import (
     cka_by_layer,
     kept_gain,
@@ -37,7 +35,14 @@ from plasticity_utils.charts.layers import (
     released_profile,
     superposition,
 )
-from plasticity_utils.charts.questions import claims, part_transitions, values
+from plasticity_utils.charts.questions import (
+    claims,
+    growth,
+    part_transitions,
+    readings,
+    returns,
+    values,
+)
 from plasticity_utils.charts.tables import number_table, words_table
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Charts of claims beside their controls, of values run by run, and of what neurons carry.
+"""Charts of claims beside their controls, of runs one by one, of audits, and of what it costs.
 
 A claim is a point with its interval, and its control has a point beside it. Of few runs the values
 are drawn, and no interval. Titles come from the page, which says what was found.
@@ -14,24 +14,39 @@ import pandas as pd
 
 from plasticity_utils.charts import theme
 from plasticity_utils.charts.parts import (
+    LABEL_GAP,
     ROW,
+    UNIT,
     condition_signs,
     conditions_in,
     distinct,
     dots,
+    lines,
     need,
     panel,
     rows,
     stack_of_rows,
+    stack_panels,
     value_tooltips,
     zero_line,
 )
 from plasticity_utils.names import NOTHING
 
 _FIELD = 26
-_WIDE_NAMES = 240
+_WIDE_NAMES, _NAMES = 240, 150
+_STEPS_HEIGHT, _GROWTH_HEIGHT = 170, 130
+_STEP_TICKS = [0, 4, 8, 16, 32, 64, 128, 256, 512]
+_LOG = alt.Scale(type="log", nice=False, padding=8)
+_COSTS = {"seconds": "seconds", "rise_mb": "memory, MB"}
 # Clusters are named by several words; the axis below has room for the first.
 _FIRST_WORD = "split(datum.label, ' · ')[0]"
+BODY_TITLES = {
+    "base": "base model",
+    "removed": "after the removal",
+    "control": "after its control",
+    "pretrained": "pretrained, never taught",
+    "pretrained_removed": "pretrained, after the removal",
+}
 
 
 def claims(
@@ -163,3 +178,110 @@ def _matrix(own: pd.DataFrame, title: str) -> alt.LayerChart:
     fields = base.mark_rect(color=theme.MUTED).encode(opacity=shade)
     numbers = base.mark_text().encode(text=alt.Text("n_neurons:Q", format=".0f"))
     return panel([fields, numbers], title, _FIELD * own["base"].nunique())
+
+
+def returns(table: pd.DataFrame, goal: pd.Series | None = None) -> alt.VConcatChart:
+    """Draw F1 of a concept by step of training, a panel a concept, a line a protocol.
+
+    `table` has concept, condition, step, entity_f1 and may have its interval; `goal`, F1 by
+    concept, is a line across: what the steps are counted to.
+    """
+    need(table, ["concept", "condition", "step", "entity_f1"])
+    conditions, last = conditions_in(table), float(table["step"].max())
+    scale = alt.Scale(type="symlog", constant=4, domain=[0, last], nice=False)
+    ticks = alt.Axis(values=[tick for tick in _STEP_TICKS if tick <= last])
+    concepts, panels = distinct(table, "concept"), []
+    signs = condition_signs(conditions)
+    for concept in concepts:
+        own = table[table["concept"] == concept]
+        title = "steps of training (0 = just removed)" if concept == concepts[-1] else None
+        x = alt.X("step:Q", title=title, scale=scale, axis=ticks)
+        y = alt.Y("entity_f1:Q", title="F1", scale=UNIT)
+        tips = [
+            alt.Tooltip("condition:N"),
+            alt.Tooltip("step:Q", format=".0f"),
+            *value_tooltips(own, "entity_f1", "F1"),
+        ]
+        layers = lines(own, x, y, "entity_f1", signs, tips)
+        if goal is not None:
+            rule = alt.Chart(pd.DataFrame({"goal": [float(goal[concept])]})).mark_rule(
+                color=theme.MUTED, strokeDash=[2, 4]
+            )
+            layers.insert(0, rule.encode(y=alt.Y("goal:Q", scale=UNIT)))
+        panels.append(panel(layers, concept, _STEPS_HEIGHT))
+    return stack_panels(
+        panels,
+        "How soon the concept is back",
+        ["masked and first_time never knew it. Dotted: nine tenths of the base model's F1."],
+        f"Line chart, a panel for each of {', '.join(concepts)}: F1 against steps of training, one "
+        f"line for each of the protocols {', '.join(conditions)}.",
+    )
+
+
+def readings(table: pd.DataFrame) -> alt.VConcatChart:
+    """Draw what each reader finds of a concept, a panel a frozen body, a point a seed."""
+    need(table, ["body", "reader", "place", "seed", "entity_f1"])
+    wide = table["place"].map({"every layer": " (all layers)"}).fillna("")
+    table = table.assign(reader=table["reader"].str.replace("_", " ") + wide)
+    order = distinct(table, "reader")
+    bodies = [body for body in BODY_TITLES if body in set(table["body"])]
+    panels = []
+    for body in bodies:
+        own = table[table["body"] == body][["reader", "seed", "entity_f1"]]
+        title = "F1 of the concept" if body == bodies[-1] else None
+        x = alt.X("entity_f1:Q", title=title, scale=UNIT)
+        tips = [
+            alt.Tooltip("reader:N"),
+            alt.Tooltip("seed:N"),
+            *value_tooltips(own, "entity_f1", "F1"),
+        ]
+        # Every row is named: which reader it is decides.
+        axis = alt.Axis(labelPadding=LABEL_GAP, labelOverlap=False, labelLimit=_NAMES)
+        points = dots(own, x, rows("reader", order, axis=axis), "entity_f1", tips)
+        panels.append(panel(points, BODY_TITLES[body], ROW * len(order)))
+    return stack_of_rows(
+        panels,
+        "What readers of the frozen model find",
+        ["A point a seed. The own head is the model as it is; the others are fitted anew."],
+        f"Dot plot, a panel for each of {', '.join(BODY_TITLES[body] for body in bodies)}: F1 of "
+        f"the concept as each of the readers {', '.join(order)} finds it.",
+        names=_NAMES,
+    )
+
+
+def growth(table: pd.DataFrame) -> alt.VConcatChart:
+    """Draw the measured curves, a panel for each; the slope of a straight line is the exponent."""
+    need(table, ["curve", "n", *_COSTS])
+    curves = list(dict.fromkeys(table["curve"]))
+    panels = [_growth(table[table["curve"] == curve], curve) for curve in curves]
+    return stack_panels(
+        panels,
+        "Growth of time and memory",
+        ["Solid: seconds. Dashed: peak memory beyond what was held before, in MB."],
+        f"Line charts with logarithmic axes, a panel for each of {', '.join(curves)}: seconds and "
+        "peak memory.",
+    )
+
+
+def _growth(rows: pd.DataFrame, curve: str) -> alt.LayerChart:
+    long = rows.melt(["curve", "n"], list(_COSTS), "measure", "value").replace({"measure": _COSTS})
+    names = list(_COSTS.values())
+    base = alt.Chart(long).encode(
+        x=alt.X("n:Q", title=curve.rpartition(" ")[2], scale=_LOG, axis=_log_axis(8)),
+        y=alt.Y("value:Q", title=None, scale=_LOG, axis=_log_axis(4)),
+        color=alt.value(theme.INK),
+        strokeDash=alt.StrokeDash(
+            "measure:N", scale=alt.Scale(domain=names, range=[[1, 0], [6, 3]]), title=None
+        ),
+    )
+    tooltips = [
+        alt.Tooltip("n:Q", format=","),
+        alt.Tooltip("measure:N"),
+        alt.Tooltip("value:Q", format=".3~g"),
+    ]
+    points = base.mark_point(size=30, opacity=1).encode(strokeDash=alt.Undefined, tooltip=tooltips)
+    return panel([base.mark_line(), points], curve, _GROWTH_HEIGHT)
+
+
+def _log_axis(ticks: int) -> alt.Axis:
+    return alt.Axis(format="~s", grid=False, tickCount=ticks)

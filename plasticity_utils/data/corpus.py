@@ -20,16 +20,17 @@ import numpy as np
 from jaxtyping import Bool
 
 from plasticity_utils.data.column_files import (
+    PREFIX,
     SPLITS,
     Columns,
     check_lengths,
     deal_out,
     read_columns,
+    read_hub,
     read_lines,
     split_fields,
     split_file,
 )
-from plasticity_utils.data.hub import PREFIX, read_hub
 from plasticity_utils.data.schemes import OUTSIDE, convert, recognise
 from plasticity_utils.errors import InputError, shown
 from plasticity_utils.files import path_of

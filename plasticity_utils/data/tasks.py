@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from plasticity_utils import files
-from plasticity_utils.data.column_files import CONLLU_TAGS, SPLITS, split_file
+from plasticity_utils.data.column_files import CONLLU_TAGS, PREFIX, SPLITS, split_file
 from plasticity_utils.data.corpus import ALLOWED_CORPORA, CONCEPTS, WNUT16, Corpus, load_corpus
-from plasticity_utils.data.hub import PREFIX
 from plasticity_utils.data.schemes import OUTSIDE, PLAIN
 from plasticity_utils.errors import InputError
 from plasticity_utils.files import ROOT

@@ -34,9 +34,8 @@ from plasticity_utils.models.load import label_ids
 from plasticity_utils.registry import label, readers
 from plasticity_utils.removal.interface import Intervention, in_force
 from plasticity_utils.training.evaluate import entity_scores
-from plasticity_utils.training.frozen import FrozenHead
 from plasticity_utils.training.protocols import FIRST_TIME, NONE, Relearning
-from plasticity_utils.training.readers import label_states, tags_of_sentences
+from plasticity_utils.training.readers import FrozenHead, label_states, tags_of_sentences
 from plasticity_utils.training.train import (
     TaggedSentences,
     fine_tune,

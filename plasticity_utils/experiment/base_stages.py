@@ -26,12 +26,11 @@ from plasticity_utils.experiment.measure import rank_by_layer, score_tagged
 from plasticity_utils.experiment.splits import Sentences, load_sentences
 from plasticity_utils.experiment.store import model_fingerprint, provenance, save_model
 from plasticity_utils.hardware import training_precision
-from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.activations import activations_by_layer, word_activations
 from plasticity_utils.models.load import encode_words, load_model, max_positions, width
-from plasticity_utils.models.streaming import activations_by_layer
 from plasticity_utils.neurons.scores import layer_unit
 from plasticity_utils.registry import label, rankings
-from plasticity_utils.training.custom_probe import (
+from plasticity_utils.training.evaluate import (
     CustomProbe,
     fit_custom_probe,
     last_layer,

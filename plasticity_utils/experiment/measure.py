@@ -27,8 +27,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from plasticity_utils.data.concepts import kinds, members
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.experiment.splits import Sentences
+from plasticity_utils.models.activations import Layers, activations_by_layer
 from plasticity_utils.models.load import width
-from plasticity_utils.models.streaming import Layers, activations_by_layer
 from plasticity_utils.neurons.probes import fit_discriminants
 from plasticity_utils.neurons.scores import (
     Ranking,

@@ -26,7 +26,7 @@ from plasticity_utils.data.concepts import parse_concept
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment import measure
 from plasticity_utils.experiment.config import SIZES, RunConfig
-from plasticity_utils.experiment.forced_tables import forcing_tables
+from plasticity_utils.experiment.forcing import forcing_tables
 from plasticity_utils.experiment.forcing_config import ForcingConfig
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import made_now, read_tables, save_tables

@@ -68,7 +68,7 @@ MAKERS = {
     "migration": Maker("analysis.takeover.migration_table", of_snapshots=True),
     "priming": Maker("analysis.takeover.priming_table", of_snapshots=True),
     **dict.fromkeys(MISTAKES, Maker("analysis.mistakes.measure_mistakes")),
-    "indicators": Maker("analysis.indicators.compare_indicators", command="plasticity indicators"),
+    "indicators": Maker("analysis.readers.compare_indicators", command="plasticity indicators"),
     "readers": Maker("analysis.readers.read_anew", command="plasticity readers"),
 }
 OF_SNAPSHOTS = tuple(name for name, maker in MAKERS.items() if maker.of_snapshots)

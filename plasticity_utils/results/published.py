@@ -1,8 +1,9 @@
-"""The results that the book is made of: small tables of finished runs, kept in the repository.
+"""The results that the book is made of: small tables of finished runs and audits.
 
-A published run is a folder of `book/results` with everything that pages show and nothing that takes
-room: no weights, no table of all neurons. It opens like any other run. Notebooks look here first,
-so that the book is built in seconds and a reader's own settings still run.
+A published run is a folder of `book/results`, kept in the repository, with everything that pages
+show and nothing that takes room: no weights, no table of all neurons. It opens like any other run.
+Notebooks look here first, so that the book is built in seconds and a reader's own settings still
+run.
 """
 
 from __future__ import annotations
@@ -16,6 +17,13 @@ import pandas as pd
 
 from plasticity_utils import files
 from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.audit import (
+    PROTOCOLS,
+    Audit,
+    audit_name,
+    run_audit,
+    with_protocols,
+)
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.run import (
     Run,
@@ -23,6 +31,7 @@ from plasticity_utils.experiment.run import (
     finished_run,
     run_experiment,
     run_name,
+    shared_settings,
     variant,
 )
 from plasticity_utils.experiment.store import made_now
@@ -30,6 +39,8 @@ from plasticity_utils.files import ROOT
 from plasticity_utils.results.derived import BY_COMMAND, MAKERS, derive, when_published
 
 PUBLISHED = ROOT / "book" / "results"
+AUDITS = PUBLISHED / "audits"
+_OF_AUDITS = ("returns", "readings", "base", "dose")
 
 
 def find_run(config: RunConfig, make: bool = False) -> Run:
@@ -252,3 +263,81 @@ def _is_of(folder: Path, config: RunConfig) -> bool:
         return False
     found = Run(folder)
     return found.config.settings() | {"results_dir": ""} == config.settings()
+
+
+def publish_audit(audit: Audit, results: Path = AUDITS) -> Path:
+    """Copy an audit's tables to the book's results.
+
+    Parameters
+    ----------
+    audit : Audit
+        From `audit`.
+    results : Path
+        Folder of all published audits.
+
+    Returns
+    -------
+    Path
+        The audit's folder; an older one of that name is replaced.
+
+    Raises
+    ------
+    InputError
+        For an audit at the smoke scale, whose numbers mean nothing, and for one that lacks a
+        control: the removal's matched counterpart and a model that never knew the concept.
+    """
+    config = audit.config
+    if config.scale == "smoke":
+        raise InputError("an audit at the smoke scale is not published: its numbers mean nothing")
+    lacks = set(PROTOCOLS) - set(audit.returns["condition"])
+    if lacks:
+        raise InputError(
+            f"the audit of {config.concept} lacks the protocols {', '.join(sorted(lacks))}; a row "
+            "of the table of removals needs its controls"
+        )
+    folder = results / audit_name(config)
+    results.mkdir(parents=True, exist_ok=True)
+    with files.whole(folder) as part:
+        part.mkdir()
+        for name in _OF_AUDITS:
+            if (audit.path / f"{name}.parquet").is_file():
+                table = audit.table(name)
+                table.to_parquet(part / f"{name}.parquet", index=False, compression="zstd")
+        facts = {**audit.facts, "settings": {**audit.facts["settings"], "results_dir": ""}}
+        files.write_json(part / "config.json", facts)
+    return folder
+
+
+def published_audits(results: Path = AUDITS) -> list[Audit]:
+    """All published audits, by name."""
+    return [Audit(path.parent) for path in sorted(results.glob("*/config.json"))]
+
+
+def find_audits(config: RunConfig, make: bool = False) -> list[Audit]:
+    """The audits of a configuration under every seed: one's own, else the published ones.
+
+    Parameters
+    ----------
+    config : RunConfig
+    make : bool
+        Make the audit of the configuration's own seed where there is none.
+
+    Raises
+    ------
+    InputError
+        If there is none, and none is to be made.
+    """
+    config = with_protocols(config)
+    own = [
+        Audit(path.parent)
+        for path in sorted(config.results.glob("audit-*/config.json"))
+        if files.is_sound(path.parent)
+    ]
+    for found in (own, [] if config.results_dir else published_audits()):
+        wanted = shared_settings(config)
+        same = [one for one in found if shared_settings(one.config) == wanted]
+        if same and (not make or any(one.config.seed == config.seed for one in same)):
+            return sorted(same, key=lambda one: one.config.seed)
+    if make:
+        return [run_audit(config)]
+    raise InputError(f"no finished audit {audit_name(config)!r} in {str(config.results)!r}")

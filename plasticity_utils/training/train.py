@@ -44,8 +44,7 @@ from plasticity_utils.models.load import (
     max_positions,
 )
 from plasticity_utils.progress import bar, quiet_transformers
-from plasticity_utils.training import checkpoints
-from plasticity_utils.training.trainer import Snapshots, SnapshotTrainer
+from plasticity_utils.training.trainer import Snapshots, SnapshotTrainer, refuse_pickles
 
 IGNORED = -100
 EVALUATION_TOKENS = 4096
@@ -297,7 +296,7 @@ def _meet(work: Path) -> tuple[str | None, Path]:
 
 def _newest_sound_checkpoint(work: Path) -> str | None:
     """Drop checkpoints that were cut off or damaged; return the newest that is left."""
-    checkpoints.refuse_pickles(work)
+    refuse_pickles(work)
     for folder in work.glob("checkpoint-*"):
         if not files.is_sound(folder):
             shutil.rmtree(folder)

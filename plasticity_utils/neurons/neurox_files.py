@@ -26,7 +26,7 @@ from jaxtyping import Float32
 
 from plasticity_utils import files
 from plasticity_utils.errors import InputError, shown
-from plasticity_utils.models.arrays import Matrix, as_activations
+from plasticity_utils.neurons.inputs import Matrix, as_activations
 from plasticity_utils.optional import needed
 from plasticity_utils.progress import bar
 
