@@ -153,8 +153,15 @@ def _audit(options: argparse.Namespace) -> None:
 
     made = audit(**{name: value for name, value in values.items() if name in names})
     print(f"audit: {made.path}")
-    row = table_of_removals([made]).iloc[0].dropna()
-    print(row.map(lambda value: round(value, 3) if isinstance(value, float) else value).to_string())
+    print(table_of_removals([made]).iloc[0].dropna().map(_readable).to_string())
+
+
+def _readable(value: object) -> object:
+    """A cell of a table as a person reads it: a number with a real minus, a dash for none."""
+    # Here, not above: it brings pandas, which names are checked without.
+    from plasticity_utils.formats import number
+
+    return number(value) if isinstance(value, float) else value
 
 
 def _page(options: argparse.Namespace) -> None:
@@ -170,7 +177,7 @@ def _page(options: argparse.Namespace) -> None:
     if config.scale == "smoke":
         print("  smoke scale: a test of the machinery, these numbers mean nothing")
     run = RunGroup((find_run(config),))
-    print(answers.answer(run).round(3).to_string(index=False, na_rep="–"))
+    print(answers.answer(run).map(_readable).to_string(index=False))
     print(f"found in the cut model by its last layer or a new probe: {answers.found(run)}")
 
 
@@ -317,7 +324,7 @@ def _force(options: argparse.Namespace) -> None:
         "rise",
         "verdict",
     ]
-    print(judged(RunGroup((run,)))[columns].round(3).to_string(index=False))
+    print(judged(RunGroup((run,)))[columns].map(_readable).to_string(index=False))
     if options.publish:
         print(f"published: {publish(run)}")
 

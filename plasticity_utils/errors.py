@@ -1,8 +1,16 @@
 """The one kind of error that a user's input can cause."""
 
+import re
+from collections.abc import Mapping, Set
+
+_LINE_ENDS = re.compile(r"\s*[\r\n]\s*")
+
 
 class InputError(ValueError):
-    """A value that cannot be used; the message names it, its place, and what is allowed."""
+    """A value that cannot be used; names it, its place, and what is allowed, in one line."""
+
+    def __init__(self, message: str):
+        super().__init__(_LINE_ENDS.sub(" ", message))
 
 
 _SHOWN = 80
@@ -12,3 +20,19 @@ def shown(value: object) -> str:
     """Write a value for a message: in one line, and no longer than one can read."""
     text = " ".join(repr(value).split())
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def items_of(values: object) -> list | None:
+    """The items of a sequence in their order; None of a text, and of what has none or no order."""
+    if isinstance(values, str | bytes | Mapping | Set):
+        return None
+    try:
+        return list(values)  # type: ignore[call-overload]
+    except TypeError:
+        return None
+
+
+def check_kind(value: object, kind: type, what: str) -> None:
+    """Raise InputError unless a value is of a kind; `what` says of which, and who gives one."""
+    if not isinstance(value, kind):
+        raise InputError(f"{what}, not {shown(value)}")

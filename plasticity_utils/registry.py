@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, check_kind
 
 if TYPE_CHECKING:
     import pandas
@@ -106,6 +106,7 @@ class Registry:
         InputError
             For an unknown name, and a file that cannot be loaded or lacks it.
         """
+        check_kind(name, str, f"{self.kind} must be a name")
         if FILE_SIGN in name:
             return self._checked(name, _from_file(name, self.kind))
         if name not in self._objects:

@@ -129,7 +129,8 @@ def pytest_configure():
 
     @wraps(read)
     def load_corpus(source, *arguments, **options):
-        return (read_once if source == "conll2003" else read)(source, *arguments, **options)
+        usual = isinstance(source, str) and source == "conll2003"
+        return (read_once if usual else read)(source, *arguments, **options)
 
     corpus.load_corpus = load_corpus
     from plasticity_utils.models import load, locate

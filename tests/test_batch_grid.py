@@ -8,7 +8,7 @@ import pytest
 
 from plasticity_utils import cli
 from plasticity_utils.batch.cells import base_cells
-from plasticity_utils.batch.grid import ROOT, read_grid
+from plasticity_utils.batch.grid import ROOT, _read_yaml, read_grid
 from plasticity_utils.errors import InputError
 
 BAD = Path(__file__).parent / "bad_input"
@@ -156,3 +156,25 @@ def test_a_change_of_the_notebook_or_the_model_makes_another_cell(tiny_folder, t
 def test_an_error_names_the_file():
     with pytest.raises(InputError, match=r"unknown_key\.yaml': unknown key 'sedes'"):
         read_grid(BAD / "unknown_key.yaml")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("010", 10), ("8", 8), ("+3", 3), ("1e-4", 1e-4), (".5", 0.5), ("1:30", "1:30"),
+     ("0x1F", "0x1F"), ("1_000", "1_000"), ("'010'", "010"), ("yes", True)],
+)  # fmt: skip
+def test_a_grids_numbers_are_decimal_as_one_reads_them(written, read, tmp_path):
+    (tmp_path / "grid.yaml").write_text(f"seeds: [{written}]\n")
+    (found,) = _read_yaml(tmp_path / "grid.yaml")["seeds"]
+    assert (found, type(found)) == (read, type(read))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: !!float x", "a: !!timestamp x", "a: !!int 0x1F", "? [a, b]\n: c", f"a: {'[' * 2000}"],
+)
+def test_what_yaml_cannot_read_is_one_line(text, tmp_path):
+    (tmp_path / "grid.yaml").write_text(text)
+    with pytest.raises(InputError, match="no YAML: ") as caught:
+        read_grid(tmp_path / "grid.yaml")
+    assert "\n" not in str(caught.value)

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from plasticity_utils import cli
@@ -156,3 +158,8 @@ def test_help_lists_what_is_allowed(capsys):
         "smoke, quick, medium, full",
     ):
         assert allowed in text
+
+
+def test_a_table_is_written_as_a_person_reads_it():
+    table = pd.DataFrame({"step": ["rise"], "n": [3], "targeted": [-0.12345], "none": [np.nan]})
+    assert table.map(cli._readable).to_numpy().tolist() == [["rise", 3, "−0.123", "–"]]

@@ -172,3 +172,10 @@ def test_what_is_written_is_what_is_read(tmp_path_factory, sentences, cut, end, 
     corpus = load_corpus(path)
     assert corpus.sentences == [[w for w, _ in s] for s in sentences]
     assert corpus.labels["entity"] == [[t for _, t in s] for s in sentences]
+
+
+def test_a_first_word_that_could_be_a_title_or_a_comment_is_a_word_by_its_tag(written):
+    corpus = load_corpus(written("Text O\nOslo B-LOC\n\n#Rome B-PLACE\n"))
+    assert corpus.sentences == [["Text", "Oslo"], ["#Rome"]]
+    assert concept_words(corpus, "PLACE").tolist() == [False, False, True]
+    assert load_corpus(written("text ner\n#id 5\nOslo B-LOC\n")).words == ["Oslo"]

@@ -448,7 +448,9 @@ def test_what_a_config_says_of_outputs_changes_nothing(tiny_folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"labels": "LOC"}, "not the text 'LOC'"),
+        ({"labels": "LOC"}, "a sequence of labels, not 'LOC'"),
+        ({"labels": {"O", "B-LOC"}}, "a sequence of labels, not {"),
+        ({"labels": {0: "O"}}, "a sequence of labels, not {"),
         ({"labels": ["O", None]}, "None is no label"),
         ({"labels": ["O", "O"]}, "each only once"),
         ({"labels": []}, "at least one"),

@@ -366,7 +366,7 @@ def test_all_that_was_put_on_a_model_comes_off(tiny_model, tiny_batch):
     kept.undo()
     undo(model)
     assert fingerprint(model) == clean
-    with pytest.raises(InputError, match="needs a model, not str"):
+    with pytest.raises(InputError, match="one of load_model, not 'bert'"):
         undo("bert")
 
 

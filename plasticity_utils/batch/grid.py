@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import re
 import statistics
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -111,23 +112,44 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InputError(f"{str(file)!r}{place}: no YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        # Of a value that is not what its own tag (!!float x) says, PyYAML raises many kinds.
         raise InputError(f"{str(file)!r}: no YAML: {' '.join(str(error).split())}") from None
     _check(isinstance(found, dict), file, f"a grid is a mapping with the keys {', '.join(_KEYS)}")
     return found
 
 
+# As one reads them, and as the command line does: YAML 1.1 takes 010 for 8, 1:30 for 90, and
+# 1e-4 for a text.
+_NUMBERS = {
+    "tag:yaml.org,2002:int": r"[-+]?[0-9]+$",
+    "tag:yaml.org,2002:float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?\.inf$",
+}
+
+
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that is there twice, of which YAML would keep the last."""
+    """Refuses a key that is there twice, of which YAML would keep the last; numbers are decimal."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                problem = "a key is no text"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             if key.value in seen:
                 problem = f"the key {key.value!r} is there twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag not in _NUMBERS]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _pattern in _NUMBERS.items():
+    _StrictLoader.add_implicit_resolver(_tag, re.compile(_pattern), [*"-+.0123456789"])
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
 
 
 def _notebook(grid: Mapping[str, Any], file: Path) -> Path:

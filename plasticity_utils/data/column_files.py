@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from plasticity_utils.data.schemes import OUTSIDE, SPAN_TAG
 from plasticity_utils.errors import InputError
 from plasticity_utils.files import path_of
 from plasticity_utils.optional import needed
@@ -142,8 +143,8 @@ def _token_rows(path: Path, lines: list[str]) -> list[list[Row]]:
         fields = _cells(line, tabs)
         if not fields or fields[0] == DOCUMENT:
             sentences.append([])
-        elif not (line[0] == "#" and not sentences[-1] and fields[-1] not in last_fields):
-            # A "#" that is a word has a tag that other words have.
+        elif _is_begun(sentences) or line[0] != "#" or _is_tag(fields[-1], last_fields):
+            # A "#" that is a word, and no comment, has a tag.
             sentences[-1].append((number, fields))
     sentences = [rows for rows in sentences if rows]
     if not sentences:
@@ -160,6 +161,17 @@ def _token_rows(path: Path, lines: list[str]) -> list[list[Row]]:
     if width < 2:
         raise InputError(f"{path} has one column; a word and at least one tag are needed")
     return sentences
+
+
+def _is_begun(sentences: list[list[Row]]) -> bool:
+    """Whether a sentence has a word already; a line of titles is none."""
+    first = [row[0].lower() for _, row in sentences[-1]]
+    return bool(first) and not (len(sentences) == len(first) == 1 and first[0] in WORD_TITLES)
+
+
+def _is_tag(field: str, tags: set[str]) -> bool:
+    """Whether a line's last field is a tag: one of other words, or of a span or outside one."""
+    return field in tags or field == OUTSIDE or SPAN_TAG.fullmatch(field) is not None
 
 
 def _has_tabs(lines: list[str]) -> bool:
@@ -181,7 +193,8 @@ def _named(width: int) -> str:
 def _titles(path: Path, rows: list[list[Row]]) -> list[str]:
     """Names of the columns; a first line that gives them is taken out of the sentences."""
     number, first = rows[0][0]
-    if first[0].lower() in WORD_TITLES and len({len(f) for _, f in rows[0]}) == 1:
+    others = {fields[-1] for sentence in rows for at, fields in sentence if at != number}
+    if first[0].lower() in WORD_TITLES and not _is_tag(first[-1], others):
         names = [name.lower() for name in first]
         doubled = {name for name in names if names.count(name) > 1}
         if doubled:

@@ -32,7 +32,7 @@ from plasticity_utils.data.column_files import (
     split_file,
 )
 from plasticity_utils.data.schemes import OUTSIDE, convert, recognise
-from plasticity_utils.errors import InputError, shown
+from plasticity_utils.errors import InputError, check_kind, items_of, shown
 from plasticity_utils.files import path_of
 from plasticity_utils.optional import package_folder
 
@@ -225,8 +225,7 @@ def concept_words(corpus: Corpus, label: str, column: str = "entity") -> Bool[np
     InputError
         If the column is unknown or no word has the label.
     """
-    if not isinstance(corpus, Corpus):
-        raise InputError(f"corpus must be one of load_corpus, not {shown(corpus)}")
+    check_kind(corpus, Corpus, "corpus must be one of load_corpus")
     if column not in corpus.labels:
         raise InputError(f"unknown label column {column!r}; allowed: {', '.join(corpus.labels)}")
     member = np.array([label in kinds_of(tag, column) for tag in corpus.word_labels(column)], bool)
@@ -277,11 +276,12 @@ def _read_folder(
 
 
 def _as_pair(source: Sequence[str | Path]) -> tuple[Path, Path]:
-    if isinstance(source, bytes) or not hasattr(source, "__len__"):
-        raise InputError(f"no corpus at {source!r}; {ALLOWED_CORPORA}")
-    if len(source) != 2:
-        raise InputError(f"a pair of a word file and a label file is needed, not {list(source)!r}")
-    return path_of(source[0], "word file"), path_of(source[1], "label file")
+    files = items_of(source)
+    if files is None:
+        raise InputError(f"no corpus at {shown(source)}; {ALLOWED_CORPORA}")
+    if len(files) != 2:
+        raise InputError(f"a pair of a word file and a label file is needed, not {shown(files)}")
+    return path_of(files[0], "word file"), path_of(files[1], "label file")
 
 
 def _read_pair(word_path: Path, label_path: Path) -> Corpus:

@@ -28,7 +28,7 @@ PREFIXES = {
     "BMES": "BMES",
 }
 SCHEMES = (*PREFIXES, PLAIN)
-_SPAN_TAG = re.compile(r"([BIOESLUM])-(.+)", re.DOTALL)
+SPAN_TAG = re.compile(r"([BIOESLUM])-(.+)", re.DOTALL)
 _STARTS, _ENDS = frozenset("BSU"), frozenset("ESLU")
 
 
@@ -49,7 +49,7 @@ def recognise(sentences: Iterable[Sequence[str]]) -> str:
     """
     seen = [list(tags) for tags in sentences]
     tags = {tag for sentence in seen for tag in sentence}
-    found = {tag: _SPAN_TAG.fullmatch(tag) for tag in tags - {OUTSIDE}}
+    found = {tag: SPAN_TAG.fullmatch(tag) for tag in tags - {OUTSIDE}}
     if not found or not all(found.values()):
         return PLAIN
     prefixes = {match[1] for match in found.values() if match}

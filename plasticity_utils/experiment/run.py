@@ -23,7 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files
 from plasticity_utils.data.concepts import parse_concept
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, check_kind
 from plasticity_utils.experiment import measure
 from plasticity_utils.experiment.config import SIZES, RunConfig
 from plasticity_utils.experiment.forcing import forcing_tables
@@ -136,6 +136,11 @@ class Run:
         return pd.read_parquet(path)
 
 
+def check_run(run: Any) -> None:
+    """Raise InputError for what is no run: a path, settings, nothing."""
+    check_kind(run, Run, "run must be one of load_run, find_run or run_experiment")
+
+
 def run_experiment(config: RunConfig) -> Run:
     """Run the experiment, or what is left of it: finished stages are found again.
 
@@ -156,6 +161,7 @@ def run_experiment(config: RunConfig) -> Run:
         If a launcher was told to split the model or to change its precision, see
         `processes.count`, or the processes that it started do not see the same results folder.
     """
+    check_kind(config, RunConfig, "config must be a RunConfig")
     folder = files.cached(
         config.results, run_name(config), _settings(config), lambda part: _make(config, part)
     )

@@ -21,7 +21,7 @@ import ipywidgets as widgets
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import SCALES
-from plasticity_utils.experiment.run import Run, finished_run
+from plasticity_utils.experiment.run import Run, check_run, finished_run
 from plasticity_utils.explorer import data as views
 from plasticity_utils.explorer import draw
 from plasticity_utils.explorer.controls import (
@@ -63,6 +63,7 @@ def explore(run: Run) -> widgets.VBox:
         Shows itself at the end of a notebook's cell; where there is nothing to look at, a widget
         that says so.
     """
+    check_run(run)
     try:
         return Explorer(RunData(run))
     except InputError as error:

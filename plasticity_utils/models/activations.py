@@ -32,7 +32,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import Encoded, count_layers, encode_words, max_positions, width
+from plasticity_utils.models.load import (
+    Encoded,
+    check_loaded,
+    count_layers,
+    encode_words,
+    max_positions,
+    width,
+)
 from plasticity_utils.models.tokens import as_sentences
 from plasticity_utils.progress import bar
 
@@ -64,6 +71,7 @@ class ActivationStream:
     batch_tokens: int = BATCH_TOKENS
 
     def __post_init__(self) -> None:
+        check_loaded(self.model)
         object.__setattr__(self, "sentences", as_sentences(self.sentences))
         if not self.sentences:
             raise InputError("no sentences; at least one is needed")

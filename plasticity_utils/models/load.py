@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoModelForTokenClassification,
@@ -28,7 +27,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES
 
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, items_of, shown
 from plasticity_utils.hardware import find_device
 from plasticity_utils.models.layers import is_causal, layers_of
 from plasticity_utils.models.locate import ALLOWED_MODELS, locate
@@ -43,8 +42,6 @@ PRE_NORM_DECODERS = ("gpt2", "llama", "mistral", "qwen2", "qwen3")
 
 # Tables that older files hold and that a model now works out itself.
 _BUFFERS = ("position_ids", "inv_freq", "masked_bias", "attn.bias", "attention.bias")
-# What transformers raises for folders that it cannot make a model or a tokenizer of.
-_NOT_LOADED = (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, TypeError)
 
 
 def load_model(
@@ -113,6 +110,15 @@ def check_model(name: str) -> None:
         _check_quantisation(name, config)
 
 
+def check_loaded(model: Any) -> None:
+    """Raise InputError for what is no model, such as a name, or a model with its tokenizer."""
+    if not isinstance(model, nn.Module) or not hasattr(model, "config"):
+        raise InputError(
+            f"model must be one of load_model, not {shown(model)}; "
+            "needed: model, tokenizer = load_model(...)"
+        )
+
+
 def is_decoder(model: PreTrainedModel) -> bool:
     """Tell whether a token sees only those before it."""
     return is_causal(model)
@@ -160,11 +166,11 @@ def _read_config(name: str, source: str) -> dict[str, Any]:
     try:
         config, _ = PreTrainedConfig.get_config_dict(source)
         missing = "was not found"
-    except (OSError, ValueError) as error:
+    except Exception as error:
         config = {}
         away = "couldn't connect" in str(error)
         missing = "is not here, and the Hub cannot be reached" if away else "was not found"
-    if not config:
+    if not config or not isinstance(config, dict):
         missing = "has no readable config.json" if Path(source).is_dir() else missing
         raise InputError(f"model {name!r} {missing}; allowed: {ALLOWED_MODELS}")
     return config
@@ -172,7 +178,7 @@ def _read_config(name: str, source: str) -> dict[str, Any]:
 
 def _check_architecture(name: str, config: dict[str, Any]) -> None:
     kind = config.get("model_type")
-    if kind not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES:
+    if not isinstance(kind, str) or kind not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES:
         raise InputError(
             f"model {name!r} is of type {kind!r}, for which transformers has no token "
             "classification"
@@ -192,9 +198,10 @@ def _check_quantisation(name: str, config: dict[str, Any]) -> None:
 def _checked_labels(labels: Any) -> tuple[str, ...] | None:
     if labels is None:
         return None
-    if isinstance(labels, str) or not hasattr(labels, "__iter__"):
-        raise InputError(f"labels must be a sequence of labels, not the text {labels!r}")
-    read = tuple(labels)
+    items = items_of(labels)
+    if items is None:
+        raise InputError(f"labels must be a sequence of labels, not {shown(labels)}")
+    read = tuple(items)
     wrong = [label for label in read if not isinstance(label, str) or not label]
     if wrong:
         raise InputError(f"labels {read}: {wrong[0]!r} is no label; allowed: texts, such as B-LOC")
@@ -257,7 +264,8 @@ def _load_tokenizer(name: str, source: str, gguf: str | None) -> PreTrainedToken
     options = {"gguf_file": gguf} if gguf else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
-    except _NOT_LOADED as error:
+    except Exception as error:
+        # transformers raises any kind for a folder that it cannot make a tokenizer, or a model, of.
         raise InputError(f"model {name!r}: no usable tokenizer ({_first_line(error)})") from None
     if not tokenizer.is_fast:
         raise InputError(f"model {name!r}: only fast tokenizers know which token is of which word")
@@ -265,6 +273,10 @@ def _load_tokenizer(name: str, source: str, gguf: str | None) -> PreTrainedToken
         if tokenizer.eos_token is None:
             raise InputError(f"model {name!r}: its tokenizer has no padding and no end token")
         tokenizer.pad_token = tokenizer.eos_token
+    try:
+        encode_words(tokenizer, [["a"]])
+    except Exception as error:
+        raise InputError(f"model {name!r}: no usable tokenizer ({_first_line(error)})") from None
     return tokenizer
 
 
@@ -284,7 +296,7 @@ def _load_weights(
             **_label_options(labels),
             **options,
         )
-    except (*_NOT_LOADED, SafetensorError) as error:
+    except Exception as error:
         raise InputError(
             f"model {name!r} could not be loaded ({_first_line(error)}); allowed: {ALLOWED_MODELS}"
         ) from None

@@ -15,7 +15,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, check_kind, items_of
 
 # How byte-level and sentence-piece tokenizers write the space before a word.
 _SPACE_MARKERS = ("Ġ", "▁")
@@ -71,6 +71,7 @@ def encode_words(
         Something that is no sentence of words, an empty sentence or word, or a sentence of more
         than `max_tokens` tokens.
     """
+    check_kind(tokenizer, PreTrainedTokenizerBase, "tokenizer must be one of load_model")
     sentences = as_sentences(sentences)
     if not sentences:
         return []
@@ -107,21 +108,22 @@ def special_token_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 def as_sentences(sentences: Any) -> list[list[str]]:
     """Read sentences of words from any sequence of sequences of texts, or refuse them."""
-    if isinstance(sentences, str) or not hasattr(sentences, "__iter__"):
+    read = items_of(sentences)
+    if read is None:
         raise InputError(
             f"sentences must be sequences of words, not {str(sentences)[:_SHOWN]!r}; for one "
             "sentence: [['New', 'York', 'is', 'large']]"
         )
-    return [_as_sentence(sentence, number) for number, sentence in enumerate(sentences, start=1)]
+    return [_as_sentence(sentence, number) for number, sentence in enumerate(read, start=1)]
 
 
 def _as_sentence(sentence: Any, number: int) -> list[str]:
-    if isinstance(sentence, str) or not hasattr(sentence, "__iter__"):
+    words = items_of(sentence)
+    if words is None:
         raise InputError(
             f"sentence {number} is {str(sentence)[:_SHOWN]!r}; needed: its words, one by one, as "
             "in ['New', 'York']"
         )
-    words = list(sentence)
     if not words:
         raise InputError(f"sentence {number} has 0 words; at least 1 is needed")
     for place, word in enumerate(words, start=1):

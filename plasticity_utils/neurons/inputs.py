@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Int
 
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, items_of
 
 # Anything that numpy makes an array of. Checked here, not by type.
 Matrix: TypeAlias = Any
@@ -49,9 +49,9 @@ def as_members(is_concept: Labels, n_words: int) -> Bool[np.ndarray, " word"]:
 
 def as_words(words: Labels, n_words: int) -> list[str]:
     """Read the word of each row of activations."""
-    if isinstance(words, str) or not hasattr(words, "__iter__"):
+    read = items_of(words)
+    if read is None:
         raise InputError(f"words must be a sequence of words, not {str(words)[:_SHOWN]!r}")
-    read = list(words)
     if len(read) != n_words or not read:
         raise InputError(
             f"{len(read)} words for {n_words} rows of activations; "

@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from plasticity_utils import files
-from plasticity_utils.errors import InputError, shown
+from plasticity_utils.errors import InputError, items_of, shown
 from plasticity_utils.neurons.inputs import Matrix, as_activations
 from plasticity_utils.optional import needed
 from plasticity_utils.progress import bar
@@ -149,17 +149,20 @@ def _check_suffix(path: Path) -> None:
 
 def _as_sentences(sentences: Any, path: Path) -> list[list[str]]:
     """Read sentences of words; a word may be empty here, as in files of NeuroX's own."""
-    if isinstance(sentences, str) or not hasattr(sentences, "__iter__"):
+    found = items_of(sentences)
+    if found is None:
         raise InputError(f"{path}: sentences must be sequences of words, not {shown(sentences)}")
     read = []
-    for number, words in enumerate(sentences):
-        if isinstance(words, str) or not hasattr(words, "__iter__"):
-            raise InputError(f"{path}: sentence {number} is {shown(words)}; needed: its words")
-        read.append(list(words))
-        wrong = [word for word in read[-1] if not isinstance(word, str)]
+    for number, words in enumerate(map(items_of, found)):
+        if words is None:
+            raise InputError(
+                f"{path}: sentence {number} is {shown(found[number])}; needed: its words"
+            )
+        read.append(words)
+        wrong = [word for word in words if not isinstance(word, str)]
         if wrong:
             raise InputError(f"{path}: sentence {number}: {shown(wrong[0])} is no text")
-        if not read[-1]:
+        if not words:
             raise InputError(f"{path}: sentence {number} has no words")
     return read
 

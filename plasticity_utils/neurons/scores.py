@@ -34,6 +34,7 @@ from plasticity_utils.neurons.inputs import (
     Matrix,
     Neurons,
     as_activations,
+    as_array,
     as_flat_ids,
     as_members,
     check_layers,
@@ -308,8 +309,9 @@ def removal_only_profile(
 
 
 def _checked_order(order: Labels) -> np.ndarray:
-    ids = as_flat_ids(order, np.size(order))
-    if not np.array_equal(np.sort(ids), np.arange(ids.size)) or np.asarray(order).dtype == bool:
+    values = as_array(order, "an order")
+    ids = as_flat_ids(values, values.size)
+    if not np.array_equal(np.sort(ids), np.arange(ids.size)) or values.dtype == bool:
         raise InputError(f"an order holds every id from 0 to {ids.size - 1} exactly once")
     return ids
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import count_layers, width
+from plasticity_utils.models.load import check_loaded, count_layers, width
 from plasticity_utils.neurons.inputs import Matrix, Neurons, as_activations, as_pairs
 from plasticity_utils.removal.interface import Intervention
 from plasticity_utils.removal.neurons import NeuronRemoval, RemovedNeurons
@@ -157,6 +157,7 @@ def remove_neurons(
         Neurons out of range or given twice, resting values of another shape or not finite, a mean
         without activations, unknown positions, an architecture that is not supported.
     """
+    check_loaded(model)
     pairs = as_pairs(neurons, count_layers(model), width(model))
     values = _as_rest(rest, X, count_layers(model), width(model))
     weights = next(model.parameters())

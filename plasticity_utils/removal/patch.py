@@ -21,9 +21,9 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, check_kind
 from plasticity_utils.models.layers import layers_of
-from plasticity_utils.models.load import count_layers, width
+from plasticity_utils.models.load import check_loaded, count_layers, width
 
 StateFunction = Callable[[Tensor], Tensor]
 # beartype, under jaxtyping, cannot check typing.Self.
@@ -145,8 +145,7 @@ def undo(model: PreTrainedModel) -> None:
     InputError
         If it is no model.
     """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"undo needs a model, not {type(model).__name__}")
+    check_kind(model, nn.Module, "model must be one of load_model")
     for change in reversed(list(model.__dict__.get(_CHANGES, []))):
         change.undo()
 
@@ -213,6 +212,7 @@ def patch_layers(
         A layer out of range, a function that fails or gives another shape, unknown positions, or an
         architecture that is not supported.
     """
+    check_loaded(model)
     if not isinstance(functions, Mapping):
         raise InputError(f"functions must map layers to functions, not {type(functions).__name__}")
     for layer, function in functions.items():

@@ -11,6 +11,7 @@ import pandas as pd
 from plasticity_utils.data.tasks import CONLL2003, ENTITY
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import load_run
+from plasticity_utils.files import path_of
 
 _SETTINGS = (
     "concept", "corpus", "tags", "model", "scale", "regime", "removal", "protocols",
@@ -42,7 +43,7 @@ def grid_results(folder: str | Path) -> pd.DataFrame:
     InputError
         If no batch has left anything there.
     """
-    root = Path(folder)
+    root = path_of(folder, "results folder")
     cells = sorted(path for path in (root / "batch").glob("*") if path.is_dir())
     tables = [table for cell in cells if (table := _cell(root, cell)) is not None]
     if not tables:

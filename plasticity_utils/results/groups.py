@@ -18,7 +18,7 @@ import pandas as pd
 from plasticity_utils.data.corpus import CONCEPTS
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import SCALES, RunConfig
-from plasticity_utils.experiment.run import Run, group_name, shared_settings, variant
+from plasticity_utils.experiment.run import Run, check_run, group_name, shared_settings, variant
 from plasticity_utils.names import OVER_NEURONS, OVER_SENTENCES
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import derived
@@ -41,6 +41,7 @@ def run_group(run: Run) -> RunGroup:
     RunGroup
         The run first, then the others in the order of their seeds.
     """
+    check_run(run)
     settings = _without_seed(run)
     found = {
         other.config.seed: other

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from plasticity_utils import files
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, check_kind
 from plasticity_utils.experiment.audit import (
     PROTOCOLS,
     Audit,
@@ -27,6 +27,7 @@ from plasticity_utils.experiment.audit import (
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.run import (
     Run,
+    check_run,
     command,
     finished_run,
     run_experiment,
@@ -67,6 +68,7 @@ def find_run(config: RunConfig, make: bool = False) -> Run:
     InputError
         If there is no such run, and none is to be made.
     """
+    check_kind(config, RunConfig, "config must be a RunConfig")
     if own := finished_run(config):
         return own
     folder = PUBLISHED / run_name(config)
@@ -142,6 +144,7 @@ def publish(run: Run, results: Path = PUBLISHED) -> Path:
     InputError
         For a run at the smoke scale, whose numbers mean nothing, or one whose models are gone.
     """
+    check_run(run)
     if run.config.scale == "smoke":
         raise InputError("a run at the smoke scale is not published: its numbers mean nothing")
     folder = results / run_name(run.config)

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from plasticity_utils.data.corpus import Corpus, kinds_of
 from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import encode_words, label_ids, max_positions
+from plasticity_utils.models.load import check_loaded, encode_words, label_ids, max_positions
 from plasticity_utils.models.tokens import as_sentences
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.protocols import HEAD_RATE, only_head
@@ -121,6 +121,7 @@ def predict(
     InputError
         For something that is no sentence of words, or is too long for the model.
     """
+    check_loaded(model)
     rows = as_sentences(sentences)
     encoded = encode_words(tokenizer, rows, max_positions(model))
     positions = [label_tokens(model, sentence) for sentence in encoded]

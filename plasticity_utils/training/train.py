@@ -33,11 +33,12 @@ from transformers.trainer_utils import get_last_checkpoint
 from plasticity_utils import files, hardware
 from plasticity_utils.data.concepts import types_of
 from plasticity_utils.data.corpus import Corpus
-from plasticity_utils.errors import InputError, shown
+from plasticity_utils.errors import InputError, check_kind
 from plasticity_utils.hardware import autocast, find_device, training_precision
 from plasticity_utils.models.activations import inference_batches, inputs, pad, training_batches
 from plasticity_utils.models.load import (
     Encoded,
+    check_loaded,
     encode_words,
     label_ids,
     label_position,
@@ -103,8 +104,8 @@ def tag_sentences(
     InputError
         If a tag is not among the model's labels, or a sentence is empty or too long.
     """
-    if not isinstance(corpus, Corpus):
-        raise InputError(f"corpus must be one of load_corpus, not {shown(corpus)}")
+    check_loaded(model)
+    check_kind(corpus, Corpus, "corpus must be one of load_corpus")
     unknown = set(corpus.word_labels()) - set(label_ids(model))
     if unknown:
         raise InputError(
