@@ -26,7 +26,9 @@ def test_runs_that_differ_in_the_seed_alone_are_one_series(two_runs, groups):
 def test_relearning_is_paired_by_seed(two_runs, groups):
     row = across.relearning(groups).iloc[0]
     by_seed = [
-        tables.recovery(run.metrics, "LOC").set_index("condition").loc["targeted", "beyond_head"]
+        tables.recovery(run.metrics, "LOC", "head")
+        .set_index("condition")
+        .loc["targeted", "beyond_head"]
         for run in two_runs
     ]
     assert row["beyond_head"] == pytest.approx(np.mean(by_seed))

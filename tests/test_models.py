@@ -19,12 +19,11 @@ from conftest import BLOCKS, SPECIAL_IDS, VOCABULARY, WIDTH, make_tiny_model
 from plasticity_utils.errors import InputError
 from plasticity_utils.hardware import find_device
 from plasticity_utils.models.activations import word_activations
-from plasticity_utils.models.layers import layers_of
+from plasticity_utils.models.layers import is_causal, layers_of
 from plasticity_utils.models.load import (
     count_layers,
     encode_words,
     head,
-    is_decoder,
     label_position,
     load_model,
     max_positions,
@@ -115,7 +114,7 @@ def model_of(family, **changes):
 def test_layers_and_causality_are_found_by_looking(family, tiny_batch):
     model = model_of(family)
     assert_layers_are_hidden_states(model, tiny_batch)
-    assert is_decoder(model) == (family in ("gemma", "gpt_neox", "phi3", "stablelm"))
+    assert is_causal(model) == (family in ("gemma", "gpt_neox", "phi3", "stablelm"))
     with torch.no_grad():
         before = model(**tiny_batch, output_hidden_states=True).hidden_states
         for layer in range(BLOCKS + 1):
@@ -140,8 +139,8 @@ def test_looking_leaves_mode_and_random_states_as_they_were():
 
 
 def test_an_encoder_that_reads_backwards_only_is_a_decoder(tiny_model):
-    assert not is_decoder(tiny_model("bert"))
-    assert is_decoder(tiny_model("bert", is_decoder=True))
+    assert not is_causal(tiny_model("bert"))
+    assert is_causal(tiny_model("bert", is_decoder=True))
 
 
 def test_layers_that_share_a_module_are_refused_by_name():

@@ -233,7 +233,7 @@ def test_a_second_call_finds_the_tables(run):
 
 def test_every_answer_can_be_worked_out(run):
     label = run.config.label
-    assert len(tables.recovery(run.metrics, label)) == 4
+    assert len(tables.recovery(run.metrics, label, "head")) == 4
     assert len(tables.redistribution(run.layers, label)) == 4
     assert len(neuron_changes.turnover(run.neurons, 0.1)) == 4
     assert not neuron_changes.kept_gain_table(run.neurons).empty

@@ -12,6 +12,8 @@ import plasticity_utils as pu
 from conftest import make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
+from plasticity_utils.training import steps
+from plasticity_utils.training.protocols import FewSentences, only_bias
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 (METHOD,) = [b for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "pu.undo" in b]
@@ -77,6 +79,25 @@ def test_the_head_alone_is_trained_and_all_can_train_again(trained):
 
 
 @pytest.mark.slow
+def test_a_protocol_says_what_trains_and_what_it_sees(trained, monkeypatch):
+    model, tokenizer = trained
+    body = {n: v.clone() for n, v in model.state_dict().items() if not n.startswith("classifier")}
+    seen = []
+    monkeypatch.setattr(
+        steps, "fine_tune", lambda model, data, schedule, *_, **__: seen.append((data, schedule))
+    )
+    protocol = pu.Relearning(trains=only_bias, sees=FewSentences(4), learning_rate=1e-2)
+    pu.train(model, tokenizer, small_corpus(), only=protocol, concept="LOC", epochs=2)
+    ((data, schedule),) = seen
+    assert len({tuple(sentence.ids) for sentence in data.encoded}) == 4
+    assert (schedule.epochs, schedule.learning_rate) == (2, 1e-2)
+    monkeypatch.undo()
+    pu.train(model, tokenizer, small_corpus(), only="without_concept", concept="LOC", epochs=1)
+    moved = [name for name, value in body.items() if (value != model.state_dict()[name]).any()]
+    assert moved
+
+
+@pytest.mark.slow
 def test_neurons_that_may_grow_back_do_and_others_stay(trained):
     model, tokenizer = trained
     kept = pu.remove_neurons(model, [(1, 2)])
@@ -100,7 +121,9 @@ def test_predictions_have_the_shape_of_the_sentences(trained):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"only": "body"}, "only 'body'; allowed: all, head"),
+        ({"only": "body"}, "unknown protocol 'body'; allowed: all, targeted, "),
+        ({"only": "first_time"}, r"'first_time' starts from another model \(pretrained\)"),
+        ({"only": "few_shot_8"}, "'few_shot_8' chooses sentences by a concept; needed: its tag"),
         ({"epochs": 0}, "epochs must be"),
         ({"epochs": 1.5}, "epochs must be"),
         ({"seed": -1}, "seed must be"),

@@ -170,7 +170,7 @@ def test_layers_hold_the_removal_only_profile_of_the_concept_alone(layers):
 
 def test_recovery():
     metrics = metrics_table(made_up_measured()[0])
-    table = tables.recovery(metrics, "LOC").set_index("condition")
+    table = tables.recovery(metrics, "LOC", "head").set_index("condition")
     assert table.loc["targeted", ["base", "removed", "end"]].tolist() == [0.9, 0.1, 0.86]
     assert table.loc["targeted", "recovery"] == pytest.approx(0.76 / 0.8)
     assert table.loc["head", "recovery"] == pytest.approx(0.75)
@@ -188,7 +188,7 @@ def test_epochs_to_95_percent_of_the_loss(f1, epochs):
     stages = {place: {"metrics": scores(value)} for place, value in zip(places, f1, strict=True)}
     stages = {BASE: {"metrics": scores(0.9)}, **stages}
     metrics = metrics_table({"targeted": stages, "head": stages})
-    table = tables.recovery(metrics, "LOC").set_index("condition")
+    table = tables.recovery(metrics, "LOC", "head").set_index("condition")
     assert table.loc["targeted", "epochs_to_95"] == pytest.approx(epochs, nan_ok=True)
 
 

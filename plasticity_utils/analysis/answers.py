@@ -6,6 +6,8 @@ the runs of one concept under several seeds, and names columns after the conditi
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from plasticity_utils.analysis import forced, parts_tables, pooled, relearning, rules, sameness
@@ -110,26 +112,27 @@ def _is_answered(word: str) -> bool:
 def answer(group: RunGroup) -> pd.DataFrame:
     """F1 of the concept before the cut, after it, and after either training, beside the controls.
 
-    Columns: step; targeted (its own neurons cut, with the interval), random, none. Of the
-    difference, none holds what training brings where nothing was cut. The probe is fitted anew on
-    the last layer and scored over words.
+    Columns: step; targeted (its own neurons cut, with the interval), and every other condition
+    under which more than the last layer trains. Of the difference, none holds what training brings
+    where nothing was cut. The probe is fitted anew on the last layer and scored over words.
     """
-    names = ["targeted", "random", "none", "head"]
-    # A run need not have every condition.
-    recovery = group.recovery.set_index("condition").reindex(names)
-    targeted, random, none, head = (recovery.loc[name] for name in names)
-    drift = none["end"] - none["base"]
+    config, recovery = group.config, group.recovery.set_index("condition")
+    others = [n for n in config.conditions if n not in ("targeted", *config.only_reading)]
+    targeted, beside = recovery.loc["targeted"], recovery.loc[others]
     rows = [
-        _row(BEFORE, targeted, "base", random["base"], none["base"]),
-        _row(CUT, targeted, "removed", random["removed"], none["removed"]),
-        _row(LAST_LAYER, head, "end"),
-        _row(WHOLE, targeted, "end", random["end"], none["end"]),
-        _row(BEYOND_LAST_LAYER, targeted, "beyond_head", none=drift),
+        _row(BEFORE, targeted, "base", beside["base"].to_dict()),
+        _row(CUT, targeted, "removed", beside["removed"].to_dict()),
     ]
-    probes = _probes(group, "removed").reindex(names)
-    probe = probes.loc["targeted"]
-    rows.append(_row(PROBE, probe, "word_f1", *probes.loc[["random", "none"], "word_f1"]))
-    return pd.DataFrame(rows)
+    if config.last_layer:
+        rows.append(_row(LAST_LAYER, recovery.loc[config.last_layer], "end", {}))
+    rows.append(_row(WHOLE, targeted, "end", beside["end"].to_dict()))
+    if config.last_layer:
+        drift = (beside["end"] - beside["base"]).filter(["none"]).to_dict()
+        rows.append(_row(BEYOND_LAST_LAYER, targeted, "beyond_head", drift))
+    probes = _probes(group, "removed")
+    read = probes.loc[others, "word_f1"].to_dict()
+    rows.append(_row(PROBE, probes.loc["targeted"], "word_f1", read))
+    return pd.DataFrame(rows)[list(rows[0])]
 
 
 def found(group: RunGroup) -> str:
@@ -137,8 +140,8 @@ def found(group: RunGroup) -> str:
 
     By the last layer; of a concept that no tag of the model's names, by the probe fitted anew.
     """
-    if group.config.concept_info.is_entity and "head" in group.config.conditions:
-        head = group.recovery.set_index("condition").loc["head"]
+    if group.config.concept_info.is_entity and group.config.last_layer:
+        head = group.recovery.set_index("condition").loc[group.config.last_layer]
         return rules.reader_finds(head["base"] - head["removed"], head["end"] - head["removed"])
     base, cut = (_probes(group, at).loc["targeted", "word_f1"] for at in ("base", "removed"))
     return rules.reader_finds(base, cut)
@@ -166,27 +169,26 @@ def second_cut(group: RunGroup) -> pd.DataFrame:
 def rises(group: RunGroup) -> pd.DataFrame:
     """By how much |σ| of kept neurons of the last layer rises from the base to the end.
 
-    Columns: condition (targeted, head, none, and others but random); rise for the concept, with
-    its interval, and other_types, their mean.
+    Columns: condition (targeted, that of the last layer, none, and others but random); rise for the
+    concept, with its interval, and other_types, their mean.
     """
     rows = group.kept_gain
     rows = rows[rows["layer"] == rows["layer"].max()]
     is_own = rows["entity"] == group.config.label
     others = rows[~is_own].groupby("condition")["gain"].mean().rename("other_types")
     own = rows[is_own].set_index("condition")[["gain", "gain_low", "gain_high"]]
-    names = [name for name in ("targeted", "head", "none", *own.index) if name in own.index]
+    first = ("targeted", group.config.last_layer, "none")
+    names = [name for name in (*first, *own.index) if name in own.index]
     shown = [name for name in dict.fromkeys(names) if name != "random"]
     table = own.join(others).loc[shown].reset_index()
     return table.rename(columns=lambda name: name.replace("gain", "rise"))
 
 
-def _row(
-    step: str, own: pd.Series, value: str, random: float = float("nan"), none: float = float("nan")
-) -> dict[str, object]:
+def _row(step: str, own: pd.Series, value: str, beside: dict[Any, float]) -> dict[str, object]:
     ends = {
         f"targeted{end}": own.get(f"{value}{end}", float("nan")) for end in ("", "_low", "_high")
     }
-    return {"step": step, **ends, "random": random, "none": none}
+    return {"step": step, **ends, **beside}
 
 
 def _probes(group: RunGroup, stage: str) -> pd.DataFrame:

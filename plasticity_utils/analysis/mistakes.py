@@ -22,7 +22,8 @@ from plasticity_utils.experiment.measure import score_tagged
 from plasticity_utils.experiment.replay import model_at
 from plasticity_utils.experiment.run import Run, shared_settings
 from plasticity_utils.experiment.stages import Stages
-from plasticity_utils.models.load import count_layers, is_decoder, width
+from plasticity_utils.models.layers import is_causal
+from plasticity_utils.models.load import count_layers, width
 from plasticity_utils.neurons.scores import layer_unit, removal_only_profile
 from plasticity_utils.removal.interface import in_force
 from plasticity_utils.removal.layernorm import zero_mlp_gains
@@ -112,7 +113,7 @@ def removal_mistakes(
         return scores.assign(n_removed=len(plan.neurons), first_layer_share=share)
 
     made = {mistake: scored(plan) for mistake, plan in wrong.items()}
-    if is_decoder(model):
+    if is_causal(model):
         made[4] = scored(right, mlp_unread)
     as_meant, as_drawn = scored(right), scored(draw)
     rows = []

@@ -109,14 +109,15 @@ def mean_by_reader(groups: Sequence[RunGroup]) -> pd.DataFrame:
 
 
 def _by_reader(run: Run) -> pd.DataFrame:
-    label, metrics, table = run.config.label, run.metrics, run.table("readers")
+    label, last_layer = run.config.label, run.config.last_layer
+    metrics, table = run.metrics, run.table("readers")
     f1 = metrics[metrics["entity"] == label].set_index(["condition", "stage"])["entity_f1"]
     found = table[table["entity"] == label].set_index(["condition", "reader"])["entity_f1"]
     rows = [
         {
             "condition": condition,
             "removed": f1[condition, "removed"],
-            "head": f1.get(("head", "end")) if condition == "targeted" else None,
+            "head": f1.get((last_layer, "end")) if condition == "targeted" else None,
             **found[condition],
             "end": f1[condition, "end"],
         }
@@ -165,7 +166,10 @@ def _scores(run: Run, indicator: str) -> pd.DataFrame:
     erasers = stages.removal
     assert isinstance(erasers, Erasers)
     last = f"{run.config.snapshots[-1]:g}"
-    folders = (stages.measured("targeted"), stages.retrained("head") / "snapshots" / last)
+    folders = (
+        stages.measured("targeted"),
+        stages.retrained(run.config.last_layer) / "snapshots" / last,
+    )
     tables = [
         read_tables(folder)["metrics"].assign(snapshot=snapshot)
         for snapshot, folder in zip(_SNAPSHOTS, folders, strict=True)

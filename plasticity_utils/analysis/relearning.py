@@ -145,7 +145,7 @@ def head_brings(groups: Sequence[RunGroup]) -> pd.DataFrame:
         f1 = run.metrics.pivot_table(
             index="entity", columns=["condition", "stage"], values="entity_f1"
         )
-        at = f1["head"][["removed", "end"]].set_axis(["removed", "head"], axis=1)
+        at = f1[run.config.last_layer][["removed", "end"]].set_axis(["removed", "head"], axis=1)
         others = at.drop([run.config.label, OVERALL]).mean().add_prefix("others_")
         name = run.config.concept_info.title
         rows.append({"concept": name, **at.loc[run.config.label], **others})
@@ -180,7 +180,7 @@ def _numbers(run: Run) -> dict[str, object]:
         "seed": run.config.seed,
         "base": own["targeted", "base"],
         "removed": own["targeted", "removed"],
-        "head": own["head", "end"],
+        "head": own[run.config.last_layer, "end"],
         "end": own["targeted", "end"],
         "lost": lost["targeted"][label],
         "lost_others": lost["targeted"].drop([label, OVERALL]).mean(),

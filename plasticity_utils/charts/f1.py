@@ -103,7 +103,7 @@ def f1_through_retraining(
     label: str,
     base_f1: Mapping[str, float] | pd.Series,
     interval: str = OVER_SENTENCES,
-    mute: Collection[str] = ("head",),
+    mute: Collection[str] = (),
 ) -> alt.VConcatChart:
     """Draw F1 from just after removal (epoch 0) to the end of retraining, one line a condition.
 

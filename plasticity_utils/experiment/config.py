@@ -434,6 +434,12 @@ class RunConfig:
         return [name for name, each in self.conditions.items() if protocols.get(each).only_reads]
 
     @property
+    def last_layer(self) -> str:
+        """The condition under which the linear head alone trains; empty where there is none."""
+        named = self.conditions.items()
+        return next((name for name, each in named if protocols.get(each).trains_head), "")
+
+    @property
     def _protocol_names(self) -> tuple[str, ...]:
         given = tuple(name.strip() for name in self.protocols.split(",") if name.strip())
         return given or _PROTOCOLS

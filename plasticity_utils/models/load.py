@@ -119,14 +119,9 @@ def check_loaded(model: Any) -> None:
         )
 
 
-def is_decoder(model: PreTrainedModel) -> bool:
-    """Tell whether a token sees only those before it."""
-    return is_causal(model)
-
-
 def label_position(model: PreTrainedModel) -> Literal["first", "last"]:
     """Return which sub-word carries a word's label: a decoder has read the word at its last."""
-    return "last" if is_decoder(model) else "first"
+    return "last" if is_causal(model) else "first"
 
 
 def count_layers(model: PreTrainedModel) -> int:

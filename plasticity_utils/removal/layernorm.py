@@ -22,12 +22,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.layers import layers_of
+from plasticity_utils.models.layers import is_causal, layers_of
 from plasticity_utils.models.load import (
     POST_NORM_ENCODERS,
     PRE_NORM_DECODERS,
     count_layers,
-    is_decoder,
     width,
 )
 from plasticity_utils.neurons.inputs import as_pairs
@@ -178,7 +177,7 @@ def _output_layernorms(model: PreTrainedModel) -> list[nn.LayerNorm]:
 
 def _mlp_norms(model: PreTrainedModel) -> list[Any]:
     kind = model.config.model_type
-    if not is_decoder(model):
+    if not is_causal(model):
         raise InputError(
             f"in a model of type {kind!r} no norm feeds the MLP alone; "
             f"allowed: {', '.join(PRE_NORM_DECODERS)}"

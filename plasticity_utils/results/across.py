@@ -71,7 +71,7 @@ def relearned(run: Run) -> dict[str, float]:
     drift = table.loc["none", "end"] - table.loc["none", "base"]
     return {
         "lost": lost,
-        "by_head": table["recovery"].get("head", float("nan")),
+        "by_head": table["recovery"].get(run.config.last_layer, float("nan")),
         "recovery": table.loc["targeted", "recovery"],
         "beyond_head": beyond,
         "drift": drift,

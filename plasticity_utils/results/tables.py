@@ -35,29 +35,20 @@ def base_f1(metrics: pd.DataFrame) -> pd.Series:
 def recovery_of(run: Run) -> pd.DataFrame:
     """As `recovery`, of a run's concept."""
     mute = [] if run.config.concept_info.is_entity else run.config.only_reading
-    return recovery(run.metrics, run.config.label, mute)
+    return recovery(run.metrics, run.config.label, run.config.last_layer, mute)
 
 
-def recovery(metrics: pd.DataFrame, entity: str, mute: Collection[str] = ()) -> pd.DataFrame:
+def recovery(
+    metrics: pd.DataFrame, entity: str, last_layer: str, mute: Collection[str] = ()
+) -> pd.DataFrame:
     """How much of the loss each condition regains, and what of it is relearning.
 
-    Parameters
-    ----------
-    metrics : DataFrame
-        From `metrics_table`: one run.
-    entity : str
-    mute : collection of str
-        Conditions that say nothing of it: of a concept without a tag those where only the head
-        trains.
-
-    Returns
-    -------
-    DataFrame
-        condition, base, removed, end (F1), recovery ((end − removed) / (base − removed)),
-        beyond_head (F1 at the end minus that of `head`; NaN but for `targeted`), epochs_to_95
-        (first snapshot at which 95 % of the loss is regained). Where less than 0.05 was lost,
-        recovery and epochs_to_95 are NaN: a share of that is a share of noise. Where a
-        condition says nothing its numbers are NaN, and so is what goes beyond it.
+    Of the metrics of one run: condition, base, removed, end (F1), recovery ((end − removed) /
+    (base − removed)), beyond_head (F1 at the end minus that of `last_layer`, the condition under
+    which the head alone trains; NaN but for `targeted`), epochs_to_95 (first snapshot at which 95 %
+    of the loss is regained). Where less than 0.05 was lost, recovery and epochs_to_95 are NaN: a
+    share of that is a share of noise. `mute` are conditions that say nothing of it: their numbers
+    are NaN, and so is what goes beyond them.
     """
     rows = metrics[metrics["entity"] == entity]
     f1 = rows.pivot_table(index="condition", columns="stage", values="entity_f1", sort=False)
@@ -65,12 +56,12 @@ def recovery(metrics: pd.DataFrame, entity: str, mute: Collection[str] = ()) -> 
     lost = table["base"] - table["removed"]
     table["recovery"] = (table["end"] - table["removed"]) / lost.where(lost > MEASURABLE_LOSS)
     # A run need not have every condition.
-    beyond = table["end"] - f1["end"].get("head", float("nan"))
+    beyond = table["end"] - f1["end"].get(last_layer, float("nan"))
     table["beyond_head"] = beyond.where(table["condition"] == "targeted")
     table["epochs_to_95"] = [_epochs_to(rows, name, 0.95) for name in table["condition"]]
     silent = table["condition"].isin(mute)
     table.loc[silent, ["removed", "end", "recovery", "epochs_to_95"]] = float("nan")
-    if "head" in mute:
+    if last_layer in mute:
         table["beyond_head"] = float("nan")
     return table
 

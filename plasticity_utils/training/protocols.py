@@ -165,9 +165,14 @@ class Relearning:
         return self.start == "base" and self.scored_on is all_sentences
 
     @property
+    def trains_head(self) -> bool:
+        """Whether the linear head trains, all of it and nothing else."""
+        return self.trains is only_head
+
+    @property
     def only_reads(self) -> bool:
         """Whether nothing below the head trains: what comes back then was only not read."""
-        return self.trains in (only_head, only_bias)
+        return self.trains_head or self.trains is only_bias
 
     @property
     def knows_concept(self) -> bool:

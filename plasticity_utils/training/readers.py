@@ -35,6 +35,7 @@ from plasticity_utils.models.layers import layers_of
 from plasticity_utils.models.load import head, label_ids
 from plasticity_utils.progress import bar
 from plasticity_utils.registry import label, readers
+from plasticity_utils.training import protocols
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.train import EVALUATION_TOKENS, TaggedSentences
 
@@ -172,16 +173,10 @@ class FrozenHead:
 
     @classmethod
     def of(cls, model: PreTrainedModel, only_bias: bool = False, seed: int = 0) -> FrozenHead:
-        """Take the head of a model.
-
-        Raises
-        ------
-        InputError
-            If only its biases are to train and it has none.
-        """
+        """Take the head of a model; InputError if only its biases are to train and it has none."""
         own = head(model)
-        if only_bias and own.bias is None:
-            raise InputError("the head of this model has no biases, so they cannot train alone")
+        if only_bias:
+            protocols.only_bias(model)
         names = sorted(label_ids(model), key=label_ids(model).__getitem__)
         return cls(own, names, only_bias, seed)
 

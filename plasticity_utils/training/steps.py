@@ -1,8 +1,8 @@
 """The steps of the method on a model in memory, for those who run no whole experiment.
 
-Train it, the head alone if one likes; predict; score. What is removed from the model is in force in
-each. Nothing is kept on disk: a run from settings to tables, which can be interrupted, is
-`run_experiment`.
+Train it, whole, the head alone or as a protocol says; predict; score. What is removed from the
+model is in force in each. Nothing is kept on disk: a run from settings to tables, which can be
+interrupted, is `run_experiment`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import check_loaded, encode_words, label_ids, max_positions
 from plasticity_utils.models.tokens import as_sentences
+from plasticity_utils.registry import FILE_SIGN, protocols
 from plasticity_utils.training.evaluate import entity_scores
-from plasticity_utils.training.protocols import HEAD_RATE, only_head
+from plasticity_utils.training.protocols import Relearning
 from plasticity_utils.training.train import (
     Schedule,
     TaggedSentences,
@@ -31,19 +32,19 @@ from plasticity_utils.training.train import (
     train_only,
 )
 
-# Peak rates where none is named; a linear head by itself needs a high one to converge.
-_RATES = {"all": 5e-5, "head": HEAD_RATE}
+WHOLE, RATE = "all", 5e-5
 
 
 def train(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     corpus: Corpus,
-    only: str = "all",
+    only: str | Relearning = WHOLE,
     epochs: int = 1,
     learning_rate: float | None = None,
     batch_tokens: int = 1000,
     seed: int = 0,
+    concept: str = "",
 ) -> None:
     """Train a model on the tags of a corpus, in place, with whatever is removed from it in force.
 
@@ -56,16 +57,21 @@ def train(
         From `load_model`, with the labels of the corpus.
     corpus : Corpus
         From `load_corpus`; its column `entity` holds the tags.
-    only : {"all", "head"}
-        What trains: everything, or the linear classification head alone, which shows what can still
-        be read from the rest.
+    only : str or Relearning
+        What trains, and which sentences it sees: "all" for everything; "head" for the linear
+        classification head alone, which shows what can still be read from the rest; or another
+        protocol that starts from the model as it is: a name of the registry `protocols` or
+        `FILE.py:NAME`. What is in force is what was removed from this model.
     epochs : int
     learning_rate : float, optional
-        Peak rate; by default 5e-5, and 2e-3 for the head alone. MiniLM is trained here at 2e-4.
+        Peak rate; by default the protocol's (2e-3 for the head alone), or 5e-5. MiniLM is trained
+        here at 2e-4.
     batch_tokens : int
         Sub-words in a batch, padding included.
     seed : int
         Of the order of the sentences and of dropout.
+    concept : str
+        The tag by which a protocol chooses sentences, such as `few_shot_8` and `without_concept`.
 
     Raises
     ------
@@ -73,28 +79,48 @@ def train(
         For a setting that is not allowed, a tag that the model has no label for, or a sentence that
         is too long.
     """
-    if only not in _RATES:
-        raise InputError(f"only {only!r}; allowed: {', '.join(_RATES)}")
-    rate = _RATES[only] if learning_rate is None else learning_rate
+    protocol = _protocol(only, concept)
+    rate = (protocol.learning_rate or RATE) if learning_rate is None else learning_rate
     for name, value, least in (("epochs", epochs, 1), ("batch_tokens", batch_tokens, 1),
                                ("seed", seed, 0)):  # fmt: skip
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
     if not isinstance(rate, int | float) or not 0 < rate < 1:
         raise InputError(f"learning_rate must be between 0 and 1, not {learning_rate!r}")
-    data = tag_sentences(model, tokenizer, corpus)
+    data = tag_sentences(model, tokenizer, protocol.sees(corpus, concept))
     required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    if only != WHOLE:
+        train_only(model, protocol.trains(model))
     gates = [p for name, p in model.named_parameters() if name.startswith("removed_gains_")]
-    if only == "head":
-        train_only(model, only_head(model))
     try:
         with tempfile.TemporaryDirectory(prefix="plasticity-") as work:
             schedule = Schedule(epochs, rate, batch_tokens, seed)
-            fine_tune(model, data, schedule, Path(work), gates=[] if only == "head" else gates)
+            fine_tune(
+                model, data, schedule, Path(work), gates=[p for p in gates if p.requires_grad]
+            )
     finally:
         for parameter, was_required in required:
             parameter.requires_grad_(was_required)
         model.eval()
+
+
+def _protocol(only: str | Relearning, concept: str) -> Relearning:
+    """The protocol that a model in memory can be trained by."""
+    if only == WHOLE:
+        return Relearning()
+    names = protocols.names()
+    if isinstance(only, str) and FILE_SIGN not in only and only not in names:
+        allowed = ", ".join([WHOLE, *names, "FILE.py:NAME"])
+        raise InputError(f"unknown protocol {only!r}; allowed: {allowed}")
+    found = only if isinstance(only, Relearning) else protocols.get(only)
+    if found.start != "base":
+        raise InputError(
+            f"protocol {only!r} starts from another model ({found.start}); allowed: one that "
+            "starts from the model as it is"
+        )
+    if found.knows_concept and not concept:
+        raise InputError(f"protocol {only!r} chooses sentences by a concept; needed: its tag")
+    return found
 
 
 def predict(
