@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plasticity_utils.experiment.config import LARGE_DOSES, SURGICAL_DOSES, RunConfig
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.presets import LARGE_DOSES, SURGICAL_DOSES
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.registry import protocols
 

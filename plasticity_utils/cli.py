@@ -18,8 +18,9 @@ from plasticity_utils.data.concepts import CUSTOM_KINDS, FILE, WORDS
 from plasticity_utils.data.corpus import CONCEPTS
 from plasticity_utils.data.tasks import Task, in_order
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import REGIMES, SCALES, SIZES, RunConfig
+from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.forcing_config import DOSES, RATE_FACTOR, ForcingConfig
+from plasticity_utils.experiment.presets import REGIMES, SCALES, SIZES
 from plasticity_utils.files import ROOT, refusal
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.optional import check_extra

@@ -334,15 +334,7 @@ class Mirror:
         return dict(zip(VARIABLES, (str(self.root), self.url), strict=True))
 
     def fetch(self, folder: Path, last: str) -> None:
-        """Copy a folder from the address if it is whole there and not here.
-
-        Parameters
-        ----------
-        folder : Path
-            Below `root`.
-        last : str
-            Name of the file that is written last: a folder with it is whole.
-        """
+        """Copy a folder from the address if it is whole there (has its `last` file) and not here."""
         if not self.url or (folder / last).is_file():
             return
         files, place = self._place(folder)
@@ -359,12 +351,7 @@ class Mirror:
     def keep(self, folder: Path, last: str, anew: bool) -> None:
         """Copy a finished folder to the address, the file `last` after all others.
 
-        Parameters
-        ----------
-        folder, last
-            As for `fetch`.
-        anew : bool
-            Whether it was just made: then what is there, damaged perhaps, is replaced.
+        `anew`: it was just made, so what is there, damaged perhaps, is replaced.
         """
         if not self.url:
             return

@@ -55,12 +55,9 @@ _Batch = TypeVar("_Batch")
 def count(environment: Mapping[str, str] = os.environ) -> int:
     """How many processes train together; 1 unless a launcher started this one.
 
-    Raises
-    ------
-    InputError
-        If the launcher was told to split the model or to change the arithmetic: every process
-        here holds the whole model, in the precision that the project chooses. And if it is none
-        that is known here, or only some of what one sets is left in the environment.
+    InputError if the launcher was told to split the model or to change the arithmetic: every
+    process here holds the whole model, in the precision that the project chooses. And if it is none
+    that is known here, or only some of what one sets is left in the environment.
     """
     if "WORLD_SIZE" not in environment and _is_left_alone(environment):
         raise InputError(
@@ -154,21 +151,8 @@ def scratch() -> Iterator[Path]:
 def rounds(batches: Sequence[_Batch]) -> list[list[_Batch]]:
     """Cut the batches of an epoch into rounds, one batch a process.
 
-    Parameters
-    ----------
-    batches : sequence
-        Of one epoch, usually from `training_batches`.
-
-    Returns
-    -------
-    list of list
-        Rounds of `count()` batches each. Where the last has too few, it takes the epoch's first
-        batches again.
-
-    Raises
-    ------
-    InputError
-        If there are fewer batches than processes.
+    Where the last round has too few, it takes the epoch's first batches again. InputError if there
+    are fewer batches than processes.
     """
     n = count()
     if len(batches) < n:
@@ -247,10 +231,7 @@ def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
 def training_precision() -> str:
     """Return `bf16` where this machine multiplies bfloat16 faster, else `fp32`.
 
-    Raises
-    ------
-    InputError
-        If `PLASTICITY_PRECISION` is set to anything else.
+    `PLASTICITY_PRECISION` decides where it is set, to one of these.
     """
     asked = os.environ.get(VARIABLE)
     if asked is not None and asked not in ALLOWED_PRECISIONS:

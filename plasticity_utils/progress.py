@@ -22,19 +22,7 @@ def bar(
 ) -> "tqdm[Any]":
     """Wrap an iterable in a progress bar, or make one that is moved by hand with ``update``.
 
-    Parameters
-    ----------
-    iterable : iterable, optional
-        What is gone through. Without it the bar is updated by hand.
-    desc : str
-        The name of the stage, shown before the bar.
-    total : int, optional
-        Number of steps, where the iterable does not know its length.
-
-    Returns
-    -------
-    tqdm
-        The bar; it draws on a terminal or in a notebook and nowhere else.
+    It draws on a terminal or in a notebook and nowhere else.
     """
     # Only a reason to be silent is stated: an explicit False would override TQDM_DISABLE.
     silent = {} if _has_viewer() and not _is_nested() else {"disable": True}

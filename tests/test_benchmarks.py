@@ -33,7 +33,8 @@ from benchmarks.step_counts import step_counts
 from plasticity_utils.book.banner import benchmark
 from plasticity_utils.data.corpus import ENTITY_LABELS
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import LARGE_DOSES, SURGICAL_DOSES, RunConfig
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.presets import LARGE_DOSES, SURGICAL_DOSES
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.models.load import load_model
 

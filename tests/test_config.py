@@ -12,13 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import (
-    LARGE_DOSES,
-    REGIMES,
-    SCALES,
-    SURGICAL_DOSES,
-    RunConfig,
-)
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.presets import LARGE_DOSES, REGIMES, SCALES, SURGICAL_DOSES
 
 
 def checked(**values):

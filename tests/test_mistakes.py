@@ -10,8 +10,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from conftest import BLOCKS, WIDTH, make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.experiment import measure
-from plasticity_utils.experiment.config import REGIMES, chosen_of
 from plasticity_utils.experiment.dose import doses
+from plasticity_utils.experiment.presets import REGIMES, chosen_of
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import count_layers, width
 from plasticity_utils.neurons.scores import (

@@ -5,9 +5,9 @@ import pytest
 
 from plasticity_utils import RunConfig
 from plasticity_utils.experiment import stages
-from plasticity_utils.experiment.config import SCALES
 from plasticity_utils.experiment.dose import pick_dose
 from plasticity_utils.experiment.measure import concept_columns
+from plasticity_utils.experiment.presets import SCALES
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.results import neurons as neuron_changes
 from runs import FRAMES, assert_same_tables, tiny_config

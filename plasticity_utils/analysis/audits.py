@@ -10,7 +10,7 @@ from plasticity_utils.analysis import rules
 from plasticity_utils.experiment.audit import Audit
 from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.registry import label
-from plasticity_utils.results.stack import SHARE_BOUNDS, mean_interval
+from plasticity_utils.results.stack import SHARE_BOUNDS, Estimate, mean_interval
 
 KEYS = ["removal", "concept"]
 OWN_HEAD = "own_head"
@@ -124,7 +124,7 @@ def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
     bounds = {name: SHARE_BOUNDS for name in ("base", "removed", "found", "floor")}
     table = mean_interval(numbers, KEYS, bounds=bounds)
     verdicts = [rules.audited(row["specificity"], row["read"]) for _, row in table.iterrows()]
-    kept = [rules.kept(rules.of(row, "savings")) for _, row in table.iterrows()]
+    kept = [rules.kept(Estimate.of(row, "savings")) for _, row in table.iterrows()]
     return table.assign(verdict=verdicts, came_back=kept)
 
 

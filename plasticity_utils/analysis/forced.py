@@ -12,7 +12,7 @@ import pandas as pd
 from plasticity_utils.analysis import rules
 from plasticity_utils.experiment.forcing_config import ForcingConfig
 from plasticity_utils.results.groups import RunGroup
-from plasticity_utils.results.stack import mean_interval, stack
+from plasticity_utils.results.stack import Estimate, mean_interval, stack
 
 _F1 = ["entity_f1_base", "entity_f1_removed", "entity_f1_end", "regained"]
 _KEYS = ["target", "dose", "n_neurons"]
@@ -77,8 +77,8 @@ def judged(group: RunGroup) -> pd.DataFrame:
             lost=1 - row["entity_f1_removed"] / row["entity_f1_base"],
             regained=row["regained"],
             price=row["price"],
-            rise=rules.of(row, "rise"),
-            beyond_random=rules.of(row, "beyond_random"),
+            rise=Estimate.of(row, "rise"),
+            beyond_random=Estimate.of(row, "beyond_random"),
         )
         for _, row in table.iterrows()
     ]

@@ -36,16 +36,7 @@ from plasticity_utils.training.train import tag_sentences
 
 
 def wrong_end(ranking: pd.DataFrame, removal: NeuronRemoval, dose: float) -> RemovedNeurons:
-    """Mistake 1: the tail of a decreasing ranking, the least salient neurons.
-
-    Parameters
-    ----------
-    ranking : DataFrame
-        As of `Material.rank`.
-    removal : NeuronRemoval
-    dose : float
-        Share of all neurons, in (0, 1).
-    """
+    """Mistake 1: the tail of a decreasing ranking, the least salient neurons."""
     column = f"rank_{removal.ranking}"
     turned = ranking.assign(**{column: len(ranking) - 1 - ranking[column]})
     return removal.at(turned, dose)
@@ -194,18 +185,10 @@ def measure_mistakes(run: Run) -> dict[str, pd.DataFrame]:
 def mistake_changes(run: Run) -> pd.DataFrame:
     """One row a mistake and quantity: as it should be, and with the mistake made.
 
-    Parameters
-    ----------
-    run : Run
-        With its tables of mistakes (`derived.MISTAKES`).
-
-    Returns
-    -------
-    DataFrame
-        mistake (number), quantity, right, made, difference. Quantities are F1 of the concept just
-        after the removal, neurons removed, the share of removed neurons that lie in the embedding
-        layer, the centre (in layers) of the profile that removal alone predicts, and the mean rise
-        of rank saliency over the layers.
+    Gives mistake (number), quantity, right, made, difference. Quantities are F1 of the concept just
+    after the removal, neurons removed, the share of removed neurons that lie in the embedding
+    layer, the centre (in layers) of the profile that removal alone predicts, and the mean rise of
+    rank saliency over the layers.
     """
     removal, profile, averaging = (run.table(name) for name in MISTAKES)
     own = removal[removal["entity"] == run.config.label]
@@ -229,16 +212,7 @@ def mistake_changes(run: Run) -> pd.DataFrame:
 def changes_over(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """`mistake_changes` of each concept, averaged over the seeds that have it.
 
-    Parameters
-    ----------
-    groups : iterable of RunGroup
-        From `groups.choose`; groups without these tables are left out.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `across.GROUP`, mistake, quantity, n_seeds; right, made and difference, each
-        with `_low` and `_high`.
+    Groups without these tables are left out. Right, made and difference have `_low` and `_high`.
     """
 
     def changes(run: Run) -> pd.DataFrame | None:
@@ -248,19 +222,7 @@ def changes_over(groups: Iterable[RunGroup]) -> pd.DataFrame:
 
 
 def changes_by_concept(changes: pd.DataFrame) -> pd.DataFrame:
-    """Lay out what the mistakes change, a row a mistake and quantity, a column a concept.
-
-    Parameters
-    ----------
-    changes : DataFrame
-        From `changes_over`, of one regime.
-
-    Returns
-    -------
-    DataFrame
-        mistake, quantity, and a column a concept with the difference that the mistake makes (mean
-        over its few seeds). Without changes, nothing.
-    """
+    """What the mistakes change in one regime: a row a mistake and quantity, a column a concept."""
     if changes.empty:
         return changes
     wide = changes.pivot_table(
@@ -275,18 +237,9 @@ def changes_by_concept(changes: pd.DataFrame) -> pd.DataFrame:
 def setting_changes(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """What mistakes 5 and 8 change, each made alone, by runs that differ in that one setting.
 
-    Parameters
-    ----------
-    groups : iterable of RunGroup
-        From `groups.choose`; a group without its counterpart is left out.
-
-    Returns
-    -------
-    DataFrame
-        concept, scale, mistake, quantity, n_seeds; right, made and difference, each with `_low` and
-        `_high`. Quantities are of the condition `targeted`: F1 after an epoch and at the end, F1
-        with the removed neurons removed again (on the few sentences of `Run.reliance`), and the
-        median gain of the removed neurons.
+    As `changes_over`; a group without its counterpart is left out. Quantities are of the condition
+    `targeted`: F1 after an epoch and at the end, F1 with the removed neurons removed again (on the
+    few sentences of `Run.reliance`), and the median gain of the removed neurons.
     """
     with_settings = [(shared_settings(group.config), group) for group in groups]
     usual = {setting: right for setting, right, _ in _SETTINGS.values()}

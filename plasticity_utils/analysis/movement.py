@@ -12,12 +12,11 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from plasticity_utils.analysis import rules
-from plasticity_utils.analysis.rules import Estimate
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup, check_poolable
-from plasticity_utils.results.stack import mean_interval
+from plasticity_utils.results.stack import Estimate, mean_interval
 
 _RUN = ["concept", "model", "seed"]
 SURVIVORS = ["survivors", "survivors_random", "beyond_random", "others", "beyond_others"]

@@ -23,14 +23,7 @@ LOG = r"(?P<log>\S+) @(?P<commit>\w+) \((?P<cut>[^)]*)\)"
 
 
 def load_reference(name: str) -> pd.DataFrame:
-    """Read a table derived from the released results.
-
-    Parameters
-    ----------
-    name : str
-        `f1_trajectories`, `layer_saliency_unfiltered_null` or `ranks_distilbert_location`; the
-        README beside them says what is in them.
-    """
+    """Read a table derived from the released results; the README beside them describes each."""
     path = REFERENCE / f"{name}.csv"
     if not path.is_file():
         allowed = ", ".join(sorted(file.stem for file in REFERENCE.glob("*.csv")))
@@ -41,11 +34,8 @@ def load_reference(name: str) -> pd.DataFrame:
 def f1_trajectories() -> pd.DataFrame:
     """Overall word-level F1 of DistilBERT in the released logs (locations), a row a log.
 
-    Returns
-    -------
-    DataFrame
-        log, commit, cut (what was removed, as far as the log says), base, removed, and block 1 to
-        block 4 (after each block of retraining; missing where a log has none); F1 in [0, 1].
+    Gives log, commit, cut (what was removed, as far as the log says), base, removed, and block 1 to
+    block 4 (after each block of retraining; missing where a log has none).
     """
     table = load_reference("f1_trajectories")
     f1 = table.drop(columns=["log", "model"])
@@ -58,11 +48,6 @@ def removed_as_released(ranks: pd.DataFrame) -> np.ndarray:
 
     The 3,000 neurons that the base ranks highest were selected. `layer[layer_id − 1]` sends those
     of the embedding layer to the last block, so there the neuron of the same unit went instead.
-
-    Parameters
-    ----------
-    ranks : DataFrame
-        `ranks_distilbert_location`.
     """
     n_units, last = int(ranks["unit"].max()) + 1, int(ranks["layer"].max())
     selected = ranks[ranks["rank_base"] < N_SELECTED]
@@ -73,16 +58,8 @@ def removed_as_released(ranks: pd.DataFrame) -> np.ndarray:
 def released_layers(ranks: pd.DataFrame) -> pd.DataFrame:
     """Mean rank saliency by layer: as released, as removal alone predicts, and of intact neurons.
 
-    Parameters
-    ----------
-    ranks : DataFrame
-        `ranks_distilbert_location`.
-
-    Returns
-    -------
-    DataFrame
-        layer, n_removed, base, after (8 epochs), removal_only, intact_base, intact_after (the
-        neurons that were not cut out, ranked among themselves); saliencies in [0, 1].
+    Gives layer, n_removed, base, after (8 epochs), removal_only, intact_base, intact_after (the
+    neurons that were not cut out, ranked among themselves); saliencies in [0, 1].
     """
     ranks = ranks.sort_values("neuron")
     n_layers = int(ranks["layer"].max()) + 1
@@ -113,19 +90,7 @@ def released_layers(ranks: pd.DataFrame) -> pd.DataFrame:
 
 
 def released_lines(profile: pd.DataFrame) -> pd.DataFrame:
-    """Lay a profile out for its chart.
-
-    Parameters
-    ----------
-    profile : DataFrame
-        From `released_layers`.
-
-    Returns
-    -------
-    DataFrame
-        neurons (which are averaged), condition (`base`, `targeted` for after retraining,
-        `removal alone`), layer, rank_saliency.
-    """
+    """Lay `released_layers` out for its chart: neurons, condition, layer, rank_saliency."""
     every = {"base": "base", "after": "targeted", "removal_only": "removal alone"}
     intact = {"intact_base": "base", "intact_after": "targeted"}
     groups = {"all neurons": every, "neurons left intact, ranked among themselves": intact}
@@ -142,13 +107,7 @@ def released_lines(profile: pd.DataFrame) -> pd.DataFrame:
 
 
 def centres(profile: pd.DataFrame) -> pd.Series:
-    """Mean layer, weighted by each column of a profile.
-
-    Parameters
-    ----------
-    profile : DataFrame
-        From `released_layers`.
-    """
+    """Mean layer, weighted by each column of a profile of `released_layers`."""
     columns = ["base", "after", "removal_only", "intact_base", "intact_after"]
     weights = profile[columns]
     return weights.mul(profile["layer"], axis=0).sum() / weights.sum()

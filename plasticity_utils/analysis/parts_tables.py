@@ -12,7 +12,7 @@ from plasticity_utils.experiment.run import Run
 from plasticity_utils.names import NOTHING
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup
-from plasticity_utils.results.stack import mean_interval, stack
+from plasticity_utils.results.stack import Estimate, mean_interval, stack
 
 EVERY, NAMED = "all parts", "without “other”"
 _DIFFERENCES = {"beyond_none": "none", "beyond_random": "random"}
@@ -42,7 +42,7 @@ def taken_over(groups: Sequence[RunGroup]) -> pd.DataFrame:
     values = ["targeted", "random", "none", *_DIFFERENCES]
     table = mean_interval(rows, ["parts"], values, over="concept")
     verdicts = [
-        rules.parts_move(*(rules.of(row, name) for name in _DIFFERENCES))
+        rules.parts_move(*(Estimate.of(row, name) for name in _DIFFERENCES))
         for _, row in table.iterrows()
     ]
     return table.assign(verdict=verdicts)

@@ -20,7 +20,7 @@ from plasticity_utils.neurons.words import RULER
 from plasticity_utils.results.derived import OF_SNAPSHOTS, derived
 from plasticity_utils.results.groups import RunGroup, check_poolable, choose, holding, run_groups
 from plasticity_utils.results.published import published_runs
-from plasticity_utils.results.stack import mean_interval, stack
+from plasticity_utils.results.stack import Estimate, mean_interval, stack
 
 _RUN = ["concept", "entity", "seed"]
 # In shares of neurons, cosines of directions and dimensions, cosines of words, shares of the gain,
@@ -80,7 +80,7 @@ def judged_runs(
     wide = wide.assign(beyond_control=wide["effect"] - wide["control"]).reset_index()
     table = over_runs(wide, keys, ["effect", "control", "beyond_control"])
     effects, beyond = (
-        [rules.of(row, name).times(side) for _, row in table.iterrows()]
+        [Estimate.of(row, name).times(side) for _, row in table.iterrows()]
         for name in ("effect", "beyond_control")
     )
     verdicts = [rules.decide(*pair, least) for pair in zip(effects, beyond, strict=True)]
@@ -118,7 +118,7 @@ def new_functions_word(table: pd.DataFrame) -> str:
         rows.loc[_FUNCTIONS[name]] for name in ("took_on", "took_on_concept", "took_on_else")
     )
     return rules.new_functions(
-        any_concept["verdict"], another["verdict"], rules.of(removed, "beyond_control")
+        any_concept["verdict"], another["verdict"], Estimate.of(removed, "beyond_control")
     )
 
 
@@ -137,7 +137,7 @@ def sharing(groups: Sequence[RunGroup]) -> pd.DataFrame:
     found = found.assign(
         model=model, models=len(models), ruler=RULER, p_adjusted=rows["p_adjusted"].max()
     )
-    difference = rules.of(found.iloc[0], "difference")
+    difference = Estimate.of(found.iloc[0], "difference")
     verdict = rules.likeness(difference, LEAST_COSINE, len(models), model == RULER)
     return found.assign(least=LEAST_COSINE, verdict=verdict)
 

@@ -65,17 +65,9 @@ def read_anew(
 def by_reader(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """F1 of the concept as each reader finds it, beside the head and the whole model trained on.
 
-    Parameters
-    ----------
-    groups : sequence of RunGroup
-        From `groups.choose`; runs without the table are left out.
-
-    Returns
-    -------
-    DataFrame
-        concept, regime, seed, condition (`none` is the whole base model); removed (F1 as the model
-        is), head (trained for as long as the model; only of `targeted`), linear, perceptron, end
-        (the whole model trained on).
+    Gives concept, regime, seed, condition (`none` is the whole base model); removed (F1 as the
+    model is), head (trained for as long as the model; only of `targeted`), linear, perceptron, end
+    (the whole model trained on). Runs without the table are left out.
     """
     names = ["concept", "regime", "seed", "condition"]
     found = stack(
@@ -87,19 +79,7 @@ def by_reader(groups: Sequence[RunGroup]) -> pd.DataFrame:
 
 
 def mean_by_reader(groups: Sequence[RunGroup]) -> pd.DataFrame:
-    """Average `by_reader` over seeds.
-
-    Parameters
-    ----------
-    groups : sequence of RunGroup
-        As for `by_reader`.
-
-    Returns
-    -------
-    DataFrame
-        concept, regime, condition, n_seeds, and the means of removed, head, linear, perceptron and
-        end.
-    """
+    """The means of `by_reader` over seeds, after concept, regime, condition and n_seeds."""
     keys, table = ["concept", "regime", "condition"], by_reader(groups)
     by_seed = table.groupby(keys, sort=False)
     found = [name for name in table if name not in (*keys, "seed")]
@@ -142,17 +122,9 @@ def compare_indicators(run: Run, indicators: Sequence[str] = INDICATORS) -> pd.D
 def by_indicator(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """What each indicator leaves to the head, of the published runs that were asked.
 
-    Parameters
-    ----------
-    groups : sequence of RunGroup
-        Under `erase`, from `groups.choose`.
-
-    Returns
-    -------
-    DataFrame
-        concept, seed, indicator, dimensions; removed and head (F1 of the concept just after the
-        erasure, and after training the head alone), others (mean F1 that the other entity types
-        lose at the erasure).
+    Gives concept, seed, indicator, dimensions; removed and head (F1 of the concept just after the
+    erasure, and after training the head alone), others (mean F1 that the other entity types lose at
+    the erasure).
     """
     names = ["concept", "seed"]
     found = stack(

@@ -13,12 +13,11 @@ import pandas as pd
 
 from plasticity_utils.analysis import rules
 from plasticity_utils.analysis.readers import by_reader
-from plasticity_utils.analysis.rules import Estimate
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.names import OVERALL, READ_AGAIN
 from plasticity_utils.results.across import readable
 from plasticity_utils.results.groups import RunGroup, check_poolable
-from plasticity_utils.results.stack import mean_interval, seed_columns
+from plasticity_utils.results.stack import Estimate, mean_interval, seed_columns
 from plasticity_utils.results.tables import reliance_table
 
 _RUN = ["concept", "seed"]

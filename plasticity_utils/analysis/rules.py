@@ -7,14 +7,12 @@ word that follows from its numbers. Nothing else in the package decides what a p
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import update_wrapper
 from math import isnan
 from typing import Generic, ParamSpec
 
-import pandas as pd
-
 from plasticity_utils.names import READ_AGAIN
+from plasticity_utils.results.stack import Estimate
 
 P = ParamSpec("P")
 OPEN = "not resolved"
@@ -22,41 +20,11 @@ _BEFORE = "Written before the numbers were seen."
 AFTER = "Written after numbers were seen, so of them it is a description."
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its 95 % interval; the ends are NaN where there is none."""
-
-    value: float
-    low: float = float("nan")
-    high: float = float("nan")
-
-    @classmethod
-    def of(cls, row: pd.Series, name: str) -> Estimate:
-        """The value `name` of a row of a table, with its `_low` and `_high`."""
-        return cls(*(float(row[f"{name}{end}"]) for end in ("", "_low", "_high")))
-
-    def times(self, side: int) -> Estimate:
-        """The same seen from the predicted side: −1 turns it around."""
-        low, high = sorted([side * self.low, side * self.high])
-        return Estimate(side * self.value, low, high)
-
-
-def of(row: pd.Series, name: str) -> Estimate:
-    """A value of a row of a table with its interval, as a rule takes it."""
-    return Estimate(*(float(row[f"{name}{end}"]) for end in ("", "_low", "_high")))
-
-
 class Rule(Generic[P]):
     """A rule that is called with numbers, and shows its text where a page ends a cell with it.
 
-    Attributes
-    ----------
-    words : tuple of str
-        What it can say.
-    says : str
-        The rule in English, for the page (Markdown).
-    written : str
-        Whether it was written before the numbers that it judges were seen.
+    `words` are what it can say; `says` is the rule in English (Markdown), `written` whether it was
+    written before the numbers that it judges were seen.
     """
 
     def __init__(

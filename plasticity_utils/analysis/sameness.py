@@ -29,7 +29,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup
-from plasticity_utils.results.stack import mean_interval, stack
+from plasticity_utils.results.stack import Estimate, mean_interval, stack
 
 _FEWEST_WORDS = 4
 _COMPARED: tuple[Snapshot, ...] = (
@@ -204,7 +204,7 @@ def same(groups: Sequence[RunGroup]) -> pd.Series:
         [
             found,
             pd.Series(
-                {"verdict": rules.representation(*(rules.of(found, name) for name in names))}
+                {"verdict": rules.representation(*(Estimate.of(found, name) for name in names))}
             ),
         ]
     )

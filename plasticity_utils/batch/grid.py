@@ -31,13 +31,8 @@ from transformers import AutoConfig, AutoModelForTokenClassification
 
 from plasticity_utils.batch.cells import Cell, cell_of, record_of
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import (
-    CAME_LATER,
-    LARGE_DOSES,
-    SIZES,
-    SURGICAL_DOSES,
-    RunConfig,
-)
+from plasticity_utils.experiment.config import CAME_LATER, RunConfig
+from plasticity_utils.experiment.presets import LARGE_DOSES, SIZES, SURGICAL_DOSES
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.files import ROOT, path_of
 from plasticity_utils.hardware import autocast, find_device

@@ -35,17 +35,9 @@ _STARTS, _ENDS = frozenset("BSU"), frozenset("ESLU")
 def recognise(sentences: Iterable[Sequence[str]]) -> str:
     """Tell the scheme of tags from the tags themselves.
 
-    Parameters
-    ----------
-    sentences : iterable of sequence of str
-        The tags of each sentence's words.
-
-    Returns
-    -------
-    str
-        One of `SCHEMES`. Tags that hold under several are given the stricter one: where every name
-        begins with B- it is IOB2, where no B- is found IO, else IOB1 (there a name begins where the
-        type changes, too). One tag that is neither `O` nor of a span makes a column plain.
+    Tags that hold under several schemes are given the stricter one: where every name begins with B-
+    it is IOB2, where no B- is found IO, else IOB1 (there a name begins where the type changes,
+    too). One tag that is neither `O` nor of a span makes a column plain.
     """
     seen = [list(tags) for tags in sentences]
     tags = {tag for sentence in seen for tag in sentence}
@@ -66,25 +58,10 @@ def recognise(sentences: Iterable[Sequence[str]]) -> str:
 
 
 def spans(tags: Sequence[str], scheme: str) -> list[tuple[str, int, int]]:
-    """Find the names in one sentence's tags.
+    """Find the names in one sentence's tags: type, first word, word after the last.
 
     A tag that cannot stand where it stands (an `I-` after nothing) begins a name, as the shared
-    task's own scorer has it: no word of a type is lost.
-
-    Parameters
-    ----------
-    tags : sequence of str
-    scheme : str
-        One of `SCHEMES`, not `plain`.
-
-    Returns
-    -------
-    list of (type, first word, word after the last)
-
-    Raises
-    ------
-    InputError
-        For another scheme.
+    task's own scorer has it: no word of a type is lost. Plain tags have none: an InputError.
     """
     if scheme not in PREFIXES:
         raise InputError(f"unknown scheme {scheme!r}; allowed: {', '.join(PREFIXES)}")
@@ -104,23 +81,9 @@ def spans(tags: Sequence[str], scheme: str) -> list[tuple[str, int, int]]:
 
 
 def convert(tags: Sequence[str], scheme: str, to: str = "IOB2") -> list[str]:
-    """Write one sentence's tags in another scheme.
+    """Write one sentence's tags in another scheme; `plain` is left as it is.
 
-    Parameters
-    ----------
-    tags : sequence of str
-    scheme, to : str
-        Of `SCHEMES`; `plain` is left as it is.
-
-    Returns
-    -------
-    list of str
-        As many tags; in IO, neighbours of one type run into each other.
-
-    Raises
-    ------
-    InputError
-        For a scheme that there is not.
+    In IO, neighbours of one type run into each other.
     """
     for name in (scheme, to):
         if name not in SCHEMES:

@@ -26,7 +26,8 @@ from transformers import PreTrainedModel
 from plasticity_utils import files
 from plasticity_utils.data.corpus import Corpus, kinds_of
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import REGIMES, RunConfig
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.presets import REGIMES
 from plasticity_utils.experiment.run import Run, run_name
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import made_now, save_tables

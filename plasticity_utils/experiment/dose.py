@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from plasticity_utils import files
-from plasticity_utils.experiment.config import (
+from plasticity_utils.experiment.presets import (
     LARGE_DOSES,
     REGIMES,
     SURGICAL_DOSES,

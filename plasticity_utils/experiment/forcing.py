@@ -83,23 +83,10 @@ def choose_targets(
 ) -> list[Target]:
     """Choose the groups of every dose, then `all` and `head`.
 
-    Parameters
-    ----------
-    config : ForcingConfig
-    plan : HeldNeurons
-        The concept's neurons, best first; the removal of `Stages`.
-    host_ranking : DataFrame
-        `ranking.parquet` of the host: one row a neuron in flat order.
-
-    Returns
-    -------
-    list of Target
-        `removed` only at doses that do not exceed what was removed; all of it where none fits.
-
-    Raises
-    ------
-    InputError
-        If fewer neurons are left than the largest dose asks for.
+    `plan` has the concept's neurons, best first; `host_ranking` is `ranking.parquet` of the host,
+    one row a neuron in flat order. `removed` is there only at doses that do not exceed what was
+    removed; all of it where none fits. InputError if fewer neurons are left than the largest dose
+    asks for.
     """
     n_neurons = len(host_ranking)
     n_layers = int(host_ranking["layer"].max()) + 1

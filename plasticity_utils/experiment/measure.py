@@ -117,24 +117,9 @@ def measure(
 ) -> dict[str, pd.DataFrame]:
     """Measure a model as it is now, with whatever is removed from it, layer by layer.
 
-    Parameters
-    ----------
-    model, tokenizer
-        From `load_model`.
-    sentences : Sentences
-        From `load_sentences`.
-    scoring : TaggedSentences
-        `sentences.scoring` through `tag_sentences`.
-    base_deviation : float array, optional
-        Standard deviations of the base model, [n_layers * d_model]; by default the model is the
-        base.
-    folder : Path, optional
-        Where activations lie meanwhile, see `activations_by_layer`.
-
-    Returns
-    -------
-    dict of DataFrame
-        `metrics`, `neurons` and `layers`, as in the module's description.
+    Gives `metrics`, `neurons` and `layers`, as in the module's description. `base_deviation` holds
+    the standard deviations of the base model; by default the model is the base. Activations lie in
+    `folder` meanwhile, see `activations_by_layer`.
     """
     tables = measure_layers(
         model, tokenizer, sentences.measuring, sentences.ranking, base_deviation, folder

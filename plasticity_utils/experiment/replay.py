@@ -32,25 +32,10 @@ _PARTS = ("measuring", "ranking")
 def model_at(
     run: Run, condition: str, stage: str
 ) -> Iterator[tuple[PreTrainedModel, PreTrainedTokenizerBase]]:
-    """Bring back the model of one condition at one stage, with its neurons removed.
+    """Bring back the model of one condition at one stage, with what is removed from it.
 
-    Parameters
-    ----------
-    run : Run
-        Its stages must still be in `run.config.results`.
-    condition : str
-        One of `run.config.conditions`.
-    stage : {"base", "removed", "end"}
-
-    Yields
-    ------
-    model, tokenizer
-        As from `load_model`; the removal ends with the context.
-
-    Raises
-    ------
-    InputError
-        For an unknown condition or stage, or if the run's models are not kept here.
+    The removal ends with the context. InputError for an unknown condition or stage, or if the run's
+    models are not kept here.
     """
     _check(stage)
     stages = Stages(run.config, only_finished=True)
@@ -86,21 +71,9 @@ def brought_back(
 def activations_at(run: Run, condition: str, stage: str, part: str = "measuring") -> np.ndarray:
     """Activation of every neuron on every word of one part of the test split, kept beside the run.
 
-    Parameters
-    ----------
-    run, condition, stage
-        As for `model_at`; computed at the first call, in about a minute at full scale.
-    part : {"measuring", "ranking"}
-
-    Returns
-    -------
-    float16 array, [n_layers * d_model, n_words], on disk
-        A neuron's words lie together; words as in `load_sentences(run.config).measuring.words`.
-
-    Raises
-    ------
-    InputError
-        As for `model_at`, for an unknown part, and for a published run, which has no models.
+    A float16 array on disk, [n_layers * d_model, n_words]: a neuron's words lie together, in the
+    order of `load_sentences`. The first call takes about a minute at full scale. InputError as
+    `model_at`.
     """
     _check(stage)
     if part not in _PARTS:

@@ -25,9 +25,10 @@ from plasticity_utils import files
 from plasticity_utils.data.concepts import parse_concept
 from plasticity_utils.errors import InputError, check_kind
 from plasticity_utils.experiment import measure
-from plasticity_utils.experiment.config import SIZES, RunConfig
+from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.forcing import forcing_tables
 from plasticity_utils.experiment.forcing_config import ForcingConfig
+from plasticity_utils.experiment.presets import SIZES
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import made_now, read_tables, save_tables
 from plasticity_utils.registry import label, protocols, rankings

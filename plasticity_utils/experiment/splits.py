@@ -68,10 +68,7 @@ class Sentences:
 def load_sentences(config: RunConfig) -> Sentences:
     """Load the task's corpus, and the files of a `file:` concept, and cut them as the scale says.
 
-    Raises
-    ------
-    InputError
-        If the concept has too few words in a part, or one of one's own all of them.
+    InputError if the concept has too few words in a part, or one of one's own all of them.
     """
     sizes = config.sizes
     splits = {split: config.task.load(split) for split in SPLITS}
@@ -109,17 +106,7 @@ def load_sentences(config: RunConfig) -> Sentences:
 def part_counts(sentences: Sentences, label: str) -> pd.DataFrame:
     """Count the words of the concept in the parts of a run that it is measured on.
 
-    Parameters
-    ----------
-    sentences : Sentences
-        From `load_sentences`.
-    label : str
-        The concept's tag.
-
-    Returns
-    -------
-    DataFrame
-        part (an attribute of `Sentences`), sentences, words, of_concept (words).
+    Gives part (an attribute of `Sentences`), sentences, words, of_concept (words).
     """
     own = sentences.custom_dose is not None
     names = CUSTOM_PARTS if own else ("ranking", "measuring", "dose", "scoring")

@@ -20,7 +20,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import SCALES
+from plasticity_utils.experiment.presets import SCALES
 from plasticity_utils.experiment.run import Run, check_run, finished_run
 from plasticity_utils.explorer import data as views
 from plasticity_utils.explorer import draw
@@ -322,13 +322,7 @@ class SentencePanel:
 
 
 def words_of(text: str) -> tuple[str, ...]:
-    """Cut a typed text into words and marks, much as CoNLL-2003 does.
-
-    Raises
-    ------
-    InputError
-        If there is no word in it, or it is longer than 2,000 characters.
-    """
+    """Cut a typed text into words and marks, much as CoNLL-2003 does; 2,000 characters at most."""
     if len(text) > MOST_CHARACTERS:
         raise InputError(
             f"the sentence has {len(text):,} characters; at most {MOST_CHARACTERS:,} are read here"

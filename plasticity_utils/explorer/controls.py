@@ -137,18 +137,7 @@ class LayerMap(_Quiet):
         self.points.observe(self._on_click, "index")
 
     def show(self, layer: pd.DataFrame, stage: str, label: str, unit: int) -> None:
-        """Put the points in their places.
-
-        Parameters
-        ----------
-        layer : DataFrame
-            From `layer_neurons`.
-        stage : {"base", "removed", "end"}
-        label : str
-            Entity type of the concept.
-        unit : int
-            The point that is marked; a unit that there is not leaves none marked.
-        """
+        """Put the points of `layer_neurons` in their places, and mark that of a unit."""
         reach = max(0.1, float(layer[["sigma_base", "sigma"]].abs().max().max()))
         names = [_in_words(row) for row in layer.itertuples()]
         units = [int(unit) for unit in layer["unit"]]

@@ -34,18 +34,7 @@ PART_NAMES = {
 
 
 def heading(at: Selected, history: pd.DataFrame, label: str, n_neurons: int) -> str:
-    """Name a neuron, and say in a line what it is at this stage.
-
-    Parameters
-    ----------
-    at : Selected
-    history : DataFrame
-        From `neuron_history`.
-    label : str
-        Entity type of the concept.
-    n_neurons : int
-        Neurons of the model, among which it has its rank.
-    """
+    """Name a neuron, and say in a line what it is at this stage; `n_neurons` is of the model."""
     row = history[history["stage"] == at.stage].iloc[-1]
     base = history[history["stage"] == "base"].iloc[0]
     state = "removed" if row["removed"] else "in place"
@@ -110,18 +99,9 @@ def shaded(
     classes: Sequence[str] | None = None,
     peaks: Sequence[bool] | None = None,
 ) -> str:
-    """Show words in a row, each shaded by its activation.
+    """Show words in a row, each shaded by its activation (in standard deviations).
 
-    Parameters
-    ----------
-    words : sequence of str
-        Shown as they are written.
-    z : float array, [n_words]
-        In standard deviations.
-    classes : sequence of str, optional
-        Entity types, which underline.
-    peaks : sequence of bool, optional
-        Words to set in bold.
+    Classes underline, and peaks are in bold.
     """
     spans = []
     for i, (word, value) in enumerate(zip(words, z.tolist(), strict=True)):
@@ -222,23 +202,7 @@ _LINE_TICKS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 
 def activation_spread(histogram: pd.DataFrame) -> str:
-    """Draw the histogram of a neuron's activations, a panel for each class of words.
-
-    Parameters
-    ----------
-    histogram : DataFrame
-        From `activation_histogram`: class, low, high, share, n.
-
-    Returns
-    -------
-    str
-        An SVG element.
-
-    Raises
-    ------
-    InputError
-        If a column is missing or a class is unknown.
-    """
+    """Draw `activation_histogram` of a neuron as SVG, a panel for each class of words."""
     need(histogram, ["class", "low", "high", "share", "n"])
     classes = present_in_order(histogram, "class", CLASSES)
     low, high = float(histogram["low"].min()), float(histogram["high"].max())
@@ -263,23 +227,7 @@ def activation_spread(histogram: pd.DataFrame) -> str:
 
 
 def selectivity_course(profile: pd.DataFrame) -> str:
-    """Draw a neuron's σ for each entity type, from the base model to the end.
-
-    Parameters
-    ----------
-    profile : DataFrame
-        From `selectivity_profile`; only the rows of kind `entity type` are drawn.
-
-    Returns
-    -------
-    str
-        An SVG element.
-
-    Raises
-    ------
-    InputError
-        If a column is missing or there is no entity type.
-    """
+    """Draw a neuron's σ for each entity type of `selectivity_profile`, from base to end, as SVG."""
     need(profile, ["concept", "kind", "snapshot", "selectivity"])
     rows = profile[profile["kind"] == "entity type"]
     entities = present_in_order(rows, "concept", list(theme.ENTITY_COLOURS))

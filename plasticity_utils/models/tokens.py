@@ -49,27 +49,8 @@ def encode_words(
     Encoders get their usual special tokens; a tokenizer that adds none before a sentence gets its
     beginning-of-text token there. Every word has at least one token: one of which the tokenizer
     makes nothing (a control or zero-width character) becomes the unknown token. A word that is
-    spelled like a special token stays a word.
-
-    Parameters
-    ----------
-    tokenizer : PreTrainedTokenizerBase
-        Usually from `load_model`.
-    sentences : sequence of sequences of str
-        The words of each sentence.
-    max_tokens : int, optional
-        What the model can read, usually from `max_positions`.
-
-    Returns
-    -------
-    list of Encoded
-        In the order of the sentences.
-
-    Raises
-    ------
-    InputError
-        Something that is no sentence of words, an empty sentence or word, or a sentence of more
-        than `max_tokens` tokens.
+    spelled like a special token stays a word. InputError for something that is no sentence of
+    words, an empty sentence or word, or a sentence of more than `max_tokens` tokens.
     """
     check_kind(tokenizer, PreTrainedTokenizerBase, "tokenizer must be one of load_model")
     sentences = as_sentences(sentences)

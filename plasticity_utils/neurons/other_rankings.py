@@ -42,29 +42,12 @@ def is_constant(X: np.ndarray) -> np.ndarray:
 def mean_select_scores(
     X: Float[np.ndarray, "word neuron"], is_concept: Bool[np.ndarray, " word"]
 ) -> Float[np.ndarray, " neuron"]:
-    """Score each neuron by the difference of its class means as a share of its range.
+    """Score each neuron by the difference of its class means as a share of its range, in [0, 1].
 
     |mean_c − mean_r| / (max − min): the mean-based score of later NeuroX, not in 1.0.9
     (``selectivity_probe``, which refers to Na et al. 2019, "Discovery of Natural Language Concepts
     in Individual Units of CNNs"). Unlike the AUROC that this project calls selectivity it hangs on
     the two most extreme words: one outlier stretches the range.
-
-    Parameters
-    ----------
-    X : np.ndarray
-        Activations, ``[n_words, n_neurons]``.
-    is_concept : np.ndarray
-        True for the concept's words, ``[n_words]``.
-
-    Returns
-    -------
-    np.ndarray
-        Scores in [0, 1], ``[n_neurons]``; 0 for a neuron that does not vary.
-
-    Raises
-    ------
-    InputError
-        Words of one class only, shapes that differ, or values that are not finite.
     """
     check_words(X, is_concept)
     difference = np.abs(
@@ -84,23 +67,6 @@ def iou_scores(
     intersection over union with the concept's words. Later NeuroX (``iou_probe``; not in 1.0.9)
     replaces the threshold by average precision over all thresholds, and so do we. It is one-sided:
     a neuron that falls silent on the concept scores low, however well it tells it apart.
-
-    Parameters
-    ----------
-    X : np.ndarray
-        Activations, ``[n_words, n_neurons]``.
-    is_concept : np.ndarray
-        True for the concept's words, ``[n_words]``.
-
-    Returns
-    -------
-    np.ndarray
-        Average precision in (0, 1], ``[n_neurons]``; 0 for a neuron that does not vary.
-
-    Raises
-    ------
-    InputError
-        Words of one class only, shapes that differ, or values that are not finite.
     """
     check_words(X, is_concept)
     return _without_constant(
@@ -114,29 +80,12 @@ def gaussian_scores(
     """Score each neuron by what a Gaussian for each class tells about the class.
 
     Torroba Hennigen et al. (2020, "Intrinsic Probing through Dimension Selection"): fit one
-    Gaussian per class and measure the information about the class. They add neurons one by one to
-    a multivariate Gaussian; this is the first step, each neuron by itself, on the words that it was
-    fitted to. Each class's variance is shrunk by one pseudo-word of the neuron's overall variance,
-    so that a class of one word has a width. A neuron of a skewed class can fall below 0: its
-    Gaussians are worse than knowing only how frequent the concept is.
-
-    Parameters
-    ----------
-    X : np.ndarray
-        Activations, ``[n_words, n_neurons]``.
-    is_concept : np.ndarray
-        True for the concept's words, ``[n_words]``.
-
-    Returns
-    -------
-    np.ndarray
-        Mean gain in log-likelihood of a word's class over the prior, in nats, ``[n_neurons]``, at
-        most the entropy of the classes; just below the lowest for a neuron that does not vary.
-
-    Raises
-    ------
-    InputError
-        Words of one class only, shapes that differ, or values that are not finite.
+    Gaussian per class and measure the information about the class. They add neurons one by one to a
+    multivariate Gaussian; this is the first step, each neuron by itself, on the words that it was
+    fitted to. The score is the mean gain in log-likelihood of a word's class over the prior, in
+    nats. Each class's variance is shrunk by one pseudo-word of the neuron's overall variance, so
+    that a class of one word has a width. A neuron of a skewed class can fall below 0: its Gaussians
+    are worse than knowing only how frequent the concept is.
     """
     check_words(X, is_concept)
     gains = _by_blocks(lambda block: _gaussian_gain(block, is_concept), X)
@@ -239,32 +188,12 @@ def probe_scores(
     epochs: int | None = None,
     seed: int = 0,
 ) -> Float[np.ndarray, " neuron"]:
-    """Score each neuron by its weight for the concept in NeuroX's linear probe.
+    """Score each neuron by its weight for the concept in NeuroX's linear probe (`train_probe`).
 
     The score is the absolute weight of the concept's class on standardised activations: on raw ones
     wide neurons would get small weights. Decreasing score is the order of NeuroX's
     ``get_top_neurons`` for the concept; its ``get_neuron_ordering`` leaves the order within each
     hundredth of the weight mass arbitrary, and agrees between those cut-offs.
-
-    Parameters
-    ----------
-    X : np.ndarray
-        Activations, ``[n_words, n_neurons]``, usually the output of
-        ``activations.word_activations``.
-    is_concept : np.ndarray
-        True for the concept's words, ``[n_words]``.
-    l1, l2, epochs, seed
-        As in ``train_probe``.
-
-    Returns
-    -------
-    np.ndarray
-        Scores, ``[n_neurons]``, at least 0; 0 for a neuron that does not vary.
-
-    Raises
-    ------
-    InputError
-        As ``train_probe``.
     """
     check_words(X, is_concept)
     probe = train_probe(_standardise(X), is_concept, l1, l2, epochs, seed)

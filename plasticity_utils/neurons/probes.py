@@ -44,20 +44,7 @@ class Discriminants:
 def fit_discriminants(
     X: Float[np.ndarray, "word unit"], concepts: Bool[np.ndarray, "word concept"]
 ) -> Discriminants:
-    """Fit a probe of each concept, words inside against all others.
-
-    Parameters
-    ----------
-    X : float array, [n_words, d_model]
-        One layer of `word_activations`.
-    concepts : bool array, [n_words, n_concepts]
-        Each with some words, not all.
-
-    Raises
-    ------
-    InputError
-        As `selectivity`.
-    """
+    """Fit a probe of each concept on one layer, words inside against all others."""
     check_concepts(X, concepts)
     mean, scale = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
     # What differs from word to word by rounding alone is no answer.

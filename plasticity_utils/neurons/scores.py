@@ -187,17 +187,7 @@ def probeless(
 ) -> Float[np.ndarray, " neuron"]:
     """Sum over other labels of the distance of their mean to the label's (Antverg & Belinkov 2022).
 
-    Parameters
-    ----------
-    X : float array, [n_words, n_neurons]
-    labels : array, [n_words]
-        Any number of labels; with two, the score is |mean difference|.
-    label : object
-        The label whose neurons are sought.
-
-    Returns
-    -------
-    float array, [n_neurons], in units of the activations, at least 0
+    In units of the activations. With two labels it is |mean difference|.
     """
     names, member = np.unique(labels, return_inverse=True)
     sums = np.stack([X[member == i].sum(axis=0, dtype=np.float64) for i in range(names.size)])
@@ -211,20 +201,7 @@ def selectivity(
 ) -> Float[np.ndarray, "neuron concept"]:
     """2·AUROC − 1 of every neuron for every concept, in one ranking of each neuron's activations.
 
-    Parameters
-    ----------
-    X : float array, [n_words, n_neurons]
-    concepts : bool array, [n_words, n_concepts]
-        One column a concept, against all other words.
-
-    Returns
-    -------
-    float array, [n_neurons, n_concepts], in [−1, 1]; exactly 0 for a neuron that does not vary.
-
-    Raises
-    ------
-    InputError
-        As `rank_neurons`.
+    In [−1, 1], a column a concept against all other words; 0 for a neuron that does not vary.
     """
     check_concepts(X, concepts)
     n_words, n_inside = concepts.shape[0], concepts.sum(axis=0)

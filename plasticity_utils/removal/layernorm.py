@@ -90,57 +90,24 @@ class ZeroedGains(Change):
 def zero_layernorm_gains(
     model: PreTrainedModel, neurons: Iterable[Any], regrow: bool = False
 ) -> ZeroedGains:
-    """Zero the LayerNorm gain of each neuron's layer, as Lo, Cohen & Barez (2024) do.
+    """Zero the LayerNorm gain of each neuron's layer, as Lo, Cohen & Barez (2024) do, until `undo`.
 
-    The LayerNorm's bias stays, so that the neuron rests at its bias, at every token.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        A post-norm model, whose hidden states are the outputs of LayerNorms.
-    neurons : pairs of int, or int array [n_removed, 2]
-        (layer, unit) pairs.
-    regrow : bool
-        If true the gains train again like any weight. That is what happens in the public code,
-        which sets `requires_grad` on a copy; else they get no gradient.
-
-    Returns
-    -------
-    ZeroedGains
-        Already in force; a context manager with an `undo`.
-
-    Raises
-    ------
-    InputError
-        A pre-norm model, and neurons out of range or given twice.
+    The LayerNorm's bias stays, so that the neuron rests at its bias, at every token. With `regrow`
+    the gains train again like any weight: that is what happens in the public code, which sets
+    `requires_grad` on a copy. InputError for a pre-norm model, whose hidden states are no outputs
+    of LayerNorms.
     """
     pairs = as_pairs(neurons, count_layers(model), width(model))
     return ZeroedGains(model, _output_layernorms(model), pairs, regrow)
 
 
 def zero_mlp_gains(model: PreTrainedModel, neurons: Iterable[Any]) -> ZeroedGains:
-    """Zero the gain by which the MLP of a neuron's block reads its unit; the neuron stays.
+    """Zero the gain by which the MLP of a neuron's block reads its unit, until `undo`.
 
     The MLP reads that unit of the stream half a block before the neuron is written. That is what
     the public code of Lo, Cohen & Barez (2024) does on GPT-2, where it takes `ln_2` for the
     LayerNorm that writes the hidden state. Llama's `post_attention_layernorm` is the same norm.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        A pre-norm decoder.
-    neurons : pairs of int, or int array [n_neurons, 2]
-        (layer, unit) pairs, layers from 1 on: no block writes the embedding layer.
-
-    Returns
-    -------
-    ZeroedGains
-        Already in force; a context manager with an `undo`.
-
-    Raises
-    ------
-    InputError
-        An encoder, a neuron of the embedding layer, and neurons out of range or given twice.
+    InputError for an encoder, and for a neuron of the embedding layer, which no block writes.
     """
     norms, pairs = _mlp_norms(model), as_pairs(neurons, count_layers(model), width(model))
     embedded = pairs[pairs[:, 0] == 0]

@@ -137,24 +137,8 @@ def fit_erasers(
 ) -> Erasers:
     """Fit an eraser at every layer, each with those below in place.
 
-    Parameters
-    ----------
-    model, tokenizer
-        From `load_model`; what is removed from the model stays removed.
-    sentences : sequence of sequence of str
-        Training sentences. They run once through the model for every layer.
-    indicator : Indicator
-        Of their words, from `indicator_of`.
-
-    Returns
-    -------
-    Erasers
-        Not yet in force.
-
-    Raises
-    ------
-    InputError
-        If the indicator is of another number of words, or a sentence is empty or too long.
+    What is removed from the model stays removed. The sentences run once through the model for every
+    layer; the indicator is of their words.
     """
     n_words = sum(len(sentence) for sentence in sentences)
     if len(indicator.classes) != n_words:
@@ -183,25 +167,10 @@ def fit_erasers(
 
 
 def erase(model: PreTrainedModel, erasers: Erasers) -> Erasure:
-    """Put erasers in force, at the tokens of words.
+    """Put erasers in force, at the tokens of words, until `undo` or the context's end.
 
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Usually the one on which the erasers were fitted, or what further training made of it.
-    erasers : Erasers
-        From `fit_erasers`.
-
-    Returns
-    -------
-    Erasure
-        A context manager with an `undo`, after which the model is bit for bit as before. Gradients
-        flow through the projection; the erasers stay as they are.
-
-    Raises
-    ------
-    InputError
-        If the erasers are of a model of another shape.
+    On the model on which they were fitted, or what further training made of it. Gradients flow
+    through the projection; the erasers stay as they are.
     """
     expected, found = (count_layers(model), width(model)), erasers.mean.shape
     if found != expected:
@@ -327,22 +296,10 @@ class Indicator:
 def indicator_of(corpus: Corpus, label: str, indicator: str) -> Indicator:
     """Say which classes erasers shall make unreadable.
 
-    Parameters
-    ----------
-    corpus : Corpus
-        Training sentences; its `entity` column holds the tags.
-    label : str
-        Entity type of the concept.
-    indicator : {"concept", "bio", "types", "outside"}
-        `concept`: words of the concept against all others. `bio`: its B- and its I-tag, each
-        against the rest. `types`: every tag a class, which erases the other entity types too.
-        `outside`: its B- and its I-tag, each against words of no entity; words of other entities do
-        not count.
-
-    Raises
-    ------
-    InputError
-        For another indicator, or if no word is of the concept.
+    `concept`: words of the concept against all others. `bio`: its B- and its I-tag, each against
+    the rest. `types`: every tag a class, which erases the other entity types too. `outside`: its B-
+    and its I-tag, each against words of no entity; words of other entities do not count. InputError
+    for another indicator, or if no word is of the concept.
     """
     if indicator not in INDICATORS:
         raise InputError(f"unknown indicator {indicator!r}; allowed: {', '.join(INDICATORS)}")

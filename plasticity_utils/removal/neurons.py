@@ -125,24 +125,8 @@ def layer_matched_draw(
 ) -> LayerMatchedDraw:
     """Draw as many neurons in each layer as a set has there: the control for its removal.
 
-    Parameters
-    ----------
-    neurons : pairs of int, or int array [n_neurons, 2]
-        (layer, unit) pairs; usually a concept's top neurons.
-    n_layers : int
-        Number of layers, the embedding output included.
-    d_model : int
-        Neurons in a layer.
-    seed : int
-        The same seed gives the same draw.
-    exclude : pairs of int
-        Neurons that are not drawn either, for instance those that are gone already.
-
-    Returns
-    -------
-    LayerMatchedDraw
-        Sorted pairs [n_neurons, 2], drawn from the neurons outside the set where the layer has
-        enough of them and else from all of the layer; and the overlap with the set.
+    They are drawn from the neurons outside the set and of `exclude` (those that are gone already,
+    for instance) where the layer has enough of them, and else from all of the layer.
     """
     pairs, barred = (as_pairs(some, n_layers, d_model) for some in (neurons, exclude))
     generator = np.random.default_rng(seed)

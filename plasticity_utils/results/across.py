@@ -23,14 +23,7 @@ OVER = "95 % interval: over seeds, or over sentences where there is one seed"
 
 
 def outcome_table(groups: Iterable[RunGroup]) -> pd.DataFrame:
-    """F1 of the concept at base, just after removal and at the end, under every condition.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `GROUP`, n_seeds, condition, stage (`base`, `removed`, `end`), entity_f1,
-        entity_f1_low, entity_f1_high.
-    """
+    """F1 of the concept under every condition at each stage (`base`, `removed`, `end`)."""
     return group_means(
         groups, _outcome, ["condition", "stage"], ["entity_f1"], {"entity_f1": SHARE_BOUNDS}
     )
@@ -39,26 +32,16 @@ def outcome_table(groups: Iterable[RunGroup]) -> pd.DataFrame:
 def relearning(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """What of the recovery the head alone brings, and what training brings beyond it.
 
-    Returns
-    -------
-    DataFrame
-        The columns of `GROUP`, n_seeds; lost (F1), by_head (share of the loss that the head alone
-        regains), recovery (share that the whole model regains), beyond_head (F1), drift (F1 that
-        training brings with nothing removed), beyond_drift (beyond_head less that, which a model
-        that had not learned all it could gains in any case); each with `_low` and `_high`.
+    Gives lost (F1), by_head (share of the loss that the head alone regains), recovery (share that
+    the whole model regains), beyond_head (F1), drift (F1 that training brings with nothing
+    removed), beyond_drift (beyond_head less that, which a model that had not learned all it could
+    gains in any case).
     """
     return group_means(groups, relearned)
 
 
 def recoveries(groups: Iterable[RunGroup]) -> pd.DataFrame:
-    """F1 of the concept before, just after removal and at the end, a row a condition.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `GROUP`, n_seeds, condition; base, removed, end (F1), recovery, beyond_head
-        and epochs_to_95 as in `tables.recovery`; with `_low` and `_high`.
-    """
+    """`tables.recovery` of the concept, a row a condition."""
     bounds = dict.fromkeys(("base", "removed", "end"), SHARE_BOUNDS)
     return group_means(groups, _recovery, ["condition"], bounds=bounds)
 
@@ -82,13 +65,9 @@ def relearned(run: Run) -> dict[str, float]:
 def dose_table(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """Dose, and what it takes from the concept and from the others, without retraining.
 
-    Returns
-    -------
-    DataFrame
-        The columns of `GROUP`, n_seeds; dose (share of all neurons; NaN where the concept was
-        erased), loss (F1 of the concept), loss_others (mean over the other types), specificity,
-        random_loss (median over the draws of a layer-matched random removal); each with `_low` and
-        `_high`.
+    Gives dose (share of all neurons; NaN where the concept was erased), loss (F1 of the concept),
+    loss_others (mean over the other types), specificity, random_loss (median over the draws of a
+    layer-matched random removal).
     """
     return group_means(groups, _dose)
 
@@ -96,11 +75,8 @@ def dose_table(groups: Iterable[RunGroup]) -> pd.DataFrame:
 def collateral(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """What removal takes from the other entity types, and what is missing of them in the end.
 
-    Returns
-    -------
-    DataFrame
-        The columns of `GROUP` but for entity; n_seeds, condition (`targeted`, `random`), other
-        (entity type), at_removal, at_end (change of F1 from the base); with `_low` and `_high`.
+    Gives condition (`targeted`, `random`), other (entity type), at_removal, at_end (change of F1
+    from the base).
     """
     names = [name for name in GROUP if name != "entity"]
     return group_means(groups, _others, ["condition", "other"], names=names)
@@ -109,24 +85,13 @@ def collateral(groups: Iterable[RunGroup]) -> pd.DataFrame:
 def turnovers(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """Overlap of the top kept neurons before and after, for `targeted`, `random` and `none`.
 
-    Returns
-    -------
-    DataFrame
-        The columns of `GROUP`, n_seeds, condition, jaccard, jaccard_by_chance, spearman; each with
-        `_low` and `_high`.
+    Gives condition, jaccard, jaccard_by_chance, spearman.
     """
     return group_means(groups, _turnover, ["condition"])
 
 
 def relied_on(groups: Iterable[RunGroup]) -> pd.DataFrame:
-    """F1 of the concept when neurons are removed once more, at the end.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `GROUP`, condition, again (`nothing`, `same`, `new top` or `refitted`,
-        `random`), entity_f1, entity_f1_low, entity_f1_high.
-    """
+    """F1 of the concept when neurons are removed once more, at the end, by condition and again."""
     return group_means(
         groups, _relied_on, ["condition", "again"], ["entity_f1"], {"entity_f1": SHARE_BOUNDS}
     )
@@ -135,11 +100,8 @@ def relied_on(groups: Iterable[RunGroup]) -> pd.DataFrame:
 def readable(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """How well a linear probe on each layer reads the concept, for `charts.probe_by_layer`.
 
-    Returns
-    -------
-    DataFrame
-        The columns of `GROUP`, condition (without `head`, whose layers are those just after the
-        removal), stage, layer, word_f1 (of words, means over seeds).
+    Gives condition (without those that train the head alone, whose layers are those just after the
+    removal), stage, layer, word_f1 (of words, means over seeds).
     """
     keys = [*GROUP, "condition", "stage", "layer"]
     rows = stack(groups, _readable)
@@ -149,11 +111,7 @@ def readable(groups: Iterable[RunGroup]) -> pd.DataFrame:
 def grown_back(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """Gains of removed neurons at the end, where they may grow back.
 
-    Returns
-    -------
-    DataFrame
-        The columns of `GROUP`, n_seeds, condition, gain (median), effect (median, share of the
-        base's); each with `_low` and `_high` over seeds.
+    Gives condition, gain (median), effect (median, share of the base's).
     """
     regrowing = [group for group in groups if group.config.regrow]
     return group_means(regrowing, _regrown, ["condition"])

@@ -78,19 +78,8 @@ BY_COMMAND = tuple(name for name, maker in MAKERS.items() if maker.command)
 def derived(run: Run, name: str) -> pd.DataFrame:
     """Return one of a run's derived tables: read where it was kept, else worked out.
 
-    Parameters
-    ----------
-    run : Run
-        From `find_run`, `run_experiment` or `load_run`. `run.holds([name])` tells whether it keeps
-        the table.
-    name : str
-        One of `MAKERS`.
-
-    Raises
-    ------
-    InputError
-        For another name, a table that is added and was not, one that this run cannot have, or if
-        it is to be worked out and the run's models are gone.
+    InputError for a name that is not of `MAKERS`, a table that is added and was not, one that this
+    run cannot have, or if it is to be worked out and the run's models are gone.
     """
     if name not in MAKERS:
         raise InputError(f"unknown derived table {name!r}; allowed: {', '.join(MAKERS)}")

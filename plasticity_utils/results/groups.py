@@ -17,7 +17,8 @@ import pandas as pd
 
 from plasticity_utils.data.corpus import CONCEPTS
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import SCALES, RunConfig
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.presets import SCALES
 from plasticity_utils.experiment.run import Run, check_run, group_name, shared_settings, variant
 from plasticity_utils.names import OVER_NEURONS, OVER_SENTENCES
 from plasticity_utils.results import tables
@@ -174,13 +175,7 @@ def _without_seed(run: Run) -> dict[str, Any]:
 
 
 def run_groups(runs: Iterable[Run]) -> list[RunGroup]:
-    """Group runs that differ in nothing but the seed, concepts in the order of `CONCEPTS`.
-
-    Parameters
-    ----------
-    runs : iterable of Run
-        Usually from `published_runs`.
-    """
+    """Group runs that differ in nothing but the seed, concepts in the order of `CONCEPTS`."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(group_name(run.config), []).append(run)
@@ -191,15 +186,7 @@ def run_groups(runs: Iterable[Run]) -> list[RunGroup]:
 
 
 def choose(groups: Iterable[RunGroup], **wanted: str | int) -> list[RunGroup]:
-    """Keep the groups with these settings.
-
-    Parameters
-    ----------
-    groups : iterable of RunGroup
-        From `run_groups`.
-    wanted : str, int or bool
-        A setting of `RunConfig` or `variant` → its value.
-    """
+    """Keep the groups with these settings of `RunConfig`, or this `variant`."""
     return [
         group
         for group in groups
@@ -211,28 +198,14 @@ def choose(groups: Iterable[RunGroup], **wanted: str | int) -> list[RunGroup]:
 
 
 def holding(groups: Iterable[RunGroup], names: Iterable[str]) -> list[RunGroup]:
-    """Keep the runs that have these tables, published runs of old lack newer ones; of no run, none.
-
-    Parameters
-    ----------
-    groups : iterable of RunGroup
-        From `run_groups`.
-    names : iterable of str
-        Of `derived.MAKERS`, for instance `derived.OF_SNAPSHOTS`.
-    """
+    """Keep the runs that have these tables: published runs of old lack newer ones."""
     wanted = list(names)
     kept = [tuple(run for run in group.runs if run.holds(wanted)) for group in groups]
     return [RunGroup(runs) for runs in kept if runs]
 
 
 def largest(groups: Iterable[RunGroup]) -> list[RunGroup]:
-    """Of groups that differ in the scale alone keep the one of the largest scale.
-
-    Parameters
-    ----------
-    groups : iterable of RunGroup
-        From `run_groups`.
-    """
+    """Of groups that differ in the scale alone keep the one of the largest scale."""
     order, kept = list(SCALES), {}
     for group in sorted(groups, key=lambda group: order.index(group.config.scale)):
         config = group.config
@@ -241,13 +214,7 @@ def largest(groups: Iterable[RunGroup]) -> list[RunGroup]:
 
 
 def beside(group: RunGroup) -> list[RunGroup]:
-    """The published groups that differ from this one in the concept alone, itself first.
-
-    Parameters
-    ----------
-    group : RunGroup
-        From `run_group`.
-    """
+    """The published groups that differ from this one in the concept alone, itself first."""
     own = shared_settings(group.config)
     others = [
         other

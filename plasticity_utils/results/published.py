@@ -90,26 +90,8 @@ def add(
 ) -> Path:
     """Put a further table beside a run's published ones, and what it was made with beside that.
 
-    Parameters
-    ----------
-    run : Run
-        Published already, with its stages still kept.
-    name : str
-        Of `derived.BY_COMMAND`.
-    results : Path
-        Folder of all published runs.
-    make : callable, optional
-        Makes the table; by default its maker in `derived.MAKERS`.
-
-    Returns
-    -------
-    Path
-        The table's file.
-
-    Raises
-    ------
-    InputError
-        If the run is not published, or as the maker.
+    `name` is of `derived.BY_COMMAND`, whose maker makes it unless `make` does. InputError if the
+    run is not published, or as the maker.
     """
     folder = results / run_name(run.config)
     if not folder.is_dir():
@@ -213,19 +195,8 @@ def published_runs(results: Path = PUBLISHED, kind: type[RunConfig] = RunConfig)
 def status(runs: list[Run]) -> pd.DataFrame:
     """One row a run: its settings, base F1, and when, where and with what it was made.
 
-    Parameters
-    ----------
-    runs : list of Run
-        Usually from `published_runs`.
-
-    Returns
-    -------
-    DataFrame
-        run (a number, from 1), concept, model, regime, variant (overrides of the regime), scale,
-        seed, train (sentences), removed (neurons), base_f1, test_f1 (overall, in [0, 1]), date,
-        hours (of all stages, shared ones counted in each run), threads, precision (of training),
-        processor, commit (of the run's stages; with a + where the code had changes that no commit
-        holds), torch, transformers.
+    Hours are of all stages, shared ones counted in each run. Commits are of the run's stages; with
+    a + where the code had changes that no commit holds.
     """
     rows = [{"run": number, **_status_row(run)} for number, run in enumerate(runs, 1)]
     return pd.DataFrame(rows)
@@ -269,25 +240,10 @@ def _is_of(folder: Path, config: RunConfig) -> bool:
 
 
 def publish_audit(audit: Audit, results: Path = AUDITS) -> Path:
-    """Copy an audit's tables to the book's results.
+    """Copy an audit's tables to the book's results; an older folder of that name is replaced.
 
-    Parameters
-    ----------
-    audit : Audit
-        From `audit`.
-    results : Path
-        Folder of all published audits.
-
-    Returns
-    -------
-    Path
-        The audit's folder; an older one of that name is replaced.
-
-    Raises
-    ------
-    InputError
-        For an audit at the smoke scale, whose numbers mean nothing, and for one that lacks a
-        control: the removal's matched counterpart and a model that never knew the concept.
+    InputError for an audit at the smoke scale, whose numbers mean nothing, and for one that lacks a
+    control: the removal's matched counterpart and a model that never knew the concept.
     """
     config = audit.config
     if config.scale == "smoke":
@@ -319,16 +275,7 @@ def published_audits(results: Path = AUDITS) -> list[Audit]:
 def find_audits(config: RunConfig, make: bool = False) -> list[Audit]:
     """The audits of a configuration under every seed: one's own, else the published ones.
 
-    Parameters
-    ----------
-    config : RunConfig
-    make : bool
-        Make the audit of the configuration's own seed where there is none.
-
-    Raises
-    ------
-    InputError
-        If there is none, and none is to be made.
+    With `make`, that of its own seed is made where there is none; else an InputError.
     """
     config = with_protocols(config)
     own = [

@@ -8,6 +8,7 @@ within them, pooled, and not that between them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,25 @@ SHARE_BOUNDS = (0.0, 1.0)
 _ALONE = "alone"
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95 % interval; the ends are NaN where there is none."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+
+    @classmethod
+    def of(cls, row: pd.Series, name: str) -> Estimate:
+        """The value `name` of a row of a table, with its `_low` and `_high`."""
+        return cls(*(float(row[f"{name}{end}"]) for end in ("", "_low", "_high")))
+
+    def times(self, side: int) -> Estimate:
+        """The same seen from the predicted side: −1 turns it around."""
+        low, high = sorted([side * self.low, side * self.high])
+        return Estimate(side * self.value, low, high)
+
+
 def stack(
     groups: Iterable[RunGroup],
     of_run: Callable[[Run], pd.DataFrame | Mapping[str, object] | None],
@@ -35,20 +55,9 @@ def stack(
 ) -> pd.DataFrame:
     """Lay a table of each run under that of the one before it, after what tells runs apart.
 
-    Parameters
-    ----------
-    groups : iterable of RunGroup
-        From `run_groups` or `choose`.
-    of_run : callable
-        Gives the table of one run, or its numbers by name; None leaves the run out.
-    names : sequence of str
-        Which of concept (its title), entity (its tag), model, scale, regime, variant and seed stand
-        before the columns of `of_run`.
-
-    Returns
-    -------
-    DataFrame
-        Of no runs nothing but these columns.
+    `of_run` gives the table of one run, or its numbers by name; None leaves the run out. `names`
+    say which of concept (its title), entity (its tag), model, scale, regime, variant and seed stand
+    before its columns.
     """
     found = ((run, of_run(run)) for group in groups for run in group.runs)
     parts = [named(run, table, names) for run, table in found if table is not None]
@@ -65,14 +74,7 @@ def group_means(
 ) -> pd.DataFrame:
     """Average a table of each run over the seeds of its group: `stack`, then `mean_interval`.
 
-    Parameters
-    ----------
-    groups, of_run
-        As for `stack`.
-    keys, values, bounds
-        As for `mean_interval`, in the table of one run.
-    names : sequence of str
-        Which of `GROUP` are kept, before the keys.
+    `names` are those of `GROUP` that are kept, before the keys.
     """
     table = mean_interval(stack(groups, of_run), [*GROUP, *keys], values, bounds=bounds)
     return table.drop(columns=[name for name in GROUP if name not in names])
@@ -146,20 +148,7 @@ def mean_interval(
 
 
 def seed_columns(table: pd.DataFrame, value: str, keys: Sequence[str]) -> pd.DataFrame:
-    """Lay the few values of a number out, a column a seed, and their mean: no interval is needed.
-
-    Parameters
-    ----------
-    table : DataFrame
-        seed, the keys and the value; one row a run for each combination of the keys.
-    value : str
-    keys : sequence of str
-
-    Returns
-    -------
-    DataFrame
-        The keys, `seed 0`, …, and mean.
-    """
+    """Lay the few values of a number out, a column a seed, and their mean: without an interval."""
     wide = table.pivot_table(index=list(keys), columns="seed", values=value, sort=False)
     wide = wide.reindex(columns=sorted(table["seed"].unique())).rename(columns="seed {}".format)
     return wide.assign(mean=wide.mean(axis=1)).rename_axis(columns=None).reset_index()

@@ -17,18 +17,7 @@ MEASURABLE_LOSS = 0.05
 
 
 def base_f1(metrics: pd.DataFrame) -> pd.Series:
-    """F1 of each entity type in the base model, before anything was removed.
-
-    Parameters
-    ----------
-    metrics : DataFrame
-        From `metrics_table`.
-
-    Returns
-    -------
-    Series
-        F1 in [0, 1] by entity.
-    """
+    """F1 of each entity type in the base model, before anything was removed."""
     return metrics[metrics["stage"] == "base"].groupby("entity", sort=False)["entity_f1"].first()
 
 
@@ -69,17 +58,7 @@ def recovery(
 def dose_curve(dose: pd.DataFrame) -> pd.DataFrame:
     """The dose–response on the scoring part: intervals for the concept, ranges for random draws.
 
-    Parameters
-    ----------
-    dose : DataFrame
-        From `dose_response`.
-
-    Returns
-    -------
-    DataFrame
-        regime, dose, n_removed, condition, entity, entity_f1, entity_f1_low, entity_f1_high,
-        n_draws. For `random` f1 is the median over the draws and low/high are the least and the
-        greatest.
+    Of `random`, F1 is the median over the draws and low and high are the least and the greatest.
     """
     rows = dose[(dose["part"] == "scoring") & (dose["entity"] != "overall")]
     keys = ["regime", "dose", "n_removed", "condition", "entity"]
@@ -94,19 +73,7 @@ def dose_curve(dose: pd.DataFrame) -> pd.DataFrame:
 
 
 def reliance_table(reliance: pd.DataFrame) -> pd.DataFrame:
-    """F1 when neurons are removed again at the end; random draws as median and range.
-
-    Parameters
-    ----------
-    reliance : DataFrame
-        `run.reliance`.
-
-    Returns
-    -------
-    DataFrame
-        condition, again (`nothing`, `same`, `new top` or `refitted`, `random`), entity, entity_f1,
-        entity_f1_low, entity_f1_high.
-    """
+    """F1 when neurons are removed again at the end; random draws as median and range."""
     keys = ["condition", "again", "entity"]
     is_random = reliance["again"] == "random"
     drawn = reliance[is_random].groupby(keys, sort=False)["entity_f1"]
@@ -118,19 +85,9 @@ def reliance_table(reliance: pd.DataFrame) -> pd.DataFrame:
 def redistribution(layers: pd.DataFrame, label: str) -> pd.DataFrame:
     """Centroid of the concept over the layers, before and after, by selectivity and by rank.
 
-    Parameters
-    ----------
-    layers : DataFrame
-        From `layer_table`.
-    label : str
-        Entity type of the concept.
-
-    Returns
-    -------
-    DataFrame
-        condition, centroid_base, centroid_end (mean layer, weighted by the share of |σ| over kept
-        neurons), shift (end − base), rank_shift (of the centroid of rank saliency over all
-        neurons), rank_shift_removal_only (what removal alone would give).
+    Gives condition, centroid_base, centroid_end (mean layer, weighted by the share of |σ| over kept
+    neurons), shift (end − base), rank_shift (of the centroid of rank saliency over all neurons),
+    rank_shift_removal_only (what removal alone would give).
     """
     rows = layers[layers["entity"] == label]
     centroids = {
@@ -156,14 +113,7 @@ def redistribution(layers: pd.DataFrame, label: str) -> pd.DataFrame:
 
 
 def centroid(group: pd.DataFrame, column: str) -> float:
-    """Mean layer, weighted by a column; NaN where all weights are 0.
-
-    Parameters
-    ----------
-    group : DataFrame
-        One row a layer: layer, and the column.
-    column : str
-    """
+    """Mean layer, weighted by a column of a table of layers; NaN where all weights are 0."""
     total = group[column].sum()
     return float((group["layer"] * group[column]).sum() / total) if total else float("nan")
 
@@ -172,11 +122,6 @@ def unordered_centroid(group: pd.DataFrame) -> float:
     """Centroid of rank saliency if removed neurons rank last and all others in no order.
 
     Nothing but the numbers removed in each layer decides it.
-
-    Parameters
-    ----------
-    group : DataFrame
-        One row a layer, of `targeted` after the removal: layer, n_kept, n_removed.
     """
     kept, removed = group["n_kept"].sum(), group["n_removed"].sum()
     # Mean rank saliency, 1 for the first and 0 for the last, of those that are left and of those

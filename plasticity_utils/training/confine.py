@@ -122,27 +122,12 @@ class Confinement(Change):
 
 
 def confine(model: PreTrainedModel, neurons: Iterable[Any], head: bool = False) -> Confinement:
-    """Freeze all but the weights that write to and read from chosen neurons.
+    """Freeze all but the weights that write to and read from chosen neurons, until `undo`.
 
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Usually from `load_model`. Gains of removed neurons that are to grow back must be added
-        later (`remove_neurons` inside the context): what is a parameter now is frozen.
-    neurons : pairs of int, or int array [n_neurons, 2]
-        (layer, unit) pairs; at least one.
-    head : bool
-        Whether the columns of the classification head at chosen neurons of the last layer train.
-
-    Returns
-    -------
-    Confinement
-        Already in force; a context manager with an `undo`.
-
-    Raises
-    ------
-    InputError
-        No neurons, neurons out of range or given twice, an architecture that is not supported.
+    Gains of removed neurons that are to grow back must be added later (`remove_neurons` inside the
+    context): what is a parameter now is frozen. With `head`, the classification head's columns at
+    chosen neurons of the last layer train too. InputError for no neurons, neurons out of range or
+    given twice, and an architecture that is not supported.
     """
     kind = model.config.model_type
     if kind not in ANATOMIES:

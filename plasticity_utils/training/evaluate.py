@@ -38,20 +38,11 @@ PROBE_FILE = "probe.npz"
 def entity_scores(
     gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], entities: Sequence[str]
 ) -> pd.DataFrame:
-    """Score predicted tags for each entity type and for all together.
+    """Score predicted tags for each entity type, and `overall`: the micro average over all types.
 
-    Parameters
-    ----------
-    gold, predicted : sequence of sequence of str
-        IOB2 tags of each sentence's words, or plain ones; `predicted` usually from `predict_tags`.
-    entities : sequence of str
-        Types to report, in this order; `overall` (micro average over all types) is added.
-
-    Returns
-    -------
-    DataFrame
-        entity, precision, recall, entity_f1 (each in [0, 1]), entity_f1_low, entity_f1_high (95 %
-        bootstrap interval over sentences), n_gold (gold entities, or words where tags are plain).
+    Tags are in IOB2, or plain ones. Gives entity, precision, recall, entity_f1, entity_f1_low,
+    entity_f1_high (95 % bootstrap interval over sentences), n_gold (gold entities, or words where
+    tags are plain).
     """
     if [len(tags) for tags in gold] != [len(tags) for tags in predicted]:
         raise InputError("gold and predicted tags differ in the number of sentences or words")
@@ -64,20 +55,7 @@ def entity_scores(
 def scores_of_counts(
     counts: Int[np.ndarray, "sentence entity 3"], names: list[str]
 ) -> pd.DataFrame:
-    """Turn counts into scores, with an interval over sentences.
-
-    Parameters
-    ----------
-    counts : int array, [n_sentences, n_entities, 3]
-        What was found rightly, what was found, and what there is to find.
-    names : sequence of str
-        Of the rows.
-
-    Returns
-    -------
-    DataFrame
-        As `entity_scores`.
-    """
+    """Turn counts of what was found rightly, was found, and is to be found into `entity_scores`."""
     low, high = np.percentile(_resampled_f1(counts), _CONFIDENCE, axis=0)
     correct, found, true = counts.sum(axis=0).T
     return pd.DataFrame(
@@ -154,15 +132,7 @@ class CustomProbe:
 def fit_custom_probe(
     X: Float[np.ndarray, "word unit"], is_concept: Bool[np.ndarray, " word"]
 ) -> CustomProbe:
-    """Fit Fisher's linear discriminant with Ledoit–Wolf shrinkage, as `probe_layers` does.
-
-    Parameters
-    ----------
-    X : float array, [n_words, d_model]
-        The last layer of `word_activations` of the base model on the ranking part.
-    is_concept : bool array, [n_words]
-        From `members`.
-    """
+    """Fit a linear discriminant on the last layer of the base model, as `probe_layer` does."""
     probe = fit_discriminants(X, is_concept[:, None])
     return CustomProbe(probe.weights[:, 0], float(probe.biases[0]))
 
@@ -181,24 +151,7 @@ def score_custom(
     corpus: Corpus,
     label: str,
 ) -> pd.DataFrame:
-    """Score the probe's reading of a model as it is, with whatever is removed from it.
-
-    Parameters
-    ----------
-    probe : CustomProbe
-        From `fit_custom_probe`.
-    model, tokenizer
-        From `load_model`.
-    corpus : Corpus
-        With the column `concept`: one of the custom parts of `load_sentences`.
-    label : str
-        The concept's tag.
-
-    Returns
-    -------
-    DataFrame
-        One row with the columns of `entity_scores`; counts and n are of words.
-    """
+    """Score the probe's reading of a model as a row of `entity_scores`; counts are of words."""
     found = last_layer(model, tokenizer, corpus) @ probe.weights + probe.bias > 0
     true = members(corpus, label)
     sentence = np.repeat(np.arange(len(corpus)), [len(words) for words in corpus.sentences])

@@ -90,19 +90,9 @@ class TaggedSentences:
 def tag_sentences(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
 ) -> TaggedSentences:
-    """Encode a corpus for training and prediction.
+    """Encode a corpus for training and prediction; its `entity` column holds the tags.
 
-    Parameters
-    ----------
-    model, tokenizer
-        From `load_model`.
-    corpus : Corpus
-        From `load_corpus`; its `entity` column holds the tags.
-
-    Raises
-    ------
-    InputError
-        If a tag is not among the model's labels, or a sentence is empty or too long.
+    InputError if a tag is not among the model's labels, or a sentence is empty or too long.
     """
     check_loaded(model)
     check_kind(corpus, Corpus, "corpus must be one of load_corpus")
@@ -224,13 +214,7 @@ def likeliest(model: PreTrainedModel, logits: Sequence[np.ndarray]) -> list[list
 
 
 def train_only(model: PreTrainedModel, parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Freeze everything but these parameters.
-
-    Raises
-    ------
-    InputError
-        If there are none.
-    """
+    """Freeze everything but these parameters; InputError if there are none."""
     wanted = {id(parameter) for parameter in parameters}
     if not wanted:
         raise InputError("nothing to train; needed: at least one parameter of the model")

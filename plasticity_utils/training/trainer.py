@@ -193,15 +193,7 @@ def refuse_pickles(folder: Path) -> None:
 
 
 def save_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
-    """Write an optimizer's state: `optimizer.safetensors` and `optimizer.json`.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-        With settings of its groups that JSON can hold: numbers, words, tuples.
-    folder : Path
-        Of the checkpoint; must be there.
-    """
+    """Write an optimizer's state: `optimizer.safetensors` and `optimizer.json`."""
     state = optimizer.state_dict()
     tensors: dict[str, torch.Tensor] = {}
     rest: dict[str, Any] = {}
@@ -245,13 +237,8 @@ def load_scheduler(scheduler: torch.optim.lr_scheduler.LRScheduler, folder: Path
 def save_random_states(folder: Path, process: int = 0) -> None:
     """Write the states of all generators that a training draws from.
 
-    Parameters
-    ----------
-    folder : Path
-        Gets `random.safetensors` (PyTorch's and NumPy's) and `random.json` (Python's, and NumPy's
-        scalars).
-    process : int
-        Index among processes that train together; from 1 on it is part of the files' names.
+    `random.safetensors` has PyTorch's and NumPy's, `random.json` Python's and NumPy's scalars; the
+    index of a process from 1 on is part of the files' names.
     """
     stem = _random_stem(process)
     kind, keys, *scalars = np.random.get_state(legacy=True)
