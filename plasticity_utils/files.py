@@ -334,7 +334,7 @@ class Mirror:
         return dict(zip(VARIABLES, (str(self.root), self.url), strict=True))
 
     def fetch(self, folder: Path, last: str) -> None:
-        """Copy a folder from the address if it is whole there (has its `last` file) and not here."""
+        """Copy a folder that is whole at the address (has its `last` file) and not here."""
         if not self.url or (folder / last).is_file():
             return
         files, place = self._place(folder)
