@@ -16,9 +16,10 @@
 # %% [markdown]
 # # Status: every published run
 #
-# **Each row is a run whose tables stand behind the figures of this book.** The
-# folders of `book/results` hold them, each with a `config.json` that lists every
-# setting and library (a `forced.json` for [forced neurons](forced.ipynb)).
+# **Each row is a run whose tables stand behind the figures of this book.**
+#
+# The folders of `book/results` hold them, each with a `config.json` that lists
+# every setting and library.
 
 # %% tags=["remove-input"]
 from IPython.display import Markdown

@@ -11,7 +11,7 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plasticity_utils.data.column_files import SPLITS
 from plasticity_utils.data.concepts import CUSTOM_KINDS, FILE, WORDS
@@ -25,6 +25,9 @@ from plasticity_utils.files import ROOT, refusal
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.optional import check_extra
 from plasticity_utils.registry import protocols, rankings, removals
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BAD_INPUT, _INTERRUPTED = 2, 130
 SENTENCE = "book/sentence"
@@ -154,15 +157,8 @@ def _audit(options: argparse.Namespace) -> None:
 
     made = audit(**{name: value for name, value in values.items() if name in names})
     print(f"audit: {made.path}")
-    print(table_of_removals([made]).iloc[0].dropna().map(_readable).to_string())
-
-
-def _readable(value: object) -> object:
-    """A cell of a table as a person reads it: a number with a real minus, a dash for none."""
-    # Here, not above: it brings pandas, which names are checked without.
-    from plasticity_utils.formats import number
-
-    return number(value) if isinstance(value, float) else value
+    row = table_of_removals([made]).iloc[0].dropna()
+    print(_written(row))
 
 
 def _page(options: argparse.Namespace) -> None:
@@ -178,7 +174,7 @@ def _page(options: argparse.Namespace) -> None:
     if config.scale == "smoke":
         print("  smoke scale: a test of the machinery, these numbers mean nothing")
     run = RunGroup((find_run(config),))
-    print(answers.answer(run).map(_readable).to_string(index=False))
+    print(_written(answers.answer(run), index=False))
     print(f"found in the cut model by its last layer or a new probe: {answers.found(run)}")
 
 
@@ -269,6 +265,13 @@ def _config(values: dict[str, object], kind: type[RunConfig] = RunConfig) -> Run
     return kind.from_parameters({k: v for k, v in values.items() if k in names})
 
 
+def _written(table: pd.DataFrame | pd.Series, **options: bool) -> str:
+    """Write a table for the terminal, with numbers as on pages."""
+    from plasticity_utils.formats import NO_NUMBER, number
+
+    return table.to_string(na_rep=NO_NUMBER, float_format=number, **options)
+
+
 def _executed_config(notebook: Path) -> RunConfig:
     """Settings with which papermill executed a notebook, over the notebook's own defaults."""
     import nbformat
@@ -325,7 +328,7 @@ def _force(options: argparse.Namespace) -> None:
         "rise",
         "verdict",
     ]
-    print(judged(RunGroup((run,)))[columns].map(_readable).to_string(index=False))
+    print(_written(judged(RunGroup((run,)))[columns], index=False))
     if options.publish:
         print(f"published: {publish(run)}")
 

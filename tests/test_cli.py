@@ -1,7 +1,7 @@
 import subprocess
 import sys
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -160,6 +160,9 @@ def test_help_lists_what_is_allowed(capsys):
         assert allowed in text
 
 
-def test_a_table_is_written_as_a_person_reads_it():
-    table = pd.DataFrame({"step": ["rise"], "n": [3], "targeted": [-0.12345], "none": [np.nan]})
-    assert table.map(cli._readable).to_numpy().tolist() == [["rise", 3, "−0.123", "–"]]
+def test_tables_on_the_terminal_have_a_real_minus():
+    table = pd.DataFrame({"step": ["cut"], "rise": [-0.1234], "none": [float("nan")]})
+    assert cli._written(table, index=False).split() == [*table, "cut", "−0.123", "–"]
+    assert cli._written(pd.Series({"rise": -0.5, "verdict": "no"})).split()[1] == "−0.500"
+    # No table is printed in another way.
+    assert Path(cli.__file__).read_text(encoding="utf-8").count(".to_string(") == 1

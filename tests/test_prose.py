@@ -13,6 +13,8 @@ WORD, ADDRESS = re.compile(r"[^\W\d_][\w’-]*"), re.compile(r"(?<=\])\(\S+\)")
 MOST_WORDS, MOST_FIGURES, MOST_IN_A_SENTENCE = 1000, 6, 45
 # Where a sentence ends, beside a blank line: an item, a heading, a cell of a table.
 END = re.compile(r"[.!?](?=[\s*_”)]|$)|\n\s*\n|\n\s*(?:[-*#|>]|\d+\.)|\|")
+# Before a number, and after nothing that it could join it to.
+HYPHEN = re.compile(r"(?m)(?:^|[\s(\[|])-\.?\d[^\s]*")
 NO_PROSE = re.compile(r"(?ms)^(```|~~~|:::).*?^\1|^\$\$.*?\$\$|^    .*?$|`[^`]*`|<!--.*?-->")
 
 
@@ -39,6 +41,30 @@ def words(text):
 
 def sentences(text):
     return END.split(ADDRESS.sub("", NO_PROSE.sub("code", text)))
+
+
+def shown(path):
+    """What a page shows, in its order: prose, and outputs as text; of tables, a line a cell."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            yield cell.source
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            table = re.sub(r"(?s)<style.*?</style>", "", data.get("text/html", ""))
+            yield data.get("text/markdown") or re.sub(r"<[^>]*>", "\n", table)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_minus_is_no_hyphen(path):
+    assert HYPHEN.search("a rise of\n-0.5\n") and not HYPHEN.search("from 2-5, −0.5 or conll-2003")
+    assert [found for text in shown(path) for found in HYPHEN.findall(NO_PROSE.sub("", text))] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_first_line_of_a_page_is_its_claim(path):
+    title, *rest = "\n\n".join(text for text in shown(path) if text.strip()).split("\n\n")
+    assert title.startswith("# ")
+    assert re.fullmatch(r"\*\*[^*]+[.?]\*\*", rest[0].strip()), rest[0]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
