@@ -32,14 +32,14 @@ from plasticity_utils.training.train import (
     train_only,
 )
 
-WHOLE, RATE = "all", 5e-5
+_ALL, _RATE = "all", 5e-5
 
 
 def train(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     corpus: Corpus,
-    only: str | Relearning = WHOLE,
+    only: str | Relearning = _ALL,
     epochs: int = 1,
     learning_rate: float | None = None,
     batch_tokens: int = 1000,
@@ -80,7 +80,7 @@ def train(
         is too long.
     """
     protocol = _protocol(only, concept)
-    rate = (protocol.learning_rate or RATE) if learning_rate is None else learning_rate
+    rate = (protocol.learning_rate or _RATE) if learning_rate is None else learning_rate
     for name, value, least in (("epochs", epochs, 1), ("batch_tokens", batch_tokens, 1),
                                ("seed", seed, 0)):  # fmt: skip
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -89,7 +89,7 @@ def train(
         raise InputError(f"learning_rate must be between 0 and 1, not {learning_rate!r}")
     data = tag_sentences(model, tokenizer, protocol.sees(corpus, concept))
     required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    if only != WHOLE:
+    if only != _ALL:
         train_only(model, protocol.trains(model))
     gates = [p for name, p in model.named_parameters() if name.startswith("removed_gains_")]
     try:
@@ -106,11 +106,11 @@ def train(
 
 def _protocol(only: str | Relearning, concept: str) -> Relearning:
     """The protocol that a model in memory can be trained by."""
-    if only == WHOLE:
+    if only == _ALL:
         return Relearning()
     names = protocols.names()
     if isinstance(only, str) and FILE_SIGN not in only and only not in names:
-        allowed = ", ".join([WHOLE, *names, "FILE.py:NAME"])
+        allowed = ", ".join([_ALL, *names, "FILE.py:NAME"])
         raise InputError(f"unknown protocol {only!r}; allowed: {allowed}")
     found = only if isinstance(only, Relearning) else protocols.get(only)
     if found.start != "base":
