@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Set
+from numbers import Integral
 
 _LINE_ENDS = re.compile(r"\s*[\r\n]\s*")
 
@@ -30,6 +31,13 @@ def items_of(values: object) -> list | None:
         return list(values)  # type: ignore[call-overload]
     except TypeError:
         return None
+
+
+def check_whole(value: object, what: str) -> None:
+    """Raise InputError unless a value is a whole number of at least 0."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < 0:  # type: ignore[operator]
+        raise InputError(f"{what} must be a whole number of at least 0, not {shown(value)}")
 
 
 def check_kind(value: object, kind: type, what: str) -> None:

@@ -179,3 +179,37 @@ def test_a_first_word_that_could_be_a_title_or_a_comment_is_a_word_by_its_tag(wr
     assert corpus.sentences == [["Text", "Oslo"], ["#Rome"]]
     assert concept_words(corpus, "PLACE").tolist() == [False, False, True]
     assert load_corpus(written("text ner\n#id 5\nOslo B-LOC\n")).words == ["Oslo"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "message"),
+    [
+        ("a S-LOC\nb X\nc O\n", None, "tag 'X' of column 'entity' is of no scheme"),
+        ("a S-LOC\nb o\nc o\n", None, "tag 'o' of column 'entity'"),
+        ("a S-LOC\nb B-LOC\nc L-LOC\nd M-LOC\n", None, "tag 'L-LOC' of column 'entity'"),
+        ("a B-LOC\nb O\n# end\n", None, "tag 'end' of column 'entity'"),
+        ("a S-LOC\nb X\nc O\n", "BIOES", "tag 'X' of column 'entity'"),
+        ("a S-LOC\nb O\n", "IOB2", "tag 'S-LOC' of column 'entity'"),
+        ("a NN\nb VB\n", "BIOES", "no column has tags of spans, so scheme 'BIOES' is of none"),
+        ("a B-LOC\n", "", "unknown scheme ''; allowed: IOB2"),
+        ("\tB-LOC\nb\tO\n", None, r"some\.txt, line 1: the word is empty"),
+        ("1 Oslo B-LOC\n2 is O\n", None, "column '1' holds numbers alone; words must stand in"),
+    ],
+)
+def test_what_would_lose_words_of_a_concept_is_refused(text, said, message, written):
+    with pytest.raises(InputError, match=message):
+        load_corpus(written(text), scheme=said)
+
+
+def test_a_scheme_is_of_the_columns_of_spans_alone(written):
+    path = written("Oslo NNP I-95 S-LOC\nis VB be O\nBonn X y S-LOC\n")
+    for scheme in (None, "BIOES"):
+        corpus = load_corpus(path, scheme=scheme)
+        assert corpus.labels["pos"] == [["NNP", "VB", "X"]]
+        assert corpus.labels["chunk"] == [["I-95", "be", "y"]]
+        assert corpus.labels["entity"] == [["B-LOC", "O", "B-LOC"]]
+    assert load_corpus(path, scheme="plain").labels["entity"] == [["S-LOC", "O", "S-LOC"]]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_word_where_files_were_put_together(written):
+    assert load_corpus(written("\ufeffa B-X\n\n\ufeffb O\n")).words == ["a", "b"]

@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from plasticity_utils.data.corpus import (
     CONCEPTS,
+    Corpus,
     concept_label,
     concept_words,
     load_corpus,
@@ -223,3 +225,21 @@ def test_concepts_have_names():
     assert str(error.value) == (
         "unknown concept 'cheeses'; allowed: locations, persons, organisations, miscellaneous"
     )
+
+
+@pytest.mark.usefixtures("as_for_users")
+def test_sentences_are_chosen_by_indices_a_mask_or_a_number():
+    corpus = Corpus("x", [["a"], ["b"], ["c"]], {"entity": [["O"], ["B-X"], ["O"]]})
+    for given in ([1, 2], (1, 2), np.array([1, 2]), np.array([False, True, True]),
+                  [False, True, True], pd.Series([False, True, True])):  # fmt: skip
+        assert corpus.select(given).words == ["b", "c"]
+    assert corpus.select([1, 1]).words == ["b", "b"]
+    assert corpus.select([]).words == []
+    for wrong in ([-1], [3], [1.0], [True], "01", None, 1, {1}, [None]):
+        with pytest.raises(InputError, match="sentence"):
+            corpus.select(wrong)
+    assert corpus.first(2).words == ["a", "b"]
+    assert corpus.first(9).words == corpus.first(None).words == ["a", "b", "c"]
+    for wrong in (-1, 2.5, "3", True, [1]):
+        with pytest.raises(InputError, match="a number of sentences must be a whole number"):
+            corpus.first(wrong)

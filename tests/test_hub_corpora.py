@@ -69,3 +69,21 @@ def test_what_is_wrong_is_one_line(saved, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="cannot be loaded by 'datasets'"):
         load_corpus(f"hf:{tmp_path / 'empty'}")
+
+
+@pytest.mark.parametrize(
+    ("words", "tags", "message"),
+    [
+        (("a", "b"), (1, -1), "sentence 1: -1 is no tag"),
+        (("a", None), (1, 0), "sentence 1: None is no word"),
+        (("a", " "), (1, 0), "sentence 1: ' ' is no word"),
+    ],
+)
+def test_what_is_no_word_and_no_tag_is_refused(saved, words, tags, message):
+    with pytest.raises(InputError, match=message):
+        load_corpus(saved(train=part((words, tags))))
+
+
+def test_a_sentence_without_words_is_left_out(saved):
+    corpus = load_corpus(saved(train=part((("a",), (1,)), ((), ()))))
+    assert (corpus.sentences, corpus.labels["pos"]) == ([["a"]], [["X"]])

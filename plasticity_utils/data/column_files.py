@@ -43,6 +43,9 @@ WORD_COLUMNS = ("tokens", "words", "token", "word")
 # What the Hub's corpora call the columns that column files call otherwise.
 NAMES = {"ner_tags": "entity", "ner": "entity", "pos_tags": "pos", "chunk_tags": "chunk"}
 
+# Of tokens, and of ranges of them, as in CoNLL-U.
+_NUMBERS = re.compile(r"\d+([-.]\d+)?")
+
 Columns = dict[str, list[list[str]]]
 
 
@@ -61,6 +64,14 @@ def read_columns(path: Path, word: int | str = 1) -> tuple[list[list[str]], Colu
     words = [[fields[place] for _, fields in sentence] for sentence in rows]
     for sentence in rows:
         check_lengths(path, sentence[0][0], [fields[place] for _, fields in sentence])
+        empty = next((number for number, fields in sentence if not fields[place]), None)
+        if empty is not None:
+            raise InputError(f"{path}, line {empty}: the word is empty")
+    if len(names) > 2 and all(_NUMBERS.fullmatch(text) for row in words for text in row):
+        raise InputError(
+            f"{path}: column {names[place]!r} holds numbers alone; words must stand in the first "
+            "column, or in the one that load_corpus(..., word=2) names"
+        )
     labels = {
         name: [[fields[column] for _, fields in sentence] for sentence in rows]
         for column, name in enumerate(names)
@@ -75,6 +86,7 @@ def split_file(folder: Path, split: str) -> Path | None:
         path
         for path in sorted(folder.iterdir())
         if path.is_file()
+        and not path.name.startswith(".")
         and path.suffix in ENDINGS
         and set(re.split(r"[^a-z]+", path.name.lower())) & set(SPLITS[split])
     ]
@@ -109,7 +121,8 @@ def read_lines(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as UTF-8 text: {error}") from error
     # Not splitlines: a word may hold one of the rarer line ends of Unicode.
-    lines = text.removesuffix("\n").split("\n")
+    # A byte-order mark also stands where files were put together.
+    lines = [line.removeprefix("\ufeff") for line in text.removesuffix("\n").split("\n")]
     if "\0" in text:
         number = next(number for number, line in enumerate(lines, start=1) if "\0" in line)
         raise InputError(f"{path}, line {number}: a NUL byte; is it a text file in UTF-8?")
@@ -286,21 +299,31 @@ def _columns(source: str, part: Any) -> tuple[list[list[str]], Columns]:
             f"corpus {source!r} has no column of words; it has: {', '.join(part.features)}; "
             f"allowed: {', '.join(WORD_COLUMNS)}"
         )
-    words = [[str(token) for token in sentence] for sentence in part[word]]
+    words = [list(sentence or []) for sentence in part[word]]
+    for at, sentence in enumerate(words, start=1):
+        wrong = [token for token in sentence if not isinstance(token, str) or not token.strip()]
+        if wrong:
+            raise InputError(f"corpus {source!r}, sentence {at}: {wrong[0]!r} is no word")
     labels: Columns = {}
     for name, feature in part.features.items():
         inner = getattr(feature, "feature", None)
         if name == word or inner is None or getattr(inner, "dtype", "") not in ("int64", "string"):
             continue
         names = getattr(inner, "names", None)
-        column = [[names[tag] if names else str(tag) for tag in tags] for tags in part[name]]
-        wrong = [at for at, tags in enumerate(column) if len(tags) != len(words[at])]
-        if wrong:
-            raise InputError(
-                f"corpus {source!r}, sentence {wrong[0] + 1}: {len(column[wrong[0]])} tags in "
-                f"{name!r} for {len(words[wrong[0]])} words"
-            )
+        column = [list(tags or []) for tags in part[name]]
+        for at, tags in enumerate(column, start=1):
+            if len(tags) != len(words[at - 1]):
+                raise InputError(
+                    f"corpus {source!r}, sentence {at}: {len(tags)} tags in {name!r} for "
+                    f"{len(words[at - 1])} words"
+                )
+            wrong = [tag for tag in tags if tag is None or (names and not 0 <= tag < len(names))]
+            if wrong:
+                raise InputError(f"corpus {source!r}, sentence {at}: {wrong[0]!r} is no tag")
+        column = [[names[tag] if names else str(tag) for tag in tags] for tags in column]
         labels[NAMES.get(name, name)] = column
     if not labels:
         raise InputError(f"corpus {source!r} has no column of tags beside {word!r}")
-    return words, labels
+    kept = [at for at, sentence in enumerate(words) if sentence]
+    labels = {name: [column[at] for at in kept] for name, column in labels.items()}
+    return [words[at] for at in kept], labels

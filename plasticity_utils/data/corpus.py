@@ -12,9 +12,10 @@ on the other. `two_parts` makes that cut, the same for every run.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -31,8 +32,17 @@ from plasticity_utils.data.column_files import (
     split_fields,
     split_file,
 )
-from plasticity_utils.data.schemes import OUTSIDE, convert, recognise
-from plasticity_utils.errors import InputError, check_kind, items_of, shown
+from plasticity_utils.data.schemes import (
+    OUTSIDE,
+    PLAIN,
+    PREFIXES,
+    SCHEMES,
+    SPAN_TAG,
+    convert,
+    is_of_spans,
+    recognise,
+)
+from plasticity_utils.errors import InputError, check_kind, check_whole, items_of, shown
 from plasticity_utils.files import path_of
 from plasticity_utils.optional import package_folder
 
@@ -98,14 +108,27 @@ class Corpus:
         """Return the labels of `words`, in order."""
         return [label for sentence in self.labels[column] for label in sentence]
 
-    def select(self, indices: Iterable[int]) -> Corpus:
+    def select(self, indices: Any) -> Corpus:
         """Return the sentences with these indices, in this order."""
-        chosen = list(indices)
+        chosen = self._indices(indices)
         return replace(
             self,
             sentences=[self.sentences[i] for i in chosen],
             labels={name: [column[i] for i in chosen] for name, column in self.labels.items()},
         )
+
+    def _indices(self, given: Any) -> list[int]:
+        """Read indices of sentences, or a mask, a truth value for each."""
+        items = items_of(given)
+        if items is None:
+            raise InputError(f"indices of sentences must be a sequence, not {shown(given)}")
+        if len(items) == len(self) and all(isinstance(item, bool | np.bool_) for item in items):
+            return np.flatnonzero(items).tolist()
+        for item in items:
+            check_whole(item, "an index of a sentence")
+            if item >= len(self):
+                raise InputError(f"no sentence {item}; indices run from 0 to {len(self) - 1}")
+        return items
 
     def types(self, column: str = "entity") -> dict[str, int]:
         """Count the words of each type (a tag without B- and I-), the most frequent first."""
@@ -115,7 +138,10 @@ class Corpus:
 
     def first(self, n_sentences: int | None) -> Corpus:
         """Return the first sentences, or all where `n_sentences` is None."""
-        return self if n_sentences is None else self.select(range(min(n_sentences, len(self))))
+        if n_sentences is None:
+            return self
+        check_whole(n_sentences, "a number of sentences")
+        return self.select(range(min(n_sentences, len(self))))
 
 
 def load_corpus(
@@ -141,7 +167,8 @@ def load_corpus(
     word : int or str
         Column of the words in column files, by number (from 1) or by name.
     scheme : str, optional
-        Of `schemes.SCHEMES`; by default told from the tags of each column.
+        Of `schemes.SCHEMES`, for the columns whose tags are of spans; by default told from the
+        tags of each column. `plain` takes every tag as it is.
 
     Returns
     -------
@@ -170,7 +197,9 @@ def load_corpus(
             words, labels, is_cut = *read_columns(path, word), False
         else:
             raise InputError(f"no corpus at {str(path)!r}; {ALLOWED_CORPORA}")
-    found = {name: scheme or recognise(column) for name, column in labels.items()}
+    found = {name: _scheme(source, name, column, scheme) for name, column in labels.items()}
+    if scheme not in (None, PLAIN, *found.values()):
+        raise InputError(f"{source}: no column has tags of spans, so scheme {scheme!r} is of none")
     return Corpus(
         str(source),
         words,
@@ -178,6 +207,25 @@ def load_corpus(
         found,
         is_cut,
     )
+
+
+def _scheme(source: str | Path, name: str, column: list[list[str]], said: str | None) -> str:
+    """Scheme of a column: the one said, if its tags are of spans, else the one that they tell."""
+    if said is not None and said not in SCHEMES:
+        raise InputError(f"unknown scheme {said!r}; allowed: {', '.join(SCHEMES)}")
+    told = recognise(column)
+    if said == PLAIN or (told == PLAIN and not is_of_spans(column)):
+        return PLAIN
+    scheme = said or told
+    marks = set(PREFIXES.get(scheme, "BI"))
+    tags = {tag for sentence in column for tag in sentence} - {OUTSIDE}
+    for tag in sorted(tags, key=lambda tag: (SPAN_TAG.fullmatch(tag) is not None, tag)):
+        if not SPAN_TAG.fullmatch(tag) or tag[0] not in marks:
+            raise InputError(
+                f"{source}: tag {tag!r} of column {name!r} is of no scheme that all its tags are "
+                f"of; allowed: {OUTSIDE} outside of names, else a mark and a type, such as B-LOC"
+            )
+    return scheme
 
 
 def two_parts(corpus: Corpus) -> tuple[Corpus, Corpus]:
@@ -269,7 +317,7 @@ def _read_folder(
     path = files[split] or files["train"]
     if path is None:
         raise InputError(
-            f"no {split} file (and no train file) in {str(folder)!r}; {ALLOWED_CORPORA}"
+            f"no train file in {str(folder)!r}, and no {split} file; {ALLOWED_CORPORA}"
         )
     words, labels = read_columns(path, word)
     return deal_out(words, labels, split, present)

@@ -12,6 +12,7 @@ Tags without a prefix (parts of speech) are *plain* and stay as they are.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from plasticity_utils.errors import InputError
@@ -55,6 +56,16 @@ def recognise(sentences: Iterable[Sequence[str]]) -> str:
     if "B" not in prefixes:
         return "IO"
     return "IOB2" if all(map(_every_name_begins, seen)) else "IOB1"
+
+
+def is_of_spans(sentences: Iterable[Sequence[str]]) -> bool:
+    """Tell whether most words that are not outside have tags of spans."""
+    counts = Counter(tag for tags in sentences for tag in tags)
+    of_spans = sum(count for tag, count in counts.items() if SPAN_TAG.fullmatch(tag))
+    outside = counts[OUTSIDE] or max(counts.values(), default=0)
+    # A column of lemmas may hold an I-95, but no O.
+    least = counts.total() - outside + (OUTSIDE not in counts)
+    return of_spans > 0 and 2 * of_spans >= least
 
 
 def spans(tags: Sequence[str], scheme: str) -> list[tuple[str, int, int]]:
