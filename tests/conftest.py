@@ -262,6 +262,17 @@ def real_run(session_folder):
     return run_experiment(RunConfig(scale="smoke", results_dir=str(results)))
 
 
+@pytest.fixture(scope="module")
+def theme():
+    """Charts in the book's look, for as long as a file's tests last."""
+    from plasticity_utils.charts import theme
+
+    theme.enable()
+    yield
+    theme.alt.theme.enable("default")
+    theme.alt.renderers.enable("default")
+
+
 @pytest.fixture
 def tiny_model():
     """Return a factory: tiny_model("bert", seed=0, **config changes) → model in eval mode."""

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from plasticity_utils.experiment.presets import LARGE_DOSES, SURGICAL_DOSES
+
 ENTITIES = ["LOC", "PER", "ORG", "MISC"]
 DOSES = [
     0.001,

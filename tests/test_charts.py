@@ -1,6 +1,5 @@
 """Charts draw what their tables hold. The numbers here are made up: only the drawing is tested."""
 
-import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,13 +60,7 @@ COLUMNS = {
     "reliance": "condition again entity entity_f1 entity_f1_low entity_f1_high",
 }
 
-
-@pytest.fixture(autouse=True, scope="module")
-def theme():
-    vega.enable()
-    yield
-    alt.theme.enable("default")
-    alt.renderers.enable("default")
+pytestmark = pytest.mark.usefixtures("theme")
 
 
 def chart_of(name, change=lambda frame: frame):

@@ -72,13 +72,7 @@ CASES_ACROSS = {
 # readers; two rows; 3 + 2 lines of 7.
 POINTS = {"outcomes": 16, "regained": 8, "differences": 2, "released_profile": 35}
 
-
-@pytest.fixture(autouse=True, scope="module")
-def theme():
-    vega.enable()
-    yield
-    vega.alt.theme.enable("default")
-    vega.alt.renderers.enable("default")
+pytestmark = pytest.mark.usefixtures("theme")
 
 
 @pytest.mark.parametrize("name", CASES_ACROSS)

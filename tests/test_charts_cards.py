@@ -2,7 +2,6 @@
 
 import json
 
-import altair as alt
 import pytest
 import vl_convert as vlc
 
@@ -14,13 +13,7 @@ from plasticity_utils.errors import InputError
 
 DRAW = [charts.neuron_card, charts.neuron_map]
 
-
-@pytest.fixture(autouse=True, scope="module")
-def theme():
-    vega.enable()
-    yield
-    alt.theme.enable("default")
-    alt.renderers.enable("default")
+pytestmark = pytest.mark.usefixtures("theme")
 
 
 def svg_of(chart):

@@ -15,12 +15,7 @@ def drawn(group):
     return charts.forced_f1(*tables, "LOC", "PER", "A title")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def theme():
-    vega.enable()
-    yield
-    vega.alt.theme.enable("default")
-    vega.alt.renderers.enable("default")
+pytestmark = pytest.mark.usefixtures("theme")
 
 
 def svg(chart):

@@ -81,13 +81,7 @@ COLUMN = {
     "part_transitions": "n_neurons",
 }
 
-
-@pytest.fixture(autouse=True, scope="module")
-def theme():
-    vega.enable()
-    yield
-    vega.alt.theme.enable("default")
-    vega.alt.renderers.enable("default")
+pytestmark = pytest.mark.usefixtures("theme")
 
 
 def svg_of(name):

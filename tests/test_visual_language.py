@@ -3,7 +3,6 @@
 import itertools
 import re
 
-import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,13 +63,7 @@ DEFICIENCIES = {
 }  # fmt: skip
 PALETTES = {"conditions": vega.CONDITION_COLOURS, "entities": vega.ENTITY_COLOURS}
 
-
-@pytest.fixture(autouse=True, scope="module")
-def theme():
-    vega.enable()
-    yield
-    alt.theme.enable("default")
-    alt.renderers.enable("default")
+pytestmark = pytest.mark.usefixtures("theme")
 
 
 def spec_of(name):

@@ -27,11 +27,6 @@ from plasticity_utils.progress import bar
 _BLOCK = 256  # neurons at a time, which bounds the memory
 
 
-def check_words(X: np.ndarray, is_concept: np.ndarray) -> None:
-    """Raise InputError as ``saliency.check_binary`` does."""
-    check_binary(X, is_concept)
-
-
 def is_constant(X: np.ndarray) -> np.ndarray:
     """Tell which neurons do not vary, ``[n_neurons]``."""
     # Not by the standard deviation: the mean of equal numbers may differ from them by rounding.
@@ -49,7 +44,7 @@ def mean_select_scores(
     in Individual Units of CNNs"). Unlike the AUROC that this project calls selectivity it hangs on
     the two most extreme words: one outlier stretches the range.
     """
-    check_words(X, is_concept)
+    check_binary(X, is_concept)
     difference = np.abs(
         X[is_concept].mean(axis=0, dtype=np.float64) - X[~is_concept].mean(axis=0, dtype=np.float64)
     )
@@ -68,7 +63,7 @@ def iou_scores(
     replaces the threshold by average precision over all thresholds, and so do we. It is one-sided:
     a neuron that falls silent on the concept scores low, however well it tells it apart.
     """
-    check_words(X, is_concept)
+    check_binary(X, is_concept)
     return _without_constant(
         X, _by_blocks(lambda block: _average_precision(block, is_concept), X), lowest=0.0
     )
@@ -87,7 +82,7 @@ def gaussian_scores(
     that a class of one word has a width. A neuron of a skewed class can fall below 0: its Gaussians
     are worse than knowing only how frequent the concept is.
     """
-    check_words(X, is_concept)
+    check_binary(X, is_concept)
     gains = _by_blocks(lambda block: _gaussian_gain(block, is_concept), X)
     lowest = min(0.0, float(gains[~is_constant(X)].min(initial=0.0)))
     return _without_constant(X, gains, lowest=float(np.nextafter(lowest, -np.inf)))
@@ -156,7 +151,7 @@ def train_probe(
     ----------
     Dalvi et al. 2019, "What Is One Grain of Sand in the Desert?", AAAI.
     """
-    check_words(X, is_concept)
+    check_binary(X, is_concept)
     batches = -(-len(X) // _BATCH_WORDS)
     if epochs is None:
         epochs = max(NEUROX_EPOCHS, -(-LEAST_STEPS // batches))
@@ -195,7 +190,7 @@ def probe_scores(
     ``get_top_neurons`` for the concept; its ``get_neuron_ordering`` leaves the order within each
     hundredth of the weight mass arbitrary, and agrees between those cut-offs.
     """
-    check_words(X, is_concept)
+    check_binary(X, is_concept)
     probe = train_probe(_standardise(X), is_concept, l1, l2, epochs, seed)
     weights = np.abs(probe.linear.weight.detach().cpu().numpy()[_CONCEPT]).astype(np.float64)
     weights[is_constant(X)] = 0.0  # its input is always 0: what is left is the initial weight
