@@ -6,23 +6,7 @@ import pandas as pd
 from plasticity_utils.experiment.presets import LARGE_DOSES, SURGICAL_DOSES
 
 ENTITIES = ["LOC", "PER", "ORG", "MISC"]
-DOSES = [
-    0.001,
-    0.0025,
-    0.005,
-    0.0075,
-    0.01,
-    0.02,
-    0.03,
-    0.04,
-    0.05,
-    0.075,
-    0.1,
-    0.15,
-    0.2,
-    0.3,
-    0.5,
-]
+DOSES = [*SURGICAL_DOSES, *LARGE_DOSES]
 EPOCHS = [0, 0.125, 0.25, 0.5, 1, 2, 4]
 CONDITIONS = ["targeted", "random", "none", "head"]
 
