@@ -12,7 +12,9 @@ import pytest
 
 import plasticity_utils as pu
 from plasticity_utils import InputError, registry
+from plasticity_utils.analysis import answers, rules
 from plasticity_utils.analysis.readers import by_reader, read_anew
+from plasticity_utils.book import banner
 from plasticity_utils.charts import f1_through_retraining
 from plasticity_utils.experiment.replay import model_at
 from plasticity_utils.experiment.run import Run
@@ -78,6 +80,20 @@ def test_charts_draw_conditions_that_they_do_not_know(run):
     text = json.dumps(chart)
     assert "half-seen" in text
     assert "FIRST_TIME" in text
+
+
+def test_a_page_says_that_nothing_tells_of_the_last_layer(run):
+    group = RunGroup((run,))
+    assert run.config.last_layer == ""
+    assert "Under no condition here does the last layer alone train" in banner.settings(group, {})
+    shown = answers.answer(group).set_index("step")
+    assert list(shown) == [
+        "targeted", "targeted_low", "targeted_high", "none", "half-seen", "FIRST_TIME",
+    ]  # fmt: skip
+    assert list(shown.index) == [answers.BEFORE, answers.CUT, answers.WHOLE, answers.PROBE]
+    assert shown.loc[answers.WHOLE, "half-seen"] == f1_of(run, "half-seen", "end")
+    assert answers.found(group) in rules.reader_finds.words
+    assert group.recovery["beyond_head"].isna().all()
 
 
 def test_neurons_are_ranked_by_a_function_from_a_file():

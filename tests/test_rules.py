@@ -45,7 +45,6 @@ CASES = {
         ((around(0.3, 0.5),), OPEN),
         ((Estimate(0.9),), OPEN),
     ],
-    "random_cut": [((0.3,), "any cut does it"), ((0.6,), "the choice matters")],
     "reader_finds": [
         ((0.9, 0.85), "still there to be read"),
         # Nine tenths of the base are left, and nothing of the loss came back.

@@ -40,7 +40,6 @@ KNOWN_BY_OTHER_NAMES = 500_000
 # The news means the city far more often than the state.
 CITIES_NOT_STATES = ("new york", "washington")
 OTHER_KIND = "other"
-LOCATION_KINDS = ("country", "US state", "large city", "city", OTHER_KIND)
 # Names of the news of 1996 that GeoNames does not list as a country's name.
 COUNTRY_ALIASES = """
 U.S.; U.S; US; USA; U.S.A.; America; United States of America; Britain; Great Britain; U.K.; UK;

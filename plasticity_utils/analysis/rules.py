@@ -110,20 +110,6 @@ def cut(lost: float, lost_others: float) -> str:
     return CONCEPT if lost - lost_others >= _SPECIFIC else TASK
 
 
-ANY_CUT, CHOICE = "any cut does it", "the choice matters"
-
-
-@rule(
-    (ANY_CUT, CHOICE),
-    "If a random cut of the same size leaves less than half of every type's F1, then *any cut does "
-    "it*, and the loss says nothing of the concept.",
-    AFTER,
-)
-def random_cut(left: float) -> str:
-    """Does the choice of neurons matter? `left`: the most that a random cut leaves of a type."""
-    return ANY_CUT if left < 0.5 else CHOICE
-
-
 FOUND, IN_PART, NOT_FOUND = "still there to be read", "there in part", "not found"
 
 

@@ -42,6 +42,11 @@ _RATE = (
     "> No learning rate is known for **{model}**: it was trained at {rate:g}, the usual one for "
     "such models. Where its score before the cut is low, try others (`learning_rate`)."
 )
+_NO_LAST_LAYER = (
+    "> Under no condition here does the last layer alone train. What this page says of it is left "
+    "out, and whether the concept is still there to be read is for the probe to say that is fitted "
+    "anew."
+)
 _FURTHER = "> The model trains under further conditions: {conditions}."
 _COUNTED = {"names": "whole names", "words": "single words"}
 _SMOKE = (
@@ -86,6 +91,8 @@ def settings(group: RunGroup, home: Mapping[str, str]) -> str:
     if further:
         said = [f"**{name}**{_said(protocols, each)}" for name, each in further.items()]
         lines.append(_FURTHER.format(conditions="; ".join(said)))
+    if not config.last_layer:
+        lines.append(_NO_LAST_LAYER)
     if not concept.is_entity:
         files = _FILES if concept.kind == "label" else ""
         lines.append(_WHAT_F1_MEANS.format(title=concept.title, files=files))

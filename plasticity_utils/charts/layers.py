@@ -33,7 +33,6 @@ from plasticity_utils.charts.parts import (
 from plasticity_utils.errors import InputError
 from plasticity_utils.names import OVER_NEURONS, STAGE_TITLES
 
-ALIGNED = {"none": "as it is", "procrustes": "aligned", "shuffled": "aligned to shuffled words"}
 _FUNCTIONS = {
     "took_on": "Share that serves a concept it did not serve before",
     "polysemantic": "Share that serves two concepts or more",
@@ -253,11 +252,6 @@ def _layer_axis(last: bool) -> alt.X:
 
 def _value_axis() -> alt.Axis:
     return alt.Axis(tickCount=5, labelPadding=LABEL_GAP)
-
-
-def _reach(values: pd.DataFrame) -> alt.Scale:
-    """One scale for several panels, from the least to the greatest of all their values."""
-    return alt.Scale(domain=_ends(values), nice=True)
 
 
 def _ends(values: pd.DataFrame) -> list[float]:

@@ -62,11 +62,6 @@ def check_poolable(groups: Sequence[RunGroup]) -> None:
         raise InputError(f"runs of {', '.join(kinds)} cannot be averaged; `groups.choose` one")
 
 
-def concept_names(groups: Sequence[RunGroup]) -> str:
-    """Name the concepts of groups in prose, in their order."""
-    return ", ".join(group.config.concept_info.title.lower() for group in groups)
-
-
 @dataclass(frozen=True)
 class RunGroup:
     """Runs of one configuration under several seeds.
