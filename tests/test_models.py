@@ -12,7 +12,7 @@ from transformers import (
     AutoTokenizer,
 )
 
-from conftest import BLOCKS, SPECIAL_IDS, VOCABULARY, WIDTH, make_tiny_model
+from conftest import BLOCKS, SPECIAL_IDS, VOCABULARY, WIDTH, make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.errors import InputError
 from plasticity_utils.hardware import find_device
 from plasticity_utils.models.activations import word_activations
@@ -28,6 +28,7 @@ from plasticity_utils.models.load import (
 )
 from plasticity_utils.models.locate import locate
 from plasticity_utils.removal.gate import remove_neurons
+from plasticity_utils.training.steps import predict
 
 FAMILIES = (
     "bert", "camembert", "distilbert", "roberta", "xlm-roberta",
@@ -409,3 +410,33 @@ def test_arguments_of_the_wrong_kind_are_told(arguments, message, tiny_folder):
 def test_a_model_loads_by_its_path_and_with_labels_in_any_sequence(tiny_folder):
     model, _ = load_model(tiny_folder, labels=pd.Series(["O", "B-LOC"]), device="cpu")
     assert model.config.label2id == {"O": 0, "B-LOC": 1}
+
+
+def test_a_head_of_other_labels_than_the_config_says_is_told_by_name(tiny_folder):
+    edited(tiny_folder, id2label={"0": "O"}, label2id={"O": 0})
+    with pytest.raises(InputError, match=r"2 are missing or of another shape.*classifier\.bias"):
+        load_model(str(tiny_folder))
+    model, _ = load_model(str(tiny_folder), labels=["O"])
+    assert head(model).out_features == 1
+
+
+@pytest.mark.usefixtures("as_for_users")
+def test_a_tokenizer_of_another_model_and_a_model_without_head_are_told(tiny_folder):
+    model, tokenizer = load_model(str(tiny_folder))
+    foreign = make_tiny_tokenizer([f"w{n}" for n in range(99)])
+    for read in (word_activations, predict):
+        with pytest.raises(InputError, match="of another model: its token 95 has no embedding"):
+            read(model, foreign, [["w90"]])
+    with pytest.raises(InputError, match="no head that tags words"):
+        predict(model.base_model, tokenizer, [["rain"]])
+
+
+def test_a_family_that_names_no_spread_of_new_weights_is_told_too(tmp_path):
+    sizes = {"vocab_size": VOCABULARY, "emb_dim": WIDTH, "n_layers": BLOCKS, "n_heads": 2}
+    config = AutoConfig.for_model("xlm", **sizes, pad_token_id=0)
+    AutoModelForTokenClassification.from_config(config).save_pretrained(tmp_path)
+    make_tiny_tokenizer(["rain"]).save_pretrained(tmp_path)
+    with pytest.raises(
+        InputError, match="a model of type 'xlm' cannot be used: no module's output"
+    ):
+        load_model(str(tmp_path), labels=LABELS)

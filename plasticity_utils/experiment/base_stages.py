@@ -27,7 +27,7 @@ from plasticity_utils.experiment.splits import Sentences, load_sentences
 from plasticity_utils.experiment.store import model_fingerprint, provenance, save_model
 from plasticity_utils.hardware import training_precision
 from plasticity_utils.models.activations import activations_by_layer, word_activations
-from plasticity_utils.models.load import encode_words, load_model, max_positions, width
+from plasticity_utils.models.load import encode_for, load_model, width
 from plasticity_utils.neurons.scores import layer_unit
 from plasticity_utils.registry import label, rankings
 from plasticity_utils.training.evaluate import (
@@ -71,7 +71,7 @@ class BaseStages:
             if not isinstance(part, Corpus):
                 continue
             try:
-                encode_words(tokenizer, part.sentences, max_positions(model))
+                encode_for(model, tokenizer, part.sentences)
             except InputError as error:
                 raise InputError(f"{name} part of {part.name}: {error}") from None
 

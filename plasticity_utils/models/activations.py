@@ -36,8 +36,7 @@ from plasticity_utils.models.load import (
     Encoded,
     check_loaded,
     count_layers,
-    encode_words,
-    max_positions,
+    encode_for,
     width,
 )
 from plasticity_utils.models.tokens import as_sentences
@@ -91,7 +90,7 @@ class ActivationStream:
 
         Each row comes once. Sentences of like length run together, so rows are not in order.
         """
-        encoded = encode_words(self.tokenizer, self.sentences, max_positions(self.model))
+        encoded = encode_for(self.model, self.tokenizer, self.sentences)
         batches = inference_batches([len(e.ids) for e in encoded], self.batch_tokens)
         was_training = self.model.training
         self.model.eval()

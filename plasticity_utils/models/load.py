@@ -145,6 +145,23 @@ def max_positions(model: PreTrainedModel) -> int | None:
     return positions
 
 
+def encode_for(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sentences: Sequence[Sequence[str]],
+) -> list[Encoded]:
+    """Turn sentences of words into tokens that this model can read, or say what it cannot."""
+    encoded = encode_words(tokenizer, sentences, max_positions(model))
+    embeddings: Any = model.get_input_embeddings()
+    greatest = max((max(row.ids) for row in encoded), default=0)
+    if greatest >= embeddings.weight.shape[0]:
+        raise InputError(
+            f"the tokenizer is of another model: its token {greatest} has no embedding among the "
+            f"model's {embeddings.weight.shape[0]}"
+        )
+    return encoded
+
+
 def label_ids(model: PreTrainedModel) -> dict[str, int]:
     """Return the index of each label among the head's outputs."""
     return {str(label): int(i) for label, i in (model.config.label2id or {}).items()}
@@ -152,6 +169,8 @@ def label_ids(model: PreTrainedModel) -> dict[str, int]:
 
 def head(model: PreTrainedModel) -> nn.Linear:
     """Return the linear classification head, the one part that `head` retraining may change."""
+    if not hasattr(model, "score") and not hasattr(model, "classifier"):
+        raise InputError("the model has no head that tags words; needed: one of load_model")
     return model.score if hasattr(model, "score") else model.classifier  # type: ignore[return-value]
 
 
@@ -223,7 +242,12 @@ def _checked_device(device: Any) -> torch.device:
 def _check_vocabulary(
     name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    embeddings: Any = model.get_input_embeddings()
+    try:
+        embeddings: Any = model.get_input_embeddings()
+    except NotImplementedError:
+        raise InputError(
+            f"model {name!r} has no embeddings of tokens, so none is of a word"
+        ) from None
     n_embeddings = embeddings.weight.shape[0]
     beyond = [(i, token) for token, i in tokenizer.get_vocab().items() if i >= n_embeddings]
     if beyond:
@@ -287,7 +311,8 @@ def _load_weights(
             source,
             dtype=torch.float32,
             output_loading_info=True,
-            ignore_mismatched_sizes=labels is not None,
+            # What does not fit is told below, by name.
+            ignore_mismatched_sizes=True,
             **_label_options(labels),
             **options,
         )
@@ -295,7 +320,7 @@ def _load_weights(
         raise InputError(
             f"model {name!r} could not be loaded ({_first_line(error)}); allowed: {ALLOWED_MODELS}"
         ) from None
-    _check_body(name, model, info)
+    _check_body(name, model, info, with_head=labels is None)
     if gguf:
         _forget_quantization(model)
     own = None if gguf else _own_labels(_read_config(name, source))
@@ -325,11 +350,12 @@ def _own_labels(config: dict[str, Any]) -> tuple[str, ...] | None:
     return tuple(names[key] for key in sorted(names, key=int)) if names else None
 
 
-def _check_body(name: str, model: PreTrainedModel, info: dict[str, Any]) -> None:
+def _check_body(name: str, model: PreTrainedModel, info: dict[str, Any], with_head: bool) -> None:
     """Refuse weights that fill a part of the model only, or that the model has no place for."""
     prefix = f"{model.base_model_prefix}."
-    unfilled = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
-    body = sorted(key for key in unfilled if key.startswith(prefix))
+    unfit = {key for key, *_ in info["mismatched_keys"]}
+    body = sorted(key for key in unfit | info["missing_keys"] if key.startswith(prefix))
+    body += sorted(unfit.difference(body)) if with_head else []
     if body:
         raise InputError(
             f"model {name!r}: its weights do not fit its config, {len(body)} are missing or of "
@@ -352,7 +378,9 @@ def _draw_head(model: PreTrainedModel, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     linear = head(model)
     with torch.no_grad():
-        linear.weight.normal_(0.0, model.config.initializer_range, generator=generator)
+        # A few families (T5) say it otherwise; BERT's is usual.
+        spread = getattr(model.config, "initializer_range", 0.02)
+        linear.weight.normal_(0.0, spread, generator=generator)
         if linear.bias is not None:
             linear.bias.zero_()
 

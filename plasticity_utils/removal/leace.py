@@ -38,9 +38,8 @@ from plasticity_utils.models.activations import BATCH_TOKENS, inference_batches,
 from plasticity_utils.models.load import (
     Encoded,
     count_layers,
-    encode_words,
+    encode_for,
     label_position,
-    max_positions,
     width,
 )
 from plasticity_utils.names import INDICATORS
@@ -143,7 +142,7 @@ def fit_erasers(
     n_words = sum(len(sentence) for sentence in sentences)
     if len(indicator.classes) != n_words:
         raise InputError(f"the indicator has {len(indicator.classes)} words, sentences {n_words}")
-    encoded = encode_words(tokenizer, sentences, max_positions(model))
+    encoded = encode_for(model, tokenizer, sentences)
     first_word = np.cumsum([0, *(len(sentence) for sentence in sentences)])
     words = [
         np.where(np.array(sentence.word_of_token) < 0, -1, first + np.array(sentence.word_of_token))

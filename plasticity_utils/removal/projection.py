@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
-from plasticity_utils.models.load import count_layers, encode_words, label_position, max_positions
+from plasticity_utils.models.load import count_layers, encode_for, label_position
 from plasticity_utils.progress import bar
 from plasticity_utils.removal.interface import Intervention, Material, Removal
 from plasticity_utils.removal.leace import Erasers, carries_label, no_erasers, states_at
@@ -128,7 +128,7 @@ def random_like(
 def _fit(on: Material, directions_of: Callable[[int, np.ndarray], Directions]) -> Erasers:
     """Fit a projection at every layer, each with those below in force."""
     model = on.model
-    encoded = encode_words(on.tokenizer, on.corpus.sentences, max_positions(model))
+    encoded = encode_for(model, on.tokenizer, on.corpus.sentences)
     last = label_position(model) == "last"
     words = [np.array(sentence.word_of_token) for sentence in encoded]
     labelled = [(own >= 0) & carries_label(own, last) for own in words]

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from plasticity_utils.data.corpus import Corpus, kinds_of
 from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.load import check_loaded, encode_words, label_ids, max_positions
+from plasticity_utils.models.load import check_loaded, encode_for, head, label_ids
 from plasticity_utils.models.tokens import as_sentences
 from plasticity_utils.registry import FILE_SIGN, protocols
 from plasticity_utils.training.evaluate import entity_scores
@@ -149,7 +149,8 @@ def predict(
     """
     check_loaded(model)
     rows = as_sentences(sentences)
-    encoded = encode_words(tokenizer, rows, max_positions(model))
+    head(model)
+    encoded = encode_for(model, tokenizer, rows)
     positions = [label_tokens(model, sentence) for sentence in encoded]
     return predict_tags(model, TaggedSentences(encoded, positions, tags=[]))
 

@@ -39,10 +39,9 @@ from plasticity_utils.models.activations import inference_batches, inputs, pad, 
 from plasticity_utils.models.load import (
     Encoded,
     check_loaded,
-    encode_words,
+    encode_for,
     label_ids,
     label_position,
-    max_positions,
 )
 from plasticity_utils.progress import bar, quiet_transformers
 from plasticity_utils.training.trainer import Snapshots, SnapshotTrainer, refuse_pickles
@@ -102,7 +101,7 @@ def tag_sentences(
             f"tags {sorted(unknown)} of {corpus.name} are no labels of the model; "
             f"allowed: {', '.join(label_ids(model))}"
         )
-    encoded = encode_words(tokenizer, corpus.sentences, max_positions(model))
+    encoded = encode_for(model, tokenizer, corpus.sentences)
     positions = [label_tokens(model, sentence) for sentence in encoded]
     return TaggedSentences(encoded, positions, corpus.labels["entity"], types_of(corpus))
 
