@@ -33,11 +33,11 @@ def items_of(values: object) -> list | None:
         return None
 
 
-def check_whole(value: object, what: str) -> None:
-    """Raise InputError unless a value is a whole number of at least 0."""
+def check_whole(value: object, what: str, least: int = 0) -> None:
+    """Raise InputError unless a value is a whole number of at least so many."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < 0:  # type: ignore[operator]
-        raise InputError(f"{what} must be a whole number of at least 0, not {shown(value)}")
+    if not whole or value < least:  # type: ignore[operator]
+        raise InputError(f"{what} must be a whole number of at least {least}, not {shown(value)}")
 
 
 def check_kind(value: object, kind: type, what: str) -> None:

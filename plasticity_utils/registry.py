@@ -77,6 +77,7 @@ class Registry:
         """
         if found is None:
             return lambda found: self.register(name, found, what=what, source=source)
+        check_kind(name, str, f"{self.kind} must be a name")
         if name in self.names():
             raise InputError(f"{self.kind} {name!r} is there already; allowed: another name")
         if not name or FILE_SIGN in name or "," in name:

@@ -33,6 +33,7 @@ MESSAGES = {
     "parameters_number": "parameters must be a mapping, not 3",
     "cell_twice": "the cell 'concept-locations-minilm-surgical-quick-seed0' is there twice",
     "scale_twice": "scale and scales are both there; one is allowed",
+    "variants_none": "variants must be a list, not None",
     "variant_unnamed": "a variant is a mapping with a name, not {'regrow': True}",
     "variant_and_list": "'seed' is in parameters or in a variant, and also in a list",
     "no_notebook": "there is no notebook 'no-such.ipynb' beside it or in the project",

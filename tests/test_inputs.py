@@ -210,3 +210,35 @@ def test_what_is_no_number_of_layers_is_refused(n_layers):
     with pytest.raises(InputError, match=f"12 neurons cannot be cut into {n_layers!r} layers"):
         check_layers(n_layers, X.shape[1])
     assert pu.rank_neurons(X, flags, n_layers=3).top(3).dtype.kind == "i"
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (
+            lambda X, _: X[0, :3],
+            r"gives float64 of shape \(3,\); needed: a number for each of the 12",
+        ),
+        (lambda X, _: None, r"gives object of shape \(\)"),
+        (lambda X, _: X[0] * np.nan, "gives no neuron a finite score"),
+    ],
+)
+def test_a_ranking_of_ones_own_scores_every_neuron_or_is_refused(scores, message):
+    X, flags = np.random.default_rng(0).normal(size=(60, N)), np.arange(60) % 2 == 0
+    pu.rankings.register("mine", scores)
+    try:
+        with pytest.raises(InputError, match=f"ranking 'mine' {message}"):
+            pu.rank_neurons(X, flags, "mine")
+    finally:
+        pu.rankings.unregister("mine")
+
+
+def test_a_ranking_may_score_with_whole_numbers_without_a_sign():
+    X, flags = np.random.default_rng(0).normal(size=(60, N)), np.arange(60) % 2 == 0
+    pu.rankings.register("mine", lambda X, _: np.arange(N, dtype=np.uint8))
+    try:
+        assert pu.rank_neurons(X, flags, "mine").order.tolist() == list(range(N))[::-1]
+    finally:
+        pu.rankings.unregister("mine")
+    with pytest.raises(InputError, match="ranking must be a name, not 5"):
+        pu.rankings.register(5, lambda X, _: X[0])

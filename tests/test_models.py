@@ -28,6 +28,7 @@ from plasticity_utils.models.load import (
 )
 from plasticity_utils.models.locate import locate
 from plasticity_utils.removal.gate import remove_neurons
+from plasticity_utils.removal.patch import patch_layers
 from plasticity_utils.training.steps import predict
 
 FAMILIES = (
@@ -440,3 +441,27 @@ def test_a_family_that_names_no_spread_of_new_weights_is_told_too(tmp_path):
         InputError, match="a model of type 'xlm' cannot be used: no module's output"
     ):
         load_model(str(tmp_path), labels=LABELS)
+
+
+@pytest.mark.usefixtures("as_for_users")
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sentences": [["a", "\ud800"]]}, "sentence 1, word 2 is .*: half a character"),
+        ({"batch_tokens": 0}, "batch_tokens must be a whole number of at least 1, not 0"),
+        ({"batch_tokens": "9"}, "batch_tokens must be .* not '9'"),
+        ({"out": 5}, "out 5 is no path"),
+    ],
+)
+def test_what_activations_cannot_be_made_of_is_told(given, message, tiny_folder):
+    model, tokenizer = load_model(str(tiny_folder))
+    with pytest.raises(InputError, match=message):
+        word_activations(model, tokenizer, **{"sentences": [["rain"]], **given})
+
+
+@pytest.mark.usefixtures("as_for_users")
+@pytest.mark.parametrize("make", [lambda h: h.to("meta"), lambda h: h.to_sparse()])
+def test_a_state_on_another_device_or_of_another_layout_is_never_put_in_force(make, tiny_folder):
+    model, _ = load_model(str(tiny_folder), device="cpu")
+    with pytest.raises(InputError, match="needed: a usual tensor on the same device"):
+        patch_layers(model, {1: make})

@@ -166,7 +166,13 @@ def _crossed(grid: Mapping[str, Any], file: Path) -> Iterator[dict[str, Any]]:
     given = {parameter for key, (parameter, _) in LISTS.items() if {key, parameter} & set(grid)}
     fixed = grid.get("parameters", {})
     _check(isinstance(fixed, dict), file, f"parameters must be a mapping, not {fixed!r}")
-    variants = [_variant(each, file) for each in grid.get("variants", [{"name": "only"}])]
+    given_variants = grid.get("variants", [{"name": "only"}])
+    _check(
+        isinstance(given_variants, list),
+        file,
+        f"variants must be a list, not {given_variants!r}",
+    )
+    variants = [_variant(each, file) for each in given_variants]
     _check(bool(variants), file, "variants is an empty list")
     for values in itertools.product(*lists.values()):
         for variant in variants:

@@ -31,7 +31,7 @@ from jaxtyping import Float, Float32
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, check_whole
 from plasticity_utils.models.load import (
     Encoded,
     check_loaded,
@@ -71,6 +71,7 @@ class ActivationStream:
 
     def __post_init__(self) -> None:
         check_loaded(self.model)
+        check_whole(self.batch_tokens, "batch_tokens", least=1)
         object.__setattr__(self, "sentences", as_sentences(self.sentences))
         if not self.sentences:
             raise InputError("no sentences; at least one is needed")
@@ -152,7 +153,7 @@ def word_activations(
     """
     stream = ActivationStream(model, tokenizer, sentences, batch_tokens)
     if out is not None:
-        return _written(stream, Path(out))
+        return _written(stream, files.path_of(out, "out"))
     X = np.empty(stream.shape, dtype=np.float32)
     for rows, values in stream:
         X[rows] = values

@@ -9,6 +9,7 @@ would break the model for reasons that have nothing to do with a concept. So a b
 token goes before every sentence, and special tokens are told apart from words.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from plasticity_utils.errors import InputError, check_kind, items_of
 _SPACE_MARKERS = ("Ġ", "▁")
 _REPLACEMENT_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 _SHOWN = 60
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,11 @@ def _as_sentence(sentence: Any, number: int) -> list[str]:
             )
         if not word:
             raise InputError(f"sentence {number}, word {place} is empty; leave empty words out")
+        if not word.isascii() and _SURROGATE.search(word):
+            raise InputError(
+                f"sentence {number}, word {place} is {word[:_SHOWN]!a}: half a character, which no "
+                "text has"
+            )
     return words
 
 

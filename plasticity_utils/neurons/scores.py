@@ -38,6 +38,7 @@ from plasticity_utils.neurons.inputs import (
     as_flat_ids,
     as_members,
     check_layers,
+    described,
 )
 from plasticity_utils.neurons.inputs import flat_ids as flat_ids
 from plasticity_utils.neurons.inputs import layer_unit as layer_unit
@@ -149,7 +150,17 @@ def rank_neurons(
         check_layers(n_layers, X.shape[1])
     check_binary(X, is_concept)
     _warn_of_few(is_concept)
-    return ranking_of(np.asarray(scored(X, is_concept)), method, n_layers)
+    scores = as_array(scored(X, is_concept), f"scores of ranking {method!r}")
+    if scores.shape != (X.shape[1],) or scores.dtype.kind not in "fiu":
+        raise InputError(
+            f"ranking {method!r} gives {described(scores)}; needed: a number for each of the "
+            f"{X.shape[1]} neurons"
+        )
+    if not np.isfinite(scores).any():
+        raise InputError(f"ranking {method!r} gives no neuron a finite score")
+    # Of whole numbers without a sign there is no negative to sort by.
+    whole = scores.dtype.kind != "f"
+    return ranking_of(scores.astype(np.float64) if whole else scores, method, n_layers)
 
 
 def _warn_of_few(is_concept: np.ndarray) -> None:

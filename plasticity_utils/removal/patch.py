@@ -71,6 +71,11 @@ def _fitting(changed: Any, state: Tensor) -> Tensor:
         raise InputError(
             f"it makes {found} of a state of shape {list(state.shape)}; needed: the same shape"
         )
+    if changed.device != state.device or changed.layout != state.layout:
+        raise InputError(
+            f"it makes {changed.layout} on {changed.device} of a state on {state.device}; needed: "
+            "a usual tensor on the same device"
+        )
     if not changed.is_floating_point():
         raise InputError(f"it makes {changed.dtype} of a state of {state.dtype}; needed: floats")
     return changed.to(state.dtype)
