@@ -80,8 +80,9 @@ charts.number_table(answers.answer(group))
 
 # %% tags=["remove-input"]
 Markdown(
-    "What was cut, read by the last layer alone (or, where no tag names "
-    f"the concept, by the probe): **{answers.found(group)}**."
+    "What was cut, read by the last layer alone (or, where that did not "
+    "train or no tag names the concept, by the probe): "
+    f"**{answers.found(group)}**."
 )
 
 # %% tags=["remove-input"]
