@@ -29,9 +29,9 @@ made = benchmark("made").set_index("what")["value"].fillna("nothing")
 comparisons = benchmark("comparisons")
 ratio, met = comparisons["ratio"], comparisons["met"] == "yes"
 Markdown(
-    f"**Every part of the work is at least {fixed(ratio.min(), 1)} times as "
-    f"fast as with the usual tools; {met.sum()} of {len(met)} comparisons "
-    "reach what was aimed at.**"
+    "**Every part of the work is at least "
+    f"{fixed(ratio.min(), 1)} times as fast as with the usual tools; "
+    f"{met.sum()} of {len(met)} comparisons reach what was aimed at.**"
 )
 
 # %% [markdown]
