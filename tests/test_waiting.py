@@ -1,6 +1,10 @@
 """No silent wait: who waits is told for whom, and how to stop."""
 
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +86,25 @@ def test_one_process_of_a_launcher_is_no_group(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "1")
     monkeypatch.setenv("LOCAL_RANK", "0")
     assert hardware.decided(lambda: 5) == 5
+
+
+def test_ctrl_c_ends_a_process_that_waits_for_others_at_once():
+    code = """
+import os, signal, time
+from plasticity_utils import hardware
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    with hardware._stoppable():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+except KeyboardInterrupt:
+    pass
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], timeout=60, cwd=Path(__file__).parent.parent
+    )
+    assert done.returncode == -signal.SIGINT
+    usual = signal.getsignal(signal.SIGINT)
+    with hardware._stoppable():
+        pass
+    assert signal.getsignal(signal.SIGINT) is usual
