@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         "audit", help="ask of a removal whether it took the concept or hid it"
     )
     _add_settings(audit)
+    audit.add_argument(
+        "--curve", action="store_true", help="read and train back at ever larger doses instead"
+    )
     audit.set_defaults(command=_audit)
     page = commands.add_parser("page", help="render an executed notebook, print its results")
     page.add_argument("notebook", type=Path)
@@ -152,10 +155,15 @@ def _run(options: argparse.Namespace) -> None:
 def _audit(options: argparse.Namespace) -> None:
     values = {**vars(options)}
     names = {field.name for field in dataclasses.fields(RunConfig)}
+    values = {name: value for name, value in values.items() if name in names}
     from plasticity_utils.analysis.audits import table_of_removals
     from plasticity_utils.experiment.audit import audit
+    from plasticity_utils.experiment.reading_curve import reading_curve
 
-    made = audit(**{name: value for name, value in values.items() if name in names})
+    if options.curve:
+        print(f"curve: {reading_curve(**values).path}")
+        return
+    made = audit(**values)
     print(f"audit: {made.path}")
     row = table_of_removals([made]).iloc[0].dropna()
     print(_written(row))

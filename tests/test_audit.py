@@ -1,6 +1,7 @@
 """An audit, from settings to its row in the table of removals."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,15 @@ from plasticity_utils.analysis import audits
 from plasticity_utils.charts import readings, returns
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment import audit as auditing
+from plasticity_utils.experiment import reading_curve as curves
 from plasticity_utils.experiment.audit import Audit, audit_name, run_audit, with_protocols
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.results.published import find_audits, publish_audit, published_audits
+from plasticity_utils.results.published import (
+    find_audits,
+    publish_audit,
+    published_audits,
+    published_curves,
+)
 from runs import tiny_config
 
 READ = ("base", "removed", "control", "pretrained", "pretrained_removed")
@@ -77,6 +84,47 @@ def test_an_audit_without_its_controls_is_not_published(made, tmp_path):
         publish_audit(Audit(lame), tmp_path)
     (found,) = find_audits(made.config)
     assert found.path == made.path
+
+
+@pytest.fixture(scope="module")
+def curve(made):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "CURVE_DOSES", (0.1, 0.5))
+        patch.setattr(curves, "_TRAINED_DOSES", (0.5,))
+        yield curves.run_curve(replace(made.config, dose=None, protocols=""))
+
+
+@pytest.mark.slow
+def test_a_curve_reads_at_every_dose_and_shares_the_stages_of_an_audit(made, curve):
+    assert set(curve.readings["dose"]) == {0.0, 0.1, 0.5}
+    assert set(curve.returns["condition"]) == {"targeted", "masked"}
+    assert set(curve.returns["dose"]) == {0.5}
+    same = curve.readings[(curve.readings["dose"] == 0.1) & (curve.readings["body"] == "removed")]
+    kept = made.readings[made.readings["body"] == "removed"]
+    assert same["entity_f1"].tolist() == kept["entity_f1"].tolist()
+
+
+@pytest.mark.slow
+def test_the_table_of_a_curve_tells_its_own_neurons_from_random_ones(curve, tmp_path):
+    table = audits.curve_table([curve])
+    own = table[table["cut"] == "its own"].set_index(["reader", "dose"])["entity_f1"]
+    base = curve.readings.set_index(["body", "reader", "entity"])["entity_f1"]
+    assert own["own_head", 0.0] == base["base", "own_head", "LOC"]
+    last = curve.returns[curve.returns["entity"] == "LOC"].groupby("condition").last()
+    assert own["whole_model", 0.5] == last["entity_f1"]["targeted"]
+    assert own["never_knew", 0.5] == last["entity_f1"]["masked"]
+    assert set(table["cut"]) == {"its own", "random"}
+    assert 0 <= audits.floors([curve])["locations"] <= 1
+    published = publish_audit(curve, tmp_path)
+    assert published.name.startswith("curve-locations")
+    assert [one.path for one in published_curves(tmp_path)] == [published]
+    assert published_audits(tmp_path) == []
+
+
+def test_a_curve_takes_neurons_and_no_dose(tmp_path):
+    for settings in ({"dose": 0.1}, {"removal": "leace"}):
+        with pytest.raises(InputError, match="a curve takes ever more neurons"):
+            curves.reading_curve(results_dir=str(tmp_path), **settings)
 
 
 def test_a_concept_that_has_no_tag_is_refused_before_anything_is_made(tmp_path):

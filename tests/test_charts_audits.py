@@ -36,7 +36,23 @@ def read():
     )  # fmt: skip
 
 
+def by_dose():
+    return pd.DataFrame(
+        [
+            {"cut": cut, "dose": dose, "reader": reader, "entity_f1": 0.9 - dose}
+            for cut in ("its own", "random")
+            for dose in (0.0, 0.05, 0.5)
+            for reader in ("own_head", "head", "perceptron", "whole_model")
+        ]
+    )
+
+
+def draw_by_dose(table):
+    return charts.found_by_dose(table, "What is found", "A note.", 0.7)
+
+
 CASES_AUDITS = {
+    "found_by_dose": (by_dose, draw_by_dose),
     "returns": (curves, charts.returns),
     "readings": (read, charts.readings),
 }
@@ -50,6 +66,15 @@ def test_there_is_a_panel_a_concept_and_a_line_to_reach():
     assert rules.count("rule") == 2
 
 
+def test_there_is_a_panel_a_cut_and_a_line_a_reader():
+    spec = draw_by_dose(by_dose()).to_dict()
+    titles = [panel["title"]["text"] for panel in spec["vconcat"]]
+    assert titles == ["its own neurons", "random neurons"]
+    assert len(spec["title"]["subtitle"]) == 2
+    colour = spec["vconcat"][0]["layer"][1]["encoding"]["color"]
+    assert colour["scale"]["domain"][-1] == "whole model"
+
+
 def test_there_is_a_panel_a_body_and_a_point_a_seed():
     spec = charts.readings(read()).to_dict()
     titles = [panel["title"]["text"] for panel in spec["vconcat"]]
@@ -57,7 +82,7 @@ def test_there_is_a_panel_a_body_and_a_point_a_seed():
     assert len(next(iter(spec["datasets"].values()))) == 4
 
 
-@pytest.mark.parametrize("draw", [charts.returns, charts.readings])
+@pytest.mark.parametrize("draw", [charts.returns, charts.readings, draw_by_dose])
 def test_a_table_without_its_columns_is_named(draw):
     with pytest.raises(InputError, match="no column"):
         draw(pd.DataFrame({"step": [0]}))

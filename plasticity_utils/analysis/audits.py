@@ -14,6 +14,10 @@ from plasticity_utils.results.stack import SHARE_BOUNDS, Estimate, mean_interval
 
 KEYS = ["removal", "concept"]
 OWN_HEAD = "own_head"
+_ANOTHERS, _UNCUT = "another concept's", "uncut"
+_CUTS = {"removed": "its own", "control": "random", "base": _UNCUT}
+_WIDE = {"last layer": "", "every layer": "_everywhere"}
+_TRAINED = {"targeted": "whole_model", "masked": "never_knew"}
 
 
 def removal_title(audit: Audit) -> str:
@@ -126,6 +130,43 @@ def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
     verdicts = [rules.audited(row["specificity"], row["read"]) for _, row in table.iterrows()]
     kept = [rules.kept(Estimate.of(row, "savings")) for _, row in table.iterrows()]
     return table.assign(verdict=verdicts, came_back=kept)
+
+
+def curve_table(curves: Sequence[Audit]) -> pd.DataFrame:
+    """F1 by the share of neurons taken: seed, concept, cut, dose, reader, entity_f1.
+
+    `cut` says whose neurons: `its own`, `random`, or `another concept's` (the mean over the other
+    curves of the seed). Readers are those of an audit, and `whole_model` and `never_knew` what
+    training on the whole cut model brings, and what it brings a model that never knew the concept.
+    """
+    titles = {one.config.label: one.config.concept_info.title for one in curves}
+    parts = []
+    for one in curves:
+        read = one.readings.assign(reader=one.readings["reader"] + one.readings["place"].map(_WIDE))
+        is_last = one.returns["step"] == one.returns.groupby("dose")["step"].transform("max")
+        after = one.returns[is_last].assign(body="removed")
+        both = pd.concat([read, after.assign(reader=after["condition"].map(_TRAINED))])
+        is_own = both["entity"] == one.config.label
+        # A base, and a random cut, are of no concept: its own curve has them.
+        others = both[~is_own & (both["body"] == "removed") & (both["reader"] != "never_knew")]
+        own = both[is_own & both["body"].isin(_CUTS)]
+        parts += [own.assign(cut=own["body"].map(_CUTS)), others.assign(cut=_ANOTHERS)]
+        parts[-2:] = [part.assign(seed=one.config.seed) for part in parts[-2:]]
+    found = pd.concat(parts)
+    found = found[found["entity"].isin(titles)]
+    found["concept"] = found["entity"].map(titles)
+    uncut = found[found["cut"] == _UNCUT]
+    cuts = [uncut.assign(cut=name) for name in found["cut"].unique() if name != _UNCUT]
+    found = pd.concat([found[found["cut"] != _UNCUT], *cuts])
+    keys = ["seed", "concept", "cut", "dose", "reader"]
+    return found.groupby(keys, sort=False)["entity_f1"].mean().reset_index()
+
+
+def floors(curves: Sequence[Audit]) -> pd.Series:
+    """Best F1 that a reader finds in the uncut pretrained body, by concept; a mean over seeds."""
+    table = _of_concept(curves, "readings")
+    table = table[table["body"] == "pretrained"]
+    return table.groupby(["concept", "seed"])["entity_f1"].max().groupby("concept").mean()
 
 
 def _place(one: Audit) -> dict[str, object]:

@@ -9,7 +9,7 @@ parts (:func:`part_transitions`)? Can neurons be forced to carry two (:func:`for
 became of one neuron (:func:`neuron_card`,
 :func:`neuron_map`)? What does the paper's own file show (:func:`released_profile`), and what does
 it all cost (:func:`growth`)? What does an audit say of a removal (:func:`returns`,
-:func:`readings`)?
+:func:`readings`, :func:`found_by_dose`)?
 
 Nothing is computed here: what a chart shows stands in its table, so every number can be exported
 and tested without a browser. The columns of tables are described in the data dictionary. A chart
@@ -37,6 +37,7 @@ from plasticity_utils.charts.layers import (
 )
 from plasticity_utils.charts.questions import (
     claims,
+    found_by_dose,
     growth,
     part_transitions,
     readings,
@@ -52,6 +53,7 @@ __all__ = [
     "dose_response",
     "f1_through_retraining",
     "forced_f1",
+    "found_by_dose",
     "growth",
     "kept_gain",
     "layer_profile",

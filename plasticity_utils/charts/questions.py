@@ -40,6 +40,19 @@ _LOG = alt.Scale(type="log", nice=False, padding=8)
 _COSTS = {"seconds": "seconds", "rise_mb": "memory, MB"}
 # Clusters are named by several words; the axis below has room for the first.
 _FIRST_WORD = "split(datum.label, ' · ')[0]"
+_FLOOR_NOTE = "Dotted: the best reader of a body that was never taught names."
+# Who finds the concept, with colour and dash, from the least that may change to the most.
+_WHO = {
+    "own_head": ("nothing changed", theme.MUTED, [2, 3]),
+    "bias": ("thresholds alone", *theme.FALLBACKS[1]),
+    "head": (
+        "last layer alone", theme.CONDITION_COLOURS["head"], theme.CONDITION_DASHES["head"],
+    ),
+    "perceptron": ("a new reader", theme.INK, [1, 0]),
+    "linear_everywhere": ("a new reader of every layer", *theme.FALLBACKS[2]),
+    "whole_model": ("whole model", theme.CONDITION_COLOURS["targeted"], [1, 0]),
+    "never_knew": ("whole model that never knew", *theme.FALLBACKS[0]),
+}  # fmt: skip
 BODY_TITLES = {
     "base": "base model",
     "removed": "after the removal",
@@ -285,3 +298,51 @@ def _growth(rows: pd.DataFrame, curve: str) -> alt.LayerChart:
 
 def _log_axis(ticks: int) -> alt.Axis:
     return alt.Axis(format="~s", grid=False, tickCount=ticks)
+
+
+def found_by_dose(
+    table: pd.DataFrame, title: str, note: str, floor: float | None = None
+) -> alt.VConcatChart:
+    """Draw F1 of a concept by the share of neurons taken, a panel a cut, a line a reader.
+
+    `table` has cut, dose, reader, entity_f1 and may have its interval; `floor` is what a reader
+    finds in a body that was never taught the task.
+    """
+    need(table, ["cut", "dose", "reader", "entity_f1"])
+    table = table[table["reader"].isin(_WHO)]
+    who = [_WHO[name] for name in _WHO if name in set(table["reader"])]
+    table = table.assign(who=table["reader"].map({name: said[0] for name, said in _WHO.items()}))
+    names, colours, dashes = (list(part) for part in zip(*who, strict=True))
+    legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolOpacity=1, columns=3)
+    signs = {
+        channel: of("who:N", title="what may learn", legend=legend, scale=alt.Scale(
+            domain=names, range=values
+        ))
+        for channel, of, values in (
+            ("color", alt.Color, colours), ("strokeDash", alt.StrokeDash, dashes)
+        )
+    }  # fmt: skip
+    cuts, doses, panels = distinct(table, "cut"), sorted(set(table["dose"])), []
+    for cut in cuts:
+        own = table[table["cut"] == cut].sort_values("dose")
+        heading = "share of all neurons that is taken" if cut == cuts[-1] else None
+        axis = alt.Axis(format="%", values=doses, labelOverlap="greedy")
+        x = alt.X("dose:Q", title=heading, scale=alt.Scale(type="sqrt", nice=False), axis=axis)
+        y = alt.Y("entity_f1:Q", title="F1 of the concept", scale=UNIT)
+        tips = [
+            alt.Tooltip("who:N"),
+            alt.Tooltip("dose:Q", format=".1%"),
+            *value_tooltips(own, "entity_f1", "F1"),
+        ]
+        layers = lines(own, x, y, "entity_f1", signs, tips)
+        if floor is not None:
+            rule = alt.Chart(pd.DataFrame({"floor": [floor]})).mark_rule(strokeDash=[2, 4])
+            layers.insert(0, rule.encode(y=alt.Y("floor:Q", scale=UNIT)))
+        panels.append(panel(layers, f"{cut} neurons", _STEPS_HEIGHT))
+    return stack_panels(
+        panels,
+        title,
+        [note, *([_FLOOR_NOTE] if floor is not None else [])],
+        f"Line chart, a panel for each of {', '.join(cuts)}: F1 against the share of neurons that "
+        f"is taken, one line for each of {', '.join(names)}. {note}",
+    )

@@ -12,7 +12,7 @@ Stages are shared with runs: an audit of settings that were run trains no base m
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -112,9 +112,8 @@ def run_audit(config: RunConfig) -> Audit:
             f"{config.concept_info.title!r} is no entity type, so no tag of it can come back"
         )
     stages = AuditStages(config)
-    folder = files.cached(
-        config.results, audit_name(config), stages.audit_settings, partial(_make, stages)
-    )
+    settings = stages.audit_settings(config.conditions, BODIES)
+    folder = files.cached(config.results, audit_name(config), settings, partial(_make, stages))
     return Audit(folder)
 
 
@@ -173,12 +172,11 @@ class AuditStages(Stages):
     def _draws(self) -> int:
         return 0
 
-    @property
-    def audit_settings(self) -> dict[str, Any]:
-        """Everything that an audit depends on."""
+    def audit_settings(self, conditions: Iterable[str], bodies: Iterable[str]) -> dict[str, Any]:
+        """Everything that what is trained and what is read depend on."""
         return {
-            "returns": {name: self._returns_settings(name) for name in self.config.conditions},
-            "readings": {body: self._readings_settings(body) for body in BODIES},
+            "returns": {name: self._returns_settings(name) for name in conditions},
+            "readings": {body: self._readings_settings(body) for body in bodies},
             "concept": self._concept_key,
         }
 
@@ -312,15 +310,22 @@ def _make(stages: AuditStages, part: Path) -> None:
     if config.chosen.takes_neurons:
         frames["dose"] = pd.read_parquet(stages.dose() / "dose.parquet")
     save_tables(frames, part)
+    own = {"dose": stages.chosen_dose, "n_removed": len(stages.removal.neurons)}
+    write_facts(stages, stages.used, {**own, **stages.removal.facts()}, part)
+
+
+def write_facts(
+    stages: AuditStages, used: Iterable[Path], own: Mapping[str, Any], part: Path
+) -> None:
+    """Write what tables were made with: `config.json`."""
+    config = stages.config
     facts = {
         "settings": config.settings(),
         "concept_info": asdict(config.concept_info),
         "sizes": asdict(config.sizes),
-        "dose": stages.chosen_dose,
-        "n_removed": len(stages.removal.neurons),
-        **stages.removal.facts(),
+        **own,
         "n_train_sentences": len(stages.sentences.train),
-        "seconds": {f.name: files.seal_of(f)["seconds"] for f in sorted(stages.used)},
+        "seconds": {folder.name: files.seal_of(folder)["seconds"] for folder in sorted(used)},
         **made_now(),
     }
     files.write_json(part / "config.json", facts)

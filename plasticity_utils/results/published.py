@@ -25,6 +25,7 @@ from plasticity_utils.experiment.audit import (
     with_protocols,
 )
 from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.reading_curve import CURVE_CONDITIONS, curve_name
 from plasticity_utils.experiment.run import (
     Run,
     check_run,
@@ -240,21 +241,21 @@ def _is_of(folder: Path, config: RunConfig) -> bool:
 
 
 def publish_audit(audit: Audit, results: Path = AUDITS) -> Path:
-    """Copy an audit's tables to the book's results; an older folder of that name is replaced.
+    """Copy the tables of an audit, or of a reading curve, to the book's results.
 
     InputError for an audit at the smoke scale, whose numbers mean nothing, and for one that lacks a
     control: the removal's matched counterpart and a model that never knew the concept.
     """
-    config = audit.config
+    config, is_curve = audit.config, "doses" in audit.facts
     if config.scale == "smoke":
         raise InputError("an audit at the smoke scale is not published: its numbers mean nothing")
-    lacks = set(PROTOCOLS) - set(audit.returns["condition"])
+    lacks = set(CURVE_CONDITIONS if is_curve else PROTOCOLS) - set(audit.returns["condition"])
     if lacks:
         raise InputError(
             f"the audit of {config.concept} lacks the protocols {', '.join(sorted(lacks))}; a row "
             "of the table of removals needs its controls"
         )
-    folder = results / audit_name(config)
+    folder = results / (curve_name if is_curve else audit_name)(config)
     results.mkdir(parents=True, exist_ok=True)
     with files.whole(folder) as part:
         part.mkdir()
@@ -269,7 +270,12 @@ def publish_audit(audit: Audit, results: Path = AUDITS) -> Path:
 
 def published_audits(results: Path = AUDITS) -> list[Audit]:
     """All published audits, by name."""
-    return [Audit(path.parent) for path in sorted(results.glob("*/config.json"))]
+    return [Audit(path.parent) for path in sorted(results.glob("audit-*/config.json"))]
+
+
+def published_curves(results: Path = AUDITS) -> list[Audit]:
+    """All published reading curves, by name."""
+    return [Audit(path.parent) for path in sorted(results.glob("curve-*/config.json"))]
 
 
 def find_audits(config: RunConfig, make: bool = False) -> list[Audit]:
