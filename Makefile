@@ -20,7 +20,7 @@ export MALLOC_MMAP_THRESHOLD_ ?= 1000000000
 export MALLOC_TRIM_THRESHOLD_ ?= 1000000000
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: help install run test test-fast book pages figures notebooks lab check clean bench bench-growth bench-report
+.PHONY: help install run test test-fast book pdf zip pages figures notebooks lab check clean bench bench-growth bench-report
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,12 @@ test-fast: $(STAMP)  ## tests that neither train nor open a browser
 book: $(STAMP)  ## build the book from the committed notebooks, warnings as errors
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo 'book: _build/html/index.html'
+
+pdf: book  ## the book as one PDF, printed by a browser
+	$(BIN)/plasticity pdf _build/html _build/plasticity.pdf
+
+zip: book  ## the book in one file, to be read offline
+	$(BIN)/python -m zipfile -c _build/plasticity.zip _build/html/
 
 pages: $(STAMP)  ## the concepts' pages from notebooks/concept.py and notebooks/prose/
 	$(BIN)/plasticity pages

@@ -95,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("notebooks", type=Path, help="an executed notebook, or a folder of them")
     figures.add_argument("out", type=Path, help="folder of the figures")
     figures.set_defaults(command=_figures)
+    pdf = commands.add_parser("pdf", help="print the built book into one PDF")
+    pdf.add_argument("html", type=Path, help="folder of the built book")
+    pdf.add_argument("out", type=Path, help="the file")
+    pdf.set_defaults(command=_pdf)
     concepts = commands.add_parser("concepts", help="list concepts, or check one of your own")
     concepts.add_argument("concept", nargs="?", help=f"counted by part; {CUSTOM_KINDS}, or a name")
     concepts.add_argument("--scale", default="quick", help=f"{', '.join(SCALES)} (%(default)r)")
@@ -200,6 +204,16 @@ def _publish(options: argparse.Namespace) -> None:
         print(f"published: {publish(run)}")
         if page := add_page(run.config):
             print(f"new page: {page}; `make notebooks` executes it")
+
+
+def _pdf(options: argparse.Namespace) -> None:
+    check_extra("book", "a PDF")
+    import yaml
+
+    from plasticity_utils.book.pdf import write_pdf
+
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    print(f"PDF: {write_pdf(options.html, contents, options.out)}")
 
 
 def _pages(options: argparse.Namespace) -> None:

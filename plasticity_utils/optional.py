@@ -17,7 +17,7 @@ from plasticity_utils.errors import InputError
 # Modules that stand for an extra; each brings more.
 EXTRAS = {
     "batch": ("distributed", "nbclient", "papermill", "rich", "yaml"),
-    "book": ("jupyter_book", "jupytext", "nbformat", "papermill", "yaml"),
+    "book": ("jupyter_book", "jupytext", "nbformat", "papermill", "pypdf", "yaml"),
     "data": ("conllu", "h5py", "imblearn", "matplotlib", "seaborn", "svgwrite"),
     "demo": ("onnx", "onnxruntime"),
     "hub": ("datasets",),

@@ -49,17 +49,36 @@ function fitted(spec, column) {
   return spec;
 }
 
-for (const chart of document.querySelectorAll(".vl-chart")) {
+// All that a chart shows, as a table: its panels' rows below each other.
+function withCsv(view, spec, name) {
+  const rows = Object.values(spec.datasets ?? {}).flat();
+  const menu = view.querySelector(".vega-actions");
+  if (!menu || !rows.length) return;
+  const columns = [...new Set(rows.flatMap(Object.keys))];
+  const link = document.createElement("a");
+  link.textContent = "Save as CSV";
+  link.href = "#";
+  link.addEventListener("click", event => {
+    event.preventDefault();
+    take(`${name}.csv`, csvOf([columns, ...rows.map(row => columns.map(c => row[c]))]));
+  });
+  menu.append(link);
+}
+
+const PAGE = location.pathname.split("/").pop().replace(".html", "");
+for (const [i, chart] of document.querySelectorAll(".vl-chart").entries()) {
   const view = chart.querySelector(".vl-view");
   const spec = JSON.parse(chart.querySelector("script").textContent);
   // A chart in a closed box has no width yet: it gets the natural one and scrolls if need be.
   const column = chart.clientWidth || NATURAL + GUTTER;
   vegaEmbed(view, fitted(spec, column), {
-    mode: "vega-lite", renderer: "svg", actions: false,
+    mode: "vega-lite", renderer: "svg", downloadFileName: `${PAGE}-figure-${i + 1}`,
+    actions: {export: {svg: true, png: true}, source: false, compiled: false, editor: false},
     ...spec.usermeta?.embedOptions,
   }).then(() => {
     // A list or slider comes before what it changes, for the eye and for the tab key.
     view.prepend(...view.querySelectorAll(".vega-bindings"));
+    withCsv(view, spec, `${PAGE}-figure-${i + 1}`);
   }).catch(error => {
     view.textContent = "This chart could not be drawn: " + error.message;
     console.error(error);

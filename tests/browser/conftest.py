@@ -90,44 +90,50 @@ def browser():
         chromium.close()
 
 
+def open_page(browser, base, path, viewport=DESKTOP, scheme="light") -> Visit:
+    """Open a page in a window of its own, and wait until it is drawn."""
+    context = browser.new_context(viewport=viewport, color_scheme=scheme)
+    seen = Visit(context.new_page())
+
+    def only_here(route):
+        url = route.request.url
+        if url.startswith((base, "data:", "blob:")):
+            route.continue_()
+        else:
+            seen.troubles.append(f"outside request: {url}")
+            route.abort()
+
+    def answered(response):
+        if response.status >= 400:
+            seen.troubles.append(f"{response.status}: {response.url}")
+
+    def said(message):
+        if message.type == "error":
+            seen.troubles.append(f"console: {message.text}")
+
+    context.route("**/*", only_here)
+    seen.page.on("response", answered)
+    seen.page.on("console", said)
+    seen.page.on("pageerror", lambda error: seen.troubles.append(f"script: {error}"))
+    seen.page.on("requestfailed", lambda r: seen.troubles.append(f"failed: {r.url}"))
+    seen.page.on("dialog", lambda d: (seen.troubles.append(f"dialog: {d.message}"), d.accept()))
+    seen.page.goto(f"{base}/{path}", wait_until="load")
+    seen.page.wait_for_function(DRAWN_OR_SAID_WHY, timeout=20_000)
+    seen.page.wait_for_load_state("networkidle")
+    return seen
+
+
 @pytest.fixture
 def visit(browser, request):
     """Return a function that opens a page; of the book, unless `base` is another address."""
     contexts = []
 
-    def open_page(path, viewport=DESKTOP, scheme="light", base=None):
+    def visited(path, viewport=DESKTOP, scheme="light", base=None):
         base = request.getfixturevalue("site") if base is None else base
-        context = browser.new_context(viewport=viewport, color_scheme=scheme)
-        contexts.append(context)
-        seen = Visit(context.new_page())
-
-        def only_here(route):
-            url = route.request.url
-            if url.startswith((base, "data:", "blob:")):
-                route.continue_()
-            else:
-                seen.troubles.append(f"outside request: {url}")
-                route.abort()
-
-        def answered(response):
-            if response.status >= 400:
-                seen.troubles.append(f"{response.status}: {response.url}")
-
-        def said(message):
-            if message.type == "error":
-                seen.troubles.append(f"console: {message.text}")
-
-        context.route("**/*", only_here)
-        seen.page.on("response", answered)
-        seen.page.on("console", said)
-        seen.page.on("pageerror", lambda error: seen.troubles.append(f"script: {error}"))
-        seen.page.on("requestfailed", lambda r: seen.troubles.append(f"failed: {r.url}"))
-        seen.page.on("dialog", lambda d: (seen.troubles.append(f"dialog: {d.message}"), d.accept()))
-        seen.page.goto(f"{base}/{path}", wait_until="load")
-        seen.page.wait_for_function(DRAWN_OR_SAID_WHY, timeout=20_000)
-        seen.page.wait_for_load_state("networkidle")
+        seen = open_page(browser, base, path, viewport, scheme)
+        contexts.append(seen.page.context)
         return seen
 
-    yield open_page
+    yield visited
     for context in contexts:
         context.close()

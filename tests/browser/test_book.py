@@ -3,17 +3,22 @@
 ``PLASTICITY_BOOK_HTML`` names the folder of a book that is built already.
 """
 
+import csv
 import json
 import re
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-PHONE = {"width": 390, "height": 844}
+from plasticity_utils.book.pdf import write_pdf
+from plasticity_utils.errors import InputError
 
+from .conftest import open_page
+
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.browser
 
 
@@ -26,24 +31,60 @@ def chart_pages(book_html: Path) -> list[str]:
     return [p for p in pages_of(book_html) if 'class="vl-chart"' in (book_html / p).read_text()]
 
 
-def test_every_page_is_quiet_and_asks_no_other_host(book_html, visit):
-    pages = [*pages_of(book_html), "index.html", "search.html", "genindex.html"]
+# Each page is opened once a width and scheme, and all that the tests ask of it is noted then.
+LOOK = """() => {
+  const overlaps = chart => {
+    const boxes = [...chart.querySelectorAll("svg text")]
+      .filter(text => text.textContent.trim() && getComputedStyle(text).opacity !== "0")
+      .map(text => [text.textContent, text.getBoundingClientRect()]);
+    const cut = 2;  // a text's box holds room above and below its letters
+    return boxes.flatMap(([a, p], i) => boxes.slice(i + 1)
+      .filter(([b, q]) => p.left + cut < q.right && q.left + cut < p.right
+                       && p.top + cut < q.bottom && q.top + cut < p.bottom)
+      .map(([b]) => `${a} | ${b}`));
+  };
+  const marks = ".mark-group.role-frame [class*='role-mark'] path";
+  return {
+    theme: document.documentElement.dataset.theme,
+    width: document.documentElement.scrollWidth,
+    charts: [...document.querySelectorAll(".vl-chart")].map(chart => ({
+      text: chart.innerText.slice(0, 200),
+      marks: chart.querySelectorAll(`svg ${marks}, svg image`).length,
+      overlaps: overlaps(chart),
+      shown: [...chart.querySelectorAll("svg.marks")].map(
+        svg => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width),
+      alternative: chart.querySelector(".vl-view").getAttribute("aria-label") ?? "",
+    })),
+  };
+}"""
+
+
+@pytest.fixture(scope="module")
+def looks(browser, site, book_html):
+    """Return a function: looks(width, scheme) → what stands on each page, by its path."""
+
+    @cache
+    def looked(width=1280, scheme="light"):
+        found = {}
+        for path in [*pages_of(book_html), "index.html", "search.html", "genindex.html"]:
+            seen = open_page(browser, site, path, {"width": width, "height": 900}, scheme)
+            found[path] = {**seen.page.evaluate(LOOK), "troubles": seen.troubles}
+            seen.page.context.close()
+        return found
+
+    return looked
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+def test_every_page_is_quiet_and_every_chart_is_drawn(looks, width, scheme):
+    pages = looks(width, scheme)
     assert len(pages) > 5
-    for path in pages:
-        assert visit(path).troubles == [], path
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_chart_is_drawn(book_html, visit, scheme):
-    assert chart_pages(book_html), "no page of the book holds a chart"
-    for path in chart_pages(book_html):
-        seen = visit(path, scheme=scheme)
-        charts = seen.page.locator(".vl-chart")
-        for chart in charts.all():
-            marks = chart.locator("svg .mark-group.role-frame [class*='role-mark'] path, svg image")
-            assert marks.count() > 0, f"{path}: {chart.inner_text()[:200]}"
-        assert seen.troubles == []
-        assert seen.page.evaluate("document.documentElement.dataset.theme") == scheme
+    assert any(page["charts"] for page in pages.values()), "no page of the book holds a chart"
+    for path, page in pages.items():
+        assert page["troubles"] == [], path
+        assert page["theme"] == scheme
+        for chart in page["charts"]:
+            assert chart["marks"] > 0, f"{path}: {chart['text']}"
 
 
 def test_chart_texts_can_be_read_in_the_dark(book_html, visit):
@@ -56,54 +97,97 @@ def test_chart_texts_can_be_read_in_the_dark(book_html, visit):
     assert ground in (None, "transparent"), ground
 
 
-def test_no_page_is_wider_than_a_phone(book_html, visit):
-    for path in pages_of(book_html):
-        page = visit(path, viewport=PHONE).page
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= PHONE["width"], f"{path} is {width} px wide"
-
-
-OVERLAPS = """chart => {
-  const boxes = [...chart.querySelectorAll("svg text")]
-    .filter(text => text.textContent.trim() && getComputedStyle(text).opacity !== "0")
-    .map(text => [text.textContent, text.getBoundingClientRect()]);
-  const cut = 2;  // a text's box holds room above and below its letters
-  return boxes.flatMap(([a, p], i) => boxes.slice(i + 1)
-    .filter(([b, q]) => p.left + cut < q.right && q.left + cut < p.right
-                     && p.top + cut < q.bottom && q.top + cut < p.bottom)
-    .map(([b]) => `${a} | ${b}`));
-}"""
+def test_no_page_is_wider_than_a_phone(looks):
+    for path, page in looks(390).items():
+        assert page["width"] <= 390, f"{path} is {page['width']} px wide"
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_no_text_of_a_chart_hides_another(book_html, visit, width):
-    for path in chart_pages(book_html):
-        page = visit(path, viewport={"width": width, "height": 900}).page
-        for chart in page.locator(".vl-chart").all():
-            assert chart.evaluate(OVERLAPS) == [], path
+def test_no_text_of_a_chart_hides_another(looks, width):
+    for path, page in looks(width).items():
+        for chart in page["charts"]:
+            assert chart["overlaps"] == [], path
 
 
-def test_a_chart_is_laid_out_anew_for_a_phone_and_not_shrunk(book_html, visit):
-    for path in chart_pages(book_html):
-        page = visit(path, viewport=PHONE).page
-        for drawing in page.locator(".vl-chart svg.marks").all():
-            shown = drawing.evaluate(
-                "svg => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width"
-            )
-            assert shown > 0.9, path
+def test_a_chart_is_laid_out_anew_for_a_phone_and_not_shrunk(looks):
+    for path, page in looks(390).items():
+        for chart in page["charts"]:
+            assert chart["shown"], path
+            assert min(chart["shown"]) > 0.9, path
 
 
-def test_every_chart_has_a_text_alternative(book_html, visit):
-    for path in chart_pages(book_html):
-        page = visit(path).page
-        for chart in page.locator(".vl-chart .vl-view").all():
-            assert len(chart.get_attribute("aria-label") or "") > 60, path
+def test_every_chart_has_a_text_alternative(looks):
+    for path, page in looks().items():
+        for chart in page["charts"]:
+            assert len(chart["alternative"]) > 60, path
 
 
 def test_a_picture_stands_in_for_a_chart_without_scripts(book_html):
     for path in chart_pages(book_html):
         html = (book_html / path).read_text(encoding="utf-8")
         assert html.count("<noscript>") >= html.count('class="vl-chart"')
+
+
+def taken(page, click):
+    with page.expect_download() as waited:
+        click()
+    path = waited.value.path()
+    return waited.value.suggested_filename, list(csv.reader(open(path, encoding="utf-8-sig")))
+
+
+def test_a_table_is_sorted_folded_and_taken_away(visit):
+    page = visit("notebooks/compare.html").page
+    tables = page.locator(".cell_output table.dataframe")
+    rows = tables.evaluate_all("tables => tables.map(table => table.tBodies[0].rows.length)")
+    long = tables.nth(next(i for i, n in enumerate(rows) if n > 12))
+    shown = "rows => rows.filter(row => !row.hidden).length"
+    bar = long.locator("xpath=following-sibling::p[1]")
+    assert long.locator("tbody tr").evaluate_all(shown) == 12
+    name, table = taken(page, lambda: bar.get_by_text("CSV").evaluate("b => b.click()"))
+    assert re.fullmatch(r"compare-table-\d+\.csv", name)
+    assert len(table) == long.locator("tbody tr").count() + 1
+    bar.locator("button").first.evaluate("b => b.click()")
+    assert long.locator("tbody tr").evaluate_all(shown) == len(table) - 1
+    first = long.locator("thead button").first
+    texts = "cells => cells.map(cell => cell.textContent.trim())"
+    for order in ("ascending", "descending"):
+        first.evaluate("b => b.click()")
+        assert long.locator("thead th").first.get_attribute("aria-sort") == order
+        found = long.locator("tbody tr td:first-child").evaluate_all(texts)
+        assert found == sorted(found, reverse=order == "descending")
+
+
+def test_a_chart_is_taken_away_as_a_picture_and_as_a_table(visit):
+    page = visit("notebooks/relearning.html").page
+    menu = page.locator(".vl-chart .vega-actions").first
+    assert menu.locator("a").all_inner_texts() == ["Save as SVG", "Save as PNG", "Save as CSV"]
+    link = menu.get_by_text("Save as CSV")
+    name, table = taken(page, lambda: link.evaluate("link => link.click()"))
+    assert name == "relearning-figure-1.csv"
+    assert {"concept", "share"} <= set(table[0])
+    assert len(table) > 20
+
+
+def test_the_book_is_printed_with_links_that_stay_inside(book_html, tmp_path):
+    pypdf = pytest.importorskip("pypdf")
+    chapters = [{"file": "notebooks/relearning.ipynb"}, {"file": "book/glossary"}]
+    contents = {"root": "notebooks/intro.ipynb", "parts": [{"chapters": chapters}]}
+    printed = pypdf.PdfReader(write_pdf(book_html, contents, tmp_path / "book.pdf"))
+    titles = [entry["/Title"] for entry in printed.outline]
+    assert titles == ["Cut out, or only unread?", "Was it relearned?", "Glossary"]
+    links = [a.get_object() for page in printed.pages for a in page.get("/Annots", [])]
+    assert not [link for link in links if "file:" in str(link.get("/A", ""))]
+    second = printed.get_destination_page_number(printed.outline[1])
+    assert any(
+        "/Dest" in link and printed.get_page_number(link["/Dest"][0].get_object()) == second
+        for link in links
+    )
+    assert (
+        "Nine questions, nine answers"
+        in printed.pages[1].extract_text() + printed.pages[2].extract_text()
+    )
+    with pytest.raises(InputError, match="book/nowhere"):
+        write_pdf(book_html, {**contents, "root": "book/nowhere"}, tmp_path / "book.pdf")
 
 
 def test_formulas_are_set(visit):
