@@ -30,6 +30,10 @@
 # **reader** looks at the damaged model from outside, without changing it. The
 # model's own last layer is the simplest reader: let it alone learn again, and
 # what it finds the layers below still hold.
+#
+# ![The experiment in four steps: the model learns to mark places; neurons are cut and
+# the mark is gone; the last layer alone learns and it is back; or the whole model
+# learns.](../book/_static/experiment.svg)
 
 # %% tags=["remove-cell"]
 from IPython.display import Markdown

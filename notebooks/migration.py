@@ -106,6 +106,26 @@ charts.number_table(
 rules.decide
 
 # %% [markdown]
+# ```{exercise} Predict before you unfold
+# :label: exercise-gain
+#
+# Two neurons were left. One was more selective for the concept than the other, though
+# not enough to be cut. Which of the two will gain more?
+# ```
+
+# %% tags=["remove-input", "hide-output"]
+charts.number_table(near, ["predictor", "effect", "control"])
+
+# %% [markdown]
+# ```{solution} exercise-gain
+# :class: dropdown
+#
+# Look at the last row. A negative effect means that the more selective one gains less.
+# Compare it with the control: after a random cut, a fall back to the mean would show
+# as well.
+# ```
+
+# %% [markdown]
 # ## Were the neurons near the concept before?
 
 # %% tags=["remove-input"]

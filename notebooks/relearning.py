@@ -59,6 +59,26 @@ table = relearning.side_by_side(cuts)
 small, halved, gone = (row for _, row in table.iterrows())
 
 # %% [markdown]
+# ```{exercise} Predict before you unfold
+# :label: exercise-relearned
+#
+# After which of the three cuts will the last layer, trained alone, bring the concept
+# back? And after which will the whole model bring back more than any reader found?
+# ```
+
+# %% tags=["remove-input", "hide-output"]
+charts.number_table(table, ["way", "by_head", "by_best", "by_end"])
+
+# %% [markdown]
+# ```{solution} exercise-relearned
+# :class: dropdown
+#
+# After the small cut alone the last layer suffices. After the other two the whole
+# model brings more than the best reader found; how much of that is owed to the
+# concept, and not to the task, is what the page is about.
+# ```
+
+# %% [markdown]
 # ## The answer
 
 # %% tags=["remove-input"]

@@ -46,6 +46,26 @@ found = published_audits()
 table = audits.table_of_removals(found)
 
 # %% [markdown]
+# ```{exercise} Predict before you unfold
+# :label: exercise-removals
+#
+# Two removals bring the F1 of a concept to nothing. One holds neurons still, the other
+# projects a direction away. After which of them does a new reader of the frozen model
+# still find the concept?
+# ```
+
+# %% tags=["remove-input", "hide-output"]
+charts.number_table(table, ["removal", "concept", "removed", "read"])
+
+# %% [markdown]
+# ```{solution} exercise-removals
+# :class: dropdown
+#
+# *read* is near one where the reader finds as much as before. F1 near zero and a *read*
+# near one together mean that the concept was hidden, and not removed.
+# ```
+
+# %% [markdown]
 # ## What each took, and what is still read
 
 # %% tags=["remove-input"]

@@ -121,6 +121,19 @@ def test_the_table_of_a_curve_tells_its_own_neurons_from_random_ones(curve, tmp_
     assert published_audits(tmp_path) == []
 
 
+def test_a_reader_keeps_nine_tenths_up_to_a_dose():
+    f1 = {"its own": (0.9, 0.85, 0.5, 0.89), "random": (0.9, 0.9, 0.9, 0.82)}
+    rows = [
+        {"seed": 0, "concept": "locations", "cut": cut, "dose": dose, "reader": reader,
+         "entity_f1": value * share}
+        for cut, values in f1.items()
+        for dose, value in zip((0.0, 0.1, 0.2, 0.5), values, strict=True)
+        for reader, share in (("linear", 1.0), ("head", 0.9), ("own_head", 2.0))
+    ]  # fmt: skip
+    (row,) = audits.read_up_to(pd.DataFrame(rows)).to_dict("records")
+    assert (row["its own"], row["random"]) == (0.1, 0.5)
+
+
 def test_a_curve_takes_neurons_and_no_dose(tmp_path):
     for settings in ({"dose": 0.1}, {"removal": "leace"}):
         with pytest.raises(InputError, match="a curve takes ever more neurons"):

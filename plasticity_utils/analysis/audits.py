@@ -162,6 +162,20 @@ def curve_table(curves: Sequence[Audit]) -> pd.DataFrame:
     return found.groupby(keys, sort=False)["entity_f1"].mean().reset_index()
 
 
+def read_up_to(table: pd.DataFrame) -> pd.DataFrame:
+    """Up to which dose a new reader keeps nine tenths of what it finds with nothing taken.
+
+    From `curve_table`; a row a seed and concept, a column a cut: the largest dose up to which the
+    best of the readers still does, 0 where it does at none.
+    """
+    keys = ["seed", "concept", "cut"]
+    new = table[~table["reader"].isin([OWN_HEAD, *_TRAINED.values()])]
+    best = new.groupby([*keys, "dose"])["entity_f1"].max().unstack("dose")
+    kept = best.ge(READ_AGAIN * best[0.0], axis=0).cummin(axis=1)
+    doses = kept.mul(kept.columns.to_numpy(), axis=1).max(axis=1)
+    return doses.unstack("cut").reset_index().rename_axis(columns=None)
+
+
 def floors(curves: Sequence[Audit]) -> pd.Series:
     """Best F1 that a reader finds in the uncut pretrained body, by concept; a mean over seeds."""
     table = _of_concept(curves, "readings")

@@ -401,13 +401,11 @@ COMMAND_TABLES = {
 _CHANCE = Column(
     "0 to 1", "of the type's tags over all words: how well they are told without a threshold"
 )
-_CURVE_DOSE = Column("0 to 1", "of a reading curve alone: share of all neurons that is taken")
 AUDIT_TABLES = {
     "returns": Table(
         "a protocol, step and type",
-        f"condition dose step epoch entity {_SCORES} average_precision",
+        f"condition step epoch entity {_SCORES} average_precision",
         {
-            "dose": _CURVE_DOSE,
             "step": Column("steps", "of training; 0 is just after the removal"),
             "epoch": Column("epochs", "the same in epochs"),
             "average_precision": _CHANCE,
@@ -415,9 +413,8 @@ AUDIT_TABLES = {
     ),
     "readings": Table(
         "a frozen body, reader and type",
-        f"body dose reader place n_fitted entity {_SCORES} average_precision",
+        f"body reader place n_fitted entity {_SCORES} average_precision",
         {
-            "dose": _CURVE_DOSE,
             "body": Column(
                 "name",
                 "`base`, `removed`, `control` (its counterpart in force), `pretrained` (never "
