@@ -126,8 +126,8 @@ rules.strength
 # - Half of all neurons, any half, breaks the model. That says little of a concept.
 # - What lies beyond our readers is an upper bound. Whether it was *relearned*, or
 #   learned as if for the first time, takes a model that never knew these names.
-#   Such models were trained so far under one seed, on few sentences: see the
-#   [table of removals](removals.ipynb).
+#   Beside such a model the concept is back far sooner; so far that is measured on few
+#   sentences: see the [table of removals](removals.ipynb).
 # - *Why is training the last layer not learning?* Because it can only read what
 #   is below. What it finds in a body that was never taught names stands on the
 #   page of [an audit](audit.ipynb): much of it was there before.

@@ -16,13 +16,13 @@
 # %% [markdown]
 # # The table of removals
 #
-# **No removal here is judged without its controls: readers of the frozen model,
-# the matched control, and a model that never knew the concept.**
+# **Holding the neurons of a concept still hides it. Erasing its direction weakens it.
+# After either, it is back long before a model that never knew it would have learned it.**
 #
-# So far these are audits of MiniLM at the small scale *quick*, under one seed:
-# enough to see what an audit is, and too little for a claim about what came
-# back. Each row is a removal and a concept. How each number is
-# found stands on the page of [one audit](audit.ipynb). To add a row, write the
+# These are audits of MiniLM at the small scale *quick*, with three seeds. No removal is
+# judged without its controls: readers of the frozen model, the matched control, and a
+# model that never knew the concept. Each row is a removal and a concept. How each number
+# is found stands on the page of [one audit](audit.ipynb). To add a row, write the
 # removal in a file ([add your own](add_your_own.ipynb)), run
 #
 #     plasticity audit --removal my_eraser.py:MyEraser --concept persons --seed 0

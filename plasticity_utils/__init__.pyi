@@ -7,6 +7,7 @@ from .errors import InputError as InputError
 from .experiment.audit import Audit as Audit
 from .experiment.audit import audit as audit
 from .experiment.config import RunConfig as RunConfig
+from .experiment.reading_curve import reading_curve as reading_curve
 from .experiment.run import Run as Run
 from .experiment.run import load_run as load_run
 from .experiment.run import run_experiment as run_experiment
