@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from plasticity_utils.analysis import rules
@@ -126,6 +127,7 @@ def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
         seeds = seeds.merge(further, on=[*KEYS, "seed"])
     numbers = seeds.drop(columns=[name for name in seeds if name.startswith("reached")])
     bounds = {name: SHARE_BOUNDS for name in ("base", "removed", "found", "floor")}
+    bounds["savings"] = (-np.inf, 1.0)
     table = mean_interval(numbers, KEYS, bounds=bounds)
     verdicts = [rules.audited(row["specificity"], row["read"]) for _, row in table.iterrows()]
     kept = [rules.kept(Estimate.of(row, "savings")) for _, row in table.iterrows()]

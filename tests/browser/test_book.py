@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlparse
 
+import pypdf
 import pytest
 import yaml
 
@@ -169,7 +170,6 @@ def test_a_chart_is_taken_away_as_a_picture_and_as_a_table(visit):
 
 
 def test_the_book_is_printed_with_links_that_stay_inside(book_html, tmp_path):
-    pypdf = pytest.importorskip("pypdf")
     chapters = [{"file": "notebooks/relearning.ipynb"}, {"file": "book/glossary"}]
     contents = {"root": "notebooks/intro.ipynb", "parts": [{"chapters": chapters}]}
     printed = pypdf.PdfReader(write_pdf(book_html, contents, tmp_path / "book.pdf"))
