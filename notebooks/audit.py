@@ -96,6 +96,24 @@ charts.number_table(
 # which was never taught names, are the floor: what they find there is owed to
 # pre-training.
 
+# ```{exercise} Predict before you unfold
+# :label: exercise-audit
+#
+# The cut model hardly finds the concept any more. Which reader finds how much of it:
+# the thresholds alone, the last layer, a new reader?
+# ```
+
+# %% tags=["remove-input", "hide-output"]
+charts.number_table(audits.read(found), ["seed", "reader", "found", "in_base"])
+
+# %% [markdown]
+# ```{solution} exercise-audit
+# :class: dropdown
+#
+# The table names the best reader of each seed, with what it finds in the cut model and
+# in the base model. The figure below shows them all.
+# ```
+
 # %% tags=["remove-input"]
 charts.readings(audits.readings_table(found))
 

@@ -60,26 +60,6 @@ table = relearning.side_by_side(cuts)
 small, halved, gone = (row for _, row in table.iterrows())
 
 # %% [markdown]
-# ```{exercise} Predict before you unfold
-# :label: exercise-relearned
-#
-# After which of the three cuts will the last layer, trained alone, bring the concept
-# back? And after which will the whole model bring back more than any reader found?
-# ```
-
-# %% tags=["remove-input", "hide-output"]
-charts.number_table(table, ["way", "by_head", "by_best", "by_end"])
-
-# %% [markdown]
-# ```{solution} exercise-relearned
-# :class: dropdown
-#
-# After the small cut alone the last layer suffices. After the other two the whole
-# model brings more than the best reader found; how much of that is owed to the
-# concept, and not to the task, is what the page is about.
-# ```
-
-# %% [markdown]
 # ## The answer
 
 # %% tags=["remove-input"]
@@ -237,8 +217,8 @@ Markdown(
 saved = audits.table_of_removals(published_audits())
 saved = saved.groupby("removal")["savings"].mean()
 Markdown(
-    "**Relearned: it is back long before a model that never knew the concept "
-    "has learned it.** That model is trained under the same removal. At the "
+    "**Relearned: it is back long before a model that never knew it has "
+    "learned it.** That model is trained under the same removal. At the "
     "small scale *quick*, after the small cut, the one that knew saves "
     f"{percent(saved['gate'])} of the steps; after an erasure of the concept "
     f"alone it saves {percent(saved['leace'])} "
@@ -246,10 +226,9 @@ Markdown(
 )
 
 # %% [markdown]
-# So little is lost in the small cut that this says more of the thresholds than of
-# the concept: its biases alone bring much of it back ([audit](audit.ipynb)). The same
-# at full size is not measured yet, nor a model that never knew and has nothing to
-# unlearn.
+# After the small cut the biases of the last layer alone bring much back
+# ([audit](audit.ipynb)). Neither full size is measured yet, nor a model that never
+# knew and has nothing to unlearn.
 #
 # ## What would change our mind
 #

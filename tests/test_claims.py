@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils.analysis import movement, paper, relearning, rules
+from plasticity_utils.analysis import audits, movement, paper, relearning, rules
 from plasticity_utils.analysis.answers import by_question
 from plasticity_utils.analysis.mistakes import setting_changes
 from plasticity_utils.analysis.readers import by_reader
 from plasticity_utils.results.across import recoveries, turnovers
 from plasticity_utils.results.groups import choose, run_groups
-from plasticity_utils.results.published import published_runs
+from plasticity_utils.results.published import published_audits, published_runs
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +190,15 @@ def test_the_nine_answers_are_the_words_of_their_rules(published, rows):
     unanswered = table["answer"].str.startswith((rules.OPEN, "not measurable"))
     assert (table["strength"].eq(rules.NO_STRENGTH) == unanswered).all()
     assert table["answer"].iloc[0] == rules.READ
+
+
+def test_the_words_of_the_two_removals_that_were_audited():
+    table = audits.table_of_removals(published_audits())
+    assert table.groupby("removal")["n_seeds"].unique().map(list).to_dict() == {
+        "gate": [3],
+        "leace": [3],
+    }
+    verdicts = table.groupby("removal")["verdict"].unique().map(list).to_dict()
+    assert verdicts == {"gate": [rules.HIDDEN], "leace": [rules.WEAKENED]}
+    assert set(table["came_back"]) == {rules.RELEARNED}
+    assert (table["savings_high"] <= 1).all()
