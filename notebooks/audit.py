@@ -96,6 +96,7 @@ charts.number_table(
 # which was never taught names, are the floor: what they find there is owed to
 # pre-training.
 
+# %% [markdown]
 # ```{exercise} Predict before you unfold
 # :label: exercise-audit
 #
@@ -104,7 +105,9 @@ charts.number_table(
 # ```
 
 # %% tags=["remove-input", "hide-output"]
-charts.number_table(audits.read(found), ["seed", "reader", "found", "in_base"])
+charts.number_table(
+    audits.read(found), ["seed", "reader", "found", "in_base"]
+)
 
 # %% [markdown]
 # ```{solution} exercise-audit

@@ -220,8 +220,8 @@ Markdown(
     "**Relearned: it is back long before a model that never knew it has "
     "learned it.** That model is trained under the same removal. At the "
     "small scale *quick*, after the small cut, the one that knew saves "
-    f"{percent(saved['gate'])} of the steps; after an erasure of the concept "
-    f"alone it saves {percent(saved['leace'])} "
+    f"{percent(saved['gate'])} of the steps; after an erasure of the "
+    f"concept alone it saves {percent(saved['leace'])} "
     "([table of removals](removals.ipynb))."
 )
 
