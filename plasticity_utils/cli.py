@@ -305,10 +305,6 @@ def _executed_config(notebook: Path) -> RunConfig:
     return RunConfig.from_parameters({**values, **dict(metadata.get("parameters", {}))})
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 def add_force(commands: Any) -> None:
     """Add the command to those of the parser."""
     force = commands.add_parser("force", help="force neurons of one concept to carry a second")

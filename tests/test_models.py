@@ -1,5 +1,7 @@
+import copy
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -465,3 +467,22 @@ def test_a_state_on_another_device_or_of_another_layout_is_never_put_in_force(ma
     model, _ = load_model(str(tiny_folder), device="cpu")
     with pytest.raises(InputError, match="needed: a usual tensor on the same device"):
         patch_layers(model, {1: make})
+
+
+def test_saving_a_model_with_something_on_it_says_what_is_left_out(tiny_model, tmp_path):
+    model = tiny_model("bert")
+    gate = remove_neurons(model, [(1, 3)])
+    twin = copy.deepcopy(model)
+    for one, folder in ((model, tmp_path / "one"), (twin, tmp_path / "twin")):
+        with pytest.warns(UserWarning, match="put them on again after loading"):
+            one.save_pretrained(folder)
+    with torch.no_grad():
+        twin.classifier.weight.add_(1)
+    with pytest.warns(UserWarning, match="are not"):
+        twin.save_pretrained(tmp_path / "twin")
+    saved = AutoModelForTokenClassification.from_pretrained(tmp_path / "twin")
+    assert torch.equal(saved.classifier.weight, twin.classifier.weight)
+    gate.undo()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.save_pretrained(tmp_path / "one")

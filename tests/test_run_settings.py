@@ -3,13 +3,14 @@
 import pandas as pd
 import pytest
 
-from plasticity_utils import RunConfig
+from plasticity_utils import InputError, RunConfig, load_run
 from plasticity_utils.experiment import stages
 from plasticity_utils.experiment.dose import pick_dose
 from plasticity_utils.experiment.measure import concept_columns
 from plasticity_utils.experiment.presets import SCALES
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.results import neurons as neuron_changes
+from plasticity_utils.results.published import published_runs
 from runs import FRAMES, assert_same_tables, tiny_config
 from test_run import PLACE, at
 
@@ -72,3 +73,9 @@ def test_every_scale_has_words_of_every_entity_where_it_needs_them(scale):
     wanted = [sizes.train or 14041, sizes.ranking or 1727, sizes.measuring or 1726]
     found = [len(corpus) for corpus in (sentences.train, sentences.ranking, sentences.measuring)]
     assert found == wanted
+
+
+def test_a_published_run_is_opened_by_another_name():
+    folder = published_runs()[0].path
+    with pytest.raises(InputError, match=r"of published runs it is `pu\.published_runs\(\)`"):
+        load_run(folder)

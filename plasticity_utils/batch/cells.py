@@ -183,12 +183,17 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     return {**config.settings(), "results_dir": ""}
 
 
-def check_results(results: str) -> str:
-    """Return the results' place so that every worker understands it."""
+def check_results(results: str, is_tried: bool = True) -> str:
+    """Return the results' place so that every worker understands it.
+
+    Unless it is only asked about, it is made, and written to.
+    """
     if "://" in results:
         _check_address(results)
         return results.rstrip("/")
     folder = RunConfig(results_dir=results).results.resolve()
+    if not is_tried:
+        return str(folder)
     with files.refusals(folder):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

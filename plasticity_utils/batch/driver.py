@@ -54,9 +54,8 @@ def run_batch(options: argparse.Namespace) -> int:
     cells = _of_shard(read_grid(options.grid), options.shard)
     if options.workers < 0:
         raise InputError(f"workers must be a whole number of at least 1, not {options.workers}")
-    batch = Batch(
-        check_results(options.results), uuid.uuid4().hex, options.resume, _threads(options.workers)
-    )
+    results = check_results(options.results, is_tried=not options.dry_run)
+    batch = Batch(results, uuid.uuid4().hex, options.resume, _threads(options.workers))
     if options.dry_run:
         _list(cells, batch, max(1, options.workers))
         return 0

@@ -205,7 +205,9 @@ def load_run(path: str | Path) -> Run:
     """Open a finished run; a damaged or unfinished folder is an InputError."""
     folder = files.path_of(path, "run")
     if not files.is_sound(folder):
-        raise InputError(f"{str(folder)!r} is no finished run, or files in it are damaged")
+        is_published = (folder / "config.json").is_file() and not (folder / files.SEAL).exists()
+        known = "; of published runs it is `pu.published_runs()`" if is_published else ""
+        raise InputError(f"{str(folder)!r} is no finished run, or files in it are damaged{known}")
     return Run(folder)
 
 

@@ -35,7 +35,8 @@ def model_fingerprint(name: str) -> str:
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, part: Path) -> None:
     """Keep the trained weights (safetensors) and drop the checkpoints that led to them."""
     with quiet_transformers():
-        model.save_pretrained(part / "model")
+        # The class's own: what was removed is kept beside the model.
+        PreTrainedModel.save_pretrained(model, part / "model")
     tokenizer.save_pretrained(part / "model")
     shutil.rmtree(part / "checkpoints")
 

@@ -12,6 +12,7 @@ only the tokens of words are changed, told apart by their ids. An intervention a
 be undone follows Meng et al. (2022, ROME).
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -114,6 +115,22 @@ class _AtWords:
         return torch.where(self.words.of(state), changed, state)
 
 
+class _SaysWhatIsLeftOut:
+    """`save_pretrained` of a model on which something was put; a copy of the model copies it."""
+
+    def __init__(self, model: PreTrainedModel):
+        self.model = model
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Save the weights, and warn that what is in force is not among them."""
+        warnings.warn(
+            "saved are the weights alone: the neurons removed, patches and erasers that are in "
+            "force on this model are not; put them on again after loading",
+            stacklevel=2,
+        )
+        return type(self.model).save_pretrained(self.model, *args, **options)
+
+
 class Change:
     """Something that was put on a model, in force until `undo` or the end of a ``with`` block."""
 
@@ -121,12 +138,15 @@ class Change:
         self._model = model
         # On the model, so that `undo` finds it and a copy of the model has its own.
         model.__dict__.setdefault(_CHANGES, []).append(self)
+        model.__dict__["save_pretrained"] = _SaysWhatIsLeftOut(model)
 
     def undo(self) -> None:
         """Take it off; the model is as if it had never been there. May be called twice."""
         others = [c for c in self._model.__dict__.pop(_CHANGES, []) if c is not self]
         if others:
             self._model.__dict__[_CHANGES] = others
+        else:
+            self._model.__dict__.pop("save_pretrained", None)
 
     def __enter__(self: _SomeChange) -> _SomeChange:
         return self

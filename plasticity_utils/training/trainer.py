@@ -88,7 +88,8 @@ class SnapshotTrainer(Trainer):
         # The Trainer's own writes its arguments too, as a pickle.
         assert isinstance(self.model, PreTrainedModel)
         assert output_dir is not None
-        self.model.save_pretrained(output_dir, state_dict=state_dict)
+        # The class's own: a checkpoint's removal is put on again by whoever goes on from it.
+        PreTrainedModel.save_pretrained(self.model, output_dir, state_dict=state_dict)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if hardware.is_main():
