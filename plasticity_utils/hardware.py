@@ -216,13 +216,25 @@ VARIABLE = "PLASTICITY_PRECISION"
 WORTH_IT = 1.3
 TRIALS = 20
 SECONDS_IN_SILENCE = 5.0
+# Kinds of models whose masks hold a number that bfloat16 has not.
+_FP32_ALONE = {"deberta"}
 
 
-def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Return the context in which a model is trained and its tags are read."""
+def autocast(
+    device: torch.device, model_type: str = ""
+) -> contextlib.AbstractContextManager[object]:
+    """Return the context in which a model is trained and its tags are read.
+
+    InputError for a kind of model whose own code cannot do it in this machine's precision.
+    """
     import torch
 
     if training_precision() == "bf16":
+        if model_type in _FP32_ALONE:
+            raise InputError(
+                f"a model of type {model_type!r} cannot compute in bf16, in which this machine "
+                f"trains; needed: {VARIABLE}=fp32 in the environment"
+            )
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
 

@@ -37,3 +37,15 @@ def test_both_types_are_timed_by_turns(monkeypatch):
     seconds = hardware._product_seconds()
     assert asked == [torch.float32, torch.bfloat16] * hardware.TRIALS
     assert all(0 < own < float("inf") for own in seconds.values())
+
+
+def test_a_model_that_cannot_compute_in_bfloat16_is_refused(monkeypatch):
+    monkeypatch.setenv(hardware.VARIABLE, "bf16")
+    with pytest.raises(InputError, match=r"'deberta' cannot compute in bf16.*=fp32"):
+        hardware.autocast(torch.device("cpu"), "deberta")
+    with hardware.autocast(torch.device("cpu"), "bert"):
+        assert torch.is_autocast_enabled("cpu")
+    hardware.training_precision.cache_clear()
+    monkeypatch.setenv(hardware.VARIABLE, "fp32")
+    with hardware.autocast(torch.device("cpu"), "deberta"):
+        assert not torch.is_autocast_enabled("cpu")

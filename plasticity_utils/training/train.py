@@ -191,7 +191,7 @@ def tag_logits(
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), autocast(model.device):
+        with torch.no_grad(), autocast(model.device, model.config.model_type):
             for batch in bar(batches, "tags"):
                 logits = model(**inputs(model, [data.encoded[i] for i in batch])).logits
                 for i, row in zip(batch, logits.float(), strict=True):

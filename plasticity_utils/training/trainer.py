@@ -81,7 +81,8 @@ class SnapshotTrainer(Trainer):
     def compute_loss(self, model, *args, **kwargs):  # type: ignore[no-untyped-def]
         """Compute the loss in the precision of the device."""
         # The Trainer's own bf16 would wrap the model, and a snapshot's activations with it.
-        with autocast(self.args.device):
+        assert isinstance(self.model, PreTrainedModel)
+        with autocast(self.args.device, self.model.config.model_type):
             return super().compute_loss(model, *args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
