@@ -54,7 +54,7 @@ LOOK = """() => {
       overlaps: overlaps(chart),
       shown: [...chart.querySelectorAll("svg.marks")].map(
         svg => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width),
-      alternative: chart.querySelector(".vl-view").getAttribute("aria-label") ?? "",
+      alternative: chart.querySelector("[role=graphics-document]")?.ariaLabel ?? "",
     })),
   };
 }"""
@@ -161,7 +161,7 @@ def test_a_table_is_sorted_folded_and_taken_away(visit):
 def test_a_chart_is_taken_away_as_a_picture_and_as_a_table(visit):
     page = visit("notebooks/relearning.html").page
     menu = page.locator(".vl-chart .vega-actions").first
-    assert menu.locator("a").all_inner_texts() == ["Save as SVG", "Save as PNG", "Save as CSV"]
+    assert menu.locator("a").all_text_contents() == ["Save as SVG", "Save as PNG", "Save as CSV"]
     link = menu.get_by_text("Save as CSV")
     name, table = taken(page, lambda: link.evaluate("link => link.click()"))
     assert name == "relearning-figure-1.csv"
