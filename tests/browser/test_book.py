@@ -65,7 +65,7 @@ def looks(browser, site, book_html):
     """Return a function: looks(width, scheme) → what stands on each page, by its path."""
 
     @cache
-    def looked(width=1280, scheme="light"):
+    def looked(width, scheme):
         found = {}
         for path in [*pages_of(book_html), "index.html", "search.html", "genindex.html"]:
             seen = open_page(browser, site, path, {"width": width, "height": 900}, scheme)
@@ -73,7 +73,7 @@ def looks(browser, site, book_html):
             seen.page.context.close()
         return found
 
-    return looked
+    return lambda width=1280, scheme="light": looked(width, scheme)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
