@@ -157,17 +157,15 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _audit(options: argparse.Namespace) -> None:
-    values = {**vars(options)}
-    names = {field.name for field in dataclasses.fields(RunConfig)}
-    values = {name: value for name, value in values.items() if name in names}
+    config = _config(vars(options))
     from plasticity_utils.analysis.audits import table_of_removals
-    from plasticity_utils.experiment.audit import audit
-    from plasticity_utils.experiment.reading_curve import reading_curve
+    from plasticity_utils.experiment.audit import run_audit
+    from plasticity_utils.experiment.reading_curve import run_curve
 
     if options.curve:
-        print(f"curve: {reading_curve(**values).path}")
+        print(f"curve: {run_curve(config).path}")
         return
-    made = audit(**values)
+    made = run_audit(config)
     print(f"audit: {made.path}")
     row = table_of_removals([made]).iloc[0].dropna()
     print(_written(row))

@@ -168,6 +168,12 @@ def make_tiny_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
     )  # fmt: skip
 
 
+def save_tiny(folder: Path, words: list[str]) -> None:
+    """Save a tiny BERT and its tokenizer in the Hub's format."""
+    make_tiny_model("bert").save_pretrained(folder)
+    make_tiny_tokenizer(words).save_pretrained(folder)
+
+
 @pytest.fixture(scope="session")
 def session_folder(tmp_path_factory):
     """One folder for all workers of a session."""
@@ -305,6 +311,5 @@ def tiny_folder(tmp_path):
     """A tiny BERT in the Hub's format, without a classification head's labels of its own."""
     words = ["london", "calls", "berlin", "paris", "rain", "in", "the"]
     folder = tmp_path / "tiny"
-    make_tiny_model("bert").save_pretrained(folder)
-    make_tiny_tokenizer(words).save_pretrained(folder)
+    save_tiny(folder, words)
     return folder

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 import plasticity_utils as pu
-from conftest import make_tiny_model, make_tiny_tokenizer
+from conftest import make_tiny_model, make_tiny_tokenizer, save_tiny
 from plasticity_utils.data.schemes import PREFIXES, convert
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import load_model
@@ -144,8 +144,7 @@ anything = st.one_of(
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
-    make_tiny_model("bert").save_pretrained(folder)
-    make_tiny_tokenizer(CORPUS_WORDS).save_pretrained(folder)
+    save_tiny(folder, CORPUS_WORDS)
     return load_model(folder, device="cpu")
 
 
@@ -295,8 +294,7 @@ def test_a_saved_model_loads_as_it_was(tmp_path_factory, family, seed, labels, s
 @given(st.data())
 def test_damaged_weights_are_refused_or_load_as_they_are(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("damaged")
-    make_tiny_model("bert").save_pretrained(folder)
-    make_tiny_tokenizer(CORPUS_WORDS).save_pretrained(folder)
+    save_tiny(folder, CORPUS_WORDS)
     weights = load_file(folder / "model.safetensors")
     name = data.draw(st.sampled_from(sorted(weights)))
     tensor = weights.pop(name)
@@ -331,8 +329,7 @@ odd = st.one_of(
 @given(st.data())
 def test_whatever_a_models_files_hold_it_loads_or_says_one_line(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("odd")
-    make_tiny_model("bert").save_pretrained(folder)
-    make_tiny_tokenizer(CORPUS_WORDS).save_pretrained(folder)
+    save_tiny(folder, CORPUS_WORDS)
     name = data.draw(st.sampled_from(["config.json", "tokenizer.json", "tokenizer_config.json"]))
     file = folder / name
     content = json.loads(file.read_text())

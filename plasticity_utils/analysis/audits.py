@@ -148,12 +148,12 @@ def curve_table(curves: Sequence[Audit]) -> pd.DataFrame:
         is_last = one.returns["step"] == one.returns.groupby("dose")["step"].transform("max")
         after = one.returns[is_last].assign(body="removed")
         both = pd.concat([read, after.assign(reader=after["condition"].map(_TRAINED))])
+        both["seed"] = one.config.seed
         is_own = both["entity"] == one.config.label
         # A base, and a random cut, are of no concept: its own curve has them.
         others = both[~is_own & (both["body"] == "removed") & (both["reader"] != "never_knew")]
         own = both[is_own & both["body"].isin(_CUTS)]
         parts += [own.assign(cut=own["body"].map(_CUTS)), others.assign(cut=_ANOTHERS)]
-        parts[-2:] = [part.assign(seed=one.config.seed) for part in parts[-2:]]
     found = pd.concat(parts)
     found = found[found["entity"].isin(titles)]
     found["concept"] = found["entity"].map(titles)

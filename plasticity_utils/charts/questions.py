@@ -217,10 +217,7 @@ def returns(table: pd.DataFrame, goal: pd.Series | None = None) -> alt.VConcatCh
         ]
         layers = lines(own, x, y, "entity_f1", signs, tips)
         if goal is not None:
-            rule = alt.Chart(pd.DataFrame({"goal": [float(goal[concept])]})).mark_rule(
-                color=theme.MUTED, strokeDash=[2, 4]
-            )
-            layers.insert(0, rule.encode(y=alt.Y("goal:Q", scale=UNIT)))
+            layers.insert(0, _dotted("goal", float(goal[concept])))
         panels.append(panel(layers, concept, _STEPS_HEIGHT))
     return stack_panels(
         panels,
@@ -229,6 +226,12 @@ def returns(table: pd.DataFrame, goal: pd.Series | None = None) -> alt.VConcatCh
         f"Line chart, a panel for each of {', '.join(concepts)}: F1 against steps of training, one "
         f"line for each of the protocols {', '.join(conditions)}.",
     )
+
+
+def _dotted(name: str, value: float) -> alt.Chart:
+    """Draw a line across a panel of F1 at one value."""
+    rule = alt.Chart(pd.DataFrame({name: [value]})).mark_rule(color=theme.MUTED, strokeDash=[2, 4])
+    return rule.encode(y=alt.Y(f"{name}:Q", scale=UNIT))
 
 
 def readings(table: pd.DataFrame) -> alt.VConcatChart:
@@ -336,8 +339,7 @@ def found_by_dose(
         ]
         layers = lines(own, x, y, "entity_f1", signs, tips)
         if floor is not None:
-            rule = alt.Chart(pd.DataFrame({"floor": [floor]})).mark_rule(strokeDash=[2, 4])
-            layers.insert(0, rule.encode(y=alt.Y("floor:Q", scale=UNIT)))
+            layers.insert(0, _dotted("floor", floor))
         panels.append(panel(layers, f"{cut} neurons", _STEPS_HEIGHT))
     return stack_panels(
         panels,
