@@ -84,6 +84,12 @@ def test_a_dry_run_lists_cells_and_hours_and_begins_nothing(grid, tmp_path, caps
     assert not results.exists()
 
 
+def test_a_dry_run_makes_no_folder_at_an_address(grid, tmp_path):
+    far = tmp_path / "far"
+    assert cli.main(["batch", str(grid), "--results", f"file://{far}", "--dry-run"]) == 0
+    assert not far.exists()
+
+
 def test_a_dry_run_knows_what_is_done_and_how_long_it_took(grid, tmp_path, capsys):
     results = tmp_path / "results"
     done, left = read_grid(grid)

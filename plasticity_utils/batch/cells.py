@@ -189,7 +189,7 @@ def check_results(results: str, is_tried: bool = True) -> str:
     Unless it is only asked about, it is made, and written to.
     """
     if "://" in results:
-        _check_address(results)
+        _check_address(results, is_tried)
         return results.rstrip("/")
     folder = RunConfig(results_dir=results).results.resolve()
     if not is_tried:
@@ -209,13 +209,14 @@ def place_of(results: str) -> Mirror:
     return Mirror(root, results)
 
 
-def _check_address(address: str) -> None:
+def _check_address(address: str, is_tried: bool) -> None:
     from fsspec.core import url_to_fs
 
     kind = re.split("://", address)[0]
     try:
         system, place = url_to_fs(address)
-        system.makedirs(place, exist_ok=True)
+        if is_tried:
+            system.makedirs(place, exist_ok=True)
     except ValueError:
         raise InputError(f"results in {address!r}: fsspec knows no {kind!r} addresses") from None
     except ImportError as error:
