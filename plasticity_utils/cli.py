@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import dataclasses
 import os
 import sys
@@ -173,19 +174,14 @@ def _audit(options: argparse.Namespace) -> None:
 
 def _page(options: argparse.Namespace) -> None:
     check_extra("book", "a page")
-    from plasticity_utils.analysis import answers
     from plasticity_utils.book.pages import render_page
-    from plasticity_utils.results.groups import RunGroup
-    from plasticity_utils.results.published import find_run
 
-    page = render_page(options.notebook, options.out)
-    config = _executed_config(options.notebook)
-    print(f"page: {page}")
-    if config.scale == "smoke":
-        print("  smoke scale: a test of the machinery, these numbers mean nothing")
-    run = RunGroup((find_run(config),))
-    print(_written(answers.answer(run), index=False))
-    print(f"found in the cut model by its last layer or a new probe: {answers.found(run)}")
+    print(f"page: {render_page(options.notebook, options.out)}")
+    try:
+        _print_results(options.notebook)
+    except InputError as error:
+        # The page is there, whatever became of the run that it shows.
+        print(f"its results in short: none, {error}", file=sys.stderr)
 
 
 def _publish(options: argparse.Namespace) -> None:
@@ -292,15 +288,50 @@ def _written(table: pd.DataFrame | pd.Series, **options: bool) -> str:
     return table.to_string(na_rep=NO_NUMBER, float_format=number, **options)
 
 
-def _executed_config(notebook: Path) -> RunConfig:
-    """Settings with which papermill executed a notebook, over the notebook's own defaults."""
+def _print_results(notebook: Path) -> None:
+    """Print the answers of the run with whose settings a notebook was executed.
+
+    Files and folders among them may be named from here, from where the notebook lies, or from the
+    project's notebooks: whoever executed it worked in one of these.
+    """
+    from plasticity_utils.analysis import answers
+    from plasticity_utils.results.groups import RunGroup
+    from plasticity_utils.results.published import find_run
+
+    values, said = _executed_values(notebook), []
+    for folder in dict.fromkeys([Path.cwd(), notebook.resolve().parent, ROOT / "notebooks"]):
+        with contextlib.chdir(folder):
+            try:
+                config = RunConfig.from_parameters(values)
+                run = RunGroup((find_run(config),))
+            except InputError as error:
+                said.append(error)
+                continue
+            if config.scale == "smoke":
+                print("  smoke scale: a test of the machinery, these numbers mean nothing")
+            print(_written(answers.answer(run), index=False))
+            found = answers.found(run)
+            print(f"found in the cut model by its last layer or a new probe: {found}")
+            return
+    raise said[0]
+
+
+def _executed_values(notebook: Path) -> dict[str, Any]:
+    """Parameters with which papermill executed a notebook, over the notebook's own defaults."""
     import nbformat
     import papermill
 
     defaults = papermill.inspect_notebook(str(notebook))
-    values = {name: ast.literal_eval(found["default"]) for name, found in defaults.items()}
-    metadata = nbformat.read(notebook, as_version=4).metadata.get("papermill", {})
-    return RunConfig.from_parameters({**values, **dict(metadata.get("parameters", {}))})
+    given = nbformat.read(notebook, as_version=4).metadata.get("papermill", {})
+    values = dict(given.get("parameters", {}))
+    for name, found in defaults.items():
+        try:
+            values.setdefault(name, ast.literal_eval(found["default"]))
+        except ValueError:
+            raise InputError(f"parameter {name} is {found['default']}, no plain value") from None
+    if "concept" not in values:
+        raise InputError(f"{str(notebook)!r} has no parameter 'concept'")
+    return values
 
 
 def add_force(commands: Any) -> None:

@@ -1,13 +1,19 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 
+import plasticity_utils as pu
 from plasticity_utils import cli
+from plasticity_utils.book import pages
 from plasticity_utils.experiment import run
 from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.registry import removals
+from plasticity_utils.results import published
 
 
 @pytest.fixture
@@ -166,3 +172,40 @@ def test_tables_on_the_terminal_have_a_real_minus():
     assert cli._written(pd.Series({"rise": -0.5, "verdict": "no"})).split()[1] == "−0.500"
     # No table is printed in another way.
     assert Path(cli.__file__).read_text(encoding="utf-8").count(".to_string(") == 1
+
+
+def test_a_page_finds_its_run_by_files_named_from_where_its_notebook_lies(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "own.py").write_text(
+        "class Mine:\n" + "".join(f"    {name} = None\n" for name in removals.needs)
+    )
+    seen, shown = [], pu.published_runs()[0]
+    monkeypatch.setattr(pages, "render_page", lambda notebook, out: out / "page.html")
+    monkeypatch.setattr(published, "find_run", lambda config: seen.append(config) or shown)
+    said = nbformat.v4.new_notebook(
+        metadata={"papermill": {"parameters": {"concept": "persons", "removal": "own.py:Mine"}}}
+    )
+    nbformat.write(said, tmp_path / "mine.ipynb")
+    assert cli.main(["page", str(tmp_path / "mine.ipynb"), str(tmp_path)]) == 0
+    assert [(config.concept, config.removal) for config in seen] == [("persons", "own.py:Mine")]
+    assert "found in the cut model by its last layer or a new probe" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({}, r"none\.ipynb' has no parameter 'concept'"),
+        ({"concept": "persons", "removal": "gone.py:Mine"}, "there is no file 'gone.py'"),
+    ],
+)
+def test_a_page_without_a_run_to_find_is_made_and_says_so(
+    parameters, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(pages, "render_page", lambda notebook, out: out / "page.html")
+    notebook = nbformat.v4.new_notebook(metadata={"papermill": {"parameters": parameters}})
+    nbformat.write(notebook, tmp_path / "none.ipynb")
+    assert cli.main(["page", str(tmp_path / "none.ipynb"), str(tmp_path)]) == 0
+    written = capsys.readouterr()
+    assert written.out == f"page: {tmp_path / 'page.html'}\n"
+    assert re.search(rf"^its results in short: none, .*{message}", written.err)

@@ -193,12 +193,36 @@ def test_a_first_word_that_could_be_a_title_or_a_comment_is_a_word_by_its_tag(wr
         ("a NN\nb VB\n", "BIOES", "no column has tags of spans, so scheme 'BIOES' is of none"),
         ("a B-LOC\n", "", "unknown scheme ''; allowed: IOB2"),
         ("\tB-LOC\nb\tO\n", None, r"some\.txt, line 1: the word is empty"),
-        ("1 Oslo B-LOC\n2 is O\n", None, "column '1' holds numbers alone; words must stand in"),
+        ("1 Oslo B-LOC\n2 is O\n", None, "column '1' holds numbers that count; words must"),
+        ("0 a B-X\n1 b O\n\n0 c O\n", None, "column '1' holds numbers that count"),
+        ("a B-O\nb O\n", None, "tag 'B-O' of column 'entity' is of a type that is named as"),
+        ("a B-X\n--- ---\nb O\n", None, "tag '---' of column 'entity' is of no scheme"),
     ],
 )
 def test_what_would_lose_words_of_a_concept_is_refused(text, said, message, written):
     with pytest.raises(InputError, match=message):
         load_corpus(written(text), scheme=said)
+
+
+def test_dashes_and_numbers_are_words(written):
+    rule = load_corpus(written("--- ---\n--- ---\na NN\n"))
+    assert rule.sentences == [["---", "---", "a"]]
+    assert concept_words(rule, "---").tolist() == [True, True, False]
+    for text in ("0 . B-X\n", "7 . B-X\n1990 . O\n", "3 . B-X\n4 . O\n"):
+        assert concept_words(load_corpus(written(text)), "X").tolist()[0]
+
+
+def test_marks_of_other_tools_part_sentences_and_documents(written):
+    rows = "<s> <s> <s>\nOslo NNP B-LOC\n</s> </s> </s>\n<s> <s> <s>\nis VB O\n</s> </s> </s>\n"
+    tabs = '<doc id="1 2">\n<p>\nOslo\tNNP\tB-LOC\n</p>\n</doc>\n<doc>\nis\tVB\tO\n</doc>\n'
+    for text in (rows, tabs):
+        corpus = load_corpus(written(text))
+        assert corpus.sentences == [["Oslo"], ["is"]]
+        assert corpus.schemes["entity"] == "IOB2"
+    # What has a tag of its own is a word, however it is spelled.
+    assert load_corpus(written("<s> O\nOslo B-LOC\n<br> <br>\n"), scheme="plain").words == [
+        "<s>", "Oslo", "<br>",
+    ]  # fmt: skip
 
 
 def test_a_scheme_is_of_the_columns_of_spans_alone(written):

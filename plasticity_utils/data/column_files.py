@@ -43,8 +43,8 @@ WORD_COLUMNS = ("tokens", "words", "token", "word")
 # What the Hub's corpora call the columns that column files call otherwise.
 NAMES = {"ner_tags": "entity", "ner": "entity", "pos_tags": "pos", "chunk_tags": "chunk"}
 
-# Of tokens, and of ranges of them, as in CoNLL-U.
-_NUMBERS = re.compile(r"\d+([-.]\d+)?")
+# Where a sentence or a text begins or ends, as other tools write it: not a word, for it has no tag.
+_MARK = re.compile(r"</?(s|p|sent|sentence|doc|text)( [^<>]*)?>")
 
 Columns = dict[str, list[list[str]]]
 
@@ -67,10 +67,10 @@ def read_columns(path: Path, word: int | str = 1) -> tuple[list[list[str]], Colu
         empty = next((number for number, fields in sentence if not fields[place]), None)
         if empty is not None:
             raise InputError(f"{path}, line {empty}: the word is empty")
-    if len(names) > 2 and all(_NUMBERS.fullmatch(text) for row in words for text in row):
+    if len(names) > 2 and _are_counted(words):
         raise InputError(
-            f"{path}: column {names[place]!r} holds numbers alone; words must stand in the first "
-            "column, or in the one that load_corpus(..., word=2) names"
+            f"{path}: column {names[place]!r} holds numbers that count; words must stand in the "
+            "first column, or in the one that load_corpus(..., word=2) names"
         )
     labels = {
         name: [[fields[column] for _, fields in sentence] for sentence in rows]
@@ -144,6 +144,13 @@ def check_lengths(path: Path, number: int, words: Sequence[str]) -> None:
         )
 
 
+def _are_counted(words: list[list[str]]) -> bool:
+    """Whether each sentence counts from 0 or 1, as ids of words do; ranges of ids are none."""
+    counted = [[word for word in row if not re.fullmatch(r"\d+[-.]\d+", word)] for row in words]
+    ways = [[str(start + at) for at in range(max(map(len, counted)))] for start in (0, 1)]
+    return len(ways[0]) > 1 and all(row in [way[: len(row)] for way in ways] for row in counted)
+
+
 Row = tuple[int, list[str]]
 
 
@@ -154,7 +161,7 @@ def _token_rows(path: Path, lines: list[str]) -> list[list[Row]]:
     sentences: list[list[Row]] = [[]]
     for number, line in enumerate(lines, start=1):
         fields = _cells(line, tabs)
-        if not fields or fields[0] == DOCUMENT:
+        if not fields or _is_mark(fields):
             sentences.append([])
         elif _is_begun(sentences) or line[0] != "#" or _is_tag(fields[-1], last_fields):
             # A "#" that is a word, and no comment, has a tag.
@@ -182,6 +189,11 @@ def _is_begun(sentences: list[list[Row]]) -> bool:
     return bool(first) and not (len(sentences) == len(first) == 1 and first[0] in WORD_TITLES)
 
 
+def _is_mark(fields: list[str]) -> bool:
+    """Whether a line parts documents or sentences: a mark alone, or the same in every column."""
+    return fields[0] == DOCUMENT or _MARK.fullmatch(" ".join(dict.fromkeys(fields))) is not None
+
+
 def _is_tag(field: str, tags: set[str]) -> bool:
     """Whether a line's last field is a tag: one of other words, or of a span or outside one."""
     return field in tags or field == OUTSIDE or SPAN_TAG.fullmatch(field) is not None
@@ -189,7 +201,8 @@ def _is_tag(field: str, tags: set[str]) -> bool:
 
 def _has_tabs(lines: list[str]) -> bool:
     """Whether columns are cut by tabs alone, so that spaces are parts of fields."""
-    words = [line for line in lines if line.strip() and line[0] != "#" and DOCUMENT not in line]
+    rows = [line for line in lines if line.strip() and line[0] != "#"]
+    words = [line for line in rows if not _is_mark(split_fields(line))]
     return bool(words) and all("\t" in line for line in words)
 
 

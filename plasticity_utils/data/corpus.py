@@ -225,6 +225,11 @@ def _scheme(source: str | Path, name: str, column: list[list[str]], said: str | 
                 f"{source}: tag {tag!r} of column {name!r} is of no scheme that all its tags are "
                 f"of; allowed: {OUTSIDE} outside of names, else a mark and a type, such as B-LOC"
             )
+        if tag[2:] == OUTSIDE:
+            raise InputError(
+                f"{source}: tag {tag!r} of column {name!r} is of a type that is named as what is "
+                f"outside of names, {OUTSIDE}; needed: another name for it"
+            )
     return scheme
 
 

@@ -19,7 +19,6 @@ import torch
 from torch import nn
 from transformers import (
     AutoModelForTokenClassification,
-    AutoTokenizer,
     GgufConfig,
     PreTrainedConfig,
     PreTrainedModel,
@@ -31,6 +30,7 @@ from plasticity_utils.errors import InputError, items_of, shown
 from plasticity_utils.hardware import find_device
 from plasticity_utils.models.layers import is_causal, layers_of
 from plasticity_utils.models.locate import ALLOWED_MODELS, locate
+from plasticity_utils.models.tokenizer import first_line, load_tokenizer
 from plasticity_utils.models.tokens import Encoded as Encoded
 from plasticity_utils.models.tokens import encode_words as encode_words
 from plasticity_utils.models.tokens import special_token_ids
@@ -82,7 +82,7 @@ def load_model(
     check_model(name)
     labels, place = _checked_labels(labels), _checked_device(device)
     source, gguf = locate(name)
-    tokenizer = _load_tokenizer(name, source, gguf)
+    tokenizer = load_tokenizer(name, source, gguf)
     # Loading draws random numbers for what a checkpoint lacks; the caller's state is kept.
     with torch.random.fork_rng(devices=[]), quiet_transformers():
         model = _load_weights(name, source, gguf, labels, seed)
@@ -233,7 +233,7 @@ def _checked_device(device: Any) -> torch.device:
         torch.empty(0, device=place)
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
         raise InputError(
-            f"device {device!r} cannot be used ({_first_line(error)}); here: "
+            f"device {device!r} cannot be used ({first_line(error)}); here: "
             f"{', '.join(dict.fromkeys(here))}"
         ) from None
     return place
@@ -268,7 +268,7 @@ def _check_pass(name: str, model: PreTrainedModel) -> None:
         shapes = [tuple(state.shape) for state in found.hidden_states]
     except Exception as error:
         raise InputError(
-            f"model {name!r}: a pass under its config fails ({_first_line(error)})"
+            f"model {name!r}: a pass under its config fails ({first_line(error)})"
         ) from None
     expected = [(1, 5, width(model))] * count_layers(model)
     if shapes != expected or found.logits.shape != (1, 5, len(model.config.label2id)):
@@ -277,26 +277,6 @@ def _check_pass(name: str, model: PreTrainedModel) -> None:
             f"{found.logits.shape[-1]} labels; needed: {expected} and a label for each of "
             f"{sorted(model.config.label2id)}"
         )
-
-
-def _load_tokenizer(name: str, source: str, gguf: str | None) -> PreTrainedTokenizerBase:
-    options = {"gguf_file": gguf} if gguf else {}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-    except Exception as error:
-        # transformers raises any kind for a folder that it cannot make a tokenizer, or a model, of.
-        raise InputError(f"model {name!r}: no usable tokenizer ({_first_line(error)})") from None
-    if not tokenizer.is_fast:
-        raise InputError(f"model {name!r}: only fast tokenizers know which token is of which word")
-    if tokenizer.pad_token_id is None:
-        if tokenizer.eos_token is None:
-            raise InputError(f"model {name!r}: its tokenizer has no padding and no end token")
-        tokenizer.pad_token = tokenizer.eos_token
-    try:
-        encode_words(tokenizer, [["a"]])
-    except Exception as error:
-        raise InputError(f"model {name!r}: no usable tokenizer ({_first_line(error)})") from None
-    return tokenizer
 
 
 def _load_weights(
@@ -318,7 +298,7 @@ def _load_weights(
         )
     except Exception as error:
         raise InputError(
-            f"model {name!r} could not be loaded ({_first_line(error)}); allowed: {ALLOWED_MODELS}"
+            f"model {name!r} could not be loaded ({first_line(error)}); allowed: {ALLOWED_MODELS}"
         ) from None
     _check_body(name, model, info, with_head=labels is None)
     if gguf:
@@ -383,7 +363,3 @@ def _draw_head(model: PreTrainedModel, seed: int) -> None:
         linear.weight.normal_(0.0, spread, generator=generator)
         if linear.bias is not None:
             linear.bias.zero_()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]

@@ -77,16 +77,28 @@ def encode_words(
     return encoded
 
 
+def word_tokens(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> list[list[int]]:
+    """Return the tokens of each word, read alone, without special ones."""
+    rows = _tokenize(tokenizer, [[word] for word in words]).encodings
+    return [
+        [token for token, word in zip(row.ids, row.word_ids, strict=True) if word is not None]
+        for row in rows
+    ]
+
+
 def special_token_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Return the sorted ids that stand for no word, such as [CLS], [SEP] and padding.
 
-    The unknown token stands for a word, unless the tokenizer uses it for something else too.
+    The unknown token stands for a word, unless the tokenizer uses it for something else too. What
+    the tokenizer puts around a sentence is special, whether it is named so or not.
     """
+    row = _tokenize(tokenizer, [["a"]]).encodings[0]
+    around = {token for token, word in zip(row.ids, row.word_ids, strict=True) if word is None}
     others = {
         getattr(tokenizer, f"{role}_token_id") for role in ("bos", "eos", "pad", "cls", "sep")
     }
     unknown = set() if tokenizer.unk_token_id in others else {tokenizer.unk_token_id}
-    return sorted(set(tokenizer.all_special_ids) - unknown)
+    return sorted((set(tokenizer.all_special_ids) | around) - unknown)
 
 
 def as_sentences(sentences: Any) -> list[list[str]]:
@@ -172,8 +184,7 @@ def _stand_in_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     unknown = tokenizer.unk_token_id
     if unknown is not None and unknown not in special_token_ids(tokenizer):
         return [unknown]
-    row = _tokenize(tokenizer, [[_REPLACEMENT_CHARACTER]]).encodings[0]
-    return [i for i, word in zip(row.ids, row.word_ids, strict=True) if word is not None]
+    return word_tokens(tokenizer, [_REPLACEMENT_CHARACTER])[0]
 
 
 def _with_every_word(
