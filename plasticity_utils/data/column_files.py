@@ -157,22 +157,24 @@ Row = tuple[int, list[str]]
 def _token_rows(path: Path, lines: list[str]) -> list[list[Row]]:
     """Sentences of (line number, fields), without comments, marks of documents and empty lines."""
     tabs = _has_tabs(lines)
-    last_fields = {_cells(line, tabs)[-1] for line in lines if line.strip() and line[0] != "#"}
+    rows = [_cells(line, tabs) for line in lines]
+    last_fields = {
+        fields[-1] for fields, line in zip(rows, lines, strict=True) if fields and line[0] != "#"
+    }
     sentences: list[list[Row]] = [[]]
-    for number, line in enumerate(lines, start=1):
-        fields = _cells(line, tabs)
+    for number, (fields, line) in enumerate(zip(rows, lines, strict=True), start=1):
         if not fields or _is_mark(fields):
             sentences.append([])
-        elif _is_begun(sentences) or line[0] != "#" or _is_tag(fields[-1], last_fields):
+        elif line[0] != "#" or _is_begun(sentences) or _is_tag(fields[-1], last_fields):
             # A "#" that is a word, and no comment, has a tag.
             sentences[-1].append((number, fields))
-    sentences = [rows for rows in sentences if rows]
+    sentences = [sentence for sentence in sentences if sentence]
     if not sentences:
         raise InputError(f"{path} holds no sentence")
-    counts = [len(fields) for rows in sentences for _, fields in rows]
+    counts = [len(fields) for sentence in sentences for _, fields in sentence]
     width = max(set(counts), key=counts.count)
-    for rows in sentences:
-        for number, fields in rows:
+    for sentence in sentences:
+        for number, fields in sentence:
             if len(fields) != width:
                 raise InputError(
                     f"{path}, line {number}: {len(fields)} columns, expected {width}{_named(width)}"
@@ -246,8 +248,10 @@ def _place(path: Path, word: int | str, names: list[str]) -> int:
 
 
 def _is_conllu(lines: list[str]) -> bool:
-    rows = [line.split("\t") for line in lines if line.strip() and line[0] != "#"]
-    return bool(rows) and all(
+    words = [line for line in lines if line.strip() and line[0] != "#"]
+    # The first line tells of most files, and no other is then cut.
+    rows = (line.split("\t") for line in words)
+    return bool(words) and all(
         len(row) == len(CONLLU) and re.fullmatch(r"\d+(-\d+|\.\d+)?", row[0]) for row in rows
     )
 

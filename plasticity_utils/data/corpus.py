@@ -132,7 +132,9 @@ class Corpus:
 
     def types(self, column: str = "entity") -> dict[str, int]:
         """Count the words of each type (a tag without B- and I-), the most frequent first."""
-        counts = Counter(kind for tag in self.word_labels(column) for kind in kinds_of(tag, column))
+        counts: Counter[str] = Counter()
+        for tag, count in Counter(self.word_labels(column)).items():
+            counts.update(dict.fromkeys(kinds_of(tag, column), count))
         del counts[OUTSIDE]
         return dict(counts.most_common())
 
