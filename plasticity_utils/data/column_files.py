@@ -46,6 +46,9 @@ NAMES = {"ner_tags": "entity", "ner": "entity", "pos_tags": "pos", "chunk_tags":
 # Where a sentence or a text begins or ends, as other tools write it: not a word, for it has no tag.
 _MARK = re.compile(r"</?(s|p|sent|sentence|doc|text)( [^<>]*)?>")
 
+# A line is cut at spaces and tabs; not at a no-break space, which is a part of its word.
+split_fields = re.compile(r"[^ \t]+").findall
+
 Columns = dict[str, list[list[str]]]
 
 
@@ -129,11 +132,6 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
-def split_fields(line: str) -> list[str]:
-    """Cut a line at spaces and tabs; not at a no-break space, which is a part of its word."""
-    return [field for field in line.replace("\t", " ").split(" ") if field]
-
-
 def check_lengths(path: Path, number: int, words: Sequence[str]) -> None:
     """Refuse a word that no text has: the file is something else."""
     longest = max(map(len, words), default=0)
@@ -157,7 +155,7 @@ Row = tuple[int, list[str]]
 def _token_rows(path: Path, lines: list[str]) -> list[list[Row]]:
     """Sentences of (line number, fields), without comments, marks of documents and empty lines."""
     tabs = _has_tabs(lines)
-    rows = [_cells(line, tabs) for line in lines]
+    rows = [_cells(line) if tabs and "\t" in line else split_fields(line) for line in lines]
     last_fields = {
         fields[-1] for fields, line in zip(rows, lines, strict=True) if fields and line[0] != "#"
     }
@@ -208,9 +206,7 @@ def _has_tabs(lines: list[str]) -> bool:
     return bool(words) and all("\t" in line for line in words)
 
 
-def _cells(line: str, tabs: bool) -> list[str]:
-    if not tabs or "\t" not in line:
-        return split_fields(line)
+def _cells(line: str) -> list[str]:
     return [cell.strip(" ") for cell in line.split("\t")] if line.strip() else []
 
 
