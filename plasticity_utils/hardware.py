@@ -216,8 +216,8 @@ VARIABLE = "PLASTICITY_PRECISION"
 WORTH_IT = 1.3
 TRIALS = 20
 SECONDS_IN_SILENCE = 5.0
-# Kinds of models whose masks hold a number that bfloat16 has not.
-_FP32_ALONE = {"deberta"}
+# Kinds of models whose masks hold a number that bfloat16 has not, or that write it into float32.
+_FP32_ALONE = {"deberta", "xmod"}
 
 
 def autocast(

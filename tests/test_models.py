@@ -127,6 +127,24 @@ def test_layers_and_causality_are_found_by_looking(family, tiny_batch):
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+def test_a_family_whose_config_has_parts_is_as_large_as_its_text(tiny_batch):
+    small = {"hidden_size": WIDTH, "num_hidden_layers": 1, "num_attention_heads": 2,
+             "intermediate_size": 32, "image_size": 28, "patch_size": 14}  # fmt: skip
+    config = AutoConfig.for_model("modernvbert", text_config=COMMON, vision_config=small)
+    config.special_token_ids = SPECIAL_IDS
+    model = AutoModelForTokenClassification.from_config(config).eval()
+    assert (count_layers(model), width(model), max_positions(model)) == (BLOCKS + 1, WIDTH, 64)
+    assert_layers_are_hidden_states(model, tiny_batch)
+
+
+def test_a_family_whose_body_needs_more_than_tokens_is_refused():
+    parts = {"encoder": COMMON, "decoder": COMMON}
+    config = AutoConfig.for_model("t5gemma", vocab_size=VOCABULARY, pad_token_id=0, **parts)
+    model = AutoModelForTokenClassification.from_config(config)
+    with pytest.raises(InputError, match="'t5gemma' cannot be used: its body does not run on"):
+        layers_of(model)
+
+
 def test_looking_leaves_mode_and_random_states_as_they_were():
     model = model_of("gpt_neox", hidden_dropout=0.1).train()
     model.base_model.layers[0].eval()

@@ -76,3 +76,15 @@ def test_what_stands_around_a_sentence_is_special_whether_named_so_or_not(tiny_f
     config.write_text(json.dumps({key: said[key] for key in ("pad_token", "tokenizer_class")}))
     model, _ = load_model(str(tiny_folder), device="cpu")
     assert model.config.special_token_ids == [0, 1, 2]
+
+
+@pytest.mark.parametrize("family", ["qwen2", "mistral"])
+def test_a_tokenizer_saved_whole_is_read_as_it_is_beside_any_model(
+    family, tmp_path, tiny_model, tiny_tokenizer
+):
+    # transformers has a class of its own for some types, whatever their folder names.
+    saved = tiny_tokenizer(["london"])
+    tiny_model(family).save_pretrained(tmp_path)
+    saved.save_pretrained(tmp_path)
+    _, tokenizer = load_model(str(tmp_path), device="cpu")
+    assert encode_words(tokenizer, [["london", "x"]]) == encode_words(saved, [["london", "x"]])

@@ -47,18 +47,24 @@ def _found_layers(model: PreTrainedModel) -> list[nn.Module]:
         first = output[0] if isinstance(output, tuple) and output else output
         ends.append((module, [*args, *kwargs.values()], first))
 
-    base = model.base_model
+    base, kind = model.base_model, model.config.model_type
     hooks = [m.register_forward_hook(note, with_kwargs=True) for m in base.modules()]
     try:
         # In training: dropout that is switched off gives what it took, and so could not be told
         # from the module before it, after which it acts.
         with _looking(model, training=True):
             states = base(input_ids=_ids(model), output_hidden_states=True).hidden_states
+    except Exception as error:
+        # Of families whose body takes more than tokens each raises its own kind.
+        reason = str(error).strip().split("\n", 1)[0]
+        raise InputError(
+            f"a model of type {kind!r} cannot be used: its body does not run on tokens alone "
+            f"({reason})"
+        ) from None
     finally:
         for hook in hooks:
             hook.remove()
     found = [_maker(state, ends) for state in states]
-    kind = model.config.model_type
     for layer, module in enumerate(found):
         if module is None:
             raise InputError(

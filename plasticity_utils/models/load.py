@@ -126,23 +126,28 @@ def label_position(model: PreTrainedModel) -> Literal["first", "last"]:
 
 def count_layers(model: PreTrainedModel) -> int:
     """Return the number of layers: the embedding output and one for each block."""
-    return int(model.config.num_hidden_layers) + 1
+    return int(_shape(model).num_hidden_layers) + 1
 
 
 def width(model: PreTrainedModel) -> int:
     """Return the number of neurons in a layer."""
-    return int(model.config.hidden_size)
+    return int(_shape(model).hidden_size)
 
 
 def max_positions(model: PreTrainedModel) -> int | None:
     """Return the greatest number of tokens, special ones included, that the model can read."""
-    if getattr(model.config, "max_position_embeddings", None) is None:
+    positions = getattr(_shape(model), "max_position_embeddings", None)
+    if positions is None:
         return None
-    positions = int(model.config.max_position_embeddings)
     if model.config.model_type in ("roberta", "xlm-roberta", "camembert"):
         # These count positions from the padding id on, and so never use the first ones.
         positions -= int(model.config.pad_token_id) + 1
-    return positions
+    return int(positions)
+
+
+def _shape(model: PreTrainedModel) -> Any:
+    """The config that says how large a model is: where it has parts, that of its text."""
+    return model.config.get_text_config()
 
 
 def encode_for(

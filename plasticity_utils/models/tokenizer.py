@@ -24,15 +24,18 @@ _VOCABULARIES = ("vocab.txt", "vocab.json", "added_tokens.json")
 # What a piece of a word carries in a vocabulary beside its letters.
 _MARKS = ("##", "Ġ", "▁", "</w>")
 _WORDS_TRIED = 60
+_AS_IT_IS = ("TokenizersBackend", "PreTrainedTokenizerFast")
 _OF_CLASS = f"the class in {_CONFIG} or of config.json's type"
 _ONE = f"needed in {_CONFIG}: the class with which its files were saved, or PreTrainedTokenizerFast"
 
 
 def load_tokenizer(name: str, source: str, gguf: str | None) -> PreTrainedTokenizerBase:
     """Load a fast tokenizer with a padding token, that reads words as the model's files say."""
-    options = {"gguf_file": gguf} if gguf else {}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        if gguf:
+            tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=gguf)
+        else:
+            tokenizer = _loader(source).from_pretrained(source)
     except Exception as error:
         # transformers raises any kind for a folder that it cannot make a tokenizer of.
         raise InputError(f"model {name!r}: no usable tokenizer ({first_line(error)})") from None
@@ -55,6 +58,16 @@ def load_tokenizer(name: str, source: str, gguf: str | None) -> PreTrainedTokeni
 def first_line(error: Exception) -> str:
     """What another library says of an error, without what it adds below."""
     return str(error).strip().split("\n", 1)[0]
+
+
+def _loader(source: str) -> Any:
+    """The class that reads a whole tokenizer as it is, where the config names it, else any class.
+
+    AutoTokenizer puts the class of some types of models over the one that the config names.
+    """
+    config, whole = _file(source, _CONFIG), _file(source, _WHOLE)
+    said = _read(config).get("tokenizer_class") if config and whole else None
+    return TokenizersBackend if said in _AS_IT_IS else AutoTokenizer
 
 
 def _contradiction(source: str, tokenizer: PreTrainedTokenizerBase) -> str:
