@@ -12,7 +12,9 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     import pandas
 
 FILE_SIGN, _DIGITS = ".py:", 8
+_FILES = "plasticity_file_"
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,13 @@ class Registry:
                 module, _, attribute = self._entries[name].target.partition(":")
                 self._objects[name] = getattr(import_module(module), attribute)
             else:
-                self._objects[name] = self._checked(name, self._offered[name].load())
+                self._objects[name] = self._checked(name, self._loaded(name))
         return self._objects[name]
+
+    @property
+    def loaded(self) -> list[Any]:
+        """Objects that were asked for or registered; those of files are not among them."""
+        return list(self._objects.values())
 
     def check(self, name: str) -> None:
         """Raise an InputError unless there is this name; only a file is loaded for it."""
@@ -155,6 +163,13 @@ class Registry:
         found = entry_points(group=f"plasticity.{self.kind}s")
         return {point.name: point for point in found if point.name not in self._entries}
 
+    def _loaded(self, name: str) -> Any:
+        """What another package offers; it may be broken."""
+        try:
+            return self._offered[name].load()
+        except Exception as error:
+            raise InputError(f"{self.kind} {name!r} cannot be loaded: {_said(error)}") from error
+
     def _checked(self, name: str, found: Any) -> Any:
         lacks = [need for need in self.needs if not hasattr(found, need)]
         if lacks:
@@ -162,6 +177,41 @@ class Registry:
                 f"{self.kind} {name!r} lacks {', '.join(lacks)}; needed: {', '.join(self.needs)}"
             )
         return found
+
+
+@contextmanager
+def users_errors(what: str = "") -> Iterator[None]:
+    """Say in one line what fails in a removal, protocol, reader or ranking of others, and where.
+
+    The error itself stands behind it, as its cause.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        theirs = [
+            (frame.f_code, line)
+            for frame, line in traceback.walk_tb(error.__traceback__)
+            if _is_theirs(frame.f_globals.get("__name__", ""))
+        ]
+        if not theirs:
+            raise
+        code, line = theirs[-1]
+        place = f"{code.co_filename}, line {line}, in {code.co_name}"
+        raise InputError(f"{what}{place}: {_said(error)}") from error
+
+
+def _is_theirs(module: str) -> bool:
+    """Whether code of a module is of a user's file, or was registered or offered by others."""
+    found = [each for registry in _REGISTRIES for each in registry.loaded]
+    registered = {getattr(each, "__module__", type(each).__module__) for each in found}
+    ours = module.startswith(f"{__name__.partition('.')[0]}.")
+    return module.startswith(_FILES) or (module in registered and not ours)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def label(name: str) -> str:
@@ -199,7 +249,7 @@ def _from_file(name: str, kind: str) -> Any:
 def _load(path: Path, name: str, kind: str) -> ModuleType:
     """Run a user's file once, and anew where its contents have changed."""
     digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:_DIGITS]
-    own = f"plasticity_file_{path.stem}_{digest}"
+    own = f"{_FILES}{path.stem}_{digest}"
     if own in sys.modules:
         return sys.modules[own]
     spec = importlib.util.spec_from_file_location(own, path)
@@ -212,8 +262,7 @@ def _load(path: Path, name: str, kind: str) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[own]
-        line = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"{kind} {name!r}: the file cannot be run: {line}") from error
+        raise InputError(f"{kind} {name!r}: the file cannot be run: {_said(error)}") from error
     return module
 
 
@@ -362,6 +411,9 @@ rankings = Registry(
         ),
     },
 )
+
+
+_REGISTRIES = (removals, protocols, readers, rankings)
 
 
 def list_removals() -> pandas.DataFrame:

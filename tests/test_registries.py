@@ -190,6 +190,54 @@ def test_a_file_that_does_not_do_is_named(name, text, said, tmp_path):
     assert "\n" not in str(error.value)
 
 
+OWN = """
+def rank(X, is_concept):
+    return X[:, 10**9]
+
+class Mine:
+    control = again = makes = None
+    def fit(self, on):
+        raise OSError("first\\nsecond")
+"""
+
+
+def test_what_fails_in_somebody_elses_file_is_one_line_and_its_cause(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    X, inside = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) < 30
+    with pytest.raises(InputError) as caught:
+        pu.rank_neurons(X, inside, f"{tmp_path}/own.py:rank")
+    assert f"own.py:rank' fails in {tmp_path}/own.py, line 3, in rank: IndexErr" in str(
+        caught.value
+    )
+    assert isinstance(caught.value.__cause__, IndexError)
+    removal, said = pu.removals.get(f"{tmp_path}/own.py:Mine")(), r"line 8, in fit: OSError: first"
+    with pytest.raises(InputError, match=rf"own\.py, {said} second$"), registry.users_errors():
+        removal.fit(None)
+    # Our own mistakes stay what they are.
+    with pytest.raises(ZeroDivisionError), registry.users_errors():
+        raise ZeroDivisionError
+
+
+def test_what_fails_in_something_registered_names_it():
+    def broken(X, is_concept):
+        raise KeyError("nothing")
+
+    pu.rankings.register("broken", broken)
+    try:
+        with pytest.raises(InputError, match=r"ranking 'broken' fails in .*in broken: Key"):
+            pu.rank_neurons(np.eye(60), np.arange(60) < 30, "broken")
+    finally:
+        pu.rankings.unregister("broken")
+
+
+def test_an_offer_that_cannot_be_loaded_is_named(monkeypatch):
+    offered = registry.Registry("removal", {})
+    point = registry.EntryPoint("theirs", "no_such_package:Thing", "any")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    with pytest.raises(InputError, match="removal 'theirs' cannot be loaded: ModuleNotFound"):
+        offered.get("theirs")
+
+
 def test_names_are_checked_and_help_is_shown_without_loading_models():
     code = (
         "import sys\n"

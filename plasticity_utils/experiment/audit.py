@@ -32,7 +32,7 @@ from plasticity_utils.experiment.run import Run, run_name
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import made_now, save_tables
 from plasticity_utils.models.load import label_ids
-from plasticity_utils.registry import label, readers
+from plasticity_utils.registry import label, readers, users_errors
 from plasticity_utils.removal.interface import Intervention, in_force
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.protocols import FIRST_TIME, NONE, Relearning
@@ -104,6 +104,7 @@ def audit(concept: str = "locations", removal: str = "", **settings: Any) -> Aud
     return run_audit(RunConfig(concept, removal=removal, **settings))
 
 
+@users_errors()
 def run_audit(config: RunConfig) -> Audit:
     """Make the audit of a configuration, or what is left of it."""
     config = with_protocols(config)

@@ -22,6 +22,7 @@ from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.run import run_name
 from plasticity_utils.experiment.store import save_tables
 from plasticity_utils.progress import bar
+from plasticity_utils.registry import users_errors
 
 CURVE_DOSES = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
 # A training costs as much as five bodies that are read.
@@ -53,6 +54,7 @@ def reading_curve(concept: str = "locations", **settings: Any) -> Audit:
     return run_curve(RunConfig(concept, **settings))
 
 
+@users_errors()
 def run_curve(config: RunConfig) -> Audit:
     """Make the curve of a configuration, or what is left of it."""
     if config.dose is not None or not config.chosen.takes_neurons:

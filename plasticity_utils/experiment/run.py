@@ -31,7 +31,7 @@ from plasticity_utils.experiment.forcing_config import ForcingConfig
 from plasticity_utils.experiment.presets import SIZES
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import made_now, read_tables, save_tables
-from plasticity_utils.registry import label, protocols, rankings
+from plasticity_utils.registry import label, protocols, rankings, users_errors
 
 # Gives the stages of a configuration, its tables, and facts beside those that every run has.
 _Maker = Callable[[Any], tuple[Stages, dict[str, pd.DataFrame], dict[str, Any]]]
@@ -142,6 +142,7 @@ def check_run(run: Any) -> None:
     check_kind(run, Run, "run must be one of load_run, find_run or run_experiment")
 
 
+@users_errors()
 def run_experiment(config: RunConfig) -> Run:
     """Run the experiment, or what is left of it: finished stages are found again.
 

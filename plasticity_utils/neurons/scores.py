@@ -43,7 +43,7 @@ from plasticity_utils.neurons.inputs import (
 from plasticity_utils.neurons.inputs import flat_ids as flat_ids
 from plasticity_utils.neurons.inputs import layer_unit as layer_unit
 from plasticity_utils.progress import bar
-from plasticity_utils.registry import rankings
+from plasticity_utils.registry import rankings, users_errors
 
 NEURONS_AT_ONCE = 64
 # Fewer words than this rank neurons by chance: said, not refused.
@@ -150,7 +150,8 @@ def rank_neurons(
         check_layers(n_layers, X.shape[1])
     check_binary(X, is_concept)
     _warn_of_few(is_concept)
-    scores = as_array(scored(X, is_concept), f"scores of ranking {method!r}")
+    with users_errors(f"ranking {method!r} fails in "):
+        scores = as_array(scored(X, is_concept), f"scores of ranking {method!r}")
     if scores.shape != (X.shape[1],) or scores.dtype.kind not in "fiu":
         raise InputError(
             f"ranking {method!r} gives {described(scores)}; needed: a number for each of the "

@@ -16,6 +16,7 @@ import pandas as pd
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run
+from plasticity_utils.registry import users_errors
 from plasticity_utils.results import neurons, tables
 
 N_REMOVED, N_NEWLY_SALIENT = 8, 12
@@ -93,6 +94,7 @@ def derived(run: Run, name: str) -> pd.DataFrame:
     return found[name]
 
 
+@users_errors()
 def derive(run: Run, names: Iterable[str]) -> dict[str, pd.DataFrame]:
     """Return several derived tables of a run, which share what they have in common.
 

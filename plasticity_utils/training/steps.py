@@ -19,7 +19,7 @@ from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import check_loaded, encode_for, head, label_ids
 from plasticity_utils.models.tokens import as_sentences
-from plasticity_utils.registry import FILE_SIGN, protocols
+from plasticity_utils.registry import FILE_SIGN, protocols, users_errors
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.protocols import Relearning
 from plasticity_utils.training.train import (
@@ -35,6 +35,7 @@ from plasticity_utils.training.train import (
 _ALL, _RATE = "all", 5e-5
 
 
+@users_errors()
 def train(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
