@@ -1,6 +1,7 @@
 """The benchmarks' own arithmetic, and that both sides do the same work; never how long it takes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -173,13 +174,17 @@ print(json.dumps({**facts, "held_mb": peak_bytes(reset=True) / MB}))
 def test_a_measurement_counts_the_works_own_memory():
     # In a process of its own, as every measurement: what others freed here could be used again.
     command = [sys.executable, "-c", MEASURED_BY_ITSELF]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    # Where the library of C is told to keep what is freed, it stays, and a little comes to it.
+    gives_back = {n: value for n, value in os.environ.items() if not n.startswith("MALLOC_")}
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True, env=gives_back
+    )
     facts = json.loads(done.stdout)
     assert facts["total"] == 60 * MB
     assert facts["peak_mb"] > 90
     if Path("/proc/self/clear_refs").exists():
         assert 55 < facts["rise_mb"] < 90
-        assert facts["held_mb"] <= facts["peak_mb"]
+        assert facts["held_mb"] < facts["peak_mb"] - 55
 
 
 def test_a_failed_measurement_says_why(tmp_path):
