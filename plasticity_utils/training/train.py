@@ -45,6 +45,7 @@ from plasticity_utils.models.load import (
 )
 from plasticity_utils.progress import bar, quiet_transformers
 from plasticity_utils.training.trainer import Snapshots, SnapshotTrainer, refuse_pickles
+from plasticity_utils.training.used_rows import trained_alone, used_rows
 
 IGNORED = -100
 EVALUATION_TOKENS = 4096
@@ -153,17 +154,20 @@ def fine_tune(
     take = on_snapshot or (lambda epoch: None)
     due = {_steps_until(epoch, rounds): partial(take, epoch) for epoch in snapshot_epochs}
     newest, work = _meet(work)
-    rows = _Rows(data, label_ids(model))
+    rows, collator = _Rows(data, label_ids(model)), _Collator(model)
+    snapshots = Snapshots({**due, **(at_steps or {})})
     trainer = SnapshotTrainer(
         model=model,
         args=_arguments(schedule, sum(map(len, rounds)), work),
         train_dataset=rows,
-        data_collator=_Collator(model),
-        callbacks=[Snapshots({**due, **(at_steps or {})})],
+        data_collator=collator,
+        callbacks=[snapshots],
     )
     trainer.rows, trainer.gates, trainer.restarts = rows, list(gates), restarts
     trainer.batches = [batch for epoch in rounds for together in epoch for batch in together]
-    with quiet_transformers():
+    ids = {collator.pad_id, *(i for sentence in data.encoded for i in sentence.ids)}
+    with quiet_transformers(), trained_alone(used_rows(model, ids), trainer.decay) as whole:
+        snapshots.looking = whole
         trainer.train(resume_from_checkpoint=newest)
     # A caller may drop the checkpoints now: no process is still reading them.
     hardware.wait()

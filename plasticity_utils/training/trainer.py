@@ -10,8 +10,10 @@ can hold code, and a folder with a pickle in it is refused before anything is re
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,15 @@ class SnapshotTrainer(Trainer):
         self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate)
         self.add_callback(_NewOptimizer(steps))
         return self.lr_scheduler
+
+    def decay(self) -> float:
+        """Give what the weight decay of the steps so far leaves of a weight without gradients."""
+        if self.lr_scheduler is None:
+            return 1.0
+        rate = self.lr_scheduler.lr_lambdas[0]
+        pull = self.args.learning_rate * self.args.weight_decay
+        steps = range(self.state.global_step)
+        return math.prod((1 - pull * rate(step) for step in steps), start=1.0)
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader:
         """Give every process its batches, in the order that was set."""
@@ -151,7 +162,14 @@ class Snapshots(TrainerCallback):
     ----------
     due : mapping of int to callable
         What is called after a step, in the main process.
+
+    Attributes
+    ----------
+    looking : callable
+        Gives the context in which that is called.
     """
+
+    looking: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __init__(self, due: Mapping[int, Callable[[], None]]) -> None:
         self.due = due
@@ -181,7 +199,8 @@ class Snapshots(TrainerCallback):
 
     def _measure(self, step: int) -> None:
         if step in self.due and hardware.is_main():
-            self.due[step]()
+            with self.looking():
+                self.due[step]()
 
 
 def refuse_pickles(folder: Path) -> None:
