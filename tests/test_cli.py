@@ -209,3 +209,11 @@ def test_a_page_without_a_run_to_find_is_made_and_says_so(
     written = capsys.readouterr()
     assert written.out == f"page: {tmp_path / 'page.html'}\n"
     assert re.search(rf"^its results in short: none, .*{message}", written.err)
+
+
+def test_a_page_of_something_else_than_a_notebook_is_refused(tmp_path, capsys):
+    (tmp_path / "page.md").write_text("# A page\n")
+    assert cli.main(["page", str(tmp_path / "page.md"), str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"plasticity: '.*page\.md' is no notebook: .*\n", said)
+    assert not (tmp_path / "out").exists()

@@ -124,6 +124,26 @@ def test_splits_are_found_by_the_names_that_people_give_them(tmp_path):
         load_corpus(tmp_path, "validation")
 
 
+def test_a_part_in_another_format_or_place_is_not_passed_over(tmp_path):
+    (tmp_path / "TRAIN.TXT").write_text("a B-X\n\nb O\n")
+    (tmp_path / "Test").write_text("c B-X\n")
+    assert [load_corpus(tmp_path, split).words for split in ("train", "test")] == [
+        ["a", "b"], ["c"],
+    ]  # fmt: skip
+    (tmp_path / "dev.csv").write_text("d,B-X\n")
+    with pytest.raises(InputError, match=r"dev\.csv is no column file; needed for 'validation': a"):
+        load_corpus(tmp_path, "validation")
+    (tmp_path / "dev.csv").rename(tmp_path / "dev.txt")
+    (tmp_path / "Test").unlink()
+    (tmp_path / "test").mkdir()
+    with pytest.raises(InputError, match="test is no column file; needed for 'test'"):
+        load_corpus(tmp_path, "test")
+    (tmp_path / "test").rmdir()
+    (tmp_path / "test.txt").symlink_to("nowhere")
+    with pytest.raises(InputError, match=r"test\.txt cannot be read as UTF-8 text"):
+        load_corpus(tmp_path, "test")
+
+
 def test_a_missing_split_is_cut_from_train_the_same_every_time_and_said(tmp_path):
     (tmp_path / "train.conll").write_text("".join(f"w{n} B-X\n\n" for n in range(100)))
     parts = {split: load_corpus(tmp_path, split) for split in ("train", "validation", "test")}
@@ -195,7 +215,8 @@ def test_a_first_word_that_could_be_a_title_or_a_comment_is_a_word_by_its_tag(wr
         ("\tB-LOC\nb\tO\n", None, r"some\.txt, line 1: the word is empty"),
         ("1 Oslo B-LOC\n2 is O\n", None, "column '1' holds numbers that count; words must"),
         ("0 a B-X\n1 b O\n\n0 c O\n", None, "column '1' holds numbers that count"),
-        ("a B-O\nb O\n", None, "tag 'B-O' of column 'entity' is of a type that is named as"),
+        ("a B-O\nb O\n", None, "tag 'B-O' of column 'entity': O stands for what"),
+        ("a B-overall\nb O\n", None, "tag 'B-overall' of column 'entity': .* for all types"),
         ("a B-X\n--- ---\nb O\n", None, "tag '---' of column 'entity' is of no scheme"),
     ],
 )

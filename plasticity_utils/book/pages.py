@@ -68,6 +68,7 @@ def render_page(
     executed_notebook, out_dir = Path(executed_notebook).resolve(), Path(out_dir).resolve()
     if not executed_notebook.is_file():
         raise InputError(f"executed_notebook: there is no file {executed_notebook}")
+    read_notebook(executed_notebook)
     _check_replaceable(out_dir)
     with tempfile.TemporaryDirectory(prefix="plasticity-page-") as folder:
         html = _build(_small_book(executed_notebook, Path(folder), title), strict)
@@ -292,13 +293,17 @@ def export_figures(notebooks: Path, out: Path) -> list[Path]:
     return written
 
 
+def read_notebook(path: Path) -> NotebookNode:
+    """Read a notebook; a file that is none is an InputError."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.ValidationError) as error:
+        raise InputError(f"{str(path)!r} is no notebook: {error}") from error
+
+
 def stored_charts(notebook: Path) -> Iterator[dict[str, Any]]:
     """Give the Vega-Lite specifications that a notebook stores, in its order."""
-    try:
-        cells = nbformat.read(notebook, as_version=4).cells
-    except (OSError, ValueError, nbformat.ValidationError) as error:
-        raise InputError(f"{str(notebook)!r} is no notebook: {error}") from error
-    for cell in cells:
+    for cell in read_notebook(notebook).cells:
         for output in cell.get("outputs", []):
             if MIME in output.get("data", {}):
                 yield output["data"][MIME]

@@ -29,7 +29,9 @@ SPLITS = {
     "validation": ("validation", "valid", "val", "dev", "testa"),
     "test": ("test", "testb"),
 }
-ENDINGS = (".txt", ".conll", ".conllu", ".tsv", ".iob", ".bio", ".train", ".testa", ".testb")
+ENDINGS = ("", ".txt", ".conll", ".conllu", ".tsv", ".iob", ".bio", ".train", ".testa", ".testb")
+# What else people keep corpora in: told, so that none is passed over in silence.
+_OTHERS = (".csv", ".json", ".jsonl", ".xml", ".parquet", ".arrow", ".gz", ".bz2", ".xz", ".zip")
 _CONLL2003 = ("word", "pos", "chunk", "entity")
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 CONLLU_TAGS = ("upos", "xpos", "deprel", "lemma")
@@ -85,18 +87,27 @@ def read_columns(path: Path, word: int | str = 1) -> tuple[list[list[str]], Colu
 
 def split_file(folder: Path, split: str) -> Path | None:
     """Find the file of a split in a folder by its name (`dev.conll`, `en-ud-test.conllu`)."""
-    found = [
+    named = [
         path
         for path in sorted(folder.iterdir())
-        if path.is_file()
+        if set(re.split(r"[^a-z]+", path.name.lower())) & set(SPLITS[split])
         and not path.name.startswith(".")
-        and path.suffix in ENDINGS
-        and set(re.split(r"[^a-z]+", path.name.lower())) & set(SPLITS[split])
     ]
+    found = [path for path in named if not path.is_dir() and _ending(path) in ENDINGS]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise InputError(f"{folder} has several files for {split!r}: {names}; keep one")
+    other = [path for path in named if path.is_dir() or _ending(path) in _OTHERS]
+    if other and not found:
+        raise InputError(
+            f"{other[0]} is no column file; needed for {split!r}: a word a line, its tags beside "
+            f"it, in a file that ends in one of {', '.join(ENDINGS[1:])}"
+        )
     return found[0] if found else None
+
+
+def _ending(path: Path) -> str:
+    return path.suffix.lower()
 
 
 def deal_out(
@@ -191,7 +202,9 @@ def _is_begun(sentences: list[list[Row]]) -> bool:
 
 def _is_mark(fields: list[str]) -> bool:
     """Whether a line parts documents or sentences: a mark alone, or the same in every column."""
-    return fields[0] == DOCUMENT or _MARK.fullmatch(" ".join(dict.fromkeys(fields))) is not None
+    if fields[0][:1] == "<":
+        return _MARK.fullmatch(" ".join(dict.fromkeys(fields))) is not None
+    return fields[0] == DOCUMENT
 
 
 def _is_tag(field: str, tags: set[str]) -> bool:
@@ -202,8 +215,7 @@ def _is_tag(field: str, tags: set[str]) -> bool:
 def _has_tabs(lines: list[str]) -> bool:
     """Whether columns are cut by tabs alone, so that spaces are parts of fields."""
     rows = [line for line in lines if line.strip() and line[0] != "#"]
-    words = [line for line in rows if not _is_mark(split_fields(line))]
-    return bool(words) and all("\t" in line for line in words)
+    return bool(rows) and all("\t" in line or _is_mark(split_fields(line)) for line in rows)
 
 
 def _cells(line: str) -> list[str]:

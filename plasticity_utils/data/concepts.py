@@ -33,7 +33,7 @@ CUSTOM_KINDS = f"{FILE}WORDS,LABELS#LABEL, {WORDS}Monday,Tuesday"
 ENTITIES = tuple(CONCEPTS.values())
 CUSTOM_COLUMN = "concept"
 _DIGITS, LONGEST_TAG, LONGEST_SLUG, WORDS_NAMED, _SHOWN = 8, 20, 20, 3, 60
-TYPES_SHOWN = 50
+TYPES_SHOWN, LONGEST_NAME = 50, 60
 # Tags that mean something else in tables and charts.
 _TAKEN = {*ENTITIES, OUTSIDE, "OTHER"}
 
@@ -118,7 +118,7 @@ def parse_concept(text: str, task: Task | None = None) -> Concept:
     counted = [f"{kind} ({n} words)" for kind, n in types.items()]
     raise InputError(
         f"unknown concept {_shown(text)}; allowed: {', '.join([*named, CUSTOM_KINDS])}, or a type "
-        f"of {task.corpus} ({task.tags}): {', '.join(counted[:TYPES_SHOWN])}"
+        f"of {task.corpus} ({task.tags}): {', '.join(counted[:TYPES_SHOWN]) or 'none'}"
     )
 
 
@@ -181,7 +181,8 @@ def _custom_labels(corpus: Corpus) -> set[str]:
 def _of_type(text: str, label: str) -> Concept:
     names = {kind: name for name, kind in CONCEPTS.items()}
     plain = re.sub(r"[^\w-]", "", label)
-    name = plain if plain == label else "-".join(filter(None, [plain, _digest(label)]))
+    whole = plain == label and len(label) <= LONGEST_NAME
+    name = plain if whole else "-".join(filter(None, [plain[:LONGEST_NAME], _digest(label)]))
     return Concept(text, "entity", label, names.get(label, name))
 
 

@@ -44,6 +44,7 @@ from plasticity_utils.data.schemes import (
 )
 from plasticity_utils.errors import InputError, check_kind, check_whole, items_of, shown
 from plasticity_utils.files import path_of
+from plasticity_utils.names import OVERALL
 from plasticity_utils.optional import package_folder
 
 CONCEPTS = {
@@ -60,6 +61,7 @@ ALLOWED_CORPORA = (
     ".conllu, .tsv; dev, testa, testb), a column file, 'hf:NAME', or a pair of files"
 )
 HALVES_SEED = 2003
+NAMES_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -227,10 +229,10 @@ def _scheme(source: str | Path, name: str, column: list[list[str]], said: str | 
                 f"{source}: tag {tag!r} of column {name!r} is of no scheme that all its tags are "
                 f"of; allowed: {OUTSIDE} outside of names, else a mark and a type, such as B-LOC"
             )
-        if tag[2:] == OUTSIDE:
+        if tag[2:] in (OUTSIDE, OVERALL):
             raise InputError(
-                f"{source}: tag {tag!r} of column {name!r} is of a type that is named as what is "
-                f"outside of names, {OUTSIDE}; needed: another name for it"
+                f"{source}: tag {tag!r} of column {name!r}: {OUTSIDE} stands for what is outside "
+                f"of names, and {OVERALL} for all types; needed: another name for this one"
             )
     return scheme
 
@@ -323,8 +325,9 @@ def _read_folder(
     present = [name for name, path in files.items() if path is not None]
     path = files[split] or files["train"]
     if path is None:
+        names = ", ".join(sorted(path.name for path in folder.iterdir())[:NAMES_SHOWN])
         raise InputError(
-            f"no train file in {str(folder)!r}, and no {split} file; {ALLOWED_CORPORA}"
+            f"no train file in {str(folder)!r}, which has {names or 'no files'}; {ALLOWED_CORPORA}"
         )
     words, labels = read_columns(path, word)
     return deal_out(words, labels, split, present)
