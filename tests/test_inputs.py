@@ -242,3 +242,38 @@ def test_a_ranking_may_score_with_whole_numbers_without_a_sign():
         pu.rankings.unregister("mine")
     with pytest.raises(InputError, match="ranking must be a name, not 5"):
         pu.rankings.register(5, lambda X, _: X[0])
+
+
+def test_masked_values_are_not_read_as_if_they_were_none():
+    X, flags = np.random.default_rng(0).normal(size=(60, N)), np.arange(60) % 2 == 0
+    with pytest.raises(InputError, match="activations have masked values; fill them, or leave"):
+        pu.rank_neurons(np.ma.masked_array(X, mask=X > 2), flags)
+    with pytest.raises(InputError, match="concept words have masked values"):
+        pu.rank_neurons(X, np.ma.masked_array(flags, mask=np.arange(60) == 3))
+    order = pu.rank_neurons(X, flags).order.tolist()
+    assert pu.rank_neurons(np.ma.masked_array(X, mask=False), flags).order.tolist() == order
+
+
+@pytest.fixture
+def model_and_corpus(tiny_folder, tmp_path):
+    (tmp_path / "some.txt").write_text("london B-LOC\ncalls O\n")
+    loaded = pu.load_model(tiny_folder, labels=["O", "B-LOC", "I-LOC"], device="cpu")
+    return *loaded, pu.load_corpus(tmp_path / "some.txt")
+
+
+def test_a_corpus_of_no_sentences_or_without_such_a_column_is_told(model_and_corpus):
+    model, tokenizer, corpus = model_and_corpus
+    for act in (pu.score, pu.train):
+        with pytest.raises(InputError, match=r"some\.txt has no sentences here; at least one is"):
+            act(model, tokenizer, corpus.first(0))
+    for act in (corpus.word_labels, corpus.types):
+        with pytest.raises(InputError, match="unknown label column 'pos'; allowed: entity"):
+            act("pos")
+    with pytest.raises(InputError, match=r"label must be a text, such as LOC, not \['LOC'\]"):
+        pu.concept_words(corpus, ["LOC"])
+
+
+@pytest.mark.parametrize("seed", [1.5, None, -1, "0", True])
+def test_a_model_is_drawn_with_a_whole_seed(seed, tiny_folder):
+    with pytest.raises(InputError, match="seed must be a whole number of at least 0, not"):
+        pu.load_model(tiny_folder, labels=["O"], seed=seed)

@@ -107,7 +107,10 @@ class Corpus:
         return sum(map(len, self.sentences))
 
     def word_labels(self, column: str = "entity") -> list[str]:
-        """Return the labels of `words`, in order."""
+        """Return the labels of `words`, in order; InputError for a column that there is not."""
+        if column not in self.labels:
+            allowed = ", ".join(self.labels)
+            raise InputError(f"unknown label column {shown(column)}; allowed: {allowed}")
         return [label for sentence in self.labels[column] for label in sentence]
 
     def select(self, indices: Any) -> Corpus:
@@ -283,8 +286,7 @@ def concept_words(corpus: Corpus, label: str, column: str = "entity") -> Bool[np
         If the column is unknown or no word has the label.
     """
     check_kind(corpus, Corpus, "corpus must be one of load_corpus")
-    if column not in corpus.labels:
-        raise InputError(f"unknown label column {column!r}; allowed: {', '.join(corpus.labels)}")
+    check_kind(label, str, "label must be a text, such as LOC")
     member = np.array([label in kinds_of(tag, column) for tag in corpus.word_labels(column)], bool)
     if not member.any():
         found = [f"{kind[:40]} ({count} words)" for kind, count in corpus.types(column).items()]

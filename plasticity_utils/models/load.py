@@ -26,7 +26,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES
 
-from plasticity_utils.errors import InputError, items_of, shown
+from plasticity_utils.errors import InputError, check_whole, items_of, shown
 from plasticity_utils.hardware import find_device
 from plasticity_utils.models.layers import is_causal, layers_of
 from plasticity_utils.models.locate import ALLOWED_MODELS, locate
@@ -76,11 +76,13 @@ def load_model(
     InputError
         No such model; an architecture that is not supported; no weights, only pickled, quantised or
         damaged ones, or ones that do not fit the config; no tokenizer, or one with tokens that the
-        model has no embedding for; labels that are no sequence of texts; a device that is not here.
+        model has no embedding for; labels that are no sequence of texts; a seed that is no whole
+        number; a device that is not here.
     """
     name = str(name) if isinstance(name, Path) else name
     check_model(name)
     labels, place = _checked_labels(labels), _checked_device(device)
+    check_whole(seed, "seed")
     source, gguf = locate(name)
     tokenizer = load_tokenizer(name, source, gguf)
     # Loading draws random numbers for what a checkpoint lacks; the caller's state is kept.

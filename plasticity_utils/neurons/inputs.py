@@ -184,6 +184,8 @@ def as_array(values: Any, name: str) -> np.ndarray:
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         values = values.float() if values.dtype == torch.bfloat16 else values
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise InputError(f"{name} have masked values; fill them, or leave their words out")
     try:
         return np.asarray(values)
     except (ValueError, TypeError) as error:

@@ -92,10 +92,13 @@ def tag_sentences(
 ) -> TaggedSentences:
     """Encode a corpus for training and prediction; its `entity` column holds the tags.
 
-    InputError if a tag is not among the model's labels, or a sentence is empty or too long.
+    InputError if a tag is not among the model's labels, a sentence is empty or too long, or there
+    is none.
     """
     check_loaded(model)
     check_kind(corpus, Corpus, "corpus must be one of load_corpus")
+    if not len(corpus):
+        raise InputError(f"{corpus.name} has no sentences here; at least one is needed")
     unknown = set(corpus.word_labels()) - set(label_ids(model))
     if unknown:
         raise InputError(
