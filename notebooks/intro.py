@@ -144,6 +144,7 @@ rules.strength
 #
 # - [Was it relearned?](relearning.ipynb) All three cuts, with readers and
 #   controls. [Erased](erasure.ipynb): what an erasure takes, and what it costs.
+#   [How much must be taken?](dose.ipynb) Readers and training as the cut grows.
 # - [Locations](locations), [persons](persons), [organisations](organisations):
 #   one concept at a time, down to single neurons.
 # - [The paper](paper.ipynb) that started this, and what we find of it.

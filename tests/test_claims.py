@@ -10,7 +10,7 @@ from plasticity_utils.analysis.mistakes import setting_changes
 from plasticity_utils.analysis.readers import by_reader
 from plasticity_utils.results.across import recoveries, turnovers
 from plasticity_utils.results.groups import choose, run_groups
-from plasticity_utils.results.published import published_audits, published_runs
+from plasticity_utils.results.published import published_audits, published_curves, published_runs
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +202,34 @@ def test_the_words_of_the_two_removals_that_were_audited():
     assert verdicts == {"gate": [rules.HIDDEN], "leace": [rules.WEAKENED]}
     assert set(table["came_back"]) == {rules.RELEARNED}
     assert (table["savings_high"] <= 1).all()
+
+
+def test_what_is_said_of_doses_holds_under_every_seed():
+    table = audits.curve_table(published_curves())
+    f1 = table.set_index(["seed", "concept", "cut", "reader", "dose"])["entity_f1"].unstack("dose")
+    own, whole = f1.xs("its own", level="cut"), f1[0.0].xs("its own", level="cut")
+    share = own.div(whole.xs("own_head", level="reader"), axis=0)
+    assert share.xs("own_head", level="reader")[0.05].max() < 0.4
+    assert share.xs("head", level="reader")[0.05].min() > 0.95
+    assert share.xs("bias", level="reader")[0.05].mean() < 0.9
+    assert share.xs("bias", level="reader")[0.1].max() < 0.3
+    random = f1.xs("random", level="cut")
+    spread = (random - own).xs("linear_everywhere", level="reader")
+    assert spread[[0.05, 0.075, 0.1, 0.15, 0.2]].abs().max().max() < 0.08
+    lost = (random - own).xs("own_head", level="reader")
+    assert lost[0.1].min() > 0.5
+    # At half, a reader of every layer is back at the floor, and the rest below it.
+    floor = audits.floors(published_curves()).mean()
+    at_half = own[0.5].groupby("reader").mean()
+    assert at_half["linear_everywhere"] == pytest.approx(floor, abs=0.06)
+    assert at_half[["head", "whole_model"]].max() < 0.2
+
+
+def test_what_is_said_of_training_at_each_dose():
+    table = audits.trained_by_dose(audits.curve_table(published_curves()))
+    short = (table["whole_model"] - table["best_reader"]).groupby(table["dose"])
+    assert short.min()[[0.05, 0.15]].min() > -0.05
+    assert short.mean()[[0.3, 0.5]].max() < -0.2
+    behind = (table["whole_model"] - table["never_knew"])[table["dose"] <= 0.15]
+    assert behind.min() > 0
+    assert behind.max() < 0.2

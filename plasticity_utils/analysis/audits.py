@@ -178,6 +178,19 @@ def read_up_to(table: pd.DataFrame) -> pd.DataFrame:
     return doses.unstack("cut").reset_index().rename_axis(columns=None)
 
 
+def trained_by_dose(table: pd.DataFrame) -> pd.DataFrame:
+    """What training brings a concept without its own neurons; means over seeds.
+
+    From `curve_table`: concept, dose (those at which was trained), whole_model, never_knew (F1) and
+    best_reader (F1 of the best new reader).
+    """
+    own = table[table["cut"] == "its own"]
+    f1 = own.groupby(["concept", "dose", "reader"], sort=False)["entity_f1"].mean().unstack()
+    new = f1.drop(columns=[OWN_HEAD, *_TRAINED.values()])
+    found = f1[list(_TRAINED.values())].assign(best_reader=new.max(axis=1))
+    return found.dropna().reset_index().rename_axis(columns=None)
+
+
 def floors(curves: Sequence[Audit]) -> pd.Series:
     """Best F1 that a reader finds in the uncut pretrained body, by concept; a mean over seeds."""
     table = _of_concept(curves, "readings")

@@ -329,7 +329,7 @@ def found_by_dose(
     for cut in cuts:
         own = table[table["cut"] == cut].sort_values("dose")
         heading = "share of all neurons that is taken" if cut == cuts[-1] else None
-        axis = alt.Axis(format="%", values=doses, labelOverlap="greedy")
+        axis = alt.Axis(format="~%", values=doses, labelOverlap="greedy")
         x = alt.X("dose:Q", title=heading, scale=alt.Scale(type="sqrt", nice=False), axis=axis)
         y = alt.Y("entity_f1:Q", title="F1 of the concept", scale=UNIT)
         tips = [

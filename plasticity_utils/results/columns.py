@@ -401,19 +401,21 @@ COMMAND_TABLES = {
 _CHANCE = Column(
     "0 to 1", "of the type's tags over all words: how well they are told without a threshold"
 )
+_CURVE_DOSE = Column("0 to 1", "of a reading curve alone: share of all neurons that is taken")
 AUDIT_TABLES = {
     "returns": Table(
         "a protocol, step and type",
-        f"condition step epoch entity {_SCORES} average_precision",
+        f"condition dose step epoch entity {_SCORES} average_precision",
         {
             "step": Column("steps", "of training; 0 is just after the removal"),
             "epoch": Column("epochs", "the same in epochs"),
             "average_precision": _CHANCE,
+            "dose": _CURVE_DOSE,
         },
     ),
     "readings": Table(
         "a frozen body, reader and type",
-        f"body reader place n_fitted entity {_SCORES} average_precision",
+        f"body dose reader place n_fitted entity {_SCORES} average_precision",
         {
             "body": Column(
                 "name",
@@ -424,6 +426,7 @@ AUDIT_TABLES = {
             "place": Column("name", "what is read: the last layer, or every layer side by side"),
             "n_fitted": Column("sentences", "that the reader was fitted on; 0 of `own_head`"),
             "average_precision": _CHANCE,
+            "dose": _CURVE_DOSE,
         },
     ),
 }
