@@ -11,6 +11,7 @@ from plasticity_utils.book import banner
 from plasticity_utils.charts import theme
 from plasticity_utils.charts.parts import entities_in
 from plasticity_utils.explorer.app import explore
+from plasticity_utils.formats import short
 from plasticity_utils.results import across, tables
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup
@@ -121,9 +122,15 @@ def test_a_card_has_the_classes_that_its_corpus_has(custom_run, cards):
     assert {"removed", "newly salient"} <= kinds
 
 
-def test_the_explorer_says_that_it_does_not_show_it(custom_run):
-    said = explore(custom_run).children[0].value
-    assert f"and {custom_run.config.concept_info.title} is none" in said
+def test_the_explorer_shows_it(custom_run):
+    explorer, label = explore(custom_run), custom_run.config.label
+    row = custom_run.neurons.query("condition == 'targeted' and stage == 'end'")
+    best = row.loc[row["selectivity"].idxmax()]
+    at = explorer.controls.selected
+    assert (at.layer, at.unit) == (best["layer"], best["unit"])
+    assert f"σ for {label} {short(best['selectivity'])}" in explorer.card.heading.value
+    n_words = (np.array(explorer.data.classes) == label).sum()
+    assert f"{label} ({n_words:,} words)" in explorer.card.charts.value
 
 
 def test_it_is_published_and_opened(custom_run, tmp_path):

@@ -20,8 +20,9 @@ from plasticity_utils import (
 from plasticity_utils.experiment import config
 from plasticity_utils.experiment.replay import activations_at, model_at
 from plasticity_utils.experiment.splits import load_sentences
-from plasticity_utils.explorer.app import words_of
+from plasticity_utils.explorer.app import VIEWS
 from plasticity_utils.explorer.data import RunData, Selected
+from plasticity_utils.explorer.panels import words_of
 from plasticity_utils.formats import short
 from plasticity_utils.neurons.scores import selectivity
 from test_neuron_html import EVIL, Tags
@@ -47,6 +48,15 @@ def explorer(request):
 @pytest.fixture
 def tiny(tiny_data):
     return Explorer(tiny_data)
+
+
+COMPARE, SEARCH = VIEWS.index("Compare"), VIEWS.index("Corpus")
+
+
+def tagged_words(explorer):
+    """The words of the answer to a sentence, one stage after another."""
+    html = explorer.sentence.answer.value
+    return [Tags(word).text for word in re.findall(r'title="z = [^"]*">(.*?)<small>', html)]
 
 
 def flat(run, selected):
@@ -86,9 +96,11 @@ def test_what_is_shown_is_what_the_table_and_the_activations_hold(explorer):
             place = f"Layer 1, unit 3, {explorer.controls.stage.label}, condition {condition}"
             assert place in heading
             assert f"gain {short(row['gain'])} · σ for LOC {short(row['selectivity'])}" in heading
+            assert "Effect: how much higher" in heading
+            assert "Gain: what is left" in heading
             activations = activations_at(run, condition, stage)[flat(run, selected)]
             column = activations.astype(np.float32)[:, None]
-            ends = highest_activating_words(column, words, [0], 10, min_count=least)
+            ends = highest_activating_words(column, words, [0], 8, min_count=least)
             assert words_shown(explorer.card.words.value) == ends["word"].tolist()
             assert explorer.card.charts.value.count("<svg") == 2
             assert said(explorer) == ""
@@ -125,7 +137,7 @@ def test_the_list_is_sorted_and_chooses(explorer):
     run = explorer.data.run
     select(explorer, "none", "end", layer=1)
     layer = at(run.neurons, condition="none", stage="end", layer=1)
-    best = int(layer.loc[layer["selectivity"].abs().idxmax(), "unit"])
+    best = int(layer.loc[layer["selectivity"].idxmax(), "unit"])
     assert explorer.choices.units.options[0][1] == best
     explorer.choices.units.value = best
     assert explorer.controls.unit.value == best
@@ -164,7 +176,7 @@ def places(explorer):
 
 def test_two_neurons_or_two_stages_stand_side_by_side(explorer):
     select(explorer, "targeted", "end", layer=1, unit=3)
-    explorer.views.selected_index = 2
+    explorer.views.selected_index = COMPARE
     view = explorer.comparison
     view.controls.stage.value, view.controls.layer.value = "base", 1
     view.controls.unit.value = 3
@@ -191,7 +203,8 @@ def test_a_typed_sentence_is_answered_by_three_models(explorer):
             X = word_activations(model, tokenizer, [words])
         found = shown.loc[shown["stage"] == stage, "activation"].to_numpy()
         assert found == pytest.approx(X[:, flat(run, selected)], abs=1e-5)
-    assert Tags(explorer.sentence.answer.value).text.count("London calls Berlin .") == 3
+    answer = tagged_words(explorer)
+    assert answer == [*words, *words, *words]
     before = explorer.sentence.answer.value
     explorer.controls.unit.value = 4
     assert explorer.sentence.answer.value != before
@@ -221,7 +234,7 @@ def test_words_are_cut_as_in_the_corpus():
 def test_an_unknown_neuron_gets_a_message_and_the_view_stays(tiny, unit):
     select(tiny)
     before = tiny.card.heading.value
-    for view in (0, 1, 2):
+    for view in (0, 1, 2, 3):
         tiny.views.selected_index = view
         tiny.controls.unit.value = unit
         assert f"no neuron {unit} in layer 1" in said(tiny)
@@ -243,7 +256,10 @@ def test_words_of_the_corpus_are_text(tiny_run):
     tiny.views.selected_index = 1
     tiny.sentence.text.value = f"{EVIL} <b>London</b>"
     assert not {"img", "b"} & Tags(tiny.sentence.answer.value).names
-    assert "< b > London" in Tags(tiny.sentence.answer.value).text
+    assert "< b > London" in " ".join(tagged_words(tiny))
+    tiny.views.selected_index = SEARCH
+    tiny.search.text.value = f"{EVIL}"
+    assert not {"img", "b"} & Tags(tiny.search.answer.value).names
 
 
 def test_a_run_without_its_models_is_shown_from_its_tables(tiny_run, tmp_path):
@@ -258,7 +274,7 @@ def test_a_run_without_its_models_is_shown_from_its_tables(tiny_run, tmp_path):
     assert "activation" not in explorer.choices.order.options
     explorer.views.selected_index = 1
     assert "not kept here" in Tags(explorer.sentence.answer.value).text
-    explorer.views.selected_index = 2
+    explorer.views.selected_index = COMPARE
     assert "Layer 2" in explorer.comparison.left.heading.value
     assert not list(tmp_path.glob("stages"))
 
@@ -273,6 +289,10 @@ def test_a_published_run_says_that_it_has_no_table_of_neurons(tiny_run, tmp_path
 def test_in_place_of_a_published_run_ones_own_is_shown(tiny_run, tmp_path, monkeypatch):
     folder = shutil.copytree(tiny_run.path, tmp_path / "published")
     (folder / "neurons.parquet").unlink()
+    # As on the book's pages: the run of the full scale is published, one's own is a smaller one.
+    facts = json.loads((folder / "config.json").read_text())
+    facts["settings"]["scale"] = "full"
+    (folder / "config.json").write_text(json.dumps(facts))
     monkeypatch.setattr(config, "results_root", lambda: tiny_run.path.parent)
     own, explorer = explore(Run(folder)).children
     assert f"Shown: your own, {tiny_run.path.name}" in Tags(own.value).text

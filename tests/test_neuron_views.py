@@ -1,12 +1,14 @@
 """The tables behind the explorer, on planted neurons."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from plasticity_utils import InputError
 from plasticity_utils.data.corpus import Corpus
-from plasticity_utils.explorer import data as views
+from plasticity_utils.explorer import tables as views
 
 SENTENCES = [["Rome", "fell", "."], ["Ann", "saw", "Rome", "fall"], ["It", "rained"]]
 ENTITY = [["B-LOC", "O", "O"], ["B-PER", "O", "B-LOC", "O"], ["O", "O"]]
@@ -64,6 +66,50 @@ def test_the_inventory_holds_entity_types_and_frequent_parts_of_speech():
     assert inventory["VBD"].sum() == 3
 
 
+def test_of_several_types_of_a_word_ones_own_is_named_and_tags_are_told_once():
+    own = replace(CORPUS, labels={**CORPUS.labels, "concept": [["O", "X", "O"], ["X"] + ["O"] * 3,
+                                                               ["O"] * 2]})  # fmt: skip
+    assert list(views.memberships(own)) == ["LOC", "PER", "X"]
+    assert views.word_classes(own)[:4] == ["LOC", "X", "other", "X"]
+    # Where the types are parts of speech, these are told once.
+    pos = Corpus("made up", SENTENCES, {"entity": POS, "pos": POS})
+    assert sorted(views.concept_inventory(pos)) == [".", "NNP", "PRP", "VB", "VBD"]
+    bare = Corpus("made up", SENTENCES, {})
+    assert views.concept_inventory(bare).empty
+    assert set(views.word_classes(bare)) == {"other"}
+
+
+def test_neurons_without_a_run_are_described_as_a_run_s_base_is():
+    X = [np.stack([ACTIVE, -ACTIVE, np.zeros(9)], axis=1)]
+    effect = (4 + 2 / 7) / ACTIVE.std()
+    table = views.described_neurons(X, CORPUS, "LOC")
+    assert table["selectivity"].tolist() == [1, -1, 0]
+    assert table["effect"].tolist() == pytest.approx([effect, -effect, 0])
+    assert table["rank"].tolist()[2] == 2
+    layer = views.layer_neurons(table, "base", 0)
+    assert views.sorted_neurons(layer, "σ")["unit"].tolist() == [0, 2, 1]
+    unknown = views.described_neurons(X, Corpus("made up", SENTENCES, {}), "")
+    assert unknown["selectivity"].isna().all()
+    assert views.types_in(unknown) == []
+
+
+def test_a_word_leads_to_the_neurons_that_go_highest():
+    found = views.strongest_neurons(np.array([0.0, 2.0, -9.0, 1.0]), 2, k=2)
+    assert found.to_numpy().tolist() == [[0, 1, 2], [1, 1, 1]]
+
+
+def test_words_are_found_in_a_row_and_within_a_sentence():
+    def sentences_with(*phrase):
+        shown = views.found_in_sentences(ACTIVE, CORPUS, phrase)
+        return [(s, rows.loc[rows["peak"], "word"].tolist())
+                for s, rows in shown.groupby("sentence", sort=False)]  # fmt: skip
+
+    assert sentences_with("ROME") == [(1, ["Rome"]), (0, ["Rome"])]
+    assert sentences_with("saw", "rome") == [(1, ["saw", "Rome"])]
+    assert sentences_with("fall", "it") == sentences_with("Bonn") == []
+    assert sentences_with(*["Rome"] * 20) == []
+
+
 def test_selectivity_is_one_for_a_planted_neuron_and_zero_for_a_constant_one():
     inventory = views.concept_inventory(CORPUS)
     sigma = views.concept_selectivity(ACTIVE, inventory)
@@ -73,14 +119,15 @@ def test_selectivity_is_one_for_a_planted_neuron_and_zero_for_a_constant_one():
 
 
 def test_a_histogram_has_the_shares_of_each_class():
-    table = views.activation_histogram(ACTIVE, views.word_classes(CORPUS))
+    classes, names = views.word_classes(CORPUS), ["LOC", "PER", "ORG", "other"]
+    table = views.activation_histogram(ACTIVE, classes, names)
     assert table.groupby("class")["share"].sum().tolist() == pytest.approx([1, 1, 1])
     loc = table[(table["class"] == "LOC") & (table["share"] > 0)]
     assert loc["share"].tolist() == [0.5, 0.5]
     assert (loc["low"] <= [3, 5]).all()
     assert (loc["high"] >= [3, 5]).all()
-    assert table.groupby("class")["n"].first().to_dict() == {"LOC": 2, "O": 6, "PER": 1}
-    flat = views.activation_histogram(np.zeros(9, dtype=np.float32), views.word_classes(CORPUS))
+    assert table.groupby("class")["n"].first().to_dict() == {"LOC": 2, "PER": 1, "other": 6}
+    flat = views.activation_histogram(np.zeros(9, dtype=np.float32), classes, names)
     assert (flat["high"] > flat["low"]).all()
 
 

@@ -10,6 +10,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.run import run_name
 from plasticity_utils.experiment.splits import load_sentences
+from plasticity_utils.explorer.app import explore
 from plasticity_utils.training.evaluate import entity_scores
 
 NEWS = "conll2003"
@@ -159,6 +160,10 @@ def test_a_run_is_the_same_whatever_the_scheme_of_the_files(folder, make_run):
 @pytest.mark.slow
 def test_a_run_on_parts_of_speech(make_run):
     run = make_run(tags="pos", concept="NNP")
+    explorer = explore(run)
+    assert "σ for NNP" in explorer.card.heading.value
+    assert "NNP (" in explorer.card.charts.value
+    assert explorer.status.value.count("pu-message") == 0
     types = ["NNP", "NN", "CD", "IN", "DT"]
     assert run.metrics["entity"].drop_duplicates().tolist() == [*types, "overall"]
     assert [name for name in run.neurons if name.startswith("selectivity_")] == [

@@ -116,12 +116,17 @@ def entity_scale(entities: Sequence[str] = ()) -> alt.Scale:
 
 def entity_shape_scale(entities: Sequence[str] = ()) -> alt.Scale:
     """Give the points of the entity types; with the same title, both signs share one legend."""
-    return _scale(_with_others(ENTITY_SHAPES, entities, CUSTOM_SHAPE))
+    return _scale(entity_shapes(entities))
 
 
 def entity_colours(entities: Sequence[str] = ()) -> dict[str, str]:
     """Give the colours of `entity_scale`."""
     return _with_others(ENTITY_COLOURS, entities, CUSTOM_COLOUR)
+
+
+def entity_shapes(entities: Sequence[str] = ()) -> dict[str, str]:
+    """Give the shapes of `entity_shape_scale`."""
+    return _with_others(ENTITY_SHAPES, entities, CUSTOM_SHAPE)
 
 
 def picture(spec: dict[str, Any], scale: float = _PNG_SCALE) -> bytes:

@@ -1,45 +1,55 @@
-"""A finished run opened for looking at: tables at hand, words and models when they are asked for.
+"""What the explorer looks at: a finished run, or a model on its own with some text.
 
 The explorer must answer at once, so what is slow is done once: the table of neurons is cut by
-condition, activations are opened as files on disk in which one neuron's words lie together, and a
-model that has read a sentence is kept. A run whose models are gone still has its tables; then
-`missing` says in words what cannot be shown. Tables of one neuron or layer are plain functions
-below; σ of an entity type is against *all* other words, as in the run's tables, so that much of it
-is "entity or not", which the types share.
+condition, activations lie with one neuron's words together, and a model that has read a sentence is
+kept. A run whose models are gone still has its tables; then `missing` says in words what cannot be
+shown. A model on its own has one condition and one stage, and nothing is kept on disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Num
+from jaxtyping import Float
+from scipy.special import softmax
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from plasticity_utils.data.concepts import ENTITIES
-from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.data.corpus import Corpus, kinds_of
+from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.replay import activations_at, model_at
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.experiment.stages import Stages
+from plasticity_utils.explorer.tables import (
+    concept_inventory,
+    concept_selectivity,
+    described_neurons,
+    deviation_scores,
+    layer_neurons,
+    neuron_history,
+    selectivity_profile,
+    strongest_neurons,
+    types_in,
+    word_classes,
+)
 from plasticity_utils.models.activations import word_activations
-from plasticity_utils.names import EPOCH_TITLES, STAGES
-from plasticity_utils.neurons.inventory import inventory
-from plasticity_utils.neurons.scores import selectivity
-from plasticity_utils.neurons.words import highest_activating_words
+from plasticity_utils.models.load import count_layers, encode_for, head, label_ids, width
+from plasticity_utils.names import STAGES
+from plasticity_utils.removal.patch import patch_layers
+from plasticity_utils.results.groups import run_group
+from plasticity_utils.training.train import TaggedSentences, label_tokens, tag_logits
 
-REST = "O"
-CLASSES = (*ENTITIES, REST)
-_BINS = 40
-PARTS_OF_SPEECH = 8
-CONTEXT = 12  # words shown on each side of the word for which a sentence is shown
-ORDERS = ("|σ|", "rise of |σ|", "|effect|", "activation", "unit")
+Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
+ALONE = "as it is"  # the condition of a model that is of no run
+_UNNAMED = "LABEL_"  # what transformers calls the labels of a head that nobody trained
 
 
 @dataclass(frozen=True)
@@ -52,55 +62,112 @@ class Selected:
     unit: int
 
 
-class RunData:
-    """One run, read once; InputError if it has no table of all neurons or is of no entity type.
+@dataclass(frozen=True)
+class Scaled:
+    """A neuron whose distance from its mean is multiplied: 0 switches it off."""
 
-    `tables` is `run.neurons` by condition; `missing` says why there are no activations and models.
+    layer: int
+    unit: int
+    factor: float
+
+
+class Opened(ABC):
+    """What is looked at; what a run and a model on its own have in common.
+
+    `label` is the concept's, empty where none is known; `tables` describe all neurons, by
+    condition; `missing` says why there are no activations and models; `command` opens it again.
     """
 
-    def __init__(self, run: Run) -> None:
-        concept = run.config.concept_info
-        if not run.config.is_usual:
-            raise InputError(
-                f"this view shows runs about entity types of conll2003, and {concept.title} is "
-                "none; its neurons are in `run.neurons` and on the page's cards"
-            )
-        self.run = run
-        # What is the same is computed once.
-        self._alike = Stages(run.config).alike
-        self.tables = {
-            str(name): rows for name, rows in run.neurons.groupby("condition", sort=False)
-        }
-        self.n_layers = int(run.neurons["layer"].max()) + 1
-        self.d_model = int(run.neurons["unit"].max()) + 1
-        self.n_neurons = self.n_layers * self.d_model
-        self.missing = self._why_missing()
+    label: str
+    stages: tuple[str, ...]
+    tables: dict[str, pd.DataFrame]
+    missing: str
+    command: str
+    runs: dict[int, Run]
+    corpus: Corpus
+
+    def __init__(self) -> None:
         self._rows: dict[tuple[str, str], np.ndarray] = {}
-        self._open = ExitStack()
-        self._models: dict[tuple[str, str], tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
-        # One sentence under a condition: choosing another neuron does not run the models again.
-        self._last_read = lru_cache(maxsize=4)(self._read)
+        self._models: dict[tuple[str, str], Loaded] = {}
+        # Choosing another neuron does not run the models over the same sentence again.
+        self._last_read = lru_cache(maxsize=2 * len(STAGES))(self._read)
+        self._moments = lru_cache(maxsize=4)(self._moments_of)
+
+    @abstractmethod
+    def _alike(self, condition: str, stage: str) -> tuple[str, str]:
+        """Return the first condition and stage whose neurons are the same."""
+
+    @abstractmethod
+    def _make_rows(self, condition: str, stage: str) -> np.ndarray:
+        """Activations of every neuron, in float16, [n_neurons, n_words]."""
+
+    @abstractmethod
+    def _make_model(self, condition: str, stage: str) -> Loaded:
+        """The model at a stage, with what is removed from it in force."""
 
     @cached_property
-    def corpus(self) -> Corpus:
-        """The measuring part, whose words the activations are of."""
-        # It does not depend on the seed, so that seeds share it.
-        return _measuring_half(replace(self.run.config, seed=0, results_dir=""))
+    def n_layers(self) -> int:
+        """Layers, the embedding output among them."""
+        return int(next(iter(self.tables.values()))["layer"].max()) + 1
+
+    @cached_property
+    def d_model(self) -> int:
+        """Neurons in a layer."""
+        return int(next(iter(self.tables.values()))["unit"].max()) + 1
+
+    @property
+    def n_neurons(self) -> int:
+        """Neurons of the model."""
+        return self.n_layers * self.d_model
+
+    @cached_property
+    def types(self) -> list[str]:
+        """Types of words for which there is σ; the concept of one's own is among them."""
+        return types_in(next(iter(self.tables.values())))
 
     @cached_property
     def words(self) -> list[str]:
-        """All words of the measuring part, in order."""
+        """All words that the activations are of, in order."""
         return self.corpus.words
 
     @cached_property
     def classes(self) -> list[str]:
-        """Entity type of each word, `O` for none."""
+        """Type of each word, `other` for none."""
         return word_classes(self.corpus)
 
     @cached_property
     def inventory(self) -> pd.DataFrame:
         """Which words belong to which concept: see `concept_inventory`."""
         return concept_inventory(self.corpus)
+
+    def first(self) -> Selected:
+        """Begin with the neuron that the concept's words excite most selectively at the end.
+
+        Without a concept, with the one of the last layer that a word excites most.
+        """
+        condition, stage = next(iter(self.tables)), self.stages[-1]
+        rows = self.tables[condition]
+        rows = rows[rows["stage"] == stage]
+        if not self.label:
+            at = Selected(condition, stage, self.n_layers - 1, 0)
+            return Selected(condition, stage, at.layer, int(self.computed("peak z", at).argmax()))
+        best = rows.sort_values("selectivity").iloc[-1]
+        return Selected(condition, stage, int(best["layer"]), int(best["unit"]))
+
+    def check(self, at: Selected) -> None:
+        """Raise InputError for a condition, stage or neuron that there is not."""
+        for name, value, allowed in (("condition", at.condition, self.tables),
+                                     ("stage", at.stage, self.stages)):  # fmt: skip
+            if value not in list(allowed):
+                raise InputError(f"unknown {name} {value!r}; allowed: {', '.join(allowed)}")
+        self.history(at)
+
+    def line(self, at: Selected) -> str:
+        """Return the line of Python that opens this view."""
+        place = f"layer={at.layer}, unit={at.unit}"
+        if len(self.tables) > 1:
+            place = f"condition={at.condition!r}, stage={at.stage!r}, {place}"
+        return f"pu.explore({self.command}, {place})"
 
     def history(self, at: Selected) -> pd.DataFrame:
         """The neuron through all stages: see `neuron_history`."""
@@ -115,52 +182,91 @@ class RunData:
         row = at.layer * self.d_model + at.unit
         return np.asarray(self._all_activations(at.condition, at.stage)[row], dtype=np.float32)
 
-    def concept_activation(self, at: Selected) -> Float[np.ndarray, " unit"]:
-        """Mean activation of each unit of the layer on the concept's words, [d_model]."""
-        rows = self._all_activations(at.condition, at.stage)
-        units = slice(at.layer * self.d_model, (at.layer + 1) * self.d_model)
-        inside = np.array(self.classes) == self.run.config.label
-        return rows[units][:, inside].mean(axis=1, dtype=np.float64)
+    def computed(self, order: str, at: Selected) -> Float[np.ndarray, " unit"]:
+        """Work out what an order of `tables.COMPUTED` sorts the neuron's layer by."""
+        rows = self._of_layer(at.condition, at.stage, at.layer)
+        if order == "activation":
+            return rows[:, np.array(self.classes) == self.label].mean(axis=1, dtype=np.float64)
+        spread = rows.std(axis=1, dtype=np.float64)
+        away = rows.max(axis=1) - rows.mean(axis=1, dtype=np.float64)
+        return np.divide(away, spread, out=np.zeros_like(spread), where=spread > 0)
 
     def profile(self, at: Selected) -> pd.DataFrame:
         """σ of the neuron for every concept through the stages: see `selectivity_profile`."""
         history = self.history(at)
         computed = {}
-        if not self.missing:
+        if not self.missing and not self.inventory.empty:
             snapshots = dict(zip(history["stage"], history["snapshot"], strict=True))
-            for stage in STAGES:
+            for stage in self.stages:
                 of_stage = Selected(at.condition, stage, at.layer, at.unit)
                 sigma = concept_selectivity(self.activations(of_stage), self.inventory)
                 computed[snapshots[stage]] = sigma
         return selectivity_profile(history, computed)
 
-    def respond(self, at: Selected, words: tuple[str, ...]) -> pd.DataFrame:
-        """What the neuron does on the words of a sentence in all three models, whatever the stage.
+    def respond(self, at: Selected, words: tuple[str, ...], factor: float = 1.0) -> pd.DataFrame:
+        """What the neuron does on the words of a sentence at every stage, and the model's tags.
 
-        One row a stage and word: stage, word, activation, z (as in the base model). InputError if
-        the models are not kept, or the sentence is empty or too long for them.
+        One row a stage and word: stage, word, activation, z (as in the base model), tag (empty for
+        none), share (its probability); and with the neuron scaled by `factor`: tag_now, share_now
+        (the probability of `tag`). InputError if the models are not kept, or the sentence is empty
+        or too long for them.
         """
         base = self.activations(Selected(at.condition, "base", at.layer, at.unit))
         column = at.layer * self.d_model + at.unit
+        scaled = None if factor == 1 else Scaled(at.layer, at.unit, factor)
         parts = []
-        for stage in STAGES:
-            activation = self._last_read(*self._alike(at.condition, stage), words)[:, column]
-            z = deviation_scores(activation, base)
-            part = {"stage": stage, "word": words, "activation": activation, "z": z}
+        for stage in self.stages:
+            key = self._alike(at.condition, stage)
+            activation, shares = self._last_read(*key, words)
+            now = shares if scaled is None else self._last_read(*key, words, scaled)[1]
+            likeliest = np.arange(len(words)), shares.argmax(axis=1)
+            part = {
+                "stage": stage,
+                "word": words,
+                "activation": activation[:, column],
+                "z": deviation_scores(activation[:, column], base),
+                "tag": self._tags(key, shares),
+                "share": shares[likeliest],
+                "tag_now": self._tags(key, now),
+                "share_now": now[likeliest],
+            }
             parts.append(pd.DataFrame(part))
         return pd.concat(parts, ignore_index=True)
 
+    def strongest(self, at: Selected, words: tuple[str, ...], place: int) -> pd.DataFrame:
+        """List the neurons that go highest on one word of a sentence, in this stage's model."""
+        activation, _ = self._last_read(*self._alike(at.condition, at.stage), words)
+        mean, spread = self._moments(*self._alike(at.condition, "base"))
+        away = activation[place] - mean
+        z = np.divide(away, spread, out=np.zeros_like(spread), where=spread > 0)
+        return strongest_neurons(z, self.d_model)
+
+    def head_reads(self, at: Selected) -> pd.DataFrame:
+        """What a standard deviation of the neuron adds to each tag's logit: tag, weight.
+
+        No rows for a neuron below the last layer, which the head does not read, and for a head that
+        nobody trained.
+        """
+        model, _ = self._model(*self._alike(at.condition, at.stage))
+        names = label_ids(model)
+        if at.layer < self.n_layers - 1 or not _is_named(names):
+            return pd.DataFrame(columns=["tag", "weight"])
+        column = head(model).weight[:, at.unit].detach().float().cpu().numpy()
+        spread = self.activations(at).std(dtype=np.float64)
+        rows = [(tag, spread * float(column[i])) for tag, i in names.items()]
+        return pd.DataFrame(rows, columns=["tag", "weight"])
+
     def is_open(self, condition: str) -> bool:
         """Tell whether the activations of a condition are at hand."""
-        return all(self._alike(condition, stage) in self._rows for stage in STAGES)
+        return all(self._alike(condition, stage) in self._rows for stage in self.stages)
 
     def has_models(self, condition: str) -> bool:
         """Tell whether the models of a condition are loaded."""
-        return all(self._alike(condition, stage) in self._models for stage in STAGES)
+        return all(self._alike(condition, stage) in self._models for stage in self.stages)
 
     def load_activations(self, condition: str) -> None:
-        """Open, or compute and keep, the activations of a condition at all three stages."""
-        for stage in STAGES:
+        """Open, or compute and keep, the activations of a condition at all stages."""
+        for stage in self.stages:
             self._all_activations(condition, stage)
 
     def _all_activations(self, condition: str, stage: str) -> np.ndarray:
@@ -168,20 +274,100 @@ class RunData:
             raise InputError(self.missing)
         key = self._alike(condition, stage)
         if key not in self._rows:
-            self._rows[key] = activations_at(self.run, *key)
+            self._rows[key] = self._make_rows(*key)
         return self._rows[key]
 
-    def _model(self, condition: str, stage: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    def _of_layer(self, condition: str, stage: str, layer: int) -> np.ndarray:
+        units = slice(layer * self.d_model, (layer + 1) * self.d_model)
+        return self._all_activations(condition, stage)[units]
+
+    def _moments_of(self, condition: str, stage: str) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of every neuron over the words, a layer at a time."""
+        layers = [self._of_layer(condition, stage, layer) for layer in range(self.n_layers)]
+        mean = [rows.mean(axis=1, dtype=np.float64) for rows in layers]
+        spread = [rows.std(axis=1, dtype=np.float64) for rows in layers]
+        return np.concatenate(mean), np.concatenate(spread)
+
+    def _model(self, condition: str, stage: str) -> Loaded:
         if self.missing:
             raise InputError(self.missing)
         key = condition, stage
         if key not in self._models:
-            self._models[key] = self._open.enter_context(model_at(self.run, condition, stage))
+            self._models[key] = self._make_model(condition, stage)
         return self._models[key]
 
-    def _read(self, condition: str, stage: str, words: tuple[str, ...]) -> np.ndarray:
+    def _read(
+        self, condition: str, stage: str, words: tuple[str, ...], scaled: Scaled | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Activations [n_words, n_neurons] and the probability of each tag [n_words, n_tags]."""
         model, tokenizer = self._model(condition, stage)
-        return word_activations(model, tokenizer, [list(words)])
+        with ExitStack() as stack:
+            if scaled is not None:
+                base = Selected(condition, "base", scaled.layer, scaled.unit)
+                mean = float(self.activations(base).mean(dtype=np.float64))
+                stack.enter_context(
+                    patch_layers(model, {scaled.layer: _scaling(scaled.unit, mean, scaled.factor)})
+                )
+            X = word_activations(model, tokenizer, [list(words)])
+            encoded = encode_for(model, tokenizer, [list(words)])
+            data = TaggedSentences(encoded, [label_tokens(model, e) for e in encoded], tags=[])
+            return X, softmax(tag_logits(model, data)[0].astype(np.float64), axis=1)
+
+    def _tags(self, key: tuple[str, str], shares: np.ndarray) -> list[str]:
+        """Type of each word's tag; empty for outside, and for a head that nobody trained."""
+        names = {i: name for name, i in label_ids(self._model(*key)[0]).items()}
+        if not _is_named(names.values()):
+            return [""] * len(shares)
+        tags = [next(iter(kinds_of(names[i]))) for i in shares.argmax(axis=1).tolist()]
+        return ["" if tag == OUTSIDE else tag for tag in tags]
+
+
+def _is_named(labels: Any) -> bool:
+    return not all(str(label).startswith(_UNNAMED) for label in labels)
+
+
+def _scaling(unit: int, mean: float, factor: float) -> Any:
+    """Return a function of a layer's state that scales one neuron about its mean."""
+
+    def scaled(state: Tensor) -> Tensor:
+        changed = state.clone()
+        changed[..., unit] = mean + factor * (state[..., unit] - mean)
+        return changed
+
+    return scaled
+
+
+class RunData(Opened):
+    """One run, read once; InputError if it has no table of all neurons."""
+
+    stages = STAGES
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run, self.label = run, run.config.label
+        # What is the same is computed once.
+        self._same = Stages(run.config).alike
+        self.tables = {
+            str(name): rows for name, rows in run.neurons.groupby("condition", sort=False)
+        }
+        self.runs = {each.config.seed: each for each in run_group(run).runs}
+        self.command = f"pu.load_run({str(run.path)!r})"
+        self.missing = self._why_missing()
+        self._open = ExitStack()
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The measuring part, whose words the activations are of."""
+        return load_sentences(self.run.config).measuring
+
+    def _alike(self, condition: str, stage: str) -> tuple[str, str]:
+        return self._same(condition, stage)
+
+    def _make_rows(self, condition: str, stage: str) -> np.ndarray:
+        return activations_at(self.run, condition, stage)
+
+    def _make_model(self, condition: str, stage: str) -> Loaded:
+        return self._open.enter_context(model_at(self.run, condition, stage))
 
     def _why_missing(self) -> str:
         """Look for the base model; the stages of a run are kept, or thrown away, together."""
@@ -192,188 +378,30 @@ class RunData:
         return ""
 
 
-@lru_cache(maxsize=2)
-def _measuring_half(config: RunConfig) -> Corpus:
-    return load_sentences(config).measuring
+class ModelData(Opened):
+    """A model with whatever is in force on it, and sentences; `label` is of the sentences' types.
 
-
-def word_classes(corpus: Corpus) -> list[str]:
-    """Give the entity type of each word, `O` for a word of none."""
-    return [tag[2:] if tag[1:2] == "-" else REST for tag in corpus.word_labels("entity")]
-
-
-def concept_inventory(corpus: Corpus, n_parts: int = PARTS_OF_SPEECH) -> pd.DataFrame:
-    """Tell which words belong to which concept, a column a concept: see `inventory`."""
-    labels = (corpus.word_labels("entity"), corpus.word_labels("pos"))
-    found = inventory(*labels, most=n_parts)
-    return pd.DataFrame(found.members, columns=list(found.names))
-
-
-def neuron_history(neurons: pd.DataFrame, layer: int, unit: int) -> pd.DataFrame:
-    """Give one neuron's rows of a condition, a row a stage, in the order of training.
-
-    `snapshot` is added: `base`, `removed`, then the epochs of retraining, the last with
-    stage `end`. InputError, naming what there is, if there is no such neuron.
+    `command` is what `explore` was called with.
     """
-    rows = neurons[(neurons["layer"] == layer) & (neurons["unit"] == unit)]
-    if rows.empty:
-        raise InputError(
-            f"no neuron {unit} in layer {layer}; layers run from 0 to {neurons['layer'].max()}, "
-            f"units from 0 to {neurons['unit'].max()}"
-        )
-    rows = rows.sort_values("epoch").reset_index(drop=True)
-    snapshots = [EPOCH_TITLES.get(epoch, f"{epoch:g}") for epoch in rows["epoch"]]
-    return rows.assign(snapshot=snapshots)
 
+    stages = ("base",)
+    missing = ""
 
-def layer_neurons(neurons: pd.DataFrame, stage: str, layer: int) -> pd.DataFrame:
-    """Describe the neurons of a layer at a stage beside what they were in the base model.
+    def __init__(self, loaded: Loaded, corpus: Corpus, label: str, command: str) -> None:
+        super().__init__()
+        self._loaded, self.corpus, self.label, self.command = loaded, corpus, label, command
+        self.runs, model = {}, loaded[0]
+        layers, d_model = range(count_layers(model)), width(model)
+        rows = self._all_activations(ALONE, "base")
+        X = (rows[i * d_model : (i + 1) * d_model].T.astype(np.float32) for i in layers)
+        self.tables = {ALONE: described_neurons(X, corpus, label)}
 
-    One row a unit: unit, removed (at any stage), sigma_base, sigma (of the concept), rise (of |σ|),
-    effect (base standard deviations), gain (1, or of a removed neuron).
-    """
-    own = neurons[neurons["layer"] == layer]
-    at = {name: own[own["stage"] == name].set_index("unit") for name in ("base", stage, "end")}
-    table = pd.DataFrame(
-        {
-            "removed": at["end"]["removed"],
-            "sigma_base": at["base"]["selectivity"],
-            "sigma": at[stage]["selectivity"],
-            "effect": at[stage]["effect"],
-            "gain": at[stage]["gain"],
-        }
-    )
-    table["rise"] = table["sigma"].abs() - table["sigma_base"].abs()
-    return table.reset_index()
+    def _alike(self, condition: str, stage: str) -> tuple[str, str]:
+        return ALONE, "base"
 
+    def _make_rows(self, condition: str, stage: str) -> np.ndarray:
+        X = word_activations(*self._loaded, self.corpus.sentences)
+        return np.ascontiguousarray(X.T, dtype=np.float16)
 
-def sorted_neurons(
-    layer: pd.DataFrame, order: str, activation: Float[np.ndarray, " unit"] | None = None
-) -> pd.DataFrame:
-    """Sort the neurons of a layer, the greatest first (`unit` counts up), with `value` as column.
-
-    `activation` is what the order of this name sorts by; InputError for an unknown order.
-    """
-    if order not in ORDERS:
-        raise InputError(f"unknown order {order!r}; allowed: {', '.join(ORDERS)}")
-    values = {
-        "|σ|": layer["sigma"].abs(),
-        "rise of |σ|": layer["rise"],
-        "|effect|": layer["effect"].abs(),
-        "activation": np.nan if activation is None else activation,
-        "unit": layer["unit"],
-    }
-    table = layer.assign(value=values[order])
-    return table.sort_values("value", ascending=order == "unit", kind="stable")
-
-
-def activation_histogram(
-    activations: Float[np.ndarray, " word"], classes: Sequence[str]
-) -> pd.DataFrame:
-    """Count how a neuron's activations spread within each class of words.
-
-    class, low, high (edges of the bin), share (of the class's words), n (words of the class).
-    """
-    edges = np.histogram_bin_edges(activations.astype(np.float64), _BINS)
-    of_word = np.array(classes)
-    parts = []
-    for name in CLASSES:
-        inside = activations[of_word == name]
-        if inside.size:
-            share = np.histogram(inside, edges)[0] / inside.size
-            part = {"class": name, "low": edges[:-1], "high": edges[1:], "share": share}
-            parts.append(pd.DataFrame({**part, "n": inside.size}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def both_ends(
-    activations: Float[np.ndarray, " word"], words: list[str], k: int = 10
-) -> pd.DataFrame:
-    """List the words that excite a neuron most and those that silence it most, if it varies."""
-    # At the smallest scale few words occur twice; there single occurrences count.
-    least = 2 if len(set(words)) < len(words) / 2 else 1
-    return highest_activating_words(activations[:, None], words, [0], k, min_count=least)
-
-
-def deviation_scores(
-    activations: Float[np.ndarray, " word"], base: Float[np.ndarray, " of_base"] | None = None
-) -> Float[np.ndarray, " word"]:
-    """Distance of each activation from the mean over `base`, or over themselves, in its deviations.
-
-    0 where the neuron does not vary there.
-    """
-    base = activations if base is None else base
-    spread = base.std(dtype=np.float64) if np.ptp(base) > 0 else np.inf
-    return (activations - base.mean(dtype=np.float64)) / spread
-
-
-def words_in_sentences(
-    activations: Float[np.ndarray, " word"], corpus: Corpus, k: int = 4
-) -> pd.DataFrame:
-    """Give the k sentences in which a neuron goes furthest up, and furthest down, if it varies.
-
-    One row a word: end (`highest`, `lowest`), place (0 = strongest), sentence (its index), word,
-    class, z, peak (the word for which the sentence is shown). Long ones are cut around the peak.
-    """
-    z = deviation_scores(activations)
-    lengths = [len(sentence) for sentence in corpus.sentences]
-    sentence_of = np.repeat(np.arange(len(lengths)), lengths)
-    first = np.cumsum([0, *lengths])
-    classes, words, parts = word_classes(corpus), corpus.words, []
-    for end, sign in (("highest", 1), ("lowest", -1)):
-        order = np.argsort(-sign * z, kind="stable")
-        order = order[sign * z[order] > 0]
-        _, earliest = np.unique(sentence_of[order], return_index=True)
-        for place, peak in enumerate(order[np.sort(earliest)[:k]]):
-            sentence = int(sentence_of[peak])
-            shown = range(
-                max(first[sentence], peak - CONTEXT), min(first[sentence + 1], peak + CONTEXT + 1)
-            )
-            part = {
-                "word": [words[i] for i in shown],
-                "class": [classes[i] for i in shown],
-                "z": z[list(shown)],
-                "peak": [i == peak for i in shown],
-            }
-            parts.append(pd.DataFrame(part).assign(end=end, place=place, sentence=sentence))
-    names = ["end", "place", "sentence", "word", "class", "z", "peak"]
-    return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
-
-
-def concept_selectivity(
-    activations: Num[np.ndarray, " word"], inventory: pd.DataFrame
-) -> pd.Series:
-    """σ of one neuron for every concept of the inventory, by the concept's name."""
-    values = activations.astype(np.float32)[:, None]
-    sigma = selectivity(values, inventory.to_numpy(dtype=bool))[0]
-    return pd.Series(sigma, index=inventory.columns)
-
-
-def selectivity_profile(history: pd.DataFrame, computed: Mapping[str, pd.Series]) -> pd.DataFrame:
-    """σ of one neuron for every concept through the stages of a run.
-
-    `computed` holds, by snapshot, what `concept_selectivity` gives where activations are kept. A
-    row a concept and snapshot: concept, kind (`entity type`, `part of speech`), snapshot,
-    selectivity.
-    """
-    snapshots = history["snapshot"].tolist()
-    known = {
-        entity: history[f"selectivity_{entity}"].tolist()
-        for entity in ENTITIES
-        if f"selectivity_{entity}" in history
-    }
-    kinds = dict.fromkeys(known, "entity type")
-    rest = [concept for sigma in computed.values() for concept in sigma.index]
-    for concept in dict.fromkeys(rest):
-        if concept not in known:
-            kinds[concept] = "part of speech"
-            known[concept] = [
-                computed[snapshot].get(concept, np.nan) if snapshot in computed else np.nan
-                for snapshot in snapshots
-            ]
-    rows = [
-        (concept, kinds[concept], snapshot, float(value))
-        for concept, values in known.items()
-        for snapshot, value in zip(snapshots, values, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["concept", "kind", "snapshot", "selectivity"])
+    def _make_model(self, condition: str, stage: str) -> Loaded:
+        return self._loaded

@@ -8,22 +8,24 @@ and in lists beside the word.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from plasticity_utils.charts import theme
-from plasticity_utils.charts.parts import need, present_in_order
-from plasticity_utils.explorer.data import CLASSES, REST, Selected
+from plasticity_utils.explorer.data import ALONE, Opened, Selected
+from plasticity_utils.explorer.style import CARD_STYLE, PAGE
 from plasticity_utils.formats import fixed, short
 from plasticity_utils.names import STAGE_TITLES
 
 ABOVE, BELOW = "245, 163, 0", "77, 170, 230"
 MOST_TINT = 0.5
 FULL_TINT_AT = 3.0  # standard deviations
+NO_TAG = "O"
 _SAME = 1e-4  # standard deviations; a removed neuron varies by rounding
 PART_NAMES = {
     "CC": "conjunction", "CD": "number", "DT": "determiner", "IN": "preposition",
@@ -33,27 +35,47 @@ PART_NAMES = {
 }  # fmt: skip
 
 
-def heading(at: Selected, history: pd.DataFrame, label: str, n_neurons: int) -> str:
-    """Name a neuron, and say in a line what it is at this stage; `n_neurons` is of the model."""
+def type_colours(types: Sequence[str]) -> dict[str, str]:
+    """Give each type of word its colour, in which names of it are underlined."""
+    return theme.entity_colours(types) if types else {}
+
+
+def title(at: Selected) -> str:
+    """Name a neuron in a line."""
+    place = f"Layer {at.layer}, unit {at.unit}"
+    if at.condition == ALONE:
+        return place
+    return f"{place}, {STAGE_TITLES[at.stage]}, condition {at.condition}"
+
+
+def heading(data: Opened, at: Selected) -> str:
+    """Name a neuron, and say in a line what it is at this stage."""
+    history, label = data.history(at), escape(data.label)
     row = history[history["stage"] == at.stage].iloc[-1]
     base = history[history["stage"] == "base"].iloc[0]
-    state = "removed" if row["removed"] else "in place"
+    named = f"<h4>{escape(title(at))}</h4>"
+    if not label:
+        return named
+    is_base = len(data.stages) == 1
+
+    def beside_base(name: str) -> str:
+        now = short(row[name])
+        return now if is_base else f"{now} (base {short(base[name])})"
+
     facts = [
-        f"{state}, gain {short(row['gain'])}",
-        f"σ for {escape(label)} {short(row['selectivity'])} (base {short(base['selectivity'])})",
-        f"effect {short(row['effect'])} (base {short(base['effect'])})",
-        f"rank {int(row['rank']) + 1:,} of {n_neurons:,}",
+        f"σ for {label} {beside_base('selectivity')}",
+        f"effect {beside_base('effect')}",
+        f"rank {int(row['rank']) + 1:,} of {data.n_neurons:,}",
     ]
-    title = f"Layer {at.layer}, unit {at.unit}, {escape(STAGE_TITLES[at.stage])}"
-    note = (
-        "Gain: what is left of the neuron's own signal, 1 for all and 0 for nothing. Effect: how "
-        f"much higher it is on words of {escape(label)} than on others, in standard deviations of "
-        "the base model."
-    )
-    return (
-        f"<h4>{title}, condition {escape(at.condition)}</h4><p>{' · '.join(facts)}</p>"
-        f'<p class="pu-muted">{note}</p>'
-    )
+    notes = [
+        f"σ: how well it tells words of {label} from all others, 1 or −1 perfectly, 0 not at all.",
+        f"Effect: how much higher it is on words of {label} than on others, in standard deviations"
+        + ("." if is_base else " of the base model."),
+    ]
+    if not is_base:
+        facts.insert(0, f"{'removed' if row['removed'] else 'in place'}, gain {short(row['gain'])}")
+        notes.append("Gain: what is left of its own signal, 1 for all and 0 for nothing.")
+    return f'{named}<p>{" · ".join(facts)}</p><p class="pu-muted">{" ".join(notes)}</p>'
 
 
 def word_lists(ends: pd.DataFrame) -> str:
@@ -74,72 +96,101 @@ def listed_words(highest: str, lowest: str) -> str:
     return "".join(f"<h4>{title}</h4><p>{escape(text) or '–'}</p>" for title, text in parts)
 
 
-def sentences(shown: pd.DataFrame) -> str:
+def sentences(shown: pd.DataFrame, colours: Mapping[str, str]) -> str:
     """Show sentences with each word shaded by activation (`words_in_sentences`)."""
     if shown.empty:
         return ""
     parts = []
-    for end, title in (("highest", "Where it goes furthest up"), ("lowest", "… and down")):
-        parts.append(f"<h4>{title}</h4>")
-        for _, rows in shown[shown["end"] == end].groupby("place"):
-            parts.append(
-                shaded(rows["word"].tolist(), rows["z"].to_numpy(), rows["class"].tolist(),
-                       rows["peak"].tolist())
-            )  # fmt: skip
+    titles = {"highest": "Where it goes furthest up", "lowest": "… and down", "found": "Found"}
+    for end, rows in shown.groupby("end", sort=False):
+        parts.append(f"<h4>{titles[str(end)]}</h4>")
+        parts += [_sentence(own, colours) for _, own in rows.groupby("place")]
     legend = (
         "Amber: above the neuron's mean; blue: below; full at ± 3 standard deviations. "
-        "Underlined: names, in the colour of their entity type."
+        "Underlined: words of a type, in its colour."
     )
     return "".join([*parts, f'<p class="pu-muted">{legend}</p>'])
 
 
-def shaded(
-    words: Sequence[str],
-    z: np.ndarray,
-    classes: Sequence[str] | None = None,
-    peaks: Sequence[bool] | None = None,
-) -> str:
-    """Show words in a row, each shaded by its activation (in standard deviations).
-
-    Classes underline, and peaks are in bold.
-    """
+def _sentence(rows: pd.DataFrame, colours: Mapping[str, str]) -> str:
+    """Show words in a row, each shaded by its activation; types underline, and peaks are bold."""
     spans = []
-    for i, (word, value) in enumerate(zip(words, z.tolist(), strict=True)):
-        entity = classes[i] if classes is not None else ""
-        is_name = entity in theme.ENTITY_COLOURS
-        names = [f"pu-{entity}"] if is_name else []
-        names += ["pu-peak"] if peaks is not None and peaks[i] else []
-        tip = f"{entity}, z = {short(value, True)}" if is_name else f"z = {short(value, True)}"
+    for row in rows.rename(columns={"class": "kind"}).itertuples():
+        colour = colours.get(row.kind)
+        line = f"; border-bottom: 2px solid {colour}" if colour else ""
+        tip = f"{row.kind}, " if colour else ""
         spans.append(
-            f'<span class="{" ".join(names)}" style="background: {_tint(value)}" '
-            f'title="{escape(tip)}">{escape(word)}</span>'
+            f'<span class="{"pu-peak" if row.peak else ""}" '
+            f'style="background: {_tint(row.z)}{line}" '
+            f'title="{escape(f"{tip}z = {short(row.z, True)}")}">{escape(row.word)}</span>'
         )
     return f'<div class="pu-sentence">{" ".join(spans)}</div>'
 
 
-def responses(shown: pd.DataFrame) -> str:
-    """Show a sentence three times, shaded by what the neuron does in each model (`respond`)."""
-    parts = []
+def responses(shown: pd.DataFrame, colours: Mapping[str, str], factor: float) -> str:
+    """Show a sentence at every stage, shaded, with the model's tags under it (`respond`)."""
+    parts, stages = [], shown["stage"].nunique()
     for stage, rows in shown.groupby("stage", sort=False):
         greatest = rows.loc[rows["z"].abs().idxmax()]
         said = f"activation {short(greatest['activation'])}, z = {short(greatest['z'], True)}"
         where = f"Strongest at “{greatest['word']}”"
         if np.ptp(rows["z"]) < _SAME:
             where = "The same on every word"
+        words = "".join(_tagged(row, colours, factor) for row in rows.itertuples())
+        if stages > 1:
+            parts.append(f"<h4>{escape(STAGE_TITLES[str(stage)].capitalize())}</h4>")
         parts.append(
-            f"<h4>{escape(STAGE_TITLES[str(stage)].capitalize())}</h4>"
-            + shaded(rows["word"].tolist(), rows["z"].to_numpy())
-            + f'<p class="pu-muted">{escape(where)}: {said}.</p>'
+            f'<div class="pu-sentence pu-tagged">{words}</div>'
+            f'<p class="pu-muted">{escape(where)}: {said}.</p>'
         )
-    note = (
-        "z counts from the neuron's mean in the base model, in the base model's standard "
-        "deviations, so that the three can be compared."
+    notes = []
+    if (shown["tag"] + shown["tag_now"]).any():
+        notes.append("Under a word: the tag that the model gives it, and its probability.")
+    if factor != 1:
+        notes.append("After the arrow: with the neuron scaled.")
+    if stages > 1:
+        notes.append(
+            "z counts from the neuron's mean in the base model, in the base model's standard "
+            "deviations, so that the three can be compared."
+        )
+    return "".join(parts) + f'<p class="pu-muted">{" ".join(notes)}</p>'
+
+
+def _tagged(row: Any, colours: Mapping[str, str], factor: float) -> str:
+    """Show a word, and under it its tag, and what becomes of that when the neuron is scaled."""
+    tag = tags = f"<b>{escape(row.tag)}</b> {fixed(row.share, 2)}" if row.tag else ""
+    if factor != 1 and (row.tag or row.tag_now):
+        now = fixed(row.share_now, 2) if row.tag_now == row.tag else escape(row.tag_now or NO_TAG)
+        tags = f"{tag or NO_TAG} → <b>{now}</b>"
+    colour = colours.get(row.tag_now if factor != 1 else row.tag)
+    line = f"; border-bottom: 2px solid {colour}" if colour else ""
+    return (
+        f'<span style="background: {_tint(row.z)}{line}" title="z = {short(row.z, True)}">'
+        f"{escape(row.word)}<small>{tags or '&nbsp;'}</small></span>"
     )
-    return "".join(parts) + f'<p class="pu-muted">{note}</p>'
+
+
+def head_table(reads: pd.DataFrame, last_layer: int) -> str:
+    """Show what the head makes of a neuron (`head_reads`)."""
+    if reads.empty:
+        why = f"A trained head reads layer {last_layer}, and no other."
+        return f'<p class="pu-muted">{why}</p>'
+    row = "".join(
+        f'<td style="background: {_tint(FULL_TINT_AT * weight)}">{short(weight, True)}</td>'
+        for weight in reads["weight"]
+    )
+    names = "".join(f'<th scope="col">{escape(tag)}</th>' for tag in reads["tag"])
+    return (
+        "<p>What one standard deviation of it adds to each tag's logit:</p>"
+        f'<div class="pu-scroll"><table><thead><tr>{names}</tr></thead><tbody><tr>{row}</tr>'
+        "</tbody></table></div>"
+    )
 
 
 def profile_table(profile: pd.DataFrame, history: pd.DataFrame) -> str:
     """Show σ for every concept at every snapshot, and the gain below it (`selectivity_profile`)."""
+    if profile.empty:
+        return ""
     wide = profile.pivot_table(
         index="concept", columns="snapshot", values="selectivity", sort=False, dropna=False
     )
@@ -155,9 +206,23 @@ def profile_table(profile: pd.DataFrame, history: pd.DataFrame) -> str:
     gains = "".join(f"<td>{short(gain)}</td>" for gain in history["gain"])
     rows.append(f'<tr><th scope="row">gain</th>{gains}</tr>')
     return (
+        "<details><summary>σ for every concept</summary>"
         '<div class="pu-scroll"><table><thead><tr><th scope="col">σ for</th>'
-        f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
     )
+
+
+def code_line(code: str, page: str, name: str) -> str:
+    """Show the line that opens this view again, and a link that saves its card."""
+    data = b64encode(page.encode()).decode()
+    link = f'<a download="{escape(name)}.html" href="data:text/html;base64,{data}">Save as HTML</a>'
+    return f'<p class="pu-muted">{link} · Open this view again: <code>{escape(code)}</code></p>'
+
+
+def card_page(at: Selected, code: str, parts: Sequence[str]) -> str:
+    """Put a card's parts into a page that needs nothing beside it."""
+    body = "".join([*parts, f'<p class="pu-muted"><code>{escape(code)}</code></p>'])
+    return PAGE.format(title=escape(title(at)), style=CARD_STYLE, body=body)
 
 
 def message(text: str) -> str:
@@ -190,140 +255,3 @@ def _sigma_cell(value: float) -> str:
 def _tint(z: float) -> str:
     strength = MOST_TINT * min(1.0, abs(z) / FULL_TINT_AT)
     return f"rgba({ABOVE if z > 0 else BELOW}, {strength:.2f})"
-
-
-Number = int | float
-CLASS_COLOURS = {**theme.ENTITY_COLOURS, REST: theme.MUTED}
-WIDTH, LEFT, RIGHT = 330, 44, 12
-PANEL, PANEL_GAP = 30, 22
-COURSE_HEIGHT = 170
-POINT = 4.5
-_LINE_TICKS = (-1.0, -0.5, 0.0, 0.5, 1.0)
-
-
-def activation_spread(histogram: pd.DataFrame) -> str:
-    """Draw `activation_histogram` of a neuron as SVG, a panel for each class of words."""
-    need(histogram, ["class", "low", "high", "share", "n"])
-    classes = present_in_order(histogram, "class", CLASSES)
-    low, high = float(histogram["low"].min()), float(histogram["high"].max())
-    per_unit = (WIDTH - LEFT - RIGHT) / (high - low)
-    note = _text(0, 29, "Height: share of the class's words", colour=theme.MUTED)
-    parts, top = [note], 32
-    for name in classes:
-        rows = histogram[histogram["class"] == name]
-        top += PANEL_GAP
-        parts += [
-            _text(LEFT, top - 6, f"{name} ({rows['n'].iloc[0]} words)"),
-            _text(LEFT - 6, top + 9, f"{rows['share'].max():.0%}", "end", theme.MUTED),
-            _bars(rows, low, per_unit, top, CLASS_COLOURS[name]),
-            _rule(LEFT, top + PANEL, WIDTH - RIGHT, top + PANEL, theme.MUTED),
-        ]
-        top += PANEL
-    for value, anchor in ((low, "start"), ((low + high) / 2, "middle"), (high, "end")):
-        parts.append(_text(LEFT + (value - low) * per_unit, top + 16, short(value), anchor))
-    title = "Activation, by class of word"
-    description = f"Histograms of the neuron's activation on words of {', '.join(classes)}."
-    return _figure(parts, top + 24, title, description)
-
-
-def selectivity_course(profile: pd.DataFrame) -> str:
-    """Draw a neuron's σ for each entity type of `selectivity_profile`, from base to end, as SVG."""
-    need(profile, ["concept", "kind", "snapshot", "selectivity"])
-    rows = profile[profile["kind"] == "entity type"]
-    entities = present_in_order(rows, "concept", list(theme.ENTITY_COLOURS))
-    need(rows, ["concept"])
-    snapshots = list(dict.fromkeys(rows["snapshot"]))
-    step = (WIDTH - LEFT - RIGHT - 24) / max(1, len(snapshots) - 1)
-    x_of = {snapshot: LEFT + 12 + i * step for i, snapshot in enumerate(snapshots)}
-    parts = _course_axes(x_of)
-    for i, entity in enumerate(entities):
-        own = rows[rows["concept"] == entity]
-        points = [
-            (x_of[snapshot], _height(value), f"{entity}, {snapshot}: σ = {short(value, True)}")
-            for snapshot, value in zip(own["snapshot"], own["selectivity"], strict=True)
-            if math.isfinite(value)
-        ]
-        parts += _line(points, entity)
-        parts += _legend(entity, LEFT + 12 + i * 66)
-    description = (
-        f"Line chart of the neuron's selectivity for {', '.join(entities)} in the base model, "
-        "just after removal and through retraining."
-    )
-    return _figure(parts, COURSE_HEIGHT + 92, "σ through the run", description)
-
-
-def _course_axes(x_of: dict[str, float]) -> list[str]:
-    parts = []
-    for tick in _LINE_TICKS:
-        y = _height(tick)
-        colour = theme.MUTED if tick == 0 else theme.GRID
-        parts.append(_rule(LEFT, y, WIDTH - RIGHT, y, colour))
-        parts.append(_text(LEFT - 6, y + 4, fixed(tick, 1), "end"))
-    foot = _height(-1)
-    for snapshot, x in x_of.items():
-        parts.append(_text(x, foot + 18, "cut" if snapshot == "removed" else snapshot, "middle"))
-    parts.append(_text(LEFT, foot + 36, "base, just cut, epochs of retraining", "start"))
-    return parts
-
-
-def _line(points: Sequence[tuple[float, float, str]], entity: str) -> list[str]:
-    colour = theme.ENTITY_COLOURS[entity]
-    course = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in points)
-    line = f'<polyline points="{course}" fill="none" stroke="{colour}" stroke-width="2"/>'
-    marks = [_mark(x, y, entity, tip) for x, y, tip in points]
-    return [line, *marks]
-
-
-def _legend(entity: str, x: Number) -> list[str]:
-    y = COURSE_HEIGHT + 80
-    return [_mark(x, y - 4, entity, entity), _text(x + 10, y, entity)]
-
-
-def _mark(x: Number, y: Number, entity: str, tip: str) -> str:
-    """Draw the entity type's own point (`vega.ENTITY_SHAPES`), with a tooltip."""
-    r = POINT
-    corners = {
-        "square": [(-r, -r), (r, -r), (r, r), (-r, r)],
-        "triangle-up": [(0, -r * 1.2), (r * 1.2, r), (-r * 1.2, r)],
-        "diamond": [(0, -r * 1.3), (r * 1.3, 0), (0, r * 1.3), (-r * 1.3, 0)],
-    }
-    shape = theme.ENTITY_SHAPES[entity]
-    fill = f'fill="{theme.ENTITY_COLOURS[entity]}"'
-    title = f"<title>{escape(tip)}</title>"
-    if shape == "circle":
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r}" {fill}>{title}</circle>'
-    points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners[shape])
-    return f'<polygon points="{points}" {fill}>{title}</polygon>'
-
-
-def _bars(rows: pd.DataFrame, low: float, per_unit: float, top: Number, colour: str) -> str:
-    """Draw the bins of a class as one shape; the fullest bin has the panel's height."""
-    tallest, foot = float(rows["share"].max()), top + PANEL
-    steps = []
-    for row in rows.itertuples():
-        left, right = (LEFT + (edge - low) * per_unit for edge in (row.low, row.high))
-        y = foot - PANEL * row.share / tallest
-        steps.append(f"M{left:.1f},{foot}V{y:.1f}H{right:.1f}V{foot}")
-    return f'<path d="{"".join(steps)}" fill="{colour}"/>'
-
-
-def _height(sigma: Number) -> float:
-    return 34 + (1 - sigma) / 2 * (COURSE_HEIGHT - 8)
-
-
-def _rule(x1: Number, y1: Number, x2: Number, y2: Number, colour: str) -> str:
-    return f'<path d="M{x1:.1f},{y1:.1f}L{x2:.1f},{y2:.1f}" stroke="{colour}" fill="none"/>'
-
-
-def _text(x: Number, y: Number, text: str, anchor: str = "start", colour: str = theme.INK) -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}"'
-    return f"<text {place}>{escape(text)}</text>"
-
-
-def _figure(parts: Sequence[str], height: Number, title: str, description: str) -> str:
-    heading = f'<text x="0" y="13" font-weight="600" fill="{theme.INK}">{escape(title)}</text>'
-    return (
-        f'<svg role="img" aria-label="{escape(description)}" width="{WIDTH}" '
-        f'height="{height:.0f}" viewBox="0 0 {WIDTH} {height:.0f}" font-size="12" '
-        f'font-family="system-ui, sans-serif">{heading}{"".join(parts)}</svg>'
-    )

@@ -1,0 +1,200 @@
+"""The explorer on a model without a run: whatever has a tokenizer, and some text."""
+
+import re
+from dataclasses import astuple, replace
+
+import numpy as np
+import pytest
+import torch
+
+import plasticity_utils as pu
+from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.explorer.app import NO_WIDGETS, VIEWS
+from plasticity_utils.explorer.panels import words_of
+from plasticity_utils.neurons.scores import selectivity
+from test_explorer import tagged_words
+from test_neuron_html import EVIL, Tags
+
+TEXTS = ["London calls Berlin.", "Paris, in the rain, calls London."]
+WORDS = ["London", "calls", "Berlin", ".", "Paris", ",", "in", "the", "rain", ",", "calls",
+         "London", "."]  # fmt: skip
+TAGS = [["B-LOC", "O", "B-LOC", "O"], ["B-LOC", *["O"] * 6, "B-LOC", "O"]]
+KINDS = [["N", "V", "N", "."], ["N", ".", "P", "D", "N", ".", "V", "N", "."]]
+
+
+def corpus():
+    cut = words_of
+    return Corpus("made up", [list(cut(text)) for text in TEXTS], {"entity": TAGS, "kind": KINDS})
+
+
+@pytest.fixture
+def named(tiny_folder):
+    """A tiny model with the head of a tagger."""
+    return pu.load_model(tiny_folder, labels=["O", "B-LOC", "I-LOC", "B-PER", "I-PER"])
+
+
+def activations(model, neuron):
+    X = pu.word_activations(*model, corpus().sentences).astype(np.float16).astype(np.float32)
+    return X[:, neuron.layer * 16 + neuron.unit]
+
+
+def test_a_name_and_some_texts_are_enough(tiny_folder):
+    explorer = pu.explore(model=tiny_folder, sentences=TEXTS)
+    assert explorer.data.words == WORDS
+    at = explorer.controls.selected
+    assert at.layer == 3
+    assert Tags(explorer.card.heading.value).text == f"Layer 3, unit {at.unit}"
+    # Without types there is no σ; neurons are sorted by how far one word stands out.
+    X = pu.word_activations(*pu.load_model(tiny_folder), corpus().sentences)[:, 48:]
+    peak = (X.max(axis=0) - X.mean(axis=0)) / X.std(axis=0)
+    assert at.unit == peak.argmax() == explorer.choices.units.options[0][1]
+    assert explorer.choices.order.options == ("peak z", "unit")
+    assert "other (13 words)" in explorer.card.charts.value
+    for view, _ in enumerate(VIEWS):
+        explorer.views.selected_index = view
+        assert "pu-message" not in explorer.status.value
+    assert explorer.sentence.reads.value.count("layer 3, and no other")
+    # A head that nobody trained has no tags to show.
+    assert "LABEL" not in explorer.sentence.answer.value
+    hidden = {explorer.seed, explorer.controls.condition, explorer.controls.stage}
+    assert {control.layout.display for control in hidden} == {"none"}
+
+
+def test_types_and_words_have_a_selectivity_as_in_a_run(named):
+    explorer = pu.explore(model=named, sentences=corpus())
+    at = explorer.controls.selected
+    inside = np.array([tag != "O" for tags in TAGS for tag in tags])
+    X = pu.word_activations(*named, corpus().sentences).astype(np.float16).astype(np.float32)
+    sigma = selectivity(X, inside[:, None])[:, 0]
+    assert sigma[at.layer * 16 + at.unit] == sigma.max()
+    assert "σ for LOC" in Tags(explorer.card.heading.value).text
+    assert "LOC (4 words)" in explorer.card.charts.value
+    listed = pu.explore(model=named, sentences=TEXTS, concept="words:Berlin,Paris")
+    assert "σ for WORDS" in listed.card.heading.value
+    assert "WORDS (2 words)" in listed.card.charts.value
+    other = pu.explore(model=named, sentences=corpus(), tags="kind", concept="V")
+    assert "V (2 words)" in other.card.charts.value
+
+
+def test_a_sentence_shows_the_models_tags_and_what_a_scaled_neuron_makes_of_them(named):
+    explorer = pu.explore(model=named, sentences=corpus(), layer=1, unit=3)
+    explorer.views.selected_index = VIEWS.index("Sentence")
+    explorer.sentence.text.value = "Paris calls Berlin"
+    words, data, at = ("Paris", "calls", "Berlin"), explorer.data, explorer.controls.selected
+    shown = data.respond(at, words, 8.0)
+    (tags,) = pu.predict(*named, [words])
+    assert shown["tag"].tolist() == ["" if tag == "O" else tag[2:] for tag in tags]
+    mean = float(activations(named, at).mean(dtype=np.float64))
+
+    def eight_times(state):
+        unit = torch.arange(16) == 3
+        return torch.where(unit, mean + 8 * (state - mean), state)
+
+    with pu.patch_layers(named[0], {1: eight_times}):
+        (now,) = pu.predict(*named, [words])
+    assert shown["tag_now"].tolist() == ["" if tag == "O" else tag[2:] for tag in now]
+    assert not np.allclose(shown["share"], shown["share_now"])
+    assert [w for w in tagged_words(explorer) if w in words] == list(words)
+    assert "→" not in explorer.sentence.answer.value
+    explorer.sentence.factor.value = 8
+    assert ("→" in explorer.sentence.answer.value) == bool((shown["tag"] + shown["tag_now"]).any())
+    # Nothing stays on the model.
+    assert pu.predict(*named, [words]) == [tags]
+
+
+def test_a_word_leads_to_the_neurons_that_fire_on_it(named):
+    explorer = pu.explore(model=named, sentences=corpus())
+    panel = explorer.sentence
+    explorer.views.selected_index = VIEWS.index("Sentence")
+    panel.text.value = "Paris calls Berlin"
+    panel.word.value = 2
+    X = pu.word_activations(*named, corpus().sentences).astype(np.float16).astype(np.float64)
+    x = pu.word_activations(*named, [["Paris", "calls", "Berlin"]])[2]
+    z = (x - X.mean(axis=0)) / X.std(axis=0)
+    expected = [divmod(int(i), 16) for i in np.argsort(-z)[:5]]
+    assert [value for _, value in panel.strongest.options][:5] == expected
+    panel.strongest.value = expected[1]
+    at = explorer.controls.selected
+    assert (at.layer, at.unit) == expected[1]
+    explorer.views.selected_index = 0
+    assert f"Layer {at.layer}, unit {at.unit}" in explorer.card.heading.value
+
+
+def test_what_the_head_reads_is_its_weight_times_a_standard_deviation(named):
+    data = pu.explore(model=named, sentences=corpus()).data
+    at = replace(data.first(), layer=3, unit=5)
+    reads = data.head_reads(at).set_index("tag")["weight"]
+    weight = named[0].classifier.weight[:, 5].detach().numpy()
+    assert reads.tolist() == pytest.approx((weight * activations(named, at).std()).tolist())
+    assert list(reads.index) == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+    assert data.head_reads(replace(at, layer=2)).empty
+
+
+def test_the_corpus_is_searched(named):
+    explorer = pu.explore(model=named, sentences=corpus())
+    explorer.views.selected_index = VIEWS.index("Corpus")
+    explorer.search.text.value = "calls berlin"
+    found = explorer.search.answer.value
+    assert found.count("pu-sentence") == 1
+    assert re.findall(r'pu-peak".*?>([^<]*)</span>', found) == ["calls", "Berlin"]
+    explorer.search.text.value = "Bonn"
+    assert "none of 2 sentences has 'Bonn'" in Tags(explorer.search.answer.value).text
+
+
+def test_a_line_opens_the_same_view(named, tiny_folder):
+    sentences = corpus()
+    explorer = pu.explore(model=str(tiny_folder), sentences=sentences, tags="kind", concept="N")
+    explorer.controls.layer.value = 2
+    explorer.controls.unit.value = 9
+    (line,) = re.findall("<code>(.*?)</code>", explorer.card.foot.value)
+    again = eval(Tags(line).text, {"pu": pu, "sentences": sentences})
+    assert astuple(again.controls.selected) == astuple(explorer.controls.selected)
+    assert again.card.heading.value == explorer.card.heading.value
+    model, tokenizer = named
+    pair = pu.explore(model=named, sentences=sentences, layer=0, unit=1)
+    line = pair.data.line(pair.controls.selected)
+    again = eval(line, {"pu": pu, "sentences": sentences, "model": model, "tokenizer": tokenizer})
+    assert again.controls.selected == pair.controls.selected
+
+
+def test_a_card_is_saved_as_a_page_that_asks_no_one(named, tmp_path):
+    evil = replace(corpus(), sentences=[[EVIL, "calls", "Berlin", "."], corpus().sentences[1]])
+    explorer = pu.explore(model=named, sentences=evil, layer=1, unit=3)
+    page = explorer.save_card(tmp_path / "card.html").read_text(encoding="utf-8")
+    tags = Tags(page)
+    assert {"html", "style", "svg", "table"} <= tags.names
+    assert not {"script", "img", "link", "iframe"} & tags.names
+    assert not re.search(r"https?:|url\(|@import", page.replace(EVIL, ""))
+    assert "Layer 1, unit 3" in tags.text
+    assert EVIL in tags.text
+    with pytest.raises(pu.InputError, match="no folder that exists"):
+        explorer.save_card(tmp_path / "none" / "card.html")
+
+
+def test_where_there_are_no_widgets_the_card_stands_as_text(named):
+    explorer = pu.explore(model=named, sentences=corpus(), layer=1, unit=3)
+    bundle = explorer._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert NO_WIDGETS in bundle["text/plain"]
+    assert "layer=1, unit=3" in bundle["text/plain"]
+    shown = Tags(bundle["text/html"]).text
+    assert NO_WIDGETS in shown
+    assert "Highest-activating words" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [({"model": None}, "run must be one of"), ({"model": 7}, r"model=\(model, tokenizer\)"),
+     ({"model": "no-such"}, "'no-such'"), ({"sentences": "London"}, "a sequence of texts"),
+     ({"sentences": []}, "no sentences"), ({"sentences": [""]}, "no words"),
+     ({"sentences": [["a", 7]]}, "sentence 1, word 2"), ({"tags": "pos"}, "no tags 'pos'"),
+     ({"concept": "PER"}, r"allowed: words:Monday,Tuesday, LOC \(4 words\)"),
+     ({"concept": "words:Bonn"}, "none or at all"), ({"layer": 9}, "no neuron"),
+     ({"unit": "x"}, "unit must be a whole number"),
+     ({"stage": "end"}, "unknown stage 'end'; allowed: base"),
+     ({"concept": 7}, "concept must be a text")],
+)  # fmt: skip
+@pytest.mark.usefixtures("as_for_users")
+def test_what_cannot_be_looked_at_is_one_line(named, options, complaint):
+    with pytest.raises(pu.InputError, match=complaint):
+        pu.explore(**{"model": named, "sentences": corpus(), **options})
