@@ -1,1 +1,1 @@
-"""Look into a run, live."""
+"""Look into a run or a model, live."""

@@ -15,7 +15,7 @@ from plasticity_utils.formats import fixed, short
 from plasticity_utils.names import OTHER
 
 Number = int | float
-WIDTH, LEFT, RIGHT = 330, 44, 12
+WIDTH, LEFT, RIGHT = 300, 44, 12
 PANEL, PANEL_GAP = 30, 22
 COURSE_HEIGHT = 170
 POINT = 4.5

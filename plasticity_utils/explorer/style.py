@@ -11,7 +11,7 @@ CARD_STYLE = f"""
 .pu-explorer p {{ margin: .2em 0 .5em; }}
 .pu-explorer .pu-muted {{ color: var(--pu-muted); }}
 .pu-explorer .pu-message {{ border-left: 4px solid #c77700; padding: .2em .6em; margin: .3em 0; }}
-.pu-explorer .pu-row {{ display: flex; flex-wrap: wrap; gap: .3rem 2rem; }}
+.pu-explorer .pu-row {{ display: flex; flex-wrap: wrap; gap: .3rem 1.5rem; }}
 .pu-explorer .pu-row > * {{ flex: 0 1 auto; min-width: 0; max-width: 100%; align-self: start; }}
 .pu-explorer .pu-scroll {{ overflow-x: auto; }}
 .pu-explorer .pu-sentence {{ margin: .15em 0 .45em; line-height: 1.9; overflow-wrap: anywhere; }}
