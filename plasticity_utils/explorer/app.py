@@ -97,7 +97,7 @@ def explore(
         Neither a run nor a model, or both; a condition, stage or neuron that there is not; and what
         `load_model` and `word_activations` refuse.
     """
-    view = {"condition": condition, "stage": stage, "layer": layer, "unit": unit}
+    view: dict[str, Any] = {"condition": condition, "stage": stage, "layer": layer, "unit": unit}
     if model is not None:
         if run is not None:
             raise InputError("explore takes a run or a model, not both")
@@ -105,6 +105,11 @@ def explore(
     check_run(run)
     if sentences is not None or tags or concept:
         raise InputError("sentences, tags and concept are of model=…; a run has its own")
+    return _explore_run(run, view)  # type: ignore[arg-type]
+
+
+def _explore_run(run: Run, view: dict[str, Any]) -> widgets.VBox:
+    """Look into a run, or into one's own in its place, or say that there is nothing to see."""
     try:
         data = RunData(run)
     except InputError as error:
@@ -325,7 +330,7 @@ def _asked(
     data: Opened, condition: str, stage: str, layer: int | None, unit: int | None
 ) -> Selected:
     """What is shown first; what was not asked for is as `Opened.first` has it."""
-    asked = {"condition": condition, "stage": stage, "layer": layer, "unit": unit}
+    asked: dict[str, Any] = {"condition": condition, "stage": stage, "layer": layer, "unit": unit}
     given = {name: value for name, value in asked.items() if value is not None and value != ""}
     for name in {"layer", "unit"} & set(given):
         check_whole(given[name], name)

@@ -84,7 +84,6 @@ class Opened(ABC):
     missing: str
     command: str
     runs: dict[int, Run]
-    corpus: Corpus
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], np.ndarray] = {}
@@ -92,6 +91,11 @@ class Opened(ABC):
         # Choosing another neuron does not run the models over the same sentence again.
         self._last_read = lru_cache(maxsize=2 * len(STAGES))(self._read)
         self._moments = lru_cache(maxsize=4)(self._moments_of)
+
+    @property
+    @abstractmethod
+    def corpus(self) -> Corpus:
+        """The sentences whose words the activations are of."""
 
     @abstractmethod
     def _alike(self, condition: str, stage: str) -> tuple[str, str]:
@@ -389,12 +393,17 @@ class ModelData(Opened):
 
     def __init__(self, loaded: Loaded, corpus: Corpus, label: str, command: str) -> None:
         super().__init__()
-        self._loaded, self.corpus, self.label, self.command = loaded, corpus, label, command
+        self._loaded, self._corpus, self.label, self.command = loaded, corpus, label, command
         self.runs, model = {}, loaded[0]
         layers, d_model = range(count_layers(model)), width(model)
         rows = self._all_activations(ALONE, "base")
         X = (rows[i * d_model : (i + 1) * d_model].T.astype(np.float32) for i in layers)
         self.tables = {ALONE: described_neurons(X, corpus, label)}
+
+    @property
+    def corpus(self) -> Corpus:
+        """The sentences that were given."""
+        return self._corpus
 
     def _alike(self, condition: str, stage: str) -> tuple[str, str]:
         return ALONE, "base"
