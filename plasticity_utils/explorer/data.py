@@ -48,7 +48,7 @@ from plasticity_utils.results.groups import run_group
 from plasticity_utils.training.train import TaggedSentences, label_tokens, tag_logits
 
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
-ALONE = "as it is"  # the condition of a model that is of no run
+AS_IT_IS = "as it is"  # the condition of a model that is of no run
 _UNNAMED = "LABEL_"  # what transformers calls the labels of a head that nobody trained
 
 
@@ -396,9 +396,9 @@ class ModelData(Opened):
         self._loaded, self._corpus, self.label, self.command = loaded, corpus, label, command
         self.runs, model = {}, loaded[0]
         layers, d_model = range(count_layers(model)), width(model)
-        rows = self._all_activations(ALONE, "base")
+        rows = self._all_activations(AS_IT_IS, "base")
         X = (rows[i * d_model : (i + 1) * d_model].T.astype(np.float32) for i in layers)
-        self.tables = {ALONE: described_neurons(X, corpus, label)}
+        self.tables = {AS_IT_IS: described_neurons(X, corpus, label)}
 
     @property
     def corpus(self) -> Corpus:
@@ -406,7 +406,7 @@ class ModelData(Opened):
         return self._corpus
 
     def _alike(self, condition: str, stage: str) -> tuple[str, str]:
-        return ALONE, "base"
+        return AS_IT_IS, "base"
 
     def _make_rows(self, condition: str, stage: str) -> np.ndarray:
         X = word_activations(*self._loaded, self.corpus.sentences)

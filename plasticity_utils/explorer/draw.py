@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from plasticity_utils.charts import theme
-from plasticity_utils.explorer.data import ALONE, Opened, Selected
+from plasticity_utils.explorer.data import AS_IT_IS, Opened, Selected
 from plasticity_utils.explorer.style import CARD_STYLE, PAGE
 from plasticity_utils.formats import fixed, short
 from plasticity_utils.names import STAGE_TITLES
@@ -43,7 +43,7 @@ def type_colours(types: Sequence[str]) -> dict[str, str]:
 def title(at: Selected) -> str:
     """Name a neuron in a line."""
     place = f"Layer {at.layer}, unit {at.unit}"
-    if at.condition == ALONE:
+    if at.condition == AS_IT_IS:
         return place
     return f"{place}, {STAGE_TITLES[at.stage]}, condition {at.condition}"
 

@@ -8,11 +8,10 @@ from typing import Any
 
 from plasticity_utils.data.concepts import CUSTOM_COLUMN, WORDS, parse_concept, with_words
 from plasticity_utils.data.corpus import CONCEPTS, Corpus, load_corpus
-from plasticity_utils.data.tasks import CONLL2003, reported_types
+from plasticity_utils.data.tasks import CONLL2003, ENTITY, reported_types
 from plasticity_utils.errors import InputError, items_of, shown
 from plasticity_utils.explorer.data import Loaded, ModelData
 from plasticity_utils.explorer.panels import words_of
-from plasticity_utils.explorer.tables import ENTITY
 from plasticity_utils.models.load import check_loaded, load_model
 from plasticity_utils.models.tokens import as_sentences
 

@@ -16,12 +16,13 @@ from jaxtyping import Float, Num
 
 from plasticity_utils.data.concepts import CUSTOM_COLUMN, kinds, members
 from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.data.tasks import ENTITY
 from plasticity_utils.errors import InputError
 from plasticity_utils.names import EPOCH_TITLES, OTHER
 from plasticity_utils.neurons.scores import deviations, effect_sizes, selectivity
 from plasticity_utils.neurons.words import highest_activating_words
 
-ENTITY, POS = "entity", "pos"
+POS = "pos"
 _BINS = 40
 PARTS_OF_SPEECH = 8
 CONTEXT = 12  # words shown on each side of the word for which a sentence is shown
