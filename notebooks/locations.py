@@ -248,8 +248,9 @@ charts.number_table(
 # ## Look inside
 #
 # Live in the notebook (`make lab`): any neuron, any stage, your own sentence, of
-# a run of your own; `scale = "quick"` above makes one. Here, without a kernel,
-# nothing stands below the cell.
+# a run of your own; `scale = "quick"` above makes one. Any model opens without a
+# run: `pu.explore(model="minilm")`. Here, without a kernel, nothing stands below
+# the cell.
 
 # %% tags=["skip-execution"]
 pu.explore(run)

@@ -255,7 +255,7 @@ def test_words_of_the_corpus_are_text(tiny_run):
         assert "img" not in Tags(part.value).names
     tiny.views.selected_index = 1
     tiny.sentence.text.value = f"{EVIL} <b>London</b>"
-    assert not {"img", "b"} & Tags(tiny.sentence.answer.value).names
+    assert "img" not in Tags(tiny.sentence.answer.value).names
     assert "< b > London" in " ".join(tagged_words(tiny))
     tiny.views.selected_index = SEARCH
     tiny.search.text.value = f"{EVIL}"

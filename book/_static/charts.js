@@ -65,6 +65,22 @@ function withCsv(view, spec, name) {
   menu.append(link);
 }
 
+// The neuron of a card, on a sentence of the reader's own, where the book has the page for it.
+function withSentence(view, drawn, spec) {
+  const choice = spec.params?.find(param => param.name === "neuron");
+  const page = document.querySelector('a[href$="book/sentence.html"]');
+  if (!choice || !page) return;
+  const link = document.createElement("a");
+  const name = index => {
+    const [layer, unit] = choice.bind.labels[index].match(/\d+/g).slice(-2);
+    link.href = `${page.href}#layer=${layer}&unit=${unit}`;
+    link.textContent = `Layer ${layer}, unit ${unit} on a sentence of your own`;
+  };
+  name(choice.value);
+  drawn.view.addSignalListener("neuron", (_, index) => name(index));
+  view.append(link);
+}
+
 const PAGE = location.pathname.split("/").pop().replace(".html", "");
 for (const [i, chart] of document.querySelectorAll(".vl-chart").entries()) {
   const view = chart.querySelector(".vl-view");
@@ -75,7 +91,8 @@ for (const [i, chart] of document.querySelectorAll(".vl-chart").entries()) {
     mode: "vega-lite", renderer: "svg", downloadFileName: `${PAGE}-figure-${i + 1}`,
     actions: {export: {svg: true, png: true}, source: false, compiled: false, editor: false},
     ...spec.usermeta?.embedOptions,
-  }).then(() => {
+  }).then(drawn => {
+    withSentence(view, drawn, spec);
     // A list or slider comes before what it changes, for the eye and for the tab key.
     view.prepend(...view.querySelectorAll(".vega-bindings"));
     withCsv(view, spec, `${PAGE}-figure-${i + 1}`);

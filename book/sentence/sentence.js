@@ -63,7 +63,16 @@
     for (const [type, colour] of Object.entries(facts.colours)) form.style.setProperty(`--${type}`, colour);
     form.dataset.loaded = Math.round(performance.now() - begun);
     listKnown();
+    takeAddress();
     ask();
+  }
+
+  // A neuron's card leads here with the neuron in the address: #layer=5&unit=158.
+  function takeAddress() {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    if (!asked.has("layer") || !asked.has("unit")) return;
+    for (const name of ["layer", "unit"]) part(name).value = asked.get(name);
+    part("colour").checked = true;
   }
 
   function showChoices() {

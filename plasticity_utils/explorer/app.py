@@ -113,7 +113,7 @@ def _explore_run(run: Run, view: dict[str, Any]) -> widgets.VBox:
     try:
         data = RunData(run)
     except InputError as error:
-        said = f"There are no neurons to look at: {error}"
+        said = f"There are no neurons to look at: {error}. A model alone: pu.explore(model=…)."
     else:
         return Explorer(data, **view)
     own = _own_run(run)

@@ -98,6 +98,13 @@ def test_the_list_changes_the_neuron(open_card):
         assert card.locator("svg text", has_text=first).count() == 0
         assert drawn(card)[0] != bars
         assert drawn(card)[1] != before
+        # In the book, where there is a page for a sentence of one's own, the card leads there.
+        link = card.locator("a[href*='sentence.html']")
+        pages = seen.page.locator("a[href$='book/sentence.html']")
+        assert link.count() == min(pages.count(), 1)
+        if link.count():
+            layer, unit = re.search(r"layer (\d+), unit (\d+)", label).groups()
+            assert link.get_attribute("href").endswith(f"#layer={layer}&unit={unit}")
     assert seen.troubles == []
 
 

@@ -47,8 +47,8 @@ def opened(book_html, visit):
     if not (book_html / "_static" / "sentence" / "ort.js").is_file():
         pytest.skip("the book was built without npm: it holds no demonstration")
 
-    def open_page(**options):
-        seen = visit(PATH, **options)
+    def open_page(path=PATH, **options):
+        seen = visit(path, **options)
         seen.page.locator("#sentence-page[data-shown]").wait_for(timeout=SECONDS)
         return seen
 
@@ -112,6 +112,14 @@ def test_tags_are_those_of_the_model_in_python(opened, kind, dose, reading, n_se
     with np.load(ROOT / "book" / "sentence" / "tags.npz") as kept:
         expected = np.array(facts["tags"])[kept[f"{number}-{reading}"][: len(found)]]
     assert (np.array(found) == expected).mean() >= SAME
+
+
+def test_a_neurons_card_leads_to_its_colours(opened):
+    seen = opened(f"{PATH}#layer=4&unit=77")
+    page = seen.page
+    assert (page.input_value("#sentence-layer"), page.input_value("#sentence-unit")) == ("4", "77")
+    assert page.locator("#sentence-words li[data-away]").count() > 0
+    assert seen.troubles == []
 
 
 def test_a_reader_cuts_locations_and_trains_the_last_layer(opened):
