@@ -169,7 +169,7 @@ class Opened(ABC):
     def line(self, at: Selected) -> str:
         """Return the line of Python that opens this view."""
         place = f"layer={at.layer}, unit={at.unit}"
-        if len(self.tables) > 1:
+        if len(self.stages) > 1:
             place = f"condition={at.condition!r}, stage={at.stage!r}, {place}"
         return f"pu.explore({self.command}, {place})"
 

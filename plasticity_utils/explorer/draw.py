@@ -37,7 +37,9 @@ PART_NAMES = {
 
 def type_colours(types: Sequence[str]) -> dict[str, str]:
     """Give each type of word its colour, in which names of it are underlined."""
-    return theme.entity_colours(types) if types else {}
+    colours = theme.entity_colours(types) if types else {}
+    # Ink turns with the theme of the page.
+    return {name: "var(--pu-ink)" if c == theme.INK else c for name, c in colours.items()}
 
 
 def title(at: Selected) -> str:

@@ -49,6 +49,7 @@ STYLE = f"""<style>
 .pu-explorer .pu-waiting {{ visibility: hidden; }}
 .pu-explorer .lm-TabBar-tab {{ flex: 0 1 auto; min-width: 0; }}
 .pu-explorer .pu-wrapped {{ gap: .25rem 1.5rem; }}
+.pu-explorer .pu-wrapped .pu-row {{ gap: .3rem .6rem; }}
 .pu-explorer .pu-sides {{ display: flex; flex-flow: row wrap; align-items: flex-start; gap: 1rem; }}
 .pu-explorer .pu-sides > :first-child {{ flex: 1 1 17rem; max-width: 24rem; min-width: 0; }}
 .pu-explorer .pu-sides > :last-child {{ flex: 999 1 26rem; min-width: min(100%, 20rem); }}
