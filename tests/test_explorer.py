@@ -294,9 +294,15 @@ def test_in_place_of_a_published_run_ones_own_is_shown(tiny_run, tmp_path, monke
     facts["settings"]["scale"] = "full"
     (folder / "config.json").write_text(json.dumps(facts))
     monkeypatch.setattr(config, "results_root", lambda: tiny_run.path.parent)
-    own, explorer = explore(Run(folder)).children
-    assert f"Shown: your own, {tiny_run.path.name}" in Tags(own.value).text
-    assert "Layer" in explorer.card.heading.value
+    shown = explore(Run(folder), layer=1, unit=3)
+    own, explorer = shown.children
+    said = f"Shown: your own, {tiny_run.path.name}"
+    assert said in Tags(own.value).text
+    assert "Layer 1, unit 3" in explorer.card.heading.value
+    without_widgets = shown._repr_mimebundle_()
+    for form in ("text/plain", "text/html"):
+        assert said in without_widgets[form]
+        assert "unit 3" in without_widgets[form]
 
 
 def test_other_seeds_are_found_beside_the_run(tiny_run, tmp_path):
