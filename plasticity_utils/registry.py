@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from plasticity_utils.errors import InputError, check_kind
+from plasticity_utils.errors import InputError, check_kind, shown
 
 if TYPE_CHECKING:
     import pandas
@@ -53,10 +53,18 @@ class Registry:
         The names of this package.
     needs : tuple of str
         Attributes that every object must have.
+    are_called : bool
+        Whether an object is a function or a class, and not what one makes.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, Entry], needs: tuple[str, ...] = ()):
-        self.kind, self.needs = kind, needs
+    def __init__(
+        self,
+        kind: str,
+        entries: Mapping[str, Entry],
+        needs: tuple[str, ...] = (),
+        are_called: bool = True,
+    ):
+        self.kind, self.needs, self.are_called = kind, needs, are_called
         self._entries = dict(entries)
         self._objects: dict[str, Any] = {}
         self._said: dict[str, tuple[str, str]] = {}
@@ -176,6 +184,13 @@ class Registry:
             raise InputError(
                 f"{self.kind} {name!r} lacks {', '.join(lacks)}; needed: {', '.join(self.needs)}"
             )
+        if self.are_called and not callable(found):
+            raise InputError(
+                f"{self.kind} {name!r} is {shown(found)}; needed: a function, or a class and not "
+                "what it makes"
+            )
+        if not self.are_called and isinstance(found, type):
+            raise InputError(f"{self.kind} {name!r} is a class; needed: what it makes, {name}()")
         return found
 
 
@@ -357,6 +372,7 @@ protocols = Registry(
         },
     },
     needs=("in_force", "start", "trains", "sees", "scored_on"),
+    are_called=False,
 )
 
 readers = Registry(

@@ -16,8 +16,10 @@ from plasticity_utils.analysis import answers, rules
 from plasticity_utils.analysis.readers import by_reader, read_anew
 from plasticity_utils.book import banner
 from plasticity_utils.charts import f1_through_retraining
+from plasticity_utils.experiment.presets import ChosenRemoval
 from plasticity_utils.experiment.replay import model_at
 from plasticity_utils.experiment.run import Run
+from plasticity_utils.removal.interface import Intervention, in_force
 from plasticity_utils.results import tables
 from plasticity_utils.results.groups import RunGroup
 from plugin import mine
@@ -216,6 +218,64 @@ def test_what_fails_in_somebody_elses_file_is_one_line_and_its_cause(tmp_path):
     # Our own mistakes stay what they are.
     with pytest.raises(ZeroDivisionError), registry.users_errors():
         raise ZeroDivisionError
+
+
+OTHERS = """
+import numpy as np
+from plasticity_utils.removal.interface import Intervention, Removal
+from plasticity_utils.training.protocols import Relearning
+
+class Needs(Removal):
+    makes = Intervention
+    def __init__(self, strength): ...
+
+class Makes(Removal):
+    makes = int
+
+made = Makes()
+one_class = Relearning
+
+class Method(Relearning):
+    def sees(self, corpus, concept):
+        return corpus
+"""
+
+
+def test_what_others_wrote_is_refused_before_anything_trains(tmp_path):
+    (tmp_path / "own.py").write_text(OTHERS)
+    for name, said in (
+        ("Needs", "Needs' cannot be made with no settings: missing a required argument: 'stre"),
+        ("Makes", "Makes' makes <class 'int'>; needed: the class of its interventions"),
+    ):
+        with pytest.raises(InputError, match=said):
+            ChosenRemoval(f"{tmp_path}/own.py:{name}", {}).make(0.1)
+    with pytest.raises(InputError, match="needed: a function, or a class and not what it makes"):
+        pu.removals.get(f"{tmp_path}/own.py:made")
+    with pytest.raises(InputError, match=r"is a class; needed: what it makes, .*one_class\(\)"):
+        pu.protocols.get(f"{tmp_path}/own.py:one_class")
+    method = pu.rankings.get(f"{tmp_path}/own.py:Method")
+    with pytest.raises(InputError, match="sees of a protocol must be a function that it is made"):
+        method()
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut(Intervention):
+    neurons: np.ndarray = None
+
+    def applied(self, model):
+        return None
+
+
+@pytest.mark.usefixtures("as_for_users")
+def test_what_a_removal_gives_is_an_intervention_of_this_model(tiny_model):
+    model = tiny_model("bert")
+    for made, said in (
+        (np.zeros(3), "the removal gives array.* needed: an Intervention"),
+        (Cut(np.array([[9, 1]])), r"neuron \(9, 1\) does not exist; layers run from 0 to 3"),
+        (Cut(np.array([[1, 1]])), "`applied` of Cut gives None; needed: a context"),
+    ):
+        with pytest.raises(InputError, match=said), in_force(model, made):
+            pass
 
 
 def test_what_fails_in_something_registered_names_it():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from plasticity_utils.errors import InputError, shown
 from plasticity_utils.registry import removals
 
 if TYPE_CHECKING:
@@ -123,7 +125,19 @@ class ChosenRemoval:
     def make(self, dose: float) -> Removal:
         """Make it; a removal that takes neurons is given the dose."""
         settings = {**self.settings, **({"dose": dose} if self.takes_neurons else {})}
-        made: Removal = removals.get(self.name)(**settings)
+        kind = removals.get(self.name)
+        try:
+            inspect.signature(kind).bind(**settings)
+        except TypeError as error:
+            raise InputError(
+                f"removal {self.name!r} cannot be made with {settings or 'no settings'}: {error}"
+            ) from None
+        made: Removal = kind(**settings)
+        if not hasattr(made.makes, "load"):
+            raise InputError(
+                f"removal {self.name!r} makes {shown(made.makes)}; needed: the class of its "
+                "interventions"
+            )
         return made
 
     def key(self) -> list[Any]:

@@ -38,6 +38,7 @@ from plasticity_utils.removal.interface import (
     Intervention,
     Material,
     Removal,
+    check_made,
     in_force,
 )
 from plasticity_utils.removal.neurons import NeuronRemoval
@@ -301,11 +302,10 @@ class Stages(BaseStages):
         )
 
     def _make_fitted(self, control: bool, part: Path) -> None:
-        on = self._material(*self._load_base())
-        if control:
-            self._remover.control(self.removal, on.drawn(0)).save(part)
-        else:
-            self._remover.fit(on).save(part)
+        on, remover = self._material(*self._load_base()), self._remover
+        made = remover.control(self.removal, on.drawn(0)) if control else remover.fit(on)
+        check_made(made)
+        made.save(part)
 
     def _make_measured(
         self, protocol: Relearning, intervention: Intervention | None, part: Path
@@ -386,6 +386,8 @@ class Stages(BaseStages):
             held.set_gains(np.load(retrained / "gains.npy"))
             on = self._material(model, tokenizer, intervention, part)
             again = self._remover.again(self.removal, on, self.config.sizes.draws)
+            if again is None:
+                raise InputError("`again` of the removal gives None; needed: what it takes again")
             whole = _scored(with_custom, model, tagged)
             tables = [whole.assign(again="nothing", draw=0, n_removed=0)]
             for name, draw, cut in again:

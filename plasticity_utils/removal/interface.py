@@ -24,8 +24,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.data.concepts import members
 from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.errors import InputError, shown
 from plasticity_utils.models.activations import word_activations
-from plasticity_utils.models.load import width
+from plasticity_utils.models.load import count_layers, width
+from plasticity_utils.neurons.inputs import as_pairs
 
 # Controls that are fitted anew take minutes and not seconds a draw.
 CONTROLS_FITTED = 3
@@ -178,13 +180,27 @@ class _Fixed:
         pass
 
 
+def check_made(made: Any) -> None:
+    """Raise InputError for what a removal gives that is no intervention, such as nothing."""
+    if not isinstance(made, Intervention):
+        raise InputError(f"the removal gives {shown(made)}; needed: an Intervention")
+
+
 @contextmanager
 def in_force(model: PreTrainedModel, intervention: Intervention | None) -> Iterator[InForce]:
     """Keep an intervention, or nothing, in force on a model while the context lasts."""
     if intervention is None:
         yield _Fixed(0)
         return
-    with intervention.applied(model) as held:
+    check_made(intervention)
+    if len(intervention.neurons):
+        as_pairs(intervention.neurons, count_layers(model), width(model))
+    applied = intervention.applied(model)
+    if not isinstance(applied, AbstractContextManager):
+        raise InputError(
+            f"`applied` of {type(intervention).__name__} gives {shown(applied)}; needed: a context"
+        )
+    with applied as held:
         yield held if isinstance(held, InForce) else _Fixed(len(intervention.neurons))
 
 

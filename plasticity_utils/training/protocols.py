@@ -158,6 +158,16 @@ class Relearning:
                     f"{name} of a protocol is {getattr(self, name)!r}; allowed: "
                     f"{', '.join(allowed)}"
                 )
+        for name in ("trains", "sees", "scored_on"):
+            # What a class defines under the name of a field is never asked.
+            usual, own = getattr(Relearning, name), getattr(type(self), name)
+            if not callable(getattr(self, name)) or (
+                own is not usual and getattr(self, name) is usual
+            ):
+                raise InputError(
+                    f"{name} of a protocol must be a function that it is made with: "
+                    f"Relearning({name}=…), not a method"
+                )
 
     @property
     def measures_as_usual(self) -> bool:
