@@ -6,14 +6,18 @@ SCALE ?= quick
 MODEL ?= minilm
 SEED ?= 0
 REGIME ?= surgical
-NOTEBOOK ?= $(if $(wildcard notebooks/$(CONCEPT).ipynb),notebooks/$(CONCEPT).ipynb,notebooks/locations.ipynb)
+CORPUS ?= conll2003
+TAGS ?= entity
+# Other tags or another corpus: part of the page's name, and of no concept's own page.
+TASK := $(filter-out conll2003-entity,$(notdir $(CORPUS:/=))-$(TAGS))
+NOTEBOOK ?= $(or $(if $(TASK),,$(wildcard notebooks/$(CONCEPT).ipynb)),notebooks/concept.ipynb)
 
 VENV := .venv
 BIN := $(VENV)/bin
 REQUIREMENTS := requirements.txt requirements-nodeps.txt pyproject.toml
 # Named after what it holds, so that any change of the requirement files installs again.
 STAMP := $(VENV)/installed-$(shell cat $(REQUIREMENTS) | cksum | cut -d' ' -f1)
-PAGE := runs/pages/$(CONCEPT)-$(notdir $(MODEL))-$(REGIME)-$(SCALE)-seed$(SEED)
+PAGE := runs/pages/$(CONCEPT)-$(if $(TASK),$(TASK)-)$(notdir $(MODEL))-$(REGIME)-$(SCALE)-seed$(SEED)
 
 # glibc gives freed memory back to the system at every step unless told to keep it.
 export MALLOC_MMAP_THRESHOLD_ ?= 1000000000
@@ -24,14 +28,14 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
-	@echo 'variables: CONCEPT SCALE MODEL SEED REGIME, e.g. make run CONCEPT=persons SCALE=quick'
+	@echo 'variables: CONCEPT SCALE MODEL SEED REGIME CORPUS TAGS, e.g. make run CONCEPT=NNP TAGS=pos'
 
 install: $(STAMP)  ## make .venv and install what is pinned
 
 run: $(STAMP)  ## run a concept on the real corpus and render its page
-	$(BIN)/plasticity run --concept $(CONCEPT) --scale $(SCALE) --model $(MODEL) --seed $(SEED) --regime $(REGIME)
+	$(BIN)/plasticity run --concept $(CONCEPT) --scale $(SCALE) --model $(MODEL) --seed $(SEED) --regime $(REGIME) --corpus $(CORPUS) --tags $(TAGS)
 	mkdir -p $(dir $(PAGE))
-	$(BIN)/papermill --no-progress-bar --log-level WARNING $(NOTEBOOK) $(PAGE).ipynb -p concept $(CONCEPT) -p scale $(SCALE) -p model $(MODEL) -p seed $(SEED) -p regime $(REGIME)
+	$(BIN)/papermill --no-progress-bar --log-level WARNING $(NOTEBOOK) $(PAGE).ipynb -p concept $(CONCEPT) -p scale $(SCALE) -p model $(MODEL) -p seed $(SEED) -p regime $(REGIME) -p corpus $(CORPUS) -p tags $(TAGS)
 	$(BIN)/plasticity page $(PAGE).ipynb $(PAGE)
 
 test: $(STAMP)  ## all tests, offline

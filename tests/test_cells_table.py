@@ -1,15 +1,17 @@
 """All cells of a grid as one table; and what is counted of a run that nobody has timed."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+from transformers import AutoConfig, AutoModelForTokenClassification
 
 import plasticity_utils as pu
 from plasticity_utils import cli
 from plasticity_utils.batch.cells import base_cells, note_settings
 from plasticity_utils.batch.driver import _of_shard
-from plasticity_utils.batch.grid import _one_batch, read_grid
+from plasticity_utils.batch.grid import _one_batch, memory_of, read_grid
 from plasticity_utils.errors import InputError
 
 GRID = """\
@@ -93,3 +95,39 @@ def test_operations_of_a_token_are_two_for_each_weight_that_multiplies(tiny_fold
     assert flops == 2 * products
     assert n_parameters > products - blocks * 2 * length * width
     assert kept > 0
+
+
+@pytest.mark.parametrize("family", ["gpt2", "deberta-v2", "megatron-bert", "mixtral"])
+def test_operations_are_counted_of_families_that_look_into_their_tokens(
+    family, tmp_path, tiny_tokenizer
+):
+    width, inner, blocks, length, labels, experts = 16, 32, 2, 32, 9, 2
+    config = AutoConfig.for_model(
+        family, vocab_size=40, hidden_size=width, num_hidden_layers=blocks, num_attention_heads=2,
+        num_key_value_heads=2, intermediate_size=inner, max_position_embeddings=64, n_inner=inner,
+        pad_token_id=0, num_local_experts=4, num_experts_per_tok=experts,
+    )  # fmt: skip
+    AutoModelForTokenClassification.from_config(config).save_pretrained(tmp_path)
+    tiny_tokenizer(["a"]).save_pretrained(tmp_path)
+    flops, kept, n_parameters = _one_batch(str(tmp_path), labels, 64)
+    # Three matrices of each chosen expert, and the router.
+    mixed = experts * 3 * width * inner + 4 * width
+    products = mixed if family == "mixtral" else 2 * width * inner
+    products += 4 * width**2 + 2 * length * width
+    assert flops == 2 * (blocks * products + labels * width)
+    assert 0 < n_parameters < kept
+
+
+def test_the_memory_of_a_model_is_that_of_its_largest_cell_or_unknown(tiny_folder, tmp_path):
+    bad = shutil.copytree(tiny_folder, tmp_path / "bad")
+    path = tmp_path / "grid.yaml"
+    path.write_text(
+        f"concepts: [locations]\nmodels: [{tiny_folder}, {bad}]\nscales: [smoke, quick]\n"
+    )
+    cells = read_grid(path)
+    (bad / "config.json").write_text("{}")
+    found = memory_of(cells)
+    assert np.isnan(found[str(bad)])
+    (large,) = (cell for cell in cells if cell.settings["scale"] == "quick"
+                and cell.settings["model"] == str(tiny_folder))  # fmt: skip
+    assert found[str(tiny_folder)] == memory_of([large])[str(tiny_folder)]

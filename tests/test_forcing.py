@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from plasticity_utils import InputError, cli
+from plasticity_utils.analysis.forced import judged
 from plasticity_utils.experiment import forcing as forced_stages
 from plasticity_utils.experiment.forcing import choose_targets
 from plasticity_utils.experiment.forcing_config import ForcingConfig
@@ -106,13 +107,36 @@ def test_a_dose_of_more_neurons_than_are_left_is_named(config, chosen):
         ({"regime": "half"}, "regime 'half'"),
         ({"removal": "layernorm"}, "removal 'layernorm'"),
         ({"regrow": True}, "regrow True"),
-        ({"concept": "words:Monday,Tuesday"}, "is no entity type"),
+        ({"concept": "words:Monday,Tuesday"}, "is no type of the tags of conll2003"),
+        ({"host": "words:Monday,Tuesday"}, "host 'words:.*' is no type of the tags of conll2003"),
+        ({"host": "LOC"}, "host 'LOC' is the concept itself"),
+        ({"concept": "NNP", "tags": "pos"}, r"unknown concept 'persons'; .*\(pos\): NNP"),
         ({"host": ""}, "unknown concept ''"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(changes, message):
     with pytest.raises(InputError, match=message):
         ForcingConfig(**{"host": "persons", **changes})
+
+
+@pytest.mark.slow
+def test_a_type_of_other_tags_is_forced_and_its_host_is_reported(make_run):
+    # WDT is none of the five most frequent parts of speech.
+    larger = {f"{part}_sentences": 400 for part in ("measuring", "scoring", "ranking", "dose")}
+    run = make_run(
+        kind=ForcingConfig, tags="pos", concept="NNP", host="WDT", doses=(0.05,), share=1.0,
+        rate_factor=1.0, **larger,
+    )  # fmt: skip
+    assert run.config.entities == ("NNP", "WDT")
+    assert run.path.name.startswith("NNP-conll2003-pos-model")
+    forced = run.table("forced").query("target == 'host'")
+    assert {"NNP", "WDT"} < set(forced["entity"])
+    assert (forced.set_index("entity")["n_gold"][["NNP", "WDT"]] > 0).all()
+    (row,) = judged(run_group(run)).to_dict("records")
+    assert row["n_neurons"] == 5
+    # Opened again, it needs no corpus to know whose neurons carry both.
+    again = Run(run.path).config
+    assert (again.entities, run_name(again)) == (run.config.entities, run_name(run.config))
 
 
 # Tables

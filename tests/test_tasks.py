@@ -64,7 +64,7 @@ def test_beside_a_concept_of_ones_own_one_type_less_is_reported():
 def test_what_is_missing_in_a_part_or_no_word_is_not_reported():
     part = load_sentences(RunConfig(tags="pos", concept="NNP", scale="smoke")).scoring
     types = {"XX": 9, "...": 8, **part.types(), "NNP": 7}
-    chosen = reported_types(types, [part], "NNP")
+    chosen = reported_types(types, [part], ["NNP"])
     assert len(chosen) == MOST_TYPES
     assert {"XX", "..."}.isdisjoint(chosen)
     assert "NNP" in chosen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import re
 import signal
@@ -137,7 +138,8 @@ def _list(cells: Sequence[Cell], batch: Batch, workers: int) -> None:
     hours = total / 3600 / workers
     note = f", and {unknown} of which nothing is known" if unknown else ""
     for model, memory in memory_of(cells).items():
-        print(f"{model}: about {memory / GB:.1f} GB at the peak of its training")
+        taken = "unknown memory" if math.isnan(memory) else f"about {memory / GB:.1f} GB"
+        print(f"{model}: {taken} at the peak of its training")
     print(
         f"{len(cells)} cells, {len(left)} to do, {len(bases)} base models to train: "
         f"about {hours:.1f} hours with {workers} at a time{note}"

@@ -12,6 +12,7 @@ of two.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import itertools
 import re
@@ -27,7 +28,7 @@ import papermill
 import torch
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoConfig, AutoModelForTokenClassification
+from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedConfig
 
 from plasticity_utils.batch.cells import Cell, cell_of, record_of
 from plasticity_utils.errors import InputError
@@ -244,14 +245,13 @@ def estimated_seconds(cell: Cell, known: Sequence[Cell], results: Path) -> tuple
 
 
 def memory_of(cells: Sequence[Cell]) -> dict[str, float]:
-    """Bytes that training each model takes at its peak; nothing of one that cannot be counted."""
+    """Bytes that training each model takes at most; NaN of one that cannot be counted."""
     found: dict[str, float] = {}
-    for cell in cells:
-        model = str(cell.settings["model"])
-        if model in found:
-            continue
+    for settings in {str(_kind(cell)): cell.settings for cell in cells}.values():
+        model, memory = str(settings["model"]), float("nan")
         with contextlib.suppress(Exception):
-            found[model] = estimate(RunConfig.from_parameters(cell.settings)).memory
+            memory = estimate(RunConfig.from_parameters(settings)).memory
+        found[model] = max(memory, found.get(model, memory))
     return found
 
 
@@ -326,22 +326,58 @@ def _one_batch(model: str, n_labels: int, batch_tokens: int) -> tuple[float, flo
     source, gguf = locate(model)
     options: dict[str, Any] = {"gguf_file": gguf} if gguf else {}
     config = AutoConfig.from_pretrained(source, num_labels=n_labels, **options)
+    n_sentences = max(1, batch_tokens // LENGTH)
+    # Tensors here hold no numbers. Some families look into a mask all the same, unless it is made
+    # for every head; those that choose among experts do it in half precision alone.
+    for dtype in (torch.float32, torch.bfloat16):
+        for of_heads in (False, True):
+            try:
+                return _pass(config, n_sentences, dtype, of_heads)
+            except Exception as error:
+                failed = error
+    raise failed
+
+
+def _pass(
+    config: PreTrainedConfig, n_sentences: int, dtype: torch.dtype, of_heads: bool
+) -> tuple[float, float, int]:
+    """What `_one_batch` gives, counted on one forward pass without numbers."""
     with torch.device("meta"):
-        made = AutoModelForTokenClassification.from_config(config, attn_implementation="eager")
-        ids = torch.zeros(max(1, batch_tokens // LENGTH), LENGTH, dtype=torch.long)
+        made = AutoModelForTokenClassification.from_config(
+            copy.deepcopy(config), attn_implementation="eager", dtype=dtype
+        )
+        inputs = {"input_ids": torch.zeros(n_sentences, LENGTH, dtype=torch.long)}
+    if of_heads:
+        mask = torch.zeros(n_sentences, 1, LENGTH, LENGTH, dtype=dtype, device="meta")
+        inputs["attention_mask"] = mask
+    else:
+        # Else many look at the tokens for padding.
+        made.config.pad_token_id = None
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept[id(tensor)] = tensor.numel() * tensor.element_size()
+        # As many bytes as in training, whatever they were counted in.
+        size = 4 if tensor.is_floating_point() else tensor.element_size()
+        kept[id(tensor)] = tensor.numel() * size
         return tensor
 
     own = {id(parameter) for parameter in made.parameters()}
     with (
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-        FlopCounterMode(display=False) as counted,
+        FlopCounterMode(display=False, custom_mapping=_OF_EXPERTS) as counted,
     ):
-        held = made(input_ids=ids).logits
+        held = made(**inputs).logits
     bytes_kept = sum(size for name, size in kept.items() if name not in own)
     del held
     n_parameters = sum(parameter.numel() for parameter in made.parameters())
-    return counted.get_total_flops() / ids.numel(), float(bytes_kept), n_parameters
+    n_tokens = n_sentences * LENGTH
+    return counted.get_total_flops() / n_tokens, float(bytes_kept), n_parameters
+
+
+def _of_grouped(left: Any, right: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    """Operations of the product of experts: each row of the left with its own expert."""
+    return 2 * left[0] * left[1] * right[-1]
+
+
+# What torch's own counter does not know.
+_OF_EXPERTS = {torch.ops.aten._grouped_mm: _of_grouped}

@@ -104,7 +104,7 @@ def parse_concept(text: str, task: Task | None = None) -> Concept:
     """
     task = task or Task()
     if text in CONCEPTS and task.is_usual:
-        return _of_type(text, CONCEPTS[text])
+        return of_type(text, CONCEPTS[text])
     if text.startswith(WORDS):
         words = _word_list(text)
         name = "-".join(filter(None, ["words", _slug(words[0]), _digest(*sorted(words))]))
@@ -114,7 +114,7 @@ def parse_concept(text: str, task: Task | None = None) -> Concept:
     types = task.types()
     named = {name: label for name, label in CONCEPTS.items() if label in types}
     if (label := named.get(text, text)) in types:
-        return _of_type(text, label)
+        return of_type(text, label)
     counted = [f"{kind} ({n} words)" for kind, n in types.items()]
     raise InputError(
         f"unknown concept {_shown(text)}; allowed: {', '.join([*named, CUSTOM_KINDS])}, or a type "
@@ -178,7 +178,8 @@ def _custom_labels(corpus: Corpus) -> set[str]:
     }
 
 
-def _of_type(text: str, label: str) -> Concept:
+def of_type(text: str, label: str) -> Concept:
+    """The concept of a type that a task is known to have."""
     names = {kind: name for name, kind in CONCEPTS.items()}
     plain = re.sub(r"[^\w-]", "", label)
     whole = plain == label and len(label) <= LONGEST_NAME

@@ -109,19 +109,20 @@ def in_order(types: Mapping[str, int]) -> list[str]:
 
 
 def reported_types(
-    types: Mapping[str, int], parts: Iterable[Corpus], concept: str
+    types: Mapping[str, int], parts: Iterable[Corpus], concepts: Sequence[str]
 ) -> tuple[str, ...]:
-    """Choose the types that a run reports on: the most frequent in every part, and the concept."""
+    """Choose the types that a run reports on: the most frequent in every part, and the concepts."""
     found = [set(part.types()) for part in parts]
+    own = [kind for kind in concepts if kind in types]
     shared = [
         kind
         for kind in sorted(types, key=lambda kind: -types[kind])
-        if any(sign.isalnum() for sign in kind) and all(kind in there for there in found)
+        if kind not in own
+        and any(sign.isalnum() for sign in kind)
+        and all(kind in there for there in found)
     ]
     # A concept of one's own stands beside them, and takes a place.
-    chosen = shared[: MOST_TYPES if concept in types else MOST_TYPES - 1]
-    if concept in types and concept not in chosen:
-        chosen = [*chosen[: MOST_TYPES - 1], concept]
+    chosen = [*own, *shared[: MOST_TYPES - max(1, len(own))]]
     return tuple(in_order({kind: types[kind] for kind in chosen}))
 
 

@@ -275,6 +275,11 @@ class RunConfig:
         return self.concept_info.label
 
     @property
+    def reports_on(self) -> tuple[str, ...]:
+        """Tags that are reported on whatever their number."""
+        return (self.label,)
+
+    @property
     def sizes(self) -> Scale:
         """Numbers behind the scale's name, with this configuration's overrides."""
         own = {inside: getattr(self, name) for name, inside in SIZES.items()}

@@ -6,9 +6,11 @@ import dataclasses
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
-from plasticity_utils.data.corpus import concept_label
+from plasticity_utils.data.concepts import Concept, of_type, parse_concept
+from plasticity_utils.data.corpus import CONCEPTS
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 
@@ -23,12 +25,13 @@ RATE_FACTOR = 10.0
 class ForcingConfig(RunConfig):
     """Settings of a forcing, checked on construction: those of a run, and its own.
 
-    The concept, whose neurons are removed, is an entity type, under the regime `surgical`.
+    The concept, whose neurons are removed, is a type of the task's tags, under the regime
+    `surgical`.
 
     Attributes
     ----------
     host : str
-        Another entity type, whose neurons are to carry both.
+        Another type of the same tags, whose neurons are to carry both.
     doses : tuple of float
         Shares of all neurons that may change, ascending, in (0, 1).
     share : float
@@ -55,13 +58,13 @@ class ForcingConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        concept_label(self.host)
-        if not self.is_usual:
-            raise InputError(
-                f"concept {self.concept!r} of {self.corpus} ({self.tags}) is no entity type of "
-                "conll2003; only those can be forced"
-            )
-        if self.host == self.concept:
+        for role, concept in (("concept", self.concept_info), ("host", self.host_info)):
+            if not concept.is_entity:
+                raise InputError(
+                    f"{role} {concept.text!r} is no type of the tags of {self.corpus} "
+                    f"({self.tags}); only those can be forced"
+                )
+        if self.host_info.label == self.label:
             raise InputError(f"host {self.host!r} is the concept itself; allowed: another one")
         if self.regime != "surgical" or self.removal or self.regrow:
             raise InputError(
@@ -82,12 +85,24 @@ class ForcingConfig(RunConfig):
         """As `RunConfig.recorded`; a file knows no tuples."""
         found = super().recorded({**settings, "doses": tuple(settings["doses"])}, info)
         assert isinstance(found, cls)
+        # Known by its name: the corpus may be gone.
+        found.__dict__["host_info"] = of_type(found.host, CONCEPTS.get(found.host, found.host))
         return found
+
+    @cached_property
+    def host_info(self) -> Concept:
+        """The host, read from its setting once."""
+        return parse_concept(self.host, self.task)
+
+    @property
+    def reports_on(self) -> tuple[str, ...]:
+        """Tags that are reported on whatever their number."""
+        return self.entities
 
     @property
     def entities(self) -> tuple[str, str]:
         """Tags of the concept and of its host."""
-        return self.label, concept_label(self.host)
+        return self.label, self.host_info.label
 
     @property
     def own_parts(self) -> list[str]:
@@ -96,7 +111,7 @@ class ForcingConfig(RunConfig):
         names = ("share", "rate_factor", "head")
         own = {name: getattr(self, name) for name in names if getattr(self, name) != usual[name]}
         settings = [f"{name.removesuffix('_factor')}{value:g}" for name, value in own.items()]
-        return [self.command, self.host, *settings]
+        return [self.command, self.host_info.name, *settings]
 
     @property
     def of_host(self) -> RunConfig:

@@ -119,27 +119,30 @@ def part_counts(sentences: Sentences, label: str) -> pd.DataFrame:
 
 
 def _reporting(config: RunConfig, sentences: Sentences, types: dict[str, int]) -> Sentences:
-    """Say of each part which types the run reports on; InputError if the concept is too rare."""
+    """Say of each part which types the run reports on; InputError for a rare concept."""
     parts = {name: getattr(sentences, name) for name in _PARTS}
-    reported = reported_types(types, parts.values(), config.label)
+    reported = reported_types(types, parts.values(), config.reports_on)
     if config.concept_info.is_entity:
         # The curve's are a few of those for scoring.
         counted = {"train": sentences.train, **{n: p for n, p in parts.items() if n != "curve"}}
-        counts = {name: part.types().get(config.label, 0) for name, part in counted.items()}
-        _check_enough(config, counts, {name: part.n_words for name, part in counted.items()})
+        n_words = {name: part.n_words for name, part in counted.items()}
+        for label in config.reports_on:
+            counts = {name: part.types().get(label, 0) for name, part in counted.items()}
+            _check_enough(config, counts, n_words, label)
     changed: dict[str, Any] = {n: replace(part, reported=reported) for n, part in parts.items()}
     return replace(sentences, **changed)
 
 
-def _check_enough(config: RunConfig, counts: dict[str, int], n_words: dict[str, int]) -> str:
+def _check_enough(
+    config: RunConfig, counts: dict[str, int], n_words: dict[str, int], title: str
+) -> str:
     """Refuse a concept with too few words in a part; returns the counts in words."""
     usual = LEAST_OF_TYPE if config.concept_info.is_entity else LEAST_WORDS
     least = LEAST_AT_SMOKE if config.scale == "smoke" else usual
     said = ", ".join(f"{counts[name]} of {n} in {name}" for name, n in n_words.items())
     if min(counts.values()) < least:
         raise InputError(
-            f"concept {config.concept_info.title!r} has too few words: {said}; at least {least} "
-            "are needed in each"
+            f"concept {title!r} has too few words: {said}; at least {least} are needed in each"
         )
     return said
 
@@ -155,7 +158,8 @@ def _custom_parts(config: RunConfig, whole_parts: dict[str, Corpus]) -> dict[str
         name: _with_enough(part, wanted[name], label, least) for name, part in whole_parts.items()
     }
     counts = {name: part.word_labels("concept").count(label) for name, part in parts.items()}
-    said = _check_enough(config, counts, {name: part.n_words for name, part in parts.items()})
+    n_words = {name: part.n_words for name, part in parts.items()}
+    said = _check_enough(config, counts, n_words, config.concept_info.title)
     if any(counts[name] == part.n_words for name, part in parts.items()):
         raise InputError(f"concept {config.concept_info.title!r} is at all words of a part: {said}")
     return {

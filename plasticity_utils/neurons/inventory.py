@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from plasticity_utils.data.corpus import kinds_of
 from plasticity_utils.errors import InputError
 from plasticity_utils.neurons.scores import selectivity
 
@@ -47,7 +48,7 @@ def inventory(
     """
     if pos and len(entity) != len(pos):
         raise InputError(f"{len(entity)} entity labels for {len(pos)} parts of speech")
-    kinds, parts = np.array([tag.split("-", 1)[-1] for tag in entity]), np.array(pos)
+    kinds, parts = np.array([kind for tag in entity for kind in kinds_of(tag)]), np.array(pos)
     types = sorted(set(kinds.tolist()) - {"O"})
     if len(types) < 2:
         raise InputError(f"entity types {types}; at least two are needed to tell them apart")
