@@ -121,17 +121,16 @@ def test_settings_that_make_no_sense_are_named(changes, message):
 
 @pytest.mark.slow
 def test_a_type_of_other_tags_is_forced_and_its_host_is_reported(make_run):
-    # WDT is none of the five most frequent parts of speech.
-    larger = {f"{part}_sentences": 400 for part in ("measuring", "scoring", "ranking", "dose")}
+    # VBD is none of the five most frequent parts of speech.
     run = make_run(
-        kind=ForcingConfig, tags="pos", concept="NNP", host="WDT", doses=(0.05,), share=1.0,
-        rate_factor=1.0, **larger,
+        kind=ForcingConfig, tags="pos", concept="NNP", host="VBD", doses=(0.05,), share=1.0,
+        rate_factor=1.0,
     )  # fmt: skip
-    assert run.config.entities == ("NNP", "WDT")
-    assert run.path.name.startswith("NNP-conll2003-pos-model")
+    assert run.config.entities == ("NNP", "VBD")
+    assert run.path.name.startswith("NNP-conll2003-pos-tiny-model")
     forced = run.table("forced").query("target == 'host'")
-    assert {"NNP", "WDT"} < set(forced["entity"])
-    assert (forced.set_index("entity")["n_gold"][["NNP", "WDT"]] > 0).all()
+    assert {"NNP", "VBD"} < set(forced["entity"])
+    assert (forced.set_index("entity")["n_gold"][["NNP", "VBD"]] > 0).all()
     (row,) = judged(run_group(run)).to_dict("records")
     assert row["n_neurons"] == 5
     # Opened again, it needs no corpus to know whose neurons carry both.
