@@ -49,11 +49,11 @@ def test_a_name_and_some_texts_are_enough(tiny_folder):
     peak = (X.max(axis=0) - X.mean(axis=0)) / X.std(axis=0)
     assert at.unit == peak.argmax() == explorer.choices.units.options[0][1]
     assert explorer.choices.order.options == ("peak z", "unit")
-    assert "other (13 words)" in explorer.card.charts.value
+    assert "all (13 words)" in explorer.card.charts.value
     for view, _ in enumerate(VIEWS):
         explorer.views.selected_index = view
         assert "pu-message" not in explorer.status.value
-    assert explorer.sentence.reads.value.count("layer 3, and no other")
+    assert "No head of this model was trained" in explorer.sentence.reads.value
     # A head that nobody trained has no tags to show.
     assert "LABEL" not in explorer.sentence.answer.value
     hidden = {explorer.seed, explorer.controls.condition, explorer.controls.stage}
@@ -68,6 +68,7 @@ def test_types_and_words_have_a_selectivity_as_in_a_run(named):
     sigma = selectivity(X, inside[:, None])[:, 0]
     assert sigma[at.layer * 16 + at.unit] == sigma.max()
     assert "σ for LOC" in Tags(explorer.card.heading.value).text
+    assert not any("removed" in name for name, _ in explorer.choices.units.options)
     assert "LOC (4 words)" in explorer.card.charts.value
     listed = pu.explore(model=named, sentences=TEXTS, concept="words:Berlin,Paris")
     assert "σ for WORDS" in listed.card.heading.value

@@ -47,7 +47,7 @@ def evil_views():
     yield draw.listed_words(EVIL, "")
     yield draw.responses(response, {}, 1.0)
     yield draw.responses(response, {}, 2.0)
-    yield draw.head_table(pd.DataFrame({"tag": [EVIL], "weight": [0.1]}), 6)
+    yield draw.head_table(pd.DataFrame({"tag": [EVIL], "weight": [0.1]}), 6, True)
     yield draw.card_page(Selected("none", "base", 0, 0), EVIL, [])
     yield draw.message(EVIL)
     profile = pd.DataFrame(

@@ -88,6 +88,7 @@ def test_neurons_without_a_run_are_described_as_a_run_s_base_is():
     assert table["rank"].tolist()[2] == 2
     layer = views.layer_neurons(table, "base", 0)
     assert views.sorted_neurons(layer, "σ")["unit"].tolist() == [0, 2, 1]
+    assert not layer["removed"].any()
     unknown = views.described_neurons(X, Corpus("made up", SENTENCES, {}), "")
     assert unknown["selectivity"].isna().all()
     assert views.types_in(unknown) == []

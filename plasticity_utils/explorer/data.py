@@ -220,7 +220,7 @@ class Opened(ABC):
         scaled = None if factor == 1 else Scaled(at.layer, at.unit, factor)
         parts = []
         for stage in self.stages:
-            key = self._alike(at.condition, stage)
+            key, has_tags = self._alike(at.condition, stage), self.has_tags(at)
             activation, shares = self._last_read(*key, words)
             now = shares if scaled is None else self._last_read(*key, words, scaled)[1]
             likeliest = np.arange(len(words)), shares.argmax(axis=1)
@@ -229,9 +229,9 @@ class Opened(ABC):
                 "word": words,
                 "activation": activation[:, column],
                 "z": deviation_scores(activation[:, column], base),
-                "tag": self._tags(key, shares),
+                "tag": self._tags(key, shares, has_tags),
                 "share": shares[likeliest],
-                "tag_now": self._tags(key, now),
+                "tag_now": self._tags(key, now, has_tags),
                 "share_now": now[likeliest],
             }
             parts.append(pd.DataFrame(part))
@@ -245,6 +245,11 @@ class Opened(ABC):
         z = np.divide(away, spread, out=np.zeros_like(spread), where=spread > 0)
         return strongest_neurons(z, self.d_model)
 
+    def has_tags(self, at: Selected) -> bool:
+        """Tell whether the model's head was trained: its labels have names."""
+        labels = label_ids(self._model(*self._alike(at.condition, at.stage))[0])
+        return not all(label.startswith(_UNNAMED) for label in labels)
+
     def head_reads(self, at: Selected) -> pd.DataFrame:
         """What a standard deviation of the neuron adds to each tag's logit: tag, weight.
 
@@ -253,7 +258,7 @@ class Opened(ABC):
         """
         model, _ = self._model(*self._alike(at.condition, at.stage))
         names = label_ids(model)
-        if at.layer < self.n_layers - 1 or not _is_named(names):
+        if at.layer < self.n_layers - 1 or not self.has_tags(at):
             return pd.DataFrame(columns=["tag", "weight"])
         column = head(model).weight[:, at.unit].detach().float().cpu().numpy()
         spread = self.activations(at).std(dtype=np.float64)
@@ -317,17 +322,13 @@ class Opened(ABC):
             data = TaggedSentences(encoded, [label_tokens(model, e) for e in encoded], tags=[])
             return X, softmax(tag_logits(model, data)[0].astype(np.float64), axis=1)
 
-    def _tags(self, key: tuple[str, str], shares: np.ndarray) -> list[str]:
+    def _tags(self, key: tuple[str, str], shares: np.ndarray, has_tags: bool) -> list[str]:
         """Type of each word's tag; empty for outside, and for a head that nobody trained."""
         names = {i: name for name, i in label_ids(self._model(*key)[0]).items()}
-        if not _is_named(names.values()):
+        if not has_tags:
             return [""] * len(shares)
         tags = [next(iter(kinds_of(names[i]))) for i in shares.argmax(axis=1).tolist()]
         return ["" if tag == OUTSIDE else tag for tag in tags]
-
-
-def _is_named(labels: Any) -> bool:
-    return not all(str(label).startswith(_UNNAMED) for label in labels)
 
 
 def _scaling(unit: int, mean: float, factor: float) -> Any:

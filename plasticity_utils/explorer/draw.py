@@ -172,10 +172,11 @@ def _tagged(row: Any, colours: Mapping[str, str], factor: float) -> str:
     )
 
 
-def head_table(reads: pd.DataFrame, last_layer: int) -> str:
-    """Show what the head makes of a neuron (`head_reads`)."""
+def head_table(reads: pd.DataFrame, last_layer: int, has_tags: bool) -> str:
+    """Show what the head makes of a neuron (`head_reads`), or why there is nothing to show."""
     if reads.empty:
-        why = f"A trained head reads layer {last_layer}, and no other."
+        why = f"The head reads layer {last_layer}, and no other."
+        why = why if has_tags else "No head of this model was trained, so it gives no tags."
         return f'<p class="pu-muted">{why}</p>'
     row = "".join(
         f'<td style="background: {_tint(FULL_TINT_AT * weight)}">{short(weight, True)}</td>'
@@ -184,7 +185,8 @@ def head_table(reads: pd.DataFrame, last_layer: int) -> str:
     names = "".join(f'<th scope="col">{escape(tag)}</th>' for tag in reads["tag"])
     return (
         "<p>What one standard deviation of it adds to each tag's logit:</p>"
-        f'<div class="pu-scroll"><table><thead><tr>{names}</tr></thead><tbody><tr>{row}</tr>'
+        f'<div class="pu-scroll"><table><thead><tr><th scope="col">tag</th>{names}</tr></thead>'
+        f'<tbody><tr><th scope="row">logit</th>{row}</tr>'
         "</tbody></table></div>"
     )
 

@@ -45,7 +45,7 @@ def activation_spread(histogram: pd.DataFrame) -> str:
         rows = histogram[histogram["class"] == name]
         top += PANEL_GAP
         parts += [
-            _text(LEFT, top - 6, f"{name} ({rows['n'].iloc[0]:,} words)"),
+            _text(LEFT, top - 6, f"{name if own else 'all'} ({rows['n'].iloc[0]:,} words)"),
             _text(LEFT - 6, top + 9, f"{rows['share'].max():.0%}", "end", theme.MUTED),
             _bars(rows, low, per_unit, top, colours[name]),
             _rule(LEFT, top + PANEL, WIDTH - RIGHT, top + PANEL, theme.MUTED),

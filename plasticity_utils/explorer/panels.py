@@ -156,7 +156,9 @@ class SentencePanel(Quiet):
             self.answer.value = draw.message(str(error))
             return
         self.answer.value = draw.responses(shown, draw.type_colours(data.types), self.factor.value)
-        self.reads.value = draw.head_table(data.head_reads(at), data.n_layers - 1)
+        self.reads.value = draw.head_table(
+            data.head_reads(at), data.n_layers - 1, data.has_tags(at)
+        )
         options = [(word, place) for place, word in enumerate(words)]
         with self.silent():
             if options != list(self.word.options):

@@ -93,10 +93,10 @@ def layer_neurons(neurons: pd.DataFrame, stage: str, layer: int) -> pd.DataFrame
     effect (base standard deviations), gain (1, or of a removed neuron).
     """
     own = neurons[neurons["layer"] == layer]
-    at = {name: own[own["stage"] == name].set_index("unit") for name in ("base", stage, "end")}
+    at = {name: own[own["stage"] == name].set_index("unit") for name in ("base", stage)}
     table = pd.DataFrame(
         {
-            "removed": at["end"]["removed"],
+            "removed": own.groupby("unit")["removed"].any(),
             "sigma_base": at["base"]["selectivity"],
             "sigma": at[stage]["selectivity"],
             "effect": at[stage]["effect"],
