@@ -249,10 +249,9 @@ charts.number_table(
 # %% [markdown]
 # ## Look inside
 #
-# Live in the notebook (`make lab`): any neuron, any stage, your own sentence, of
-# a run of your own; `scale = "quick"` above makes one. Any model opens without a
-# run: `pu.explore(model="minilm")`. Here, without a kernel, nothing stands below
-# the cell.
+# Live (`make lab`): any neuron and stage, your own sentence, of your own run
+# (`scale = "quick"` makes one) or any model: `pu.explore(model="minilm")`.
+# Without a kernel, nothing stands below.
 
 # %% tags=["skip-execution"]
 pu.explore(run)
