@@ -38,6 +38,7 @@ from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.files import ROOT, path_of
 from plasticity_utils.hardware import autocast, find_device
 from plasticity_utils.models.locate import locate
+from plasticity_utils.progress import quiet_transformers
 from plasticity_utils.registry import protocols
 
 NOTEBOOK = "notebooks/concept.ipynb"
@@ -325,7 +326,8 @@ def _one_batch(model: str, n_labels: int, batch_tokens: int) -> tuple[float, flo
     """Operations of a token, bytes that a batch keeps for its backward pass, and parameters."""
     source, gguf = locate(model)
     options: dict[str, Any] = {"gguf_file": gguf} if gguf else {}
-    config = AutoConfig.from_pretrained(source, num_labels=n_labels, **options)
+    with quiet_transformers():
+        config = AutoConfig.from_pretrained(source, num_labels=n_labels, **options)
     n_sentences = max(1, batch_tokens // LENGTH)
     # Tensors here hold no numbers. Some families look into a mask all the same, unless it is made
     # for every head; those that choose among experts do it in half precision alone.
