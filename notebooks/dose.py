@@ -66,8 +66,8 @@ charts.found_by_dose(
 # Look at three things.
 #
 # - **The first panel, at 5 %.** The model itself finds next to nothing. Its last
-#   layer, trained again, finds what it found before. To train the thresholds alone
-#   is not enough: what was lost is more than a shift.
+#   layer, trained again, finds nearly what it found before. To train the thresholds
+#   alone is not enough: what was lost is more than a shift.
 # - **The first panel beside the second.** The model itself needs the neurons of the
 #   concept far more than random ones. Up to 20 % a new reader hardly tells the two
 #   apart: what it finds is spread over many neurons.
