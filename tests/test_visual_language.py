@@ -28,7 +28,7 @@ def growth_points():
     return pd.concat(parts, ignore_index=True)
 
 
-TABLES = {"number_table", "words_table"}
+TABLES = {"marked_table", "number_table", "words_table"}
 CARDS = ("neuron_card", "neuron_map")
 CASES_GROWTH = {"growth": (growth_points, charts.growth)}
 DRAWN = {

@@ -16,7 +16,6 @@ from pandas.io.formats.style import Styler
 
 from plasticity_utils.charts.parts import need
 from plasticity_utils.charts.theme import CUSTOM_COLOUR, ENTITY_COLOURS
-from plasticity_utils.data.schemes import spans
 from plasticity_utils.formats import digits_of, fixed, number
 
 # Characters of a text that stays in one line: a date, a name.
@@ -151,14 +150,19 @@ def marked_table(frame: pd.DataFrame, moments: Mapping[str, str]) -> Styler:
 
 def _marked(words: pd.DataFrame) -> str:
     """Write a sentence as HTML; the words of a name are underlined and have its type beside."""
-    written = [escape(word) for word in words["word"]]
-    for kind, first, end in reversed(spans(words["tag"].tolist(), "IOB2")):
-        colour = ENTITY_COLOURS.get(kind, CUSTOM_COLOUR)
-        written[first:end] = [
-            f'<span style="border-bottom:2px solid {colour}"><b>{" ".join(written[first:end])}</b>'
-            f" <small>{escape(kind)}</small></span>"
-        ]
-    return " ".join(written)
+    parts: list[tuple[str, list[str]]] = []
+    for word, tag in zip(words["word"].map(escape), words["tag"], strict=True):
+        kind = tag[2:]
+        if kind and tag.startswith("I-") and parts and parts[-1][0] == kind:
+            parts[-1][1].append(word)
+        else:
+            parts.append((kind, [word]))
+    return " ".join(_name(kind, " ".join(own)) if kind else own[0] for kind, own in parts)
+
+
+def _name(kind: str, words: str) -> str:
+    line = f"border-bottom:2px solid {ENTITY_COLOURS.get(kind, CUSTOM_COLOUR)}"
+    return f'<span style="{line}"><b>{words}</b> <small>{escape(kind)}</small></span>'
 
 
 def _heading(name: str) -> str:

@@ -24,8 +24,8 @@ from plasticity_utils.registry import users_errors
 from plasticity_utils.removal.interface import Intervention, in_force
 from plasticity_utils.training.train import fine_tune, predict_tags, tag_sentences, train_only
 
-MOST_WORDS, N_TYPES = 20, 3
-LEARNED = ("head", "targeted")
+_MOST_WORDS, _N_TYPES = 20, 3
+_LEARNED = ("head", "targeted")
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ def run_example(config: RunConfig) -> Audit:
 
     Its columns are moment (`gold` is the corpus's own tags), place (of the word), word, tag.
     """
-    stages = _Stages(replace(config, protocols=",".join(LEARNED)))
+    stages = _Stages(replace(config, protocols=",".join(_LEARNED)))
     settings = {
-        **stages.audit_settings(LEARNED, ["base", "removed"]),
+        **stages.audit_settings(_LEARNED, ["base", "removed"]),
         "sentence": choose_sentence(stages.sentences.scoring, config.label).sentences[0],
     }
     make = partial(_make, stages)
@@ -68,12 +68,12 @@ def choose_sentence(corpus: Corpus, label: str) -> Corpus:
     """The first short sentence with a full stop and names of the concept and two other types."""
     for at, (words, tags) in enumerate(zip(corpus.sentences, corpus.labels["entity"], strict=True)):
         types = {tag[2:] for tag in tags if tag.startswith("B-")}
-        is_short = len(words) <= MOST_WORDS and words[-1] == "."
-        if is_short and label in types and len(types) >= N_TYPES:
+        is_short = len(words) <= _MOST_WORDS and words[-1] == "."
+        if is_short and label in types and len(types) >= _N_TYPES:
             return corpus.select([at])
     raise InputError(
-        f"{corpus.name} has no sentence of at most {MOST_WORDS} words that ends in a full stop and "
-        f"has names of {label} and of {N_TYPES - 1} other types"
+        f"{corpus.name} has no sentence of at most {_MOST_WORDS} words that ends in a full stop "
+        f"and has names of {label} and of {_N_TYPES - 1} other types"
     )
 
 
@@ -83,7 +83,7 @@ def _make(stages: _Stages, part: Path) -> None:
         "gold": sentence.labels["entity"][0],
         "base": stages.marked(sentence, None),
         "removed": stages.marked(sentence, stages.removal),
-        **{name: stages.marked(sentence, stages.removal, name) for name in LEARNED},
+        **{name: stages.marked(sentence, stages.removal, name) for name in _LEARNED},
     }
     rows = [
         {"moment": moment, "place": place, "word": word, "tag": tag}
