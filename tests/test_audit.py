@@ -130,7 +130,7 @@ def test_the_table_of_a_curve_tells_its_own_neurons_from_random_ones(curve, tmp_
 @pytest.mark.slow
 def test_one_sentence_is_marked_at_each_moment(made, tmp_path):
     # This scale scores few sentences, and none of them has names of three types.
-    config = replace(made.config, scoring_sentences=400)
+    config = replace(made.config, scoring_sentences=500)
     one = run_example(config)
     table = one.table("example")
     assert list(table["moment"].unique()) == ["gold", "base", "removed", "head", "targeted"]
