@@ -77,13 +77,12 @@ charts.number_table(
         "verdict",
         "read",
         "floor",
-        "removed",
         "specificity",
     ],
 )
 
 # %% [markdown]
-# *removed* is F1 of the concept just after the removal. *specificity* is what the concept
+# F1 of the concept just after each stands in the exercise above. *specificity* is what the concept
 # loses less what the others lose on average. *read* is the best reader's F1 on
 # the cut model as a share of its F1 on the base model. *floor* is the best F1
 # that a reader finds in the pretrained body, cut in the same way.
@@ -111,9 +110,9 @@ charts.number_table(
 # %% [markdown]
 # Steps of training until the concept has nine tenths of its F1 in the base
 # model: of the model that knew it, and of the one that never did. *savings* is
-# what the first needs less, with its interval over seeds. *never knew, gets there* counts
-# the seeds in which the second gets so far at all; in the others its last step stands
-# for it, so *savings* is larger than is said.
+# what the first needs less, with its interval over seeds. *reached* counts the seeds in
+# which the second gets so far at all; in the others its last step stands for it, so
+# *savings* is larger than is said.
 
 # %% [markdown]
 # One thing speaks for *targeted* from the start: *masked* has learned that the

@@ -316,7 +316,9 @@ def found_by_dose(
     who = [_WHO[name] for name in _WHO if name in set(table["reader"])]
     table = table.assign(who=table["reader"].map({name: said[0] for name, said in _WHO.items()}))
     names, colours, dashes = (list(part) for part in zip(*who, strict=True))
-    legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolOpacity=1, columns=3)
+    legend = alt.Legend(
+        symbolType="stroke", symbolSize=500, symbolOpacity=1, columns=2, labelLimit=0
+    )
     signs = {
         channel: of("who:N", title="what may learn", legend=legend, scale=alt.Scale(
             domain=names, range=values
@@ -329,7 +331,9 @@ def found_by_dose(
     for cut in cuts:
         own = table[table["cut"] == cut].sort_values("dose")
         heading = "share of all neurons that is taken" if cut == cuts[-1] else None
-        axis = alt.Axis(format="~%", values=doses, labelOverlap="greedy")
+        axis = alt.Axis(
+            labelExpr="format(datum.value, '.1~%')", values=doses, labelOverlap="greedy"
+        )
         x = alt.X("dose:Q", title=heading, scale=alt.Scale(type="sqrt", nice=False), axis=axis)
         y = alt.Y("entity_f1:Q", title="F1 of the concept", scale=UNIT)
         tips = [
