@@ -155,6 +155,8 @@ def check_lengths(path: Path, number: int, words: Sequence[str]) -> None:
 
 def _are_counted(words: list[list[str]]) -> bool:
     """Whether each sentence counts from 0 or 1, as ids of words do; ranges of ids are none."""
+    if not all(row[0][0].isdigit() for row in words):
+        return False
     counted = [[word for word in row if not re.fullmatch(r"\d+[-.]\d+", word)] for row in words]
     ways = [[str(start + at) for at in range(max(map(len, counted)))] for start in (0, 1)]
     return len(ways[0]) > 1 and all(row in [way[: len(row)] for way in ways] for row in counted)
