@@ -195,6 +195,12 @@ def test_the_best_neurons_are_pairs_by_number_or_share():
         pu.rank_neurons(X, [False, True] * 20, n_layers=5)
 
 
+def test_what_is_large_is_no_more_than_begun_in_a_message():
+    with pytest.raises(InputError, match=r"cannot be cut into array\(.*…") as found:
+        check_layers(np.zeros((9, 9, 9), dtype=complex), 12)
+    assert len(str(found.value)) < 200
+
+
 def test_a_concept_of_few_words_is_ranked_with_a_warning():
     X = np.random.default_rng(0).normal(size=(60, N))
     inside = np.arange(60) < 5

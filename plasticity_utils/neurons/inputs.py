@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Int
 
-from plasticity_utils.errors import InputError, items_of
+from plasticity_utils.errors import InputError, items_of, shown
 
 # Anything that numpy makes an array of. Checked here, not by type.
 Matrix: TypeAlias = Any
@@ -98,7 +98,7 @@ def check_layers(n_layers: Any, n_neurons: int) -> None:
     """Raise InputError unless neurons can be cut into so many layers."""
     whole = isinstance(n_layers, int | np.integer) and not isinstance(n_layers, bool)
     if not whole or n_layers < 1 or n_neurons % n_layers:
-        raise InputError(f"{n_neurons} neurons cannot be cut into {n_layers!r} layers")
+        raise InputError(f"{n_neurons} neurons cannot be cut into {shown(n_layers)} layers")
 
 
 def as_pairs(neurons: Neurons, n_layers: int, d_model: int) -> Int[np.ndarray, "neuron 2"]:

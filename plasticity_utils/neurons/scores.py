@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, shown
 from plasticity_utils.hardware import find_device
 from plasticity_utils.neurons.inputs import (
     Labels,
@@ -100,7 +100,7 @@ class Ranking:
         share = isinstance(how_many, float | np.floating)
         if not (whole and 1 <= how_many <= n_neurons) and not (share and 0 < how_many <= 1):
             raise InputError(
-                f"top({how_many!r}); allowed: a number of neurons from 1 to {n_neurons}, or a "
+                f"top({shown(how_many)}); allowed: a number of neurons from 1 to {n_neurons}, or a "
                 "share of them, a float above 0 and at most 1"
             )
         count = int(how_many) if whole else max(1, round(float(how_many) * n_neurons))

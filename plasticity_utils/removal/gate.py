@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, shown
 from plasticity_utils.models.load import check_loaded, count_layers, width
 from plasticity_utils.neurons.inputs import Matrix, Neurons, as_activations, as_pairs
 from plasticity_utils.removal.interface import Intervention
@@ -175,7 +175,7 @@ def _as_rest(rest: Matrix, X: Matrix, n_layers: int, d_model: int) -> np.ndarray
         )
     if isinstance(rest, str) and not is_mean:
         if rest != "zero":
-            raise InputError(f"rest {rest!r}; allowed: 'zero', 'mean', or an array of values")
+            raise InputError(f"rest {shown(rest)}; allowed: 'zero', 'mean', or an array of values")
         return np.zeros((n_layers, d_model))
     values = as_activations(X if is_mean else rest)
     if is_mean:

@@ -33,7 +33,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from plasticity_utils.data.concepts import members
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.data.schemes import OUTSIDE
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, shown
 from plasticity_utils.models.activations import BATCH_TOKENS, inference_batches, inputs, pad
 from plasticity_utils.models.load import (
     Encoded,
@@ -301,7 +301,7 @@ def indicator_of(corpus: Corpus, label: str, indicator: str) -> Indicator:
     for another indicator, or if no word is of the concept.
     """
     if indicator not in INDICATORS:
-        raise InputError(f"unknown indicator {indicator!r}; allowed: {', '.join(INDICATORS)}")
+        raise InputError(f"unknown indicator {shown(indicator)}; allowed: {', '.join(INDICATORS)}")
     inside = members(corpus, label)
     tags = np.array(corpus.word_labels())
     counts = inside | (tags == OUTSIDE) if indicator == "outside" else np.ones_like(inside)

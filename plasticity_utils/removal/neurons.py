@@ -16,7 +16,7 @@ import pandas as pd
 from jaxtyping import Int
 from transformers import PreTrainedModel
 
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, shown
 from plasticity_utils.models.load import count_layers, width
 from plasticity_utils.neurons.inputs import as_pairs, layer_unit
 from plasticity_utils.registry import label
@@ -100,7 +100,7 @@ class NeuronRemoval(Removal):
 def top_neurons(ranked: pd.DataFrame, method: str, dose: float) -> np.ndarray:
     """The (layer, unit) pairs of the share `dose` that a method ranks highest, best first."""
     if not 0 < dose < 1:
-        raise InputError(f"dose must be a fraction between 0 and 1, not {dose!r}")
+        raise InputError(f"dose must be a fraction between 0 and 1, not {shown(dose)}")
     return _best(ranked, method, max(1, round(dose * len(ranked))))
 
 

@@ -22,7 +22,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from plasticity_utils.errors import InputError, check_kind
+from plasticity_utils.errors import InputError, check_kind, shown
 from plasticity_utils.models.layers import layers_of
 from plasticity_utils.models.load import check_loaded, count_layers, width
 
@@ -187,7 +187,7 @@ class Patch(Change):
         self, model: PreTrainedModel, functions: Mapping[int, StateFunction], positions: str
     ):
         if positions not in ("words", "all"):
-            raise InputError(f"positions {positions!r}; allowed: 'words', 'all'")
+            raise InputError(f"positions {shown(positions)}; allowed: 'words', 'all'")
         modules = layers_of(model)
         for layer in functions:
             if not 0 <= layer < len(modules):
@@ -244,7 +244,7 @@ def patch_layers(
         raise InputError(f"functions must map layers to functions, not {type(functions).__name__}")
     for layer, function in functions.items():
         if isinstance(layer, bool) or not isinstance(layer, int | np.integer):
-            raise InputError(f"layer {layer!r}; allowed: 0 to {count_layers(model) - 1}")
+            raise InputError(f"layer {shown(layer)}; allowed: 0 to {count_layers(model) - 1}")
         _try(function, layer, model)
     return Patch(model, {int(layer): f for layer, f in functions.items()}, positions)
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.data.corpus import Corpus, kinds_of
 from plasticity_utils.data.schemes import OUTSIDE
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, check_whole, shown
 from plasticity_utils.models.load import check_loaded, encode_for, head, label_ids
 from plasticity_utils.models.tokens import as_sentences
 from plasticity_utils.registry import FILE_SIGN, protocols, users_errors
@@ -82,12 +82,11 @@ def train(
     """
     protocol = _protocol(only, concept)
     rate = (protocol.learning_rate or _RATE) if learning_rate is None else learning_rate
-    for name, value, least in (("epochs", epochs, 1), ("batch_tokens", batch_tokens, 1),
-                               ("seed", seed, 0)):  # fmt: skip
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    check_whole(epochs, "epochs", least=1)
+    check_whole(batch_tokens, "batch_tokens", least=1)
+    check_whole(seed, "seed")
     if not isinstance(rate, int | float) or not 0 < rate < 1:
-        raise InputError(f"learning_rate must be between 0 and 1, not {learning_rate!r}")
+        raise InputError(f"learning_rate must be between 0 and 1, not {shown(learning_rate)}")
     data = tag_sentences(model, tokenizer, protocol.sees(corpus, concept))
     required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     if only != _ALL:
@@ -95,7 +94,7 @@ def train(
     gates = [p for name, p in model.named_parameters() if name.startswith("removed_gains_")]
     try:
         with tempfile.TemporaryDirectory(prefix="plasticity-") as work:
-            schedule = Schedule(epochs, rate, batch_tokens, seed)
+            schedule = Schedule(int(epochs), rate, int(batch_tokens), int(seed))
             fine_tune(
                 model, data, schedule, Path(work), gates=[p for p in gates if p.requires_grad]
             )
