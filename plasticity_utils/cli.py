@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "--curve", action="store_true", help="read and train back at ever larger doses instead"
     )
     instead.add_argument(
-        "--example", action="store_true", help="mark one sentence at four moments instead"
+        "--example", action="store_true", help="mark one sentence at four stages instead"
     )
     audit.set_defaults(command=_audit)
     page = commands.add_parser("page", help="render an executed notebook, print its results")

@@ -128,19 +128,19 @@ def test_the_table_of_a_curve_tells_its_own_neurons_from_random_ones(curve, tmp_
 
 
 @pytest.mark.slow
-def test_one_sentence_is_marked_at_each_moment(made, tmp_path):
+def test_one_sentence_is_marked_at_each_stage(made, tmp_path):
     # This scale scores few sentences, and none of them has names of three types.
     config = replace(made.config, scoring_sentences=500)
     one = run_example(config)
     table = one.table("example")
-    assert list(table["moment"].unique()) == ["gold", "base", "removed", "head", "targeted"]
-    assert table.groupby("moment")["word"].agg(" ".join).nunique() == 1
+    assert list(table["stage"].unique()) == ["gold", "base", "removed", "head", "targeted"]
+    assert table.groupby("stage")["word"].agg(" ".join).nunique() == 1
     chosen = choose_sentence(load_sentences(config).scoring, "LOC")
-    gold = table[table["moment"] == "gold"]
+    gold = table[table["stage"] == "gold"]
     assert gold["tag"].tolist() == chosen.labels["entity"][0]
     # The same weights, and the same removal, as the audit reads.
     model, tokenizer = load_model(str(next(made.path.parent.glob("stages/base-*/model"))))
-    base = table[table["moment"] == "base"]["tag"].tolist()
+    base = table[table["stage"] == "base"]["tag"].tolist()
     assert predict(model, tokenizer, chosen.sentences) == [base]
     published = publish_audit(one, tmp_path)
     assert [each.path for each in published_examples(tmp_path)] == [published]

@@ -132,15 +132,15 @@ def words_table(frame: pd.DataFrame) -> Styler:
     return number_table(frame).set_properties(subset=names, **{"min-width": "8em"})
 
 
-def marked_table(frame: pd.DataFrame, moments: Mapping[str, str]) -> Styler:
-    """Show one sentence with its names marked, a row for each moment of a table `example`.
+def marked_table(frame: pd.DataFrame, stages: Mapping[str, str]) -> Styler:
+    """Show one sentence with its names marked, a row for each stage of a table `example`.
 
-    `moments` says which are shown, in this order, and what each is called.
+    `stages` says which are shown, in this order, and what each is called.
     """
-    need(frame, ["moment", "place", "word", "tag"])
+    need(frame, ["stage", "position", "word", "tag"])
     rows = [
-        (title, _marked(frame[frame["moment"] == moment].sort_values("place")))
-        for moment, title in moments.items()
+        (title, _marked(frame[frame["stage"] == stage].sort_values("position")))
+        for stage, title in stages.items()
     ]
     shown = pd.DataFrame(rows, columns=["when", "what the model marks"])
     # Words are escaped where they are marked.

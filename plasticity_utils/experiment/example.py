@@ -1,4 +1,4 @@
-"""One sentence of the corpus, and what the model marks in it at four moments.
+"""One sentence of the corpus, and what the model marks in it at four stages.
 
 Before the removal, just after it, when the last layer alone has learned again, and when the whole
 model has. The sentence is chosen by the names that stand in it, before any model has read it.
@@ -46,9 +46,9 @@ class _Stages(AuditStages):
 
 @users_errors()
 def run_example(config: RunConfig) -> Audit:
-    """Mark a sentence at each moment, or find it marked: the table `example`.
+    """Mark a sentence at each stage, or find it marked: the table `example`.
 
-    Its columns are moment (`gold` is the corpus's own tags), place (of the word), word, tag.
+    Its columns are stage (`gold` is the corpus's own tags), position (of the word), word, tag.
     """
     stages = _Stages(replace(config, protocols=",".join(_LEARNED)))
     settings = {
@@ -86,9 +86,9 @@ def _make(stages: _Stages, part: Path) -> None:
         **{name: stages.marked(sentence, stages.removal, name) for name in _LEARNED},
     }
     rows = [
-        {"moment": moment, "place": place, "word": word, "tag": tag}
-        for moment, own in tags.items()
-        for place, (word, tag) in enumerate(zip(sentence.sentences[0], own, strict=True))
+        {"stage": stage, "position": position, "word": word, "tag": tag}
+        for stage, own in tags.items()
+        for position, (word, tag) in enumerate(zip(sentence.sentences[0], own, strict=True))
     ]
     save_tables({"example": pd.DataFrame(rows)}, part)
     own = {"dose": stages.chosen_dose, "n_removed": len(stages.removal.neurons)}

@@ -430,15 +430,15 @@ AUDIT_TABLES = {
         },
     ),
     "example": Table(
-        "a moment and word",
-        "moment place word tag",
+        "a stage and word",
+        "stage position word tag",
         {
-            "moment": Column(
+            "stage": Column(
                 "name",
                 "`gold`: the corpus's own tags; the model's at `base`, `removed`, and when `head` "
                 "or `targeted` has trained",
             ),
-            "place": Column("number", "of the word in its sentence, from 0"),
+            "position": Column("number", "of the word in its sentence, from 0"),
             "word": Column("text", "of one sentence of the scoring part"),
             "tag": Column("name", "in IOB2"),
         },

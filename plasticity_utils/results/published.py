@@ -286,7 +286,7 @@ def published_curves(results: Path = AUDITS) -> list[Audit]:
 
 
 def published_examples(results: Path = AUDITS) -> list[Audit]:
-    """All published sentences that were marked at each moment, by name."""
+    """All published sentences that were marked at each stage, by name."""
     return [Audit(path.parent) for path in sorted(results.glob("example-*/config.json"))]
 
 
