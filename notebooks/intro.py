@@ -18,7 +18,7 @@
 #
 # **We silenced the neurons for place names in a small language model. It stopped
 # finding places. Retraining only its last layer brought them back: the knowledge
-# had never left.**
+# had never left. Of harsher cuts that cannot be said.**
 #
 # Whoever wants a model to forget something, a private fact or a dangerous one,
 # can cut out the neurons that carry it. If the model trains on and the skill
@@ -29,7 +29,7 @@
 # sentences. Its **score** is 1 if it finds every name and nothing else. A
 # **reader** looks at the damaged model from outside, without changing it. The
 # model's own last layer is the simplest reader: let it alone learn again, and
-# what it finds the layers below still hold.
+# whatever it finds must still be in the layers below.
 #
 # ![The experiment in four steps: the model learns to mark places; neurons are cut and
 # the mark is gone; the last layer alone learns and it is back; or the whole model
@@ -40,14 +40,18 @@ from IPython.display import Markdown
 
 import plasticity_utils as pu
 from plasticity_utils import charts
-from plasticity_utils.analysis import relearning, rules
+from plasticity_utils.analysis import audits, relearning, rules
 from plasticity_utils.analysis.answers import by_question
 from plasticity_utils.charts import theme
 from plasticity_utils.results import groups
-from plasticity_utils.results.published import published_examples
+from plasticity_utils.results.published import (
+    published_audits,
+    published_examples,
+)
 
 theme.enable()
 (example,) = (one.table("example") for one in published_examples())
+head = audits.found_by(published_audits(), "gate", "locations", "head")
 published = groups.run_groups(pu.published_runs())
 full = groups.choose(published, model="minilm", scale="full")
 surgical = groups.choose(full, regime="surgical", variant="")
@@ -57,7 +61,7 @@ decoder = groups.choose(
     published, model="smollm2", scale="full", regime="surgical", variant=""
 )
 cuts = {
-    "a few per cent of the neurons held still": relearning.by_run(surgical),
+    "a few per cent of the neurons silenced": relearning.by_run(surgical),
     "half of all neurons set to zero": relearning.by_run(half),
     "erased from every layer": relearning.by_run(erased),
 }
@@ -77,17 +81,29 @@ charts.marked_table(
     example,
     {
         "base": "before",
-        "removed": "place neurons held still",
+        "removed": "place neurons silenced",
         "head": "last layer alone learned again",
         "targeted": "whole model learned again",
     },
 )
 
 # %% tags=["remove-input"]
+Markdown(
+    "*Did training the last layer not simply teach it again?* It sees only "
+    "what the layers below hold. In a model that was never taught names, "
+    "with the same neurons silenced, it comes to "
+    f"{head['pretrained_removed']:.2f}; in the silenced one to "
+    f"{head['removed']:.2f}, and in the whole one to {head['base']:.2f}. "
+    "What lies beyond the first had been taught, and was still there. "
+    "These three are of [small runs](removals.ipynb).\n\n"
+    "**[Try a sentence of your own](../book/sentence).**"
+)
+
+# %% tags=["remove-input"]
 charts.regained(
     relearning.shares(cuts),
     "A small cut leaves everything to be read; harder ones do not",
-    "Look at the gap between the best reader and the whole model.",
+    "What the whole model gains beyond the best reader may be new.",
 )
 
 # %% [markdown]
@@ -96,7 +112,7 @@ charts.regained(
 # %% tags=["remove-input"]
 Markdown(
     f"- **{places['base']:.2f} to {places['removed']:.2f}**: the score for "
-    "places, before and after one neuron in twenty was held still. As many "
+    "places, before and after one neuron in twenty was silenced. As many "
     "random neurons change nothing.\n"
     f"- **{places['head']:.2f}**: the score for places after the last "
     "layer "
@@ -112,10 +128,11 @@ Markdown(
 )
 
 # %% [markdown]
-# ## Nine questions, nine answers
+# ## Nine questions and their answers
 #
 # Each answer is the word that a rule gives; the page of the question prints its
-# rule and its numbers. *Read again* means that it had never left.
+# rule and its numbers. *Read again* means that it had never left; *of the task*, that
+# names of every kind had gone, and not this kind alone.
 
 # %% tags=["remove-input"]
 charts.number_table(by_question(published))
@@ -137,25 +154,24 @@ rules.strength
 #
 # - Two small models, one task, one collection of news texts. The second model
 #   agrees on the last layer, with one run for each kind of name; it does not
-#   agree on the layers.
+#   agree on where in the model the concept goes.
 # - Erasing places or organisations blinds the model to most other names too. Of
 #   these it is the *task* that comes back. Of persons it is the concept.
 # - Half of all neurons, any half, breaks the model. That says little of a concept.
-# - What lies beyond our readers is an upper bound. Whether it was *relearned*, or
-#   learned as if for the first time, takes a model that never knew these names.
+# - What our readers miss may still have been there: less may be new than it seems.
+#   Whether it was *relearned*, or learned as if for the first time, takes a model
+#   that never knew these names.
 #   Beside such a model the concept is back far sooner; so far that is measured on few
 #   sentences: see the [table of removals](removals.ipynb).
-# - *Why is training the last layer not learning?* Because it can only read what
-#   is below. What it finds in a body that was never taught names stands on the
-#   page of [an audit](audit.ipynb): much of it was there before.
 #
 # ## What is new here, what is not
 #
 # That a last layer trained alone can bring back what looks forgotten is known
 # from continual learning and from unlearning ([what others found](../book/others)).
-# New is that the relearning after the removal of concept neurons which
-# [Lo, Barez and Cohen (2024)](paper.ipynb) report, and its move to earlier layers,
-# vanish beside such controls.
+# New is what it says of one paper. [Lo, Barez and Cohen (2024)](paper.ipynb) report
+# that a model relearns a concept whose neurons were removed, and that the concept
+# moves to earlier layers. Beside the last layer trained alone, and beside random
+# neurons cut, neither is left.
 #
 # ## Where to go next
 #

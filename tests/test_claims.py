@@ -216,6 +216,11 @@ def test_what_is_said_of_doses_holds_under_every_seed():
     random = f1.xs("random", level="cut")
     spread = (random - own).xs("linear_everywhere", level="reader")
     assert spread[[0.05, 0.075, 0.1, 0.15, 0.2]].abs().max().max() < 0.08
+    thresholds = share.xs("bias", level="reader")
+    assert thresholds[0.05].mean() > 0.5
+    others = f1.xs("another concept's", level="cut").xs("own_head", level="reader").mean()
+    assert others[0.075] > 0.7
+    assert others[0.1] < 0.65
     lost = (random - own).xs("own_head", level="reader")
     assert lost[0.1].min() > 0.5
     # At half, a reader of every layer is back at the floor, and the rest below it.
@@ -223,6 +228,12 @@ def test_what_is_said_of_doses_holds_under_every_seed():
     at_half = own[0.5].groupby("reader").mean()
     assert at_half["linear_everywhere"] == pytest.approx(floor, abs=0.06)
     assert at_half[["head", "whole_model"]].max() < 0.2
+
+
+def test_the_last_layer_finds_more_than_it_would_in_a_body_that_was_never_taught():
+    found = audits.found_by(published_audits(), "gate", "locations", "head")
+    assert found["removed"] - found["pretrained_removed"] > 0.1
+    assert found["removed"] == pytest.approx(found["base"], abs=0.05)
 
 
 def test_what_is_said_of_training_at_each_dose():

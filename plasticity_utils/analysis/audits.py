@@ -60,6 +60,13 @@ def readings_table(audits: Sequence[Audit]) -> pd.DataFrame:
     return _of_concept(audits, "readings")
 
 
+def found_by(audits: Sequence[Audit], removal: str, concept: str, reader: str) -> pd.Series:
+    """F1 that a reader of the last layer finds in each body; a mean over seeds."""
+    table = readings_table(audits).set_index(["removal", "concept", "reader", "place"])
+    own = table.loc[(removal, concept, reader, "last layer")]
+    return own.groupby("body")["entity_f1"].mean()
+
+
 def returns_table(audits: Sequence[Audit]) -> pd.DataFrame:
     """F1 of the concept by step: removal, concept, seed, condition, step, epoch, …"""
     return _of_concept(audits, "returns")

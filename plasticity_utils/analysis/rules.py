@@ -17,7 +17,7 @@ from plasticity_utils.results.stack import Estimate
 P = ParamSpec("P")
 OPEN = "not resolved"
 _BEFORE = "Written before the numbers were seen."
-AFTER = "Written after numbers were seen, so of them it is a description."
+AFTER = "Written after numbers were seen: it describes them, and does not test them."
 
 
 class Rule(Generic[P]):

@@ -260,7 +260,7 @@ def regained(table: pd.DataFrame, title: str, note: str) -> alt.VConcatChart:
     return stack_of_rows(
         panels,
         title,
-        [note, "Points: means over seeds. Lines: from the least seed to the greatest."],
+        [note, "Points: means over repeats. Lines: from the lowest repeat to the highest."],
         f"Dot chart, a panel for each of {'; '.join(ways)}: share of the lost F1 that "
         f"{', '.join(who)} regain, for {', '.join(concepts)}. {note}",
     )

@@ -183,7 +183,7 @@ def test_the_book_is_printed_with_links_that_stay_inside(book_html, tmp_path):
         for link in links
     )
     assert (
-        "Nine questions, nine answers"
+        "Nine questions and their answers"
         in printed.pages[1].extract_text() + printed.pages[2].extract_text()
     )
     with pytest.raises(InputError, match="book/nowhere"):
