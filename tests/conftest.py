@@ -111,6 +111,11 @@ def pytest_runtest_setup(item):
     _now["item"] = item
 
 
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores: a third of the time a test waits for what it has started."""
+    return (os.cpu_count() or 1) + 1
+
+
 def only_slow(function, is_work=lambda *arguments: True):
     """Let a function be called by tests marked `slow` alone."""
 

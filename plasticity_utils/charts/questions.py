@@ -48,10 +48,10 @@ _WHO = {
     "head": (
         "last layer alone", theme.CONDITION_COLOURS["head"], theme.CONDITION_DASHES["head"],
     ),
-    "perceptron": ("a new reader", theme.INK, [1, 0]),
-    "linear_everywhere": ("a new reader of every layer", *theme.FALLBACKS[2]),
+    "perceptron": ("new reader", theme.INK, [1, 0]),
+    "linear_everywhere": ("reader of every layer", *theme.FALLBACKS[2]),
     "whole_model": ("whole model", theme.CONDITION_COLOURS["targeted"], [1, 0]),
-    "never_knew": ("whole model that never knew", *theme.FALLBACKS[0]),
+    "never_knew": ("model that never knew", *theme.FALLBACKS[0]),
 }  # fmt: skip
 BODY_TITLES = {
     "base": "base model",
@@ -332,7 +332,10 @@ def found_by_dose(
         own = table[table["cut"] == cut].sort_values("dose")
         heading = "share of all neurons that is taken" if cut == cuts[-1] else None
         axis = alt.Axis(
-            labelExpr="format(datum.value, '.1~%')", values=doses, labelOverlap="greedy"
+            labelExpr="format(datum.value, '.1~%')",
+            # Not 0, whose label would meet that of the other axis.
+            values=[dose for dose in doses if dose],
+            labelOverlap="greedy",
         )
         x = alt.X("dose:Q", title=heading, scale=alt.Scale(type="sqrt", nice=False), axis=axis)
         y = alt.Y("entity_f1:Q", title="F1 of the concept", scale=UNIT)

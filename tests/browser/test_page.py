@@ -62,12 +62,16 @@ def test_a_run_has_a_page_with_its_chart_and_without_bars(executed_notebook, tmp
 @pytest.mark.slow
 def test_a_failed_build_says_why_and_keeps_the_old_page(tmp_path):
     broken = tmp_path / "broken.ipynb"
-    broken.write_text("{not json")
     out = tmp_path / "page"
     out.mkdir()
     (out / "searchindex.js").touch()
-    with pytest.raises(RuntimeError, match="does not appear to be JSON"):
+    broken.write_text("{not json")
+    with pytest.raises(InputError, match="is no notebook"):
         render_page(broken, out)
+    cell = nbformat.v4.new_markdown_cell("# A page\n\n[to nowhere](nowhere.md)")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), broken)
+    with pytest.raises(RuntimeError, match=r"nowhere\.md"):
+        render_page(broken, out, strict=True)
     assert (out / "searchindex.js").exists()
 
 
