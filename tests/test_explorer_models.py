@@ -9,7 +9,9 @@ import torch
 
 import plasticity_utils as pu
 from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.data.tasks import MOST_TYPES
 from plasticity_utils.explorer.app import NO_WIDGETS, VIEWS
+from plasticity_utils.explorer.opening import open_model
 from plasticity_utils.explorer.panels import words_of
 from plasticity_utils.neurons.scores import selectivity
 from test_explorer import tagged_words
@@ -199,3 +201,12 @@ def test_where_there_are_no_widgets_the_card_stands_as_text(named):
 def test_what_cannot_be_looked_at_is_one_line(named, options, complaint):
     with pytest.raises(pu.InputError, match=complaint):
         pu.explore(**{"model": named, "sentences": corpus(), **options})
+
+
+def test_a_rare_type_that_is_asked_for_is_among_those_that_are_reported(named):
+    common = ["A1", "B2", "C3", "D4", "E5", "F6"]
+    kinds = [[*common, "RARE"], common, common]
+    words = [["rain"] * len(own) for own in kinds]
+    asked = open_model(named, Corpus("made up", words, {"kind": kinds}), "kind", "RARE")
+    assert "RARE" in asked.corpus.reported
+    assert len(asked.corpus.reported) == MOST_TYPES

@@ -87,4 +87,4 @@ def _about(corpus: Corpus, tags: str, concept: str) -> tuple[Corpus, str]:
 def _reporting(corpus: Corpus, label: str) -> Corpus:
     if ENTITY not in corpus.labels or not corpus.types():
         return corpus
-    return replace(corpus, reported=reported_types(corpus.types(), [corpus], label))
+    return replace(corpus, reported=reported_types(corpus.types(), [corpus], (label,)))
