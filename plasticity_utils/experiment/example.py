@@ -51,11 +51,12 @@ def run_example(config: RunConfig) -> Audit:
     Its columns are stage (`gold` is the corpus's own tags), position (of the word), word, tag.
     """
     stages = _Stages(replace(config, protocols=",".join(_LEARNED)))
+    sentence = choose_sentence(stages.sentences.scoring, config.label)
     settings = {
         **stages.audit_settings(_LEARNED, ["base", "removed"]),
-        "sentence": choose_sentence(stages.sentences.scoring, config.label).sentences[0],
+        "sentence": sentence.sentences[0],
     }
-    make = partial(_make, stages)
+    make = partial(_make, stages, sentence)
     return Audit(files.cached(config.results, example_name(config), settings, make))
 
 
@@ -77,8 +78,7 @@ def choose_sentence(corpus: Corpus, label: str) -> Corpus:
     )
 
 
-def _make(stages: _Stages, part: Path) -> None:
-    sentence = choose_sentence(stages.sentences.scoring, stages.config.label)
+def _make(stages: _Stages, sentence: Corpus, part: Path) -> None:
     tags = {
         "gold": sentence.labels["entity"][0],
         "base": stages.marked(sentence, None),
