@@ -13,7 +13,7 @@ from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.registry import label
 from plasticity_utils.results.stack import SHARE_BOUNDS, Estimate, mean_interval
 
-KEYS = ["removal", "concept"]
+KEYS = ["removal", "model", "corpus", "tags", "concept"]
 OWN_HEAD = "own_head"
 _ANOTHERS, _UNCUT = "another concept's", "uncut"
 _CUTS = {"removed": "its own", "control": "random", "base": _UNCUT}
@@ -30,7 +30,7 @@ def removal_title(audit: Audit) -> str:
 
 
 def taken(audits: Sequence[Audit]) -> pd.DataFrame:
-    """What a removal took: removal, concept, seed; base and removed (F1 of the concept).
+    """What a removal took: KEYS, seed; base and removed (F1 of the concept).
 
     Further lost, lost_others (mean F1 that the other types lose), specificity (the one less the
     other), lost_random (of the concept, under the matched control).
@@ -73,10 +73,11 @@ def returns_table(audits: Sequence[Audit]) -> pd.DataFrame:
 
 
 def read(audits: Sequence[Audit]) -> pd.DataFrame:
-    """The best reader of the cut model: removal, concept, seed, reader, found, base, read, floor.
+    """The best reader of the cut model: KEYS, seed, reader, found, in_base, read, floor, head.
 
-    `found` and `base` are its F1 on the cut and on the base model, `read` their ratio, `floor` the
-    best that a reader of the same kind finds in the pretrained body under the same removal.
+    `found` and `in_base` are its F1 on the cut and on the base model, `read` their ratio, `floor`
+    the best that a reader finds in the pretrained body under the same removal, `head` what the last
+    layer finds in the cut model, trained alone.
     """
     table = readings_table(audits)
     table = table[table["reader"] != OWN_HEAD]
@@ -93,6 +94,7 @@ def read(audits: Sequence[Audit]) -> pd.DataFrame:
                 "in_base": f1.loc[best, "base"],
                 "read": f1.loc[best, "removed"] / f1.loc[best, "base"],
                 "floor": f1["pretrained_removed"].max(),
+                "head": f1.loc["head, last layer", "removed"],
             }
         )
     return pd.DataFrame(rows)
@@ -125,7 +127,7 @@ def savings(audits: Sequence[Audit]) -> pd.DataFrame:
 def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
     """A row a removal and concept, means over seeds: what it took, what is read, what comes back.
 
-    Columns: removal, concept, n_seeds, base, removed, specificity, lost_random, read, floor,
+    Columns: removal, model, corpus, tags, concept, n_seeds, base, removed, specificity, lost_random, read, floor, head,
     verdict (`rules.audited`), steps_targeted, steps_masked, n_reached (seeds in which a model that
     never knew gets so far; in others its last step counts, and savings are at least so large),
     savings (with its interval over seeds), came_back (`rules.kept`).
@@ -134,13 +136,15 @@ def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
     for further in (read(audits).drop(columns="reader"), savings(audits)):
         seeds = seeds.merge(further, on=[*KEYS, "seed"])
     numbers = seeds.drop(columns=[name for name in seeds if name.startswith("reached")])
-    bounds = {name: SHARE_BOUNDS for name in ("base", "removed", "found", "floor")}
+    bounds = {name: SHARE_BOUNDS for name in ("base", "removed", "found", "floor", "head")}
     bounds |= {name: (0.0, np.inf) for name in numbers if name.startswith("steps")}
     bounds["savings"] = (-np.inf, 1.0)
     table = mean_interval(numbers, KEYS, bounds=bounds)
     reached = seeds.groupby(KEYS, sort=False)["reached_masked"].sum()
     table = table.merge(reached.rename("n_reached").reset_index(), on=KEYS)
-    verdicts = [rules.audited(row["specificity"], row["read"]) for _, row in table.iterrows()]
+    verdicts = [
+        rules.audited(row["base"], row["specificity"], row["read"]) for _, row in table.iterrows()
+    ]
     kept = [rules.kept(Estimate.of(row, "savings")) for _, row in table.iterrows()]
     return table.assign(verdict=verdicts, came_back=kept)
 
@@ -213,6 +217,9 @@ def _place(one: Audit) -> dict[str, object]:
     config = one.config
     return {
         "removal": removal_title(one),
+        "model": config.model,
+        "corpus": config.corpus,
+        "tags": config.tags,
         "concept": config.concept_info.title,
         "seed": config.seed,
     }

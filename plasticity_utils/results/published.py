@@ -275,9 +275,15 @@ def publish_audit(audit: Audit, results: Path = AUDITS) -> Path:
     return folder
 
 
-def published_audits(results: Path = AUDITS) -> list[Audit]:
-    """All published audits, by name."""
-    return [Audit(path.parent) for path in sorted(results.glob("audit-*/config.json"))]
+def published_audits(results: Path = AUDITS, anywhere: bool = False) -> list[Audit]:
+    """The published audits by name: of names in news by the usual model, or `anywhere`, all."""
+    found = [Audit(path.parent) for path in sorted(results.glob("audit-*/config.json"))]
+    usual = RunConfig()
+    return [
+        one
+        for one in found
+        if anywhere or (one.config.task.is_usual and one.config.model == usual.model)
+    ]
 
 
 def published_curves(results: Path = AUDITS) -> list[Audit]:
@@ -301,7 +307,7 @@ def find_audits(config: RunConfig, make: bool = False) -> list[Audit]:
         for path in sorted(config.results.glob("audit-*/config.json"))
         if files.is_sound(path.parent)
     ]
-    for found in (own, [] if config.results_dir else published_audits()):
+    for found in (own, [] if config.results_dir else published_audits(anywhere=True)):
         wanted = shared_settings(config)
         same = [one for one in found if shared_settings(one.config) == wanted]
         if same and (not make or any(one.config.seed == config.seed for one in same)):
