@@ -213,9 +213,10 @@ def made_up(tmp_path):
             for entity, value in zip(("LOC", "PER", "overall"), (*values, 0.8), strict=True)
         ]  # fmt: skip
         read += [
-            {"body": body, "reader": "linear", "place": "last layer", "entity": "LOC",
-             "entity_f1": value}
+            {"body": body, "reader": reader, "place": "last layer", "entity": "LOC",
+             "entity_f1": value - less}
             for body, value in zip(READ, (0.9, 0.45, 0.9, 0.6, 0.5), strict=True)
+            for reader, less in (("linear", 0.0), ("head", 0.05))
         ]  # fmt: skip
         pd.DataFrame(read).to_parquet(folder / "readings.parquet")
         audit = Audit(folder)
@@ -250,6 +251,7 @@ def test_a_row_says_what_was_taken_what_is_read_and_what_came_back(made_up):
     assert row["lost_random"] == pytest.approx(0.02)
     assert row["read"] == pytest.approx(0.5)
     assert row["floor"] == pytest.approx(0.5)
+    assert row["head"] == pytest.approx(0.4)
     assert row["verdict"] == "weakened"
     assert row["n_seeds"] == 3
     assert row["came_back"] == "relearned"

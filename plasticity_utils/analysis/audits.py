@@ -127,10 +127,11 @@ def savings(audits: Sequence[Audit]) -> pd.DataFrame:
 def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
     """A row a removal and concept, means over seeds: what it took, what is read, what comes back.
 
-    Columns: removal, model, corpus, tags, concept, n_seeds, base, removed, specificity, lost_random, read, floor, head,
-    verdict (`rules.audited`), steps_targeted, steps_masked, n_reached (seeds in which a model that
-    never knew gets so far; in others its last step counts, and savings are at least so large),
-    savings (with its interval over seeds), came_back (`rules.kept`).
+    Columns: removal, model, corpus, tags, concept, n_seeds, base, removed, specificity,
+    lost_random, read, floor, head, verdict (`rules.audited`), steps_targeted, steps_masked,
+    n_reached (seeds in which a model that never knew gets so far; in others its last step counts,
+    and savings are at least so large), savings (with its interval over seeds), came_back
+    (`rules.kept`).
     """
     seeds = taken(audits)
     for further in (read(audits).drop(columns="reader"), savings(audits)):
