@@ -349,7 +349,7 @@ protocols = Registry(
         ),
         "masked": Entry(
             f"{_PROTOCOLS}:MASKED",
-            "from a model that learned the task with the concept's tags set to O",
+            "from a model that learned the task with the concept's tags set to O, or left out",
             "method, 13",
         ),
         "without_concept": Entry(

@@ -5,13 +5,15 @@ import pytest
 import torch
 
 import plasticity_utils as pu
+from conftest import make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.data.concepts import members, without_tags
 from plasticity_utils.data.corpus import Corpus, load_corpus
+from plasticity_utils.data.schemes import UNTAUGHT
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import head
 from plasticity_utils.training import protocols
 from plasticity_utils.training.readers import FrozenHead
-from plasticity_utils.training.train import train_only
+from plasticity_utils.training.train import IGNORED, _Rows, tag_sentences, train_only
 from test_training import tiny
 
 
@@ -32,6 +34,18 @@ def test_a_model_that_never_knew_sees_the_concept_as_outside():
     assert masked.word_labels() == ["O", "O", "B-PER", "O", "O", "O", "O", "O", "O"]
     assert masked.sentences == SENTENCES.sentences
     assert SENTENCES.word_labels().count("B-LOC") == 3
+
+
+def test_where_no_word_is_outside_those_of_the_concept_are_not_taught():
+    plain = corpus_of([("Oslo", "NNP"), ("is", "VBZ")], [("Anna", "NNP"), ("runs", "VBZ")])
+    masked = without_tags(plain, "NNP")
+    assert masked.word_labels() == [UNTAUGHT, "VBZ", UNTAUGHT, "VBZ"]
+    ids = {"NNP": 0, "VBZ": 1}
+    names = {"num_labels": 2, "label2id": ids, "id2label": {i: tag for tag, i in ids.items()}}
+    model, tokenizer = make_tiny_model("bert", **names), make_tiny_tokenizer(plain.words)
+    rows = _Rows(tag_sentences(model, tokenizer, masked), ids)
+    taught = [[label for label in rows[i][1] if label != IGNORED] for i in range(len(masked))]
+    assert taught == [[ids["VBZ"]]] * 2
 
 
 def test_without_the_concept_no_sentence_has_a_word_of_it():

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from plasticity_utils.data.corpus import CONCEPTS, Corpus, concept_words, load_corpus
-from plasticity_utils.data.schemes import OUTSIDE
+from plasticity_utils.data.schemes import OUTSIDE, UNTAUGHT
 from plasticity_utils.data.tasks import Task, in_order
 from plasticity_utils.errors import InputError
 from plasticity_utils.files import ROOT
@@ -158,10 +158,11 @@ def types_of(corpus: Corpus) -> tuple[str, ...]:
 
 
 def without_tags(corpus: Corpus, label: str) -> Corpus:
-    """Give a corpus in which the words of an entity type are tagged as outside."""
+    """Give a corpus in which the words of a type are outside, or untaught where none is outside."""
+    instead = OUTSIDE if OUTSIDE in corpus.word_labels() else UNTAUGHT
     inside = iter(members(corpus, label).tolist())
     tags = [
-        [OUTSIDE if next(inside) else tag for tag in sentence]
+        [instead if next(inside) else tag for tag in sentence]
         for sentence in corpus.labels["entity"]
     ]
     return replace(corpus, labels={**corpus.labels, "entity": tags})

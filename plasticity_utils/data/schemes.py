@@ -18,6 +18,8 @@ from collections.abc import Iterable, Sequence
 from plasticity_utils.errors import InputError
 
 OUTSIDE, PLAIN = "O", "plain"
+# The tag of words that no training sees; no corpus has it.
+UNTAUGHT = ""
 # What each scheme writes at the begin, inside and end of a name, and for a name of one word.
 PREFIXES = {
     "IOB2": "BIIB",

@@ -33,6 +33,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from plasticity_utils import files, hardware
 from plasticity_utils.data.concepts import types_of
 from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.data.schemes import UNTAUGHT
 from plasticity_utils.errors import InputError, check_kind
 from plasticity_utils.hardware import autocast, find_device, training_precision
 from plasticity_utils.models.activations import inference_batches, inputs, pad, training_batches
@@ -99,7 +100,7 @@ def tag_sentences(
     check_kind(corpus, Corpus, "corpus must be one of load_corpus")
     if not len(corpus):
         raise InputError(f"{corpus.name} has no sentences here; at least one is needed")
-    unknown = set(corpus.word_labels()) - set(label_ids(model))
+    unknown = set(corpus.word_labels()) - set(label_ids(model)) - {UNTAUGHT}
     if unknown:
         raise InputError(
             f"tags {sorted(unknown)} of {corpus.name} are no labels of the model; "
@@ -307,7 +308,8 @@ class _Rows(torch.utils.data.Dataset):
         encoded = self.data.encoded[i]
         labels = [IGNORED] * len(encoded.ids)
         for position, tag in zip(self.data.positions[i], self.data.tags[i], strict=True):
-            labels[position] = self.label2id[tag]
+            if tag != UNTAUGHT:
+                labels[position] = self.label2id[tag]
         return encoded, labels
 
 
