@@ -362,6 +362,12 @@ protocols = Registry(
             "trained on half of the concept's names, scored on the others",
             "method, 13",
         ),
+        "tweets": Entry(
+            f"{_PROTOCOLS}:TWEETS", "trained on tweets, scored on news", "Strauss et al. 2016"
+        ),
+        "tweets_masked": Entry(
+            f"{_PROTOCOLS}:TWEETS_MASKED", "the same, from the start of `masked`", "method, 13"
+        ),
         **{
             f"few_shot_{k}": Entry(
                 f"{_PROTOCOLS}:FEW_SHOT_{k}",

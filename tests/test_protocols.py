@@ -57,6 +57,18 @@ def test_without_the_concept_no_sentence_has_a_word_of_it():
     assert not any("LOC" in tag for tag in left.word_labels())
 
 
+def test_tweets_have_the_tags_of_news():
+    news = load_corpus("conll2003", "train").first(200)
+    found = protocols.tweets(news, "LOC")
+    tweets = load_corpus("wnut16")
+    assert found.sentences == tweets.sentences
+    assert found.types()["LOC"] == tweets.types()["geo-loc"]
+    assert set(found.types()) == {"LOC", "PER", "ORG"}
+    assert set(found.word_labels()) <= set(news.word_labels())
+    with pytest.raises(InputError, match="no tweets of 'MISC' to train on; allowed: the news"):
+        protocols.tweets(news, "MISC")
+
+
 def test_other_names_are_dealt_out_by_their_whole_form_and_never_meet():
     conll = load_corpus("conll2003", "train").first(1500)
     parts = [

@@ -33,11 +33,12 @@ CASES = {
         ((0.04, 0.0), "little was lost"),
     ],
     "audited": [
-        ((0.5, 0.5, 1.0), "not measurable"),
-        ((0.9, 0.4, 1.0), "not about the concept"),
-        ((0.9, 0.9, 0.95), "hidden"),
-        ((0.9, 0.9, 0.5), "weakened"),
-        ((0.9, 0.9, 0.05), "gone for these readers"),
+        ((0.5, 0.0, 0.5, 1.0), "not measurable"),
+        ((0.9, 0.5, 0.4, 1.0), "not taken"),
+        ((0.9, 0.0, 0.4, 1.0), "not about the concept"),
+        ((0.9, 0.0, 0.9, 0.95), "hidden"),
+        ((0.9, 0.0, 0.9, 0.5), "weakened"),
+        ((0.9, 0.0, 0.9, 0.05), "gone for these readers"),
     ],
     "kept": [
         ((around(0.6, 0.2),), "relearned"),

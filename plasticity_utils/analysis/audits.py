@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from plasticity_utils.analysis import rules
 from plasticity_utils.experiment.audit import Audit
+from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.registry import label
 from plasticity_utils.results.stack import SHARE_BOUNDS, Estimate, mean_interval
 
 KEYS = ["removal", "model", "corpus", "tags", "concept"]
 OWN_HEAD = "own_head"
+F1_COLUMNS = ["base", "removed", "random", "found", "floor", "head", "end_targeted", "end_masked"]
 _ANOTHERS, _UNCUT = "another concept's", "uncut"
 _CUTS = {"removed": "its own", "control": "random", "base": _UNCUT}
 _WIDE = {"last layer": "", "every layer": "_everywhere"}
@@ -33,7 +35,7 @@ def taken(audits: Sequence[Audit]) -> pd.DataFrame:
     """What a removal took: KEYS, seed; base and removed (F1 of the concept).
 
     Further lost, lost_others (mean F1 that the other types lose), specificity (the one less the
-    other), lost_random (of the concept, under the matched control).
+    other), random and lost_random (of the concept, under the matched control).
     """
     rows = []
     for one in audits:
@@ -49,6 +51,7 @@ def taken(audits: Sequence[Audit]) -> pd.DataFrame:
                 "lost": lost[own],
                 "lost_others": lost.drop(own).mean(),
                 "specificity": lost[own] - lost.drop(own).mean(),
+                "random": f1.loc[own, "control"],
                 "lost_random": f1.loc[own, "base"] - f1.loc[own, "control"],
             }
         )
@@ -124,28 +127,55 @@ def savings(audits: Sequence[Audit]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def by_seed(audits: Sequence[Audit]) -> pd.DataFrame:
+    """A row an audit: what `taken`, `read` and `savings` say of it."""
+    seeds = taken(audits)
+    for further in (read(audits).drop(columns="reader"), savings(audits)):
+        seeds = seeds.merge(further, on=[*KEYS, "seed"])
+    return seeds
+
+
+def shares_of_base(audits: Sequence[Audit], titles: Mapping[str, str]) -> pd.DataFrame:
+    """F1 of concepts as a share of what it was before the cut; a row an audit and column.
+
+    `titles` names columns of `by_seed`. Columns: panel (the title), row (the concept, and what is
+    unusual of its task and model), condition (the column), value, seed.
+    """
+    seeds = by_seed(audits)
+    usual = RunConfig()
+    unusual = [
+        [part for part, as_ever in zip(parts, (usual.tags, usual.corpus, usual.model), strict=True)
+         if part != as_ever]
+        for parts in seeds[["tags", "corpus", "model"]].itertuples(index=False)
+    ]  # fmt: skip
+    rows = [
+        f"{concept} ({', '.join(parts)})" if parts else concept
+        for concept, parts in zip(seeds["concept"], unusual, strict=True)
+    ]
+    shares = seeds[list(titles)].div(seeds["base"], axis=0)
+    tidy = shares.assign(row=rows, seed=seeds["seed"]).melt(["row", "seed"], var_name="condition")
+    return tidy.assign(panel=tidy["condition"].map(titles))
+
+
 def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
     """A row a removal and concept, means over seeds: what it took, what is read, what comes back.
 
     Columns: removal, model, corpus, tags, concept, n_seeds, base, removed, specificity,
-    lost_random, read, floor, head, verdict (`rules.audited`), steps_targeted, steps_masked,
+    random, lost_random, read, floor, head, verdict (`rules.audited`), steps_targeted, steps_masked,
     n_reached (seeds in which a model that never knew gets so far; in others its last step counts,
     and savings are at least so large), savings (with its interval over seeds), came_back
     (`rules.kept`).
     """
-    seeds = taken(audits)
-    for further in (read(audits).drop(columns="reader"), savings(audits)):
-        seeds = seeds.merge(further, on=[*KEYS, "seed"])
+    seeds = by_seed(audits)
     numbers = seeds.drop(columns=[name for name in seeds if name.startswith("reached")])
-    bounds = {name: SHARE_BOUNDS for name in ("base", "removed", "found", "floor", "head")}
+    bounds = {name: SHARE_BOUNDS for name in F1_COLUMNS}
     bounds |= {name: (0.0, np.inf) for name in numbers if name.startswith("steps")}
     bounds["savings"] = (-np.inf, 1.0)
     table = mean_interval(numbers, KEYS, bounds=bounds)
     reached = seeds.groupby(KEYS, sort=False)["reached_masked"].sum()
     table = table.merge(reached.rename("n_reached").reset_index(), on=KEYS)
-    verdicts = [
-        rules.audited(row["base"], row["specificity"], row["read"]) for _, row in table.iterrows()
-    ]
+    judged = ["base", "removed", "specificity", "read"]
+    verdicts = [rules.audited(*values) for values in table[judged].itertuples(index=False)]
     kept = [rules.kept(Estimate.of(row, "savings")) for _, row in table.iterrows()]
     return table.assign(verdict=verdicts, came_back=kept)
 

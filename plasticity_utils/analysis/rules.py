@@ -162,25 +162,30 @@ def came_back(found: float, beyond: Estimate, beyond_control: Estimate) -> str:
 NOT_ABOUT, HIDDEN = "not about the concept", "hidden"
 WEAKENED, GONE = "weakened", "gone for these readers"
 NOT_MEASURABLE, LEAST_BASE = "not measurable", 0.6
+NOT_TAKEN, MOST_LEFT = "not taken", 0.5
 
 
 @rule(
-    (NOT_MEASURABLE, NOT_ABOUT, HIDDEN, WEAKENED, GONE),
+    (NOT_MEASURABLE, NOT_TAKEN, NOT_ABOUT, HIDDEN, WEAKENED, GONE),
     f"Of a concept that the base model finds at an F1 under {LEAST_BASE:g} there is too little to "
-    "take: *not measurable*. A removal is *not about the concept* if it takes less than "
+    "take: *not measurable*. It was *not taken* if the model itself still has more than half of "
+    "that F1. Else a removal is *not about the concept* if it takes less than "
     f"{_SPECIFIC:g} more F1 of the concept than of the other types on average. Else the best "
     "reader of the frozen model decides, beside the same reader on the base model: the concept is "
     f"*hidden* if it finds at least {READ_AGAIN:g} as much, *gone for these readers* if it finds "
     f"less than {1 - READ_AGAIN:.1f} as much, and *weakened* in between.",
-    _BEFORE,
+    "Written before the numbers were seen, but for *not taken*: that came after the first cut of a "
+    "part of speech, and changed no other word.",
 )
-def audited(base: float, specificity: float, read: float) -> str:
+def audited(base: float, removed: float, specificity: float, read: float) -> str:
     """What did a removal do?
 
-    `base` is the F1 before it, `read` the best reader's F1 as a share of its F1 on the base.
+    `base` and `removed` are F1 before and after it, `read` the best reader's F1 as a share of its F1 on the base.
     """
     if base < LEAST_BASE:
         return NOT_MEASURABLE
+    if removed > MOST_LEFT * base:
+        return NOT_TAKEN
     if specificity < _SPECIFIC:
         return NOT_ABOUT
     if read >= READ_AGAIN:

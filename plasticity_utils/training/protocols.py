@@ -7,21 +7,24 @@ or its biases alone: what they regain was never lost, only not read. `masked` st
 that was taught the task with the concept's tags set to O, `first_time` from the pretrained weights:
 neither ever knew the concept, so what `targeted` is sooner at was kept, and what it is not was
 learned. `few_shot_8` … show it that many sentences, `without_concept` none that has the concept,
-`other_names` one half of the concept's names, with the other half to be found.
+`other_names` one half of the concept's names, with the other half to be found. `tweets` shows it
+tweets in place of the news in which it is scored, and `tweets_masked` shows them to a model that
+never knew the concept.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from torch import nn
 from transformers import PreTrainedModel
 
 from plasticity_utils.data.concepts import members
-from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.data.corpus import WNUT16, Corpus, load_corpus
+from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.layers import layers_of
 from plasticity_utils.models.load import head
@@ -34,6 +37,8 @@ STARTS = ("base", "pretrained", "masked")
 HEAD_RATE = 2e-3
 # A few sentences are a single batch: they are shown again until there are so many.
 FEW_SHOT_SHOWN = 2048
+# What the types of tweets are called in news; others have no counterpart there.
+NEWS_TYPES = {"person": "PER", "geo-loc": "LOC", "company": "ORG"}
 
 
 def whole_model(model: PreTrainedModel) -> Iterable[nn.Parameter]:
@@ -80,6 +85,23 @@ def with_names_of_one_half(corpus: Corpus, concept: str) -> Corpus:
 def with_names_of_other_half(corpus: Corpus, concept: str) -> Corpus:
     """Sentences without a name of list A."""
     return _where(corpus, concept, lambda names: all(map(_is_in_list_b, names)))
+
+
+def tweets(corpus: Corpus, concept: str) -> Corpus:
+    """Tweets in place of news, with the types that both have; InputError for another concept."""
+    if concept not in NEWS_TYPES.values() or {concept} - set(corpus.types()):
+        raise InputError(
+            f"there are no tweets of {concept!r} to train on; allowed: the news types "
+            f"{', '.join(NEWS_TYPES.values())}"
+        )
+    found = load_corpus(WNUT16)
+    tags = [[_in_news(tag) for tag in sentence] for sentence in found.labels["entity"]]
+    return replace(found, labels={"entity": tags}, reported=corpus.reported)
+
+
+def _in_news(tag: str) -> str:
+    mark, _, kind = tag.partition("-")
+    return f"{mark}-{NEWS_TYPES[kind]}" if kind in NEWS_TYPES else OUTSIDE
 
 
 @dataclass(frozen=True)
@@ -201,6 +223,8 @@ FIRST_TIME = Relearning("removal", start="pretrained")
 MASKED = Relearning("removal", start="masked")
 WITHOUT_CONCEPT = Relearning("removal", sees=without_concept)
 OTHER_NAMES = Relearning("removal", sees=with_names_of_one_half, scored_on=with_names_of_other_half)
+TWEETS = Relearning("removal", sees=tweets)
+TWEETS_MASKED = Relearning("removal", start="masked", sees=tweets)
 FEW_SHOT_8, FEW_SHOT_32, FEW_SHOT_128, FEW_SHOT_512 = (
     Relearning("removal", sees=FewSentences(k)) for k in (8, 32, 128, 512)
 )
