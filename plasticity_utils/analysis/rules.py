@@ -180,7 +180,8 @@ NOT_TAKEN, MOST_LEFT = "not taken", 0.5
 def audited(base: float, removed: float, specificity: float, read: float) -> str:
     """What did a removal do?
 
-    `base` and `removed` are F1 before and after it, `read` the best reader's F1 as a share of its F1 on the base.
+    `base` and `removed` are F1 before and after it, `read` the best reader's F1 as a share
+    of its F1 on the base.
     """
     if base < LEAST_BASE:
         return NOT_MEASURABLE
