@@ -7,6 +7,7 @@ import runs
 from plasticity_utils import cli
 from plasticity_utils.data.tasks import MOST_TYPES, Task, reported_types
 from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.audit import AuditStages, with_protocols
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.run import run_name
 from plasticity_utils.experiment.splits import load_sentences
@@ -53,6 +54,19 @@ def test_a_run_reports_on_the_concept_and_the_most_frequent_types():
     assert len(frequent.labels) == len(set(frequent.labels)) == 45
     assert frequent.labels == rare.labels
     assert frequent.test.reported == ()
+
+
+def test_an_audit_of_a_rare_type_shares_no_scores_in_which_it_is_missing():
+    def reported(concept, tags="pos"):
+        config = with_protocols(RunConfig(tags=tags, concept=concept, scale="smoke"))
+        return AuditStages(config)._reported_settings
+
+    assert reported("NNP") == reported("CD")
+    assert "VBD" in reported("VBD")["types"]
+    assert reported("VBD") != reported("NNP")
+    assert reported("locations", "entity") == {}
+    rare = AuditStages(with_protocols(RunConfig(tags="pos", concept="VBD", scale="smoke")))
+    assert rare._readings_settings("base")["types"] == reported("VBD")["types"]
 
 
 def test_beside_a_concept_of_ones_own_one_type_less_is_reported():

@@ -197,6 +197,7 @@ class AuditStages(Stages):
             "sentences": self.config.sizes.scoring,
             "removal": self._key_of(self.in_force(condition)),
             **self._retraining_settings(condition),
+            **self._reported_settings,
             "steps": STEPS,
         }
 
@@ -207,6 +208,7 @@ class AuditStages(Stages):
             "removal": self._key_of(self._in_body(body)),
             "pretrained": body.startswith("pretrained"),
             "readers": [*READERS, *EVERY_LAYER],
+            **self._reported_settings,
         }
 
     def _in_body(self, body: str) -> Intervention | None:

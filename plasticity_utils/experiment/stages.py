@@ -212,13 +212,19 @@ class Stages(BaseStages):
         own: dict[str, Any] = {}
         if not self.config.concept_info.is_entity:
             own["concept"] = self._concept_key
-        if not self.config.task.is_usual:
-            own["types"] = list(self.sentences.scoring.reported)
         return {
             "base": self._base_settings,
             "sentences": [sizes.ranking, sizes.measuring, sizes.scoring],
             **own,
+            **self._reported_settings,
         }
+
+    @property
+    def _reported_settings(self) -> dict[str, Any]:
+        """The types that are reported: a rare one is among them only where it is the concept."""
+        if self.config.task.is_usual:
+            return {}
+        return {"types": list(self.sentences.scoring.reported)}
 
     def _retraining_settings(self, condition: str) -> dict[str, Any]:
         protocol = self._protocol(condition)
