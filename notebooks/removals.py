@@ -150,6 +150,9 @@ charts.number_table(pu.list_removals())
 # | `leace` | a direction or more of every layer | tags of words | tags dealt out anew |
 # | `mean_projection` | one direction of every layer | tags of words | directions of like variance |
 # | `inlp` | some directions of every layer | tags of words | the same |
+# | `relabel` | weights, by some steps of training | tags of words | training that forgets random words of other types |
+# | `gradient_difference` | the same | the same | the same |
+# | `npo` | the same | the same | the same |
 #
-# All are undone exactly: afterwards the model is bit for bit as it was. Units can be
-# allowed to grow back (`regrow`), directions cannot.
+# All are undone exactly: afterwards the model is bit for bit as it was. Held units can be
+# allowed to grow back (`regrow`), directions cannot. Changed weights train on like any.

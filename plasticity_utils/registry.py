@@ -319,6 +319,24 @@ removals = Registry(
             "the directions of linear probes, one after another, until they tell nothing",
             "Ravfogel et al. 2020",
         ),
+        "relabel": Entry(
+            f"{_REMOVAL}.unlearn:Relabel",
+            "the model trained on with the concept's tags set to O, until it is lost",
+            "method, section 12",
+            ("learning_rate",),
+        ),
+        "gradient_difference": Entry(
+            f"{_REMOVAL}.unlearn:GradientDifference",
+            "the model trained to climb the loss of the concept's tags and keep the others'",
+            "Liu, Liu & Stone 2022",
+            ("learning_rate",),
+        ),
+        "npo": Entry(
+            f"{_REMOVAL}.unlearn:Npo",
+            "the model trained to prefer other tags to the concept's, and to keep the others'",
+            "Zhang et al. 2024",
+            ("learning_rate", "beta"),
+        ),
     },
     needs=("fit", "control", "again", "makes"),
 )

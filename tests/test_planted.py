@@ -5,13 +5,17 @@ direction across all units, or nothing but whether two directions agree: which r
 is known beforehand.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 import plasticity_utils as pu
 from conftest import make_tiny_model, make_tiny_tokenizer
+from plasticity_utils.data.concepts import without_tags
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import width
@@ -45,8 +49,12 @@ def planted_states(kind, rng):
 
 @pytest.fixture(scope="module", params=PLANTED)
 def planted(request):
-    rng = np.random.default_rng(0)
-    states, inside = planted_states(request.param, rng)
+    return request.param, *planted_model(request.param)
+
+
+def planted_model(kind):
+    """A model, its tokenizer, and sentences of words with the tags O and B-LOC."""
+    states, inside = planted_states(kind, np.random.default_rng(0))
     words = [f"w{number}" for number in range(N_WORDS)]
     tokenizer = make_tiny_tokenizer(words)
     model = make_tiny_model(
@@ -68,7 +76,7 @@ def planted(request):
         [[words[i] for i in some] for some in sentences],
         {"entity": [[tags[i] for i in some] for some in sentences]},
     )
-    return request.param, model, tokenizer, corpus
+    return model, tokenizer, corpus
 
 
 def material(model, tokenizer, corpus, seed=0):
@@ -81,7 +89,10 @@ def material(model, tokenizer, corpus, seed=0):
             **{f"rank_{method}": ranked.ranks}, mean=X.mean(axis=0)
         )
 
-    return Material(model, tokenizer, corpus, "LOC", seed, rank, NO_NEURONS)
+    def score():
+        return pu.score(model, tokenizer, corpus)
+
+    return Material(model, tokenizer, corpus, "LOC", seed, rank, NO_NEURONS, score)
 
 
 def read(model, tokenizer, corpus, name):
@@ -162,3 +173,61 @@ def test_projections_are_kept_and_undone(planted, tmp_path):
         changed = label_states(model, data)
     assert np.array_equal(changed, before) == (sum(fitted.ranks) == 0)
     np.testing.assert_array_equal(label_states(model, data), before)
+
+
+# Removals that train the model: it has a head, which tells the concept and another type.
+
+NAMES = ("O", "B-LOC", "B-PER")
+
+
+def recall(model, tokenizer, corpus):
+    return pu.score(model, tokenizer, corpus).set_index("entity")["recall"]
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """The concept sits in one unit, and persons, where another is large, in that."""
+    model, tokenizer, corpus = planted_model("unit")
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "encoder" in name and "LayerNorm" not in name:
+                parameter += 0.02 * torch.randn(parameter.shape, generator=rng)
+    states = label_states(model, tag_sentences(model, tokenizer, corpus))
+    tags = np.array(corpus.word_labels())
+    tags[(tags == "O") & (states[:, 11] > 0.7)] = "B-PER"
+    ends = np.cumsum([len(words) for words in corpus.sentences])[:-1]
+    corpus = replace(corpus, labels={"entity": [own.tolist() for own in np.split(tags, ends)]})
+    reader = LogisticRegression(C=100, max_iter=2000).fit(states, tags)
+    order = [reader.classes_.tolist().index(name) for name in NAMES]
+    model.config.id2label = dict(enumerate(NAMES))
+    model.config.label2id = {name: number for number, name in enumerate(NAMES)}
+    model.num_labels, model.classifier = len(NAMES), torch.nn.Linear(D_MODEL, len(NAMES))
+    with torch.no_grad():
+        model.classifier.weight.copy_(torch.from_numpy(reader.coef_[order]))
+        model.classifier.bias.copy_(torch.from_numpy(reader.intercept_[order]))
+    return model.eval(), tokenizer, corpus
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("removal", ["relabel", "gradient_difference", "npo"])
+def test_what_trains_a_concept_away_hides_it_from_the_head_and_not_from_a_reader(taught, removal):
+    model, tokenizer, corpus = taught
+    assert (recall(model, tokenizer, corpus)[["LOC", "PER"]] > 0.9).all()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    on, made = material(model, tokenizer, corpus), pu.removals.get(removal)(learning_rate=0.003)
+    fitted = made.fit(on)
+    assert fitted.is_lost
+    # As many steps on random words that are persons, and the concept among what is to be kept.
+    control = made.control(fitted, on.drawn(0))
+    assert control.steps == fitted.steps
+    with in_force(model, fitted):
+        lost = recall(model, tokenizer, corpus)
+        assert read(model, tokenizer, without_tags(corpus, "PER"), "linear") > 0.9
+    with in_force(model, control):
+        left = recall(model, tokenizer, corpus)
+    assert lost["LOC"] < 0.1 < 0.7 < lost["PER"], lost
+    assert left["PER"] < 0.3 < 0.7 < left["LOC"], left
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())

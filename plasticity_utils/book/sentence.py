@@ -46,6 +46,7 @@ from plasticity_utils.removal.interface import NO_NEURONS, Intervention, Materia
 from plasticity_utils.removal.neurons import top_neurons
 from plasticity_utils.training.evaluate import OVERALL, entity_scores
 from plasticity_utils.training.readers import label_states, linear
+from plasticity_utils.training.steps import score
 from plasticity_utils.training.train import TaggedSentences, tag_sentences
 
 _CONCEPTS = ("locations", "persons", "organisations")
@@ -244,7 +245,7 @@ class Demonstration:
         on = Material(
             self.model, self.tokenizer, self.sentences.train.first(FITTING_SENTENCES),
             self._config(concept).label, self.config.seed, lambda _: self.ranked[concept],
-            NO_NEURONS,
+            NO_NEURONS, lambda: score(self.model, self.tokenizer, self.sentences.dose),
         )  # fmt: skip
         made = []
         for dose in _DOSES:

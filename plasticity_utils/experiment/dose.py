@@ -24,10 +24,8 @@ from plasticity_utils.experiment.presets import (
     chosen_of,
 )
 from plasticity_utils.progress import bar
+from plasticity_utils.removal.dose import losses, pick
 from plasticity_utils.removal.interface import Material, Removal, in_force
-
-LOST = 0.1
-_SPECIFIC = 0.5
 
 
 def score_doses(
@@ -65,44 +63,22 @@ def doses(growing: ChosenRemoval) -> list[float]:
 
 
 def pick_dose(curve: pd.DataFrame, label: str) -> float:
-    """The smallest dose at which the concept's F1 falls under a tenth of its base value.
-
-    Decided on the dose part. If no surgical dose is enough, or the dose that is takes other entity
-    types along (specificity of at most ½), the dose with the best specificity is taken instead, if
-    it is better: `specificity` tells the page.
-    """
+    """The smallest surgical dose at which the concept is lost on the dose part: see `pick`."""
     table = specificity(curve, label, "dose")
-    table = table[table["dose"].isin(SURGICAL_DOSES)]
-    enough = table[table["entity_f1"] < LOST * table["entity_f1_base"]]
-    best = table.loc[table["specificity"].idxmax()]
-    if len(enough) and enough.iloc[0]["specificity"] > min(_SPECIFIC, best["specificity"] - 1e-12):
-        return float(enough.iloc[0]["dose"])
-    return float(best["dose"])
+    return pick(table[table["dose"].isin(SURGICAL_DOSES)])
 
 
 def specificity(
     curve: pd.DataFrame, label: str, part: str = "scoring", regime: str = "curve"
 ) -> pd.DataFrame:
-    """What each dose takes from the concept beyond what it takes from the other entity types.
+    """What each dose takes from the concept alone, of a part of the table and a regime of it.
 
-    Of a part of the table and a regime of it: dose, entity_f1, entity_f1_base, loss (of the
-    concept), loss_others (mean over the others), specificity (loss − loss_others, in [−1, 1]).
+    Gives the columns of `losses`.
     """
     rows = curve[(curve["part"] == part) & (curve["entity"] != "overall")]
     base = rows[rows["condition"] == "base"].set_index("entity")["entity_f1"]
     rows = rows[(rows["condition"] == "targeted") & (rows["regime"] == regime)]
-    f1 = rows.pivot(index="dose", columns="entity", values="entity_f1")
-    loss = base - f1
-    others = loss.drop(columns=label).mean(axis=1)
-    return pd.DataFrame(
-        {
-            "entity_f1": f1[label],
-            "entity_f1_base": base[label],
-            "loss": loss[label],
-            "loss_others": others,
-            "specificity": loss[label] - others,
-        }
-    ).reset_index()
+    return losses(rows.pivot(index="dose", columns="entity", values="entity_f1"), base, label)
 
 
 def save_table(table: pd.DataFrame, path: Path) -> None:

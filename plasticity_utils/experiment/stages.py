@@ -66,9 +66,14 @@ class Stages(BaseStages):
 
         A removal of neurons is put in force on the untrained model, with none to remove.
         """
+        remover = self.config.chosen.make(SOME_DOSE)
+        if getattr(remover, "by_tags", False) and not self.config.concept_info.is_entity:
+            raise InputError(
+                f"removal {self.config.chosen.name!r} trains a model to forget tags, and "
+                f"{self.config.concept_info.title!r} is none; allowed: an entity type"
+            )
         model, tokenizer = load_model(self.config.model, self.sentences.labels)
         self._check_sentences(model, tokenizer)
-        remover = self.config.chosen.make(SOME_DOSE)
         if isinstance(remover, NeuronRemoval):
             with remover.none_of(model).applied(model):
                 pass
@@ -153,6 +158,8 @@ class Stages(BaseStages):
             "control": control,
             "seed": self.config.seed,
         }
+        if getattr(self._remover, "by_tags", False):
+            settings |= {"dose_part": self.config.sizes.dose, "made_with": vars(self._remover)}
         return self._cached("fitted", settings, partial(self._make_fitted, control))
 
     def measured(self, condition: str | None = None) -> Path:
@@ -303,9 +310,15 @@ class Stages(BaseStages):
                 return self._ranked(model, tokenizer, [method], part)
             return pd.read_parquet(self.ranking() / "ranking.parquet")
 
+        def score() -> pd.DataFrame:
+            with_custom = self._scorer(model, tokenizer, self.sentences.custom_dose)
+            return with_custom(
+                score_tagged(model, tag_sentences(model, tokenizer, self.sentences.dose))
+            )
+
         neurons = NO_NEURONS if gone is None else gone.neurons
         return Material(
-            model, tokenizer, corpus, self.config.label, self.config.seed, rank, neurons
+            model, tokenizer, corpus, self.config.label, self.config.seed, rank, neurons, score
         )
 
     def _make_fitted(self, control: bool, part: Path) -> None:

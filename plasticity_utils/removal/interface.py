@@ -53,6 +53,9 @@ class Material:
         `rank_<name>` (0 = best) and mean (activation over all words of the ranking part).
     gone : int array, [n_gone, 2]
         (layer, unit) pairs that are removed already.
+    score : callable
+        Scores the model, as it is at the call, on the dose part, which is there for nothing but to
+        find how much to take: entity, precision, recall, entity_f1, … for each type.
     """
 
     model: PreTrainedModel
@@ -62,6 +65,7 @@ class Material:
     seed: int
     rank: Callable[[str], pd.DataFrame]
     gone: Int[np.ndarray, "gone 2"]
+    score: Callable[[], pd.DataFrame]
 
     @property
     def is_concept(self) -> Bool[np.ndarray, " word"]:
@@ -123,6 +127,8 @@ class Removal(Protocol):
     """A way of taking a concept out; inherit. Its settings are the parameters it is made with."""
 
     makes: ClassVar[type[Intervention]]
+    # Whether it is fitted by tags and by `Material.score`: then the concept must be a tag.
+    by_tags: ClassVar[bool] = False
 
     def fit(self, on: Material) -> Intervention:
         """Find out what to take."""

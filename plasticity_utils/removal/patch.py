@@ -14,7 +14,7 @@ be undone follows Meng et al. (2022, ROME).
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -136,19 +136,27 @@ class _SaysWhatIsLeftOut:
 class Change:
     """Something that was put on a model, in force until `undo` or the end of a ``with`` block."""
 
+    # Whether the model's weights hold it, so that a model that is saved has it too.
+    is_in_weights: ClassVar[bool] = False
+
     def __init__(self, model: PreTrainedModel):
         self._model = model
         # On the model, so that `undo` finds it and a copy of the model has its own.
-        model.__dict__.setdefault(_CHANGES, []).append(self)
-        model.__dict__["save_pretrained"] = _SaysWhatIsLeftOut(model)
+        self._note([*model.__dict__.get(_CHANGES, []), self])
 
     def undo(self) -> None:
         """Take it off; the model is as if it had never been there. May be called twice."""
-        others = [c for c in self._model.__dict__.pop(_CHANGES, []) if c is not self]
-        if others:
-            self._model.__dict__[_CHANGES] = others
-        else:
-            self._model.__dict__.pop("save_pretrained", None)
+        self._note([c for c in self._model.__dict__.get(_CHANGES, []) if c is not self])
+
+    def _note(self, changes: list["Change"]) -> None:
+        """Write down what is on the model."""
+        own = self._model.__dict__
+        for name in (_CHANGES, "save_pretrained"):
+            own.pop(name, None)
+        if changes:
+            own[_CHANGES] = changes
+        if not all(change.is_in_weights for change in changes):
+            own["save_pretrained"] = _SaysWhatIsLeftOut(self._model)
 
     def __enter__(self: _SomeChange) -> _SomeChange:
         return self
