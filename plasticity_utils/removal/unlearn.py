@@ -9,9 +9,9 @@ are not preferred to those of the model before (Zhang et al. 2024, "Negative Pre
 Optimization", with their term for what is to be retained).
 
 The dose is a number of steps: the smallest of `STEPS_TRIED` at which the concept is lost on the
-dose part (`dose.pick`). Nothing else bounds the climb of `GradientDifference`: it is stopped. What is
-kept is the difference of the weights. The control trains as many steps to forget as many random
-words that carry a tag and are not of the concept; where there are fewer of those, all of them.
+dose part (`dose.pick`). Nothing else bounds the climb of `GradientDifference`: it is stopped. Kept
+is the difference of the weights. The control trains as many steps to forget as many random words
+that carry a tag and are not of the concept; where there are fewer of those, all of them.
 
 Caveat: tables of embeddings do not train, since the difference would have to hold every word's row.
 Dropout is off, the rate is fixed, and nothing decays. The rates were set on one concept
