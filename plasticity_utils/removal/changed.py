@@ -48,7 +48,7 @@ class WeightChange(Change):
                 parameter = own[name]
                 shaped = difference.view_as(parameter).to(parameter.device)
                 before = parameter.detach().clone()
-                parameter += shaped
+                parameter.add_(shaped)
                 self._changed.append((parameter, shaped, before, parameter.detach().clone()))
 
     @torch.no_grad()
