@@ -209,7 +209,7 @@ class Npo(TrainedRemoval):
 
 
 @dataclass(frozen=True)
-class Told:
+class Answers:
     """What a model says of the words of some sentences.
 
     Attributes
@@ -255,7 +255,7 @@ class Words:
         """Of values by sentence and token those of the words, in order."""
         return torch.cat([row[self.places[i]] for row, i in zip(states, batch, strict=True)])
 
-    def told(self, batch: list[int]) -> Told:
+    def told(self, batch: list[int]) -> Answers:
         """Run some sentences through the model as it is."""
         with autocast(self.model.device, self.model.config.model_type):
             logits = self.model(**inputs(self.model, [self.encoded[i] for i in batch])).logits
@@ -264,7 +264,7 @@ class Words:
             torch.cat([each[i] for i in batch]).to(scores.device)
             for each in (self.tags, self.forget)
         )
-        return Told(scores, tags, forget)
+        return Answers(scores, tags, forget)
 
     @torch.no_grad()
     def own(self) -> list[Tensor]:
