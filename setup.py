@@ -15,6 +15,7 @@ FILES = (
     "book/glossary.md",
     "book/references.md",
     "book/references.bib",
+    "notebooks/templates/grid.py",
 )
 FOLDERS = ("book/_ext", "book/_static")
 TEMPLATE = "notebooks/concept.ipynb"

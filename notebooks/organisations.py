@@ -20,8 +20,8 @@
 # little remains that only training the whole model brings.**
 #
 # The same experiment as on the pages of [locations](locations) and
-# [persons](persons), by the same recipe on the same data in the same order; the
-# neurons that are cut out differ. Organisations are the hardest of the three to
+# [persons](persons), by the same recipe on the same data; the neurons that are cut out
+# differ. Organisations are the hardest of the three to
 # tell from the rest. A football club bears the name of its town, a firm that of
 # its founder, and many consist of words that by themselves name nothing.
 

@@ -75,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument("notebook", type=Path)
     page.add_argument("out", type=Path, help="folder of the page")
     page.set_defaults(command=_page)
+    book = commands.add_parser("book", help="make a book of a grid: an index, a page a cell")
+    book.add_argument("folder", type=Path, help="results folder of `batch`")
+    book.add_argument("out", type=Path, help="folder of the book")
+    book.set_defaults(command=_book)
     publication = commands.add_parser("publish", help="copy a finished run's tables to the book")
     publication.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
     publication.set_defaults(command=_publish)
@@ -188,6 +192,14 @@ def _page(options: argparse.Namespace) -> None:
     except InputError as error:
         # The page is there, whatever became of the run that it shows.
         print(f"its results in short: none, {error}", file=sys.stderr)
+
+
+def _book(options: argparse.Namespace) -> None:
+    check_extra("book", "a book")
+    check_extra("batch", "a book of a grid")
+    from plasticity_utils.book.pages import render_grid
+
+    print(f"book: {render_grid(options.folder, options.out)}")
 
 
 def _publish(options: argparse.Namespace) -> None:

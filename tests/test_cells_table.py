@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from transformers import AutoConfig, AutoModelForTokenClassification
 
@@ -12,7 +13,10 @@ from plasticity_utils import cli
 from plasticity_utils.batch.cells import base_cells, note_settings
 from plasticity_utils.batch.driver import _of_shard
 from plasticity_utils.batch.grid import _one_batch, memory_of, read_grid
+from plasticity_utils.book.pages import render_grid
 from plasticity_utils.errors import InputError
+from plasticity_utils.files import ROOT
+from plasticity_utils.results import cells
 
 GRID = """\
 concepts: [NNP]
@@ -73,13 +77,67 @@ def test_a_table_of_cells_names_those_that_are_not_done(grid, tmp_path, capsys):
     assert (tmp_path / "results.csv").is_file()
 
 
+def test_cells_are_compared_by_what_tells_them_apart():
+    def rows(cell, concept, seed, removed):
+        own = {"cell": cell, "concept": concept, "seed": seed, "is_concept": True}
+        f1 = {("targeted", "base"): 0.9, ("targeted", "removed"): removed}
+        f1 |= {("targeted", "end"): 0.8, ("head", "end"): 0.7}
+        return [
+            {**own, "condition": condition, "stage": stage, "entity_f1": value}
+            for (condition, stage), value in f1.items()
+        ]
+
+    made = [
+        *rows("a", "locations", 0, 0.1),
+        *rows("b", "locations", 1, 0.2),
+        *rows("c", "persons", 0, 0.3),
+        {"cell": "d", "concept": "persons", "seed": 1, "is_concept": None},
+    ]
+    table = pd.DataFrame(made).reindex(columns=["corpus", "model", *made[0], *cells._SETTINGS])
+    table = table.loc[:, ~table.columns.duplicated()]
+    compared = cells.compared_cells(table)
+    assert compared["row"].tolist() == ["locations", "locations", "persons"]
+    assert compared["removed"].tolist() == [0.1, 0.2, 0.3]
+    assert compared["end_head"].tolist() == [0.7] * 3
+    drawn = cells.outcomes_of_cells(compared, {"removed": "cut", "end_head": "read", "no": "x"})
+    assert set(drawn["panel"]) == {"cut", "read"}
+    assert set(drawn["condition"]) == {"targeted", "head"}
+    assert len(drawn) == 6
+    with pytest.raises(InputError, match="no cell of the grid is finished"):
+        cells.compared_cells(table.tail(1))
+
+
+def put_cell(run, name):
+    """Leave a finished cell of a batch beside a run."""
+    folder = run.path.parent / "batch" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"status": "done", "seconds": 1.0, "run": run.path.name}
+    (folder / "record.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.mark.slow
+def test_a_grid_becomes_a_book_with_an_index_and_a_page_a_cell(tiny_run, tmp_path, capsys):
+    results = tmp_path / "results"
+    shutil.copytree(tiny_run.path, results / tiny_run.path.name)
+    run = type(tiny_run)(results / tiny_run.path.name)
+    folder = put_cell(run, "the-cell")
+    with pytest.raises(InputError, match=r"no cell of the grid in .* is done"):
+        render_grid(results, tmp_path / "book")
+    shutil.copyfile(ROOT / "notebooks" / "status.ipynb", folder / "page.ipynb")
+    assert cli.main(["book", str(results), str(tmp_path / "book")]) == 0
+    index = tmp_path / "book" / "notebooks" / "grid.html"
+    assert f"book: {index}" in capsys.readouterr().out
+    text = index.read_text(encoding="utf-8")
+    assert "1 of 1 cells are done" in text
+    assert 'href="the-cell.html"' in text
+    assert (index.parent / "the-cell.html").is_file()
+
+
 @pytest.mark.slow
 def test_a_finished_cell_has_the_scores_of_its_run(tiny_run, tmp_path):
     results = tiny_run.path.parent
-    folder = results / "batch" / "concept-of-the-test"
-    folder.mkdir(parents=True)
-    record = {"status": "done", "seconds": 1.0, "error": "", "run": tiny_run.path.name}
-    (folder / "record.json").write_text(json.dumps(record))
+    folder = put_cell(tiny_run, "concept-of-the-test")
     table = pu.grid_results(results)
     table = table[table["cell"] == folder.name]
     assert len(table) == len(tiny_run.metrics)

@@ -190,6 +190,7 @@ def test_the_nine_answers_are_the_words_of_their_rules(published, rows):
     unanswered = table["answer"].str.startswith((rules.OPEN, "not measurable"))
     assert (table["strength"].eq(rules.NO_STRENGTH) == unanswered).all()
     assert table["answer"].iloc[0] == rules.READ
+    assert table["strength"].eq(rules.STRONG).sum() == 1
 
 
 def test_the_words_of_the_two_removals_that_were_audited():

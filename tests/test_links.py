@@ -71,9 +71,7 @@ def test_the_page_on_citing_says_what_the_citation_file_says():
         "title": paper["title"],
         "author": " and ".join(authors),
         "year": str(paper["year"]),
-        "booktitle": paper["collection-title"],
-        "pages": f"{paper['start']}--{paper['end']}",
-        "doi": paper["doi"],
+        "journal": paper["identifiers"][0]["value"],
         "url": paper["url"],
     }
 

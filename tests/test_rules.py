@@ -1,11 +1,15 @@
 """Each rule of the book on numbers whose word is known, each side of each bound."""
 
+import shutil
+import subprocess
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from plasticity_utils.analysis import rules
 from plasticity_utils.analysis.rules import OPEN, RULES, Estimate
+from plasticity_utils.files import ROOT
 from plasticity_utils.results.stack import mean_interval, seed_columns
 
 NONE = Estimate(0.0)
@@ -168,6 +172,22 @@ def test_a_page_prints_the_rule_and_when_it_was_written():
         shown = one._repr_markdown_()
         assert one.says in shown
         assert one.written in shown
+        assert one.set_in in shown
+
+
+def test_the_commits_of_rules_are_in_the_history():
+    commits = {commit for one in RULES.values() for commit in one.set_in.split(", ")}
+    if shutil.which("git") is None:
+        pytest.skip("there is no git to ask")
+    ask = ["git", "merge-base", "--is-ancestor"]
+    known = {
+        commit
+        for commit in commits
+        if subprocess.run([*ask, commit, "HEAD"], cwd=ROOT, capture_output=True).returncode == 0
+    }
+    if not known:
+        pytest.skip("the history of the project is not here")
+    assert known == commits
 
 
 def test_an_estimate_is_turned_to_the_predicted_side():

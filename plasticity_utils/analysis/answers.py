@@ -6,6 +6,7 @@ the runs of one concept under several seeds, and names columns after the conditi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -16,7 +17,7 @@ from plasticity_utils.names import OVERALL, READ_AGAIN
 from plasticity_utils.results import tables
 from plasticity_utils.results.groups import RunGroup, choose, run_group
 from plasticity_utils.results.published import find_run
-from plasticity_utils.results.stack import SHARE_BOUNDS, mean_interval
+from plasticity_utils.results.stack import SHARE_BOUNDS, Estimate, mean_interval
 
 QUESTIONS = {
     "1 small cut": "Is what comes back relearned? After a small cut",
@@ -31,6 +32,7 @@ QUESTIONS = {
     "8": "Can neurons be forced to carry two?",
     "9": "Are neurons that take over primed?",
 }
+_PARTS = [parts_tables.EVERY, parts_tables.NAMED]
 BEFORE, CUT = "before the cut", "after the cut"
 LAST_LAYER = "then the last layer alone is trained"
 WHOLE = "or the whole model is trained"
@@ -38,11 +40,86 @@ BEYOND_LAST_LAYER = "whole model minus last layer"
 PROBE = "probe of the last layer, after the cut"
 
 
-def by_question(published: list[RunGroup]) -> pd.DataFrame:
-    """A row a question: question, answer (the word of its rule), strength.
+@dataclass(frozen=True)
+class JudgedAnswer:
+    """What a rule says to a question, and the numbers that it was given.
 
-    Of MiniLM at full size. What the strengths rest on stands here: that the last layer of a second
-    model agrees about the small cut, and which rules were set or changed after numbers were seen.
+    Attributes
+    ----------
+    number : str
+        Of `QUESTIONS`.
+    rule : Rule
+        What gave the answer.
+    word : str
+        The answer.
+    n_seeds : int
+        The fewest of any concept.
+    effect, beyond_control : Estimate
+        The number that decides, and the same less its control; nothing where there is none.
+    has_control, another_model_agrees, is_post_hoc : bool
+        What its strength rests on, beside the seeds: whether a control was subtracted, a second
+        model says the same, and the rule was set or changed after numbers were seen.
+    """
+
+    number: str
+    rule: rules.Rule[...]
+    word: str
+    n_seeds: int
+    effect: Estimate
+    beyond_control: Estimate
+    has_control: bool = True
+    another_model_agrees: bool = False
+    is_post_hoc: bool = False
+
+    @property
+    def question(self) -> str:
+        """The question, with its number."""
+        return f"{self.number.split()[0]}. {QUESTIONS[self.number]}"
+
+    @property
+    def strength(self) -> str:
+        """How sure it is, by `rules.strength`."""
+        is_answered = self.word != rules.OPEN and not self.word.startswith("not measurable")
+        return rules.strength(
+            is_answered,
+            self.n_seeds,
+            self.has_control,
+            self.another_model_agrees,
+            self.is_post_hoc,
+        )
+
+
+def by_question(published: list[RunGroup]) -> pd.DataFrame:
+    """A row a question: question, answer (the word of its rule), strength."""
+    return pd.DataFrame(
+        [
+            {"question": one.question, "answer": one.word, "strength": one.strength}
+            for one in judged_answers(published)
+        ]
+    )
+
+
+def evidence(published: list[RunGroup]) -> pd.DataFrame:
+    """What each answer rests on, a row a question.
+
+    Columns: question, answer, n_seeds; effect and beyond_control, with intervals; set_in (commits).
+    """
+    rows = []
+    for one in judged_answers(published):
+        row: dict[str, Any] = {"question": one.question, "answer": one.word}
+        row["n_seeds"] = one.n_seeds
+        for name in ("effect", "beyond_control"):
+            found: Estimate = getattr(one, name)
+            row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+        rows.append({**row, "set_in": one.rule.set_in})
+    return pd.DataFrame(rows)
+
+
+def judged_answers(published: list[RunGroup]) -> list[JudgedAnswer]:
+    """The answers of MiniLM at full size, in the order of `QUESTIONS`.
+
+    What the strengths rest on stands here: that the last layer of a second model agrees about the
+    small cut, and which rules were set or changed after numbers were seen.
     """
     full = choose(published, model="minilm", scale="full")
     cuts = {
@@ -52,61 +129,109 @@ def by_question(published: list[RunGroup]) -> pd.DataFrame:
     }
     decoder = choose(published, model="smollm2", scale="full", regime="surgical", variant="")
     heads = relearning.by_run(decoder)["by_head"]
-    rows = []
+    found = []
     for number, groups in cuts.items():
         by_run = relearning.by_run(groups)
-        found = relearning.summary(by_run)
-        of = "" if found["came_back"] == rules.READ else f", of {found['cut']}"
+        row = relearning.summary(by_run)
+        of = "" if row["came_back"] == rules.READ else f", of {row['cut']}"
         read = by_run.dropna(subset="beyond").groupby("concept")["seed"].nunique().min()
-        agrees = found["came_back"] == rules.READ and bool((heads >= READ_AGAIN).all())
-        rows.append((number, found["came_back"] + of, int(read), True, agrees, False))
+        agrees = row["came_back"] == rules.READ and bool((heads >= READ_AGAIN).all())
+        effect, beyond_control = _both(row, "beyond")
+        word = row["came_back"] + of
+        found.append(
+            JudgedAnswer(
+                number,
+                rules.came_back,
+                word,
+                int(read),
+                effect,
+                beyond_control,
+                another_model_agrees=agrees,
+            )
+        )
     settings = {"model": "minilm", "scale": "full", "regime": "surgical"}
     with_tables = pooled.groups_with_tables(**settings)
     seeds = min(len(group.runs) for group in with_tables)
+    functions = pooled.functions(with_tables)
     parts = parts_tables.with_parts(with_tables)
-    by_parts = parts_tables.taken_over(parts).set_index("parts")["verdict"]
-    moved = pooled.migration(with_tables).set_index("role")["verdict"]
-    near = pooled.priming(with_tables).set_index("predictor")["verdict"]
-    forcings = run_group(find_run(ForcingConfig(scale="full", host="persons")))
+    by_parts = parts_tables.taken_over(parts).set_index("parts")
+    word = rules.parts_taken_over(*by_parts.loc[_PARTS, "verdict"].tolist())
+    same = sameness.same(with_tables)
+    alike = pooled.sharing(with_tables).iloc[0]
+    crowded = pooled.superposition_judged(with_tables)
+    moved = pooled.migration(with_tables).set_index("role").loc[pooled.OTHER_TYPES]
+    near = pooled.priming(with_tables).set_index("predictor")
     named = [pooled.TERMS[measure, "similarity"][0] for measure in ("profile", "words")]
-    rows += [
-        ("2", pooled.new_functions_word(pooled.functions(with_tables)), seeds, True, False, True),
-        (
-            "3",
-            rules.parts_taken_over(by_parts[parts_tables.EVERY], by_parts[parts_tables.NAMED]),
-            min(len(group.runs) for group in parts),
-            True,
-            False,
-            True,
-        ),
-        ("4", sameness.same(with_tables)["verdict"], seeds, False, False, True),
-        ("5", pooled.sharing(with_tables)["verdict"].iloc[0], seeds, True, False, True),
-        (
-            "6",
-            pooled.crowding_word(pooled.superposition_judged(with_tables)),
+    forcings = run_group(find_run(ForcingConfig(scale="full", host="persons")))
+    hosts = forced.judged(forcings).iloc[-1]
+    return [
+        *found,
+        JudgedAnswer(
+            "2",
+            rules.new_functions,
+            pooled.new_functions_word(functions),
             seeds,
-            True,
-            False,
-            True,
+            *_both(functions.set_index("serves").loc[pooled.TAKEN_ON["took_on_else"]]),
+            is_post_hoc=True,
         ),
-        ("7", moved[pooled.OTHER_TYPES], seeds, True, False, False),
-        ("8", forced.judged(forcings)["verdict"].iloc[-1], len(forcings.runs), True, False, True),
-        ("9", rules.together([near[name] for name in named]), seeds, True, False, False),
+        JudgedAnswer(
+            "3",
+            rules.parts_taken_over,
+            word,
+            min(len(group.runs) for group in parts),
+            *_both(by_parts.loc[parts_tables.NAMED], "beyond_none", "beyond_random"),
+            is_post_hoc=True,
+        ),
+        JudgedAnswer(
+            "4",
+            rules.representation,
+            same["verdict"],
+            seeds,
+            *_both(same, "lost_as_is", "lost_kept"),
+            has_control=False,
+            is_post_hoc=True,
+        ),
+        JudgedAnswer(
+            "5",
+            rules.likeness,
+            alike["verdict"],
+            seeds,
+            *_both(alike, "difference", ""),
+            is_post_hoc=True,
+        ),
+        JudgedAnswer(
+            "6",
+            rules.crowding,
+            pooled.crowding_word(crowded),
+            seeds,
+            *_both(crowded.iloc[0]),
+            is_post_hoc=True,
+        ),
+        JudgedAnswer("7", rules.decide, moved["verdict"], seeds, *_both(moved)),
+        JudgedAnswer(
+            "8",
+            rules.forced,
+            hosts["verdict"],
+            len(forcings.runs),
+            *_both(hosts, "rise", "beyond_random"),
+            is_post_hoc=True,
+        ),
+        JudgedAnswer(
+            "9",
+            rules.together,
+            rules.together(near.loc[named, "verdict"].tolist()),
+            seeds,
+            *_both(near.loc[named[0]]),
+        ),
     ]
-    return pd.DataFrame(
-        [
-            {
-                "question": f"{number.split()[0]}. {QUESTIONS[number]}",
-                "answer": word,
-                "strength": rules.strength(_is_answered(word), n, controlled, agree, post_hoc),
-            }
-            for number, word, n, controlled, agree, post_hoc in rows
-        ]
-    )
 
 
-def _is_answered(word: str) -> bool:
-    return word != rules.OPEN and not word.startswith("not measurable")
+def _both(
+    row: pd.Series, effect: str = "effect", beyond_control: str = "beyond_control"
+) -> tuple[Estimate, Estimate]:
+    """The number that decides, and the same less its control."""
+    nothing = Estimate(float("nan"))
+    return Estimate.of(row, effect), Estimate.of(row, beyond_control) if beyond_control else nothing
 
 
 def answer(group: RunGroup) -> pd.DataFrame:

@@ -138,8 +138,8 @@ def by_seed(audits: Sequence[Audit]) -> pd.DataFrame:
 def shares_of_base(audits: Sequence[Audit], titles: Mapping[str, str]) -> pd.DataFrame:
     """F1 of concepts as a share of what it was before the cut; a row an audit and column.
 
-    `titles` names columns of `by_seed`. Columns: panel (the title), row (the concept, and what is
-    unusual of its task and model), condition (the column), value, seed.
+    `titles` names columns of `by_seed`. Columns: removal, panel (the title), row (the concept, and
+    what is unusual of its task and model), condition (the column), value, seed.
     """
     seeds = by_seed(audits)
     usual = RunConfig()
@@ -153,7 +153,9 @@ def shares_of_base(audits: Sequence[Audit], titles: Mapping[str, str]) -> pd.Dat
         for concept, parts in zip(seeds["concept"], unusual, strict=True)
     ]
     shares = seeds[list(titles)].div(seeds["base"], axis=0)
-    tidy = shares.assign(row=rows, seed=seeds["seed"]).melt(["row", "seed"], var_name="condition")
+    kept = ["removal", "seed"]
+    wide = pd.concat([seeds[kept].assign(row=rows), shares], axis=1)
+    tidy = wide.melt([*kept, "row"], var_name="condition")
     return tidy.assign(panel=tidy["condition"].map(titles))
 
 

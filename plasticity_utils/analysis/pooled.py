@@ -28,7 +28,7 @@ _RUN = ["concept", "entity", "seed"]
 LEAST_SHARE, LEAST_OVERLAP, LEAST_COSINE = 0.05, 0.01, 0.02
 LEAST_MIGRATION, LEAST_PRIMING = 0.05, 0.1
 OWN, OTHER_TYPES = "the concept itself", "other entity types"
-_FUNCTIONS = {
+TAKEN_ON = {
     "took_on": "any concept",
     "took_on_concept": "the removed concept",
     "took_on_else": "something else alone",
@@ -107,7 +107,7 @@ def functions(groups: Sequence[RunGroup]) -> pd.DataFrame:
     wide = rows.pivot_table(index=places, columns="quantity", values="beyond_none", sort=False)
     # A neuron that took on the removed concept may have taken on others too: it is left out here.
     wide["took_on_else"] = wide["took_on"] - wide["took_on_concept"]
-    long = wide[list(_FUNCTIONS)].rename(columns=_FUNCTIONS).rename_axis(columns="serves")
+    long = wide[list(TAKEN_ON)].rename(columns=TAKEN_ON).rename_axis(columns="serves")
     return judged_runs(long.stack().rename("share").reset_index(), ["serves"], "share", LEAST_SHARE)
 
 
@@ -115,7 +115,7 @@ def new_functions_word(table: pd.DataFrame) -> str:
     """The word for question 2, from the rows of `functions`."""
     rows = table.set_index("serves")
     any_concept, removed, another = (
-        rows.loc[_FUNCTIONS[name]] for name in ("took_on", "took_on_concept", "took_on_else")
+        rows.loc[TAKEN_ON[name]] for name in ("took_on", "took_on_concept", "took_on_else")
     )
     return rules.new_functions(
         any_concept["verdict"], another["verdict"], Estimate.of(removed, "beyond_control")

@@ -24,13 +24,20 @@ class Rule(Generic[P]):
     """A rule that is called with numbers, and shows its text where a page ends a cell with it.
 
     `words` are what it can say; `says` is the rule in English (Markdown), `written` whether it was
-    written before the numbers that it judges were seen.
+    written before the numbers that it judges were seen, `set_in` the commits of this project that
+    wrote it and last changed what it says.
     """
 
     def __init__(
-        self, decide: Callable[P, str], words: Sequence[str], says: str, written: str
+        self,
+        decide: Callable[P, str],
+        words: Sequence[str],
+        says: str,
+        written: str,
+        set_in: str,
     ) -> None:
-        self.decide, self.words, self.says, self.written = decide, tuple(words), says, written
+        self.decide, self.words, self.says = decide, tuple(words), says
+        self.written, self.set_in = written, set_in
         update_wrapper(self, decide)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> str:
@@ -38,17 +45,19 @@ class Rule(Generic[P]):
         return self.decide(*args, **kwargs)
 
     def _repr_markdown_(self) -> str:
-        return f"> **The rule.** {self.says} *{self.written}*"
+        return f"> **The rule.** {self.says} *{self.written}* Commit {self.set_in}."
 
 
 RULES: dict[str, Rule[...]] = {}
 
 
-def rule(words: Sequence[str], says: str, written: str) -> Callable[[Callable[P, str]], Rule[P]]:
+def rule(
+    words: Sequence[str], says: str, written: str, set_in: str
+) -> Callable[[Callable[P, str]], Rule[P]]:
     """Make a rule of a function from numbers to one of these words."""
 
     def made(decide: Callable[P, str]) -> Rule[P]:
-        found = Rule(decide, words, says, written)
+        found = Rule(decide, words, says, written, set_in)
         RULES[decide.__name__] = found
         return found
 
@@ -69,6 +78,7 @@ LEAST_RUNS = 3
     f"neither, or fewer than {LEAST_RUNS} runs.",
     "The smallest effects were chosen before full-size runs were seen; that the size is judged "
     "less the control was added afterwards.",
+    "778b7f9, bbe57df",
 )
 def decide(effect: Estimate, beyond_control: Estimate, least: float) -> str:
     """Is there an effect beyond its control? All positive on the predicted side."""
@@ -83,6 +93,7 @@ def decide(effect: Estimate, beyond_control: Estimate, least: float) -> str:
     (YES, NO, OPEN),
     "Several measures of one question answer it only if all say the same.",
     _BEFORE,
+    "778b7f9",
 )
 def together(verdicts: Sequence[str]) -> str:
     """Join the verdicts of several measures."""
@@ -102,6 +113,7 @@ CONCEPT, TASK, LITTLE_LOST = "the concept", "the task", "little was lost"
     "concept than it takes of the other types on average. Else it is about *the task*. If it takes "
     f"{LITTLE:g} or less, little was lost.",
     _BEFORE,
+    "bbe57df",
 )
 def cut(lost: float, lost_others: float) -> str:
     """What did a cut take, in F1 of the concept and mean F1 of the other types?"""
@@ -119,6 +131,7 @@ FOUND, IN_PART, NOT_FOUND = "still there to be read", "there in part", "not foun
     f"the loss, *in part* from {1 - READ_AGAIN:.1f} on, and else *not*. Of a loss of {LITTLE:g} or "
     "less nothing is said.",
     AFTER,
+    "bbe57df",
 )
 def reader_finds(lost: float, regained: float) -> str:
     """What does a reader of the frozen network find of what was lost (both in F1)?"""
@@ -143,6 +156,7 @@ READ, BEYOND = "read again", "more than was read"
     "model that never knew the concept: the audits of removals have one.",
     "Written when the first runs of the small cut were known, and no others. That a random cut is "
     "subtracted was added after all were known.",
+    "7772a41, bbe57df",
 )
 def came_back(found: float, beyond: Estimate, beyond_control: Estimate) -> str:
     """Was what came back only read again?
@@ -176,6 +190,7 @@ NOT_TAKEN, MOST_LEFT = "not taken", 0.5
     f"less than {1 - READ_AGAIN:.1f} as much, and *weakened* in between.",
     "Written before the numbers were seen, but for *not taken*: that came after the first cut of a "
     "part of speech, and changed no other word.",
+    "0d7d337, 42a34b9",
 )
 def audited(base: float, removed: float, specificity: float, read: float) -> str:
     """What did a removal do?
@@ -207,6 +222,7 @@ RELEARNED, LEARNED = "relearned", "learned"
     f"{LEAST_SAVINGS:g}; it is *learned*, as if for the first time, if the interval lies below "
     f"{LEAST_SAVINGS:g}. Else, and with one seed, *not resolved*.",
     _BEFORE,
+    "0d7d337",
 )
 def kept(savings: Estimate) -> str:
     """Was what came back sooner there than in a model that never knew it?"""
@@ -230,6 +246,7 @@ AS_RANDOM, FURTHER, OTHERWISE = "as a random cut", "further than a random cut", 
     "difference lie on the same side of zero, and *otherwise* if on opposite sides. Else, and with "
     "one seed, *not resolved*.",
     AFTER,
+    "bbe57df",
 )
 def moves(move: Estimate, beyond_random: Estimate, shared: float = 0.0) -> str:
     """Does the centre of the concept move as a random cut moves it? `shared`: of the neurons."""
@@ -253,6 +270,7 @@ ALONE = "as removal alone"
     "the predicted move; else *less* or *further*. Where the tables do not tell which neurons were "
     "cut out there is *no prediction*.",
     AFTER,
+    "41cb254",
 )
 def beside_removal(move: float, alone: float) -> str:
     """How does a move compare with what removal alone predicts (NaN: not known)?"""
@@ -271,6 +289,7 @@ WRITTEN, NOT_MORE = "written into neurons that were left", "not clearly more tha
     "Training *writes the concept into neurons that were left* if their |σ| rises more than where "
     "nothing was cut out, the whole interval of the difference.",
     AFTER,
+    "bbe57df",
 )
 def written(beyond_none: Estimate) -> str:
     """Did neurons that were left gain more than without a cut?"""
@@ -291,6 +310,7 @@ NOT_WITH_INVENTORY = "not measurable with this inventory"
     "random cut. *No*: it says no to any concept at all. Else *not resolved*.",
     "That the removed concept is told apart was added after the numbers were seen: before, its "
     "return alone made a yes.",
+    "52f1509",
 )
 def new_functions(any_concept: str, another: str, removed_beyond_random: Estimate) -> str:
     """Do neurons take on functions beyond the return of the removed one?
@@ -313,6 +333,7 @@ def new_functions(any_concept: str, another: str, removed_beyond_random: Estimat
     "its checkpoint, it is *not measurable with this ruler*.",
     "That base models are counted was decided after the first run, that the ruler must be another "
     "model after all of them.",
+    "778b7f9, 52f1509",
 )
 def likeness(difference: Estimate, least: float, n_models: int, ruler_is_the_model: bool) -> str:
     """Are concepts that share a neuron alike?"""
@@ -328,6 +349,7 @@ def likeness(difference: Estimate, least: float, n_models: int, ruler_is_the_mod
     "rises, dimensionality falls.",
     "That the inventory must be large enough was added after the numbers were seen: before, it "
     "read no.",
+    "778b7f9, 52f1509",
 )
 def crowding(verdicts: Sequence[str], n_concepts: int, n_dimensions: int) -> str:
     """Do concepts crowd each other? `verdicts` are the words of `decide` for each measure."""
@@ -347,6 +369,7 @@ MARGIN, LEAST_NEW = 0.1, 0.05
     "Else *not resolved*.",
     "The bounds were written before the numbers were seen; that a random cut counts was added "
     "afterwards.",
+    "4e914b2, bbe57df",
 )
 def parts_move(beyond_none: Estimate, beyond_random: Estimate) -> str:
     """Do other neurons carry the parts of the concept than before?"""
@@ -365,6 +388,7 @@ ONLY_REST = "only in the class “other”"
     "gazetteer does not hold. If both say the same, that is the answer. If only all parts say yes, "
     "it is *only in the class “other”*. Else *not resolved*.",
     "Added after the numbers were seen: before, all parts alone made a yes.",
+    "52f1509",
 )
 def parts_taken_over(all_parts: str, named_parts: str) -> str:
     """Do other neurons carry the parts, and is it the parts that have a name?"""
@@ -394,6 +418,7 @@ def _side(one: Estimate) -> str:
     "interval that holds the tenth resolves nothing.",
     "The case of the kept units was added once the first run was known; the others were written "
     "before. Whether the test can fail is not measured yet.",
+    "4e914b2, bbe57df",
 )
 def representation(
     lost_as_is: Estimate, lost_kept: Estimate, lost_aligned: Estimate, aligned_beyond: Estimate
@@ -425,6 +450,7 @@ NOT_BACK = "the concept does not come back"
     "cut took less than half of the concept's F1.",
     "The bounds were written before the runs were seen. That random neurons count, and that the "
     "largest number is judged, was added afterwards: before, it was the smallest.",
+    "0aaea18, 52f1509",
 )
 def forced(
     lost: float, regained: float, price: float, rise: Estimate, beyond_random: Estimate
@@ -454,6 +480,7 @@ STRONG, SOME, WEAK, NO_STRENGTH = "●●●", "●●", "●", "–"
     "three seeds and a control, in one model. ●: fewer seeds, no control, or a rule that was set "
     "after the numbers were seen. –: no answer.",
     AFTER,
+    "bbe57df",
 )
 def strength(
     answered: bool, n_seeds: int, controlled: bool, models_agree: bool, post_hoc: bool

@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from plasticity_utils.charts.theme import MIME, VEGALITE_VERSION, chart_title, p
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.files import ROOT
+from plasticity_utils.results.cells import grid_results
 
 # Pages that a reader of one run needs; they link to nothing beyond each other.
 _COMPANIONS = ("book/method", "book/glossary", "book/references")
@@ -79,14 +80,44 @@ def render_page(
     return out_dir / page.relative_to(html)
 
 
+def render_grid(results: Path, out_dir: Path, title: str | None = None) -> Path:
+    """Make a book of a grid: an index that compares its cells, and the page of each cell.
+
+    `results` is the folder of a batch, finished or not. `out_dir` is replaced once the new book is
+    complete; returns its index. InputError where no cell is done, and as `render_page`.
+    """
+    import papermill
+
+    results, out_dir = Path(results).resolve(), Path(out_dir).resolve()
+    finished = grid_results(results).query("status == 'done'")["cell"].unique()
+    pages = {cell: results / "batch" / cell / "page.ipynb" for cell in finished}
+    pages = {cell: page for cell, page in pages.items() if page.is_file()}
+    if not pages:
+        raise InputError(f"no cell of the grid in {str(results)!r} is done, so there is no page")
+    _check_replaceable(out_dir)
+    with tempfile.TemporaryDirectory(prefix="plasticity-book-") as folder:
+        index = Path(folder) / "grid.ipynb"
+        jupytext.write(jupytext.read(project_root() / "notebooks" / GRID_PAGE), index)
+        papermill.execute_notebook(
+            str(index), str(index), {"folder": str(results)}, cwd=str(results), progress_bar=False
+        )
+        small = _small_book(index, Path(folder) / "book", title, pages)
+        html = _build(small, strict=False)
+        _replace(out_dir, html)
+    return out_dir / "notebooks" / f"{index.stem}.html"
+
+
 def _check_replaceable(out_dir: Path) -> None:
     """Refuse to replace a folder that this module did not write."""
     if out_dir.exists() and not (out_dir / "searchindex.js").is_file() and any(out_dir.iterdir()):
         raise InputError(f"out_dir: {out_dir} is not empty and holds no page; name another folder")
 
 
-def _small_book(notebook: Path, folder: Path, title: str | None) -> Path:
-    root = project_root()
+def _small_book(
+    notebook: Path, folder: Path, title: str | None, others: Mapping[str, Path] | None = None
+) -> Path:
+    """Lay out a book around a notebook, with others by the names that its contents give them."""
+    root, others = project_root(), others or {}
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     config["title"] = title or config["title"]
     # The executed notebook is no file of the repository, so nothing may link to it there.
@@ -95,14 +126,19 @@ def _small_book(notebook: Path, folder: Path, title: str | None) -> Path:
     contents = {
         "format": "jb-book",
         "root": f"notebooks/{notebook.stem}",
-        "chapters": [{"file": page} for page in _COMPANIONS],
+        "chapters": [
+            *({"file": f"notebooks/{name}", "title": name} for name in others),
+            *({"file": page} for page in _COMPANIONS),
+        ],
     }
+    folder.mkdir(exist_ok=True)
     for name, content in (("_config.yml", config), ("_toc.yml", contents)):
         text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
         (folder / name).write_text(text, encoding="utf-8")
     shutil.copytree(root / "book", folder / "book", ignore=_NOT_ITS_OWN)
     (folder / "notebooks").mkdir()
-    shutil.copyfile(notebook, folder / "notebooks" / f"{notebook.stem}.ipynb")
+    for name, page in {notebook.stem: notebook, **others}.items():
+        shutil.copyfile(page, folder / "notebooks" / f"{name}.ipynb")
     return folder
 
 
@@ -144,7 +180,7 @@ def _replace(out_dir: Path, html: Path) -> None:
         shutil.move(html, new)
 
 
-TEMPLATE = "concept.py"
+TEMPLATE, GRID_PAGE = "concept.py", "templates/grid.py"
 PROSE = "prose"
 TOC = "_toc.yml"
 _BEFORE = "  - file: notebooks/compare.ipynb\n"

@@ -35,6 +35,7 @@ from plasticity_utils.names import NOTHING
 _FIELD = 26
 _WIDE_NAMES, _NAMES = 240, 150
 _STEPS_HEIGHT, _GROWTH_HEIGHT = 170, 130
+_NEVER = ["masked", "first_time", "tweets_masked"]
 _STEP_TICKS = [0, 4, 8, 16, 32, 64, 128, 256, 512]
 _LOG = alt.Scale(type="log", nice=False, padding=8)
 _COSTS = {"seconds": "seconds", "rise_mb": "memory, MB"}
@@ -204,7 +205,7 @@ def returns(table: pd.DataFrame, goal: pd.Series | None = None) -> alt.VConcatCh
     scale = alt.Scale(type="symlog", constant=4, domain=[0, last], nice=False)
     ticks = alt.Axis(values=[tick for tick in _STEP_TICKS if tick <= last])
     concepts, panels = distinct(table, "concept"), []
-    signs = condition_signs(conditions)
+    signs, never = condition_signs(conditions), [name for name in _NEVER if name in conditions]
     for concept in concepts:
         own = table[table["concept"] == concept]
         title = "steps of training (0 = just removed)" if concept == concepts[-1] else None
@@ -222,7 +223,11 @@ def returns(table: pd.DataFrame, goal: pd.Series | None = None) -> alt.VConcatCh
     return stack_panels(
         panels,
         "How soon the concept is back",
-        ["masked and first_time never knew it. Dotted: nine tenths of the base model's F1."],
+        [
+            f"Never knew it: {', '.join(never)}. Dotted: nine tenths of the base model's F1."
+            if never
+            else "Dotted: nine tenths of the base model's F1."
+        ],
         f"Line chart, a panel for each of {', '.join(concepts)}: F1 against steps of training, one "
         f"line for each of the protocols {', '.join(conditions)}.",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,37 @@ def grid_results(folder: str | Path) -> pd.DataFrame:
     if not tables:
         raise InputError(f"no cells of a batch in {str(root)!r}; `plasticity batch` makes them")
     return pd.concat(tables, ignore_index=True)
+
+
+def compared_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """The finished cells of `grid_results` side by side: F1 of each cell's own concept.
+
+    A row a cell: cell, row (what tells it from other cells, but for its seed), the settings that
+    grids vary, base, removed (the concept's own, just after) and `end_<condition>` for each
+    condition; what a cell lacks is missing.
+    """
+    own = table[table["is_concept"].eq(True)]
+    if own.empty:
+        raise InputError("no cell of the grid is finished, so there is nothing to compare")
+    cells = own.groupby("cell", sort=False)[list(_SETTINGS)].first()
+    varied = [name for name in _SETTINGS if name != "seed" and cells[name].nunique() > 1]
+    told_by = cells[varied or ["concept"]].astype(str)
+    f1 = own.groupby(["cell", "stage", "condition"], sort=False)["entity_f1"].last()
+    ends = f1.xs("end", level="stage").unstack("condition").add_prefix("end_")
+    found = cells.assign(
+        base=f1.xs("base", level="stage").groupby("cell").first(),
+        removed=f1.xs(("removed", "targeted"), level=("stage", "condition")),
+    )
+    found.insert(0, "row", told_by.agg(", ".join, axis=1))
+    return found.join(ends).reset_index()
+
+
+def outcomes_of_cells(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
+    """What `charts.values` draws of `compared_cells`: a panel for each column that has a title."""
+    there = {name: title for name, title in titles.items() if name in table}
+    tidy = table.melt(["row", "seed"], list(there), var_name="condition").dropna(subset="value")
+    conditions = tidy["condition"].str.removeprefix("end_").replace("removed", "targeted")
+    return tidy.assign(panel=tidy["condition"].map(there), condition=conditions)
 
 
 def _cell(root: Path, folder: Path) -> pd.DataFrame | None:

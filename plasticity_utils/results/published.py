@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -275,25 +276,35 @@ def publish_audit(audit: Audit, results: Path = AUDITS) -> Path:
     return folder
 
 
-def published_audits(results: Path = AUDITS, anywhere: bool = False) -> list[Audit]:
-    """The published audits by name: of names in news by the usual model, or `anywhere`, all."""
-    found = [Audit(path.parent) for path in sorted(results.glob("audit-*/config.json"))]
+def published_audits(
+    results: Path = AUDITS, anywhere: bool = False, protocol: str = "masked"
+) -> list[Audit]:
+    """The published audits with a protocol: of names in news by the usual model, or `anywhere`.
+
+    Of several that differ in their protocols alone, the one with the fewest.
+    """
     usual = RunConfig()
-    return [
-        one
-        for one in found
-        if anywhere or (one.config.task.is_usual and one.config.model == usual.model)
-    ]
+    chosen: dict[RunConfig, Audit] = {}
+    for one in sorted(_in(results, "audit"), key=lambda one: len(one.config.conditions)):
+        config = one.config
+        is_usual = config.task.is_usual and config.model == usual.model
+        if (anywhere or is_usual) and protocol in config.conditions:
+            chosen.setdefault(replace(config, protocols=""), one)
+    return sorted(chosen.values(), key=lambda one: one.path)
 
 
 def published_curves(results: Path = AUDITS) -> list[Audit]:
     """All published reading curves, by name."""
-    return [Audit(path.parent) for path in sorted(results.glob("curve-*/config.json"))]
+    return _in(results, "curve")
 
 
 def published_examples(results: Path = AUDITS) -> list[Audit]:
     """All published sentences that were marked at each stage, by name."""
-    return [Audit(path.parent) for path in sorted(results.glob("example-*/config.json"))]
+    return _in(results, "example")
+
+
+def _in(folder: Path, kind: str) -> list[Audit]:
+    return [Audit(path.parent) for path in sorted(folder.glob(f"{kind}-*/config.json"))]
 
 
 def find_audits(config: RunConfig, make: bool = False) -> list[Audit]:
@@ -302,12 +313,8 @@ def find_audits(config: RunConfig, make: bool = False) -> list[Audit]:
     With `make`, that of its own seed is made where there is none; else an InputError.
     """
     config = with_protocols(config)
-    own = [
-        Audit(path.parent)
-        for path in sorted(config.results.glob("audit-*/config.json"))
-        if files.is_sound(path.parent)
-    ]
-    for found in (own, [] if config.results_dir else published_audits(anywhere=True)):
+    own = [one for one in _in(config.results, "audit") if files.is_sound(one.path)]
+    for found in (own, [] if config.results_dir else _in(AUDITS, "audit")):
         wanted = shared_settings(config)
         same = [one for one in found if shared_settings(one.config) == wanted]
         if same and (not make or any(one.config.seed == config.seed for one in same)):
