@@ -138,9 +138,9 @@ def pytest_configure():
     read, read_once = corpus.load_corpus, cache(corpus.load_corpus)
 
     @wraps(read)
-    def load_corpus(source, *arguments, **options):
-        usual = isinstance(source, str) and source == "conll2003"
-        return (read_once if usual else read)(source, *arguments, **options)
+    def load_corpus(source, split="train", **options):
+        packaged = isinstance(source, str) and source in ("conll2003", "wnut16")
+        return (read_once if packaged else read)(source, split, **options)
 
     corpus.load_corpus = load_corpus
     from plasticity_utils.models import load, locate

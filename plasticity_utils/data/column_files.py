@@ -48,6 +48,8 @@ NAMES = {"ner_tags": "entity", "ner": "entity", "pos_tags": "pos", "chunk_tags":
 # Where a sentence or a text begins or ends, as other tools write it: not a word, for it has no tag.
 _MARK = re.compile(r"</?(s|p|sent|sentence|doc|text)( [^<>]*)?>")
 
+_MARKS = ("<", DOCUMENT)
+
 # A line is cut at spaces and tabs; not at a no-break space, which is a part of its word.
 split_fields = re.compile(r"[^ \t]+").findall
 
@@ -68,9 +70,10 @@ def read_columns(path: Path, word: int | str = 1) -> tuple[list[list[str]], Colu
     place = _place(path, word, names)
     words = [[fields[place] for _, fields in sentence] for sentence in rows]
     for sentence in rows:
-        check_lengths(path, sentence[0][0], [fields[place] for _, fields in sentence])
-        empty = next((number for number, fields in sentence if not fields[place]), None)
-        if empty is not None:
+        in_words = [fields[place] for _, fields in sentence]
+        check_lengths(path, sentence[0][0], in_words)
+        if "" in in_words:
+            empty, _ = sentence[in_words.index("")]
             raise InputError(f"{path}, line {empty}: the word is empty")
     if len(names) > 2 and _are_counted(words):
         raise InputError(
@@ -174,7 +177,7 @@ def _token_rows(path: Path, lines: list[str]) -> list[list[Row]]:
     }
     sentences: list[list[Row]] = [[]]
     for number, (fields, line) in enumerate(zip(rows, lines, strict=True), start=1):
-        if not fields or _is_mark(fields):
+        if not fields or (fields[0].startswith(_MARKS) and _is_mark(fields)):
             sentences.append([])
         elif line[0] != "#" or _is_begun(sentences) or _is_tag(fields[-1], last_fields):
             # A "#" that is a word, and no comment, has a tag.

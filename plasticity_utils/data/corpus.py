@@ -129,10 +129,13 @@ class Corpus:
             raise InputError(f"indices of sentences must be a sequence, not {shown(given)}")
         if len(items) == len(self) and all(isinstance(item, bool | np.bool_) for item in items):
             return np.flatnonzero(items).tolist()
+        size = len(self)
         for item in items:
-            check_whole(item, "an index of a sentence")
-            if item >= len(self):
-                raise InputError(f"no sentence {item}; indices run from 0 to {len(self) - 1}")
+            # Most are what they should be, and there are as many as sentences.
+            if type(item) is not int or item < 0:
+                check_whole(item, "an index of a sentence")
+            if item >= size:
+                raise InputError(f"no sentence {item}; indices run from 0 to {size - 1}")
         return items
 
     def types(self, column: str = "entity") -> dict[str, int]:
@@ -210,7 +213,7 @@ def load_corpus(
     return Corpus(
         str(source),
         words,
-        {name: [convert(tags, found[name]) for tags in labels[name]] for name in labels},
+        {name: _in_iob2(labels[name], found[name]) for name in labels},
         found,
         is_cut,
     )
@@ -238,6 +241,12 @@ def _scheme(source: str | Path, name: str, column: list[list[str]], said: str | 
                 f"of names, and {OVERALL} for all types; needed: another name for this one"
             )
     return scheme
+
+
+def _in_iob2(column: list[list[str]], scheme: str) -> list[list[str]]:
+    if scheme in (PLAIN, "IOB2"):
+        return column
+    return [convert(tags, scheme) for tags in column]
 
 
 def two_parts(corpus: Corpus) -> tuple[Corpus, Corpus]:
@@ -287,7 +296,9 @@ def concept_words(corpus: Corpus, label: str, column: str = "entity") -> Bool[np
     """
     check_kind(corpus, Corpus, "corpus must be one of load_corpus")
     check_kind(label, str, "label must be a text, such as LOC")
-    member = np.array([label in kinds_of(tag, column) for tag in corpus.word_labels(column)], bool)
+    tags = corpus.word_labels(column)
+    of_concept = {tag for tag in set(tags) if label in kinds_of(tag, column)}
+    member = np.array([tag in of_concept for tag in tags], bool)
     if not member.any():
         found = [f"{kind[:40]} ({count} words)" for kind, count in corpus.types(column).items()]
         raise InputError(

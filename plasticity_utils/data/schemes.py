@@ -57,7 +57,7 @@ def recognise(sentences: Iterable[Sequence[str]]) -> str:
         return PLAIN
     if "B" not in prefixes:
         return "IO"
-    return "IOB2" if all(map(_every_name_begins, seen)) else "IOB1"
+    return "IOB2" if _every_name_begins(seen) else "IOB1"
 
 
 def is_of_spans(sentences: Iterable[Sequence[str]]) -> bool:
@@ -115,8 +115,10 @@ def convert(tags: Sequence[str], scheme: str, to: str = "IOB2") -> list[str]:
     return written
 
 
-def _every_name_begins(tags: Sequence[str]) -> bool:
-    before = ["", *(tag[2:] for tag in tags)]
+def _every_name_begins(sentences: list[list[str]]) -> bool:
     return all(
-        kind == tag[2:] for kind, tag in zip(before, tags, strict=False) if tag.startswith("I-")
+        before[2:] == tag[2:]
+        for tags in sentences
+        for before, tag in zip(["", *tags], tags, strict=False)
+        if tag.startswith("I-")
     )
