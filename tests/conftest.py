@@ -1,8 +1,8 @@
-"""The tiers of the tests, what their runs share, and tiny random models.
+"""The tiers of the tests, and what they share.
 
 A test that trains, or loads a packaged model, is `slow`; one that opens a page is `browser`. Both
 follow from the fixtures that it asks for where they can, and a test that trains without being
-marked fails. The tiny models are for mechanisms; nothing here says anything about language.
+marked fails. The process that only deals out tests to others loads no library.
 """
 
 import os
@@ -12,64 +12,8 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import hypothesis
-import jaxtyping
 import pytest
-import torch
 from filelock import FileLock
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import (
-    AutoConfig,
-    AutoModelForTokenClassification,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    Trainer,
-)
-
-# The same examples every time: a test then tells of a change, and not of chance.
-hypothesis.settings.register_profile("same", derandomize=True)
-hypothesis.settings.load_profile("same")
-
-WIDTH, BLOCKS, VOCABULARY, LABELS = 16, 3, 40, 5
-SPECIAL_IDS = [0, 1, 2]
-_COMMON = {
-    "vocab_size": VOCABULARY,
-    "num_labels": LABELS,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-_LLAMA_LIKE = {
-    "hidden_size": WIDTH,
-    "num_hidden_layers": BLOCKS,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 8,
-    "intermediate_size": 32,
-    "max_position_embeddings": 64,
-}
-_BERT_LIKE = {
-    "hidden_size": WIDTH,
-    "num_hidden_layers": BLOCKS,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 64,
-}
-_SHAPES = {
-    "bert": _BERT_LIKE,
-    "roberta": _BERT_LIKE,
-    "camembert": _BERT_LIKE,
-    "xlm-roberta": _BERT_LIKE,
-    "distilbert": {
-        "dim": WIDTH, "n_layers": BLOCKS, "n_heads": 2, "hidden_dim": 32,
-        "max_position_embeddings": 64,
-    },
-    "gpt2": {"n_embd": WIDTH, "n_layer": BLOCKS, "n_head": 2, "n_positions": 64},
-    "llama": _LLAMA_LIKE,
-    "mistral": _LLAMA_LIKE,
-    "qwen2": _LLAMA_LIKE,
-    "qwen3": _LLAMA_LIKE,
-}  # fmt: skip
 
 # Workers take whole files, in this order: a long file that begins last is waited for by all.
 LONGEST = (
@@ -112,8 +56,8 @@ def pytest_runtest_setup(item):
 
 
 def pytest_xdist_auto_num_workers(config):
-    """One more than there are cores: a third of the time a test waits for what it has started."""
-    return (os.cpu_count() or 1) + 1
+    """One more than there are cores: a third of the time a slow test waits for what it started."""
+    return (os.cpu_count() or 1) + ("not slow" not in config.option.markexpr)
 
 
 def only_slow(function, is_work=lambda *arguments: True):
@@ -129,10 +73,19 @@ def only_slow(function, is_work=lambda *arguments: True):
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_configure():
+def pytest_configure(config):
+    if config.getoption("dist", "no") != "no":
+        return
     # After jaxtyping's hook, which checks what is imported from then on.
-    global runs
+    global runs, tiny
+    import hypothesis
+    from transformers import Trainer
+
     from plasticity_utils.data import corpus
+
+    # The same examples every time: a test then tells of a change, and not of chance.
+    hypothesis.settings.register_profile("same", derandomize=True)
+    hypothesis.settings.load_profile("same")
 
     # Most of a small test's time would be the corpus, which no test changes; before others take it.
     read, read_once = corpus.load_corpus, cache(corpus.load_corpus)
@@ -148,40 +101,7 @@ def pytest_configure():
     Trainer.train = only_slow(Trainer.train)
     load._load_weights = only_slow(load._load_weights, lambda name, *_: name in locate.PACKAGED)
     import runs
-
-
-def make_tiny_model(family: str, seed: int = 0, **changes) -> PreTrainedModel:
-    config = AutoConfig.for_model(family, **{**_COMMON, **_SHAPES[family], **changes})
-    config.special_token_ids = SPECIAL_IDS
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = AutoModelForTokenClassification.from_config(config)
-        # Larger than the usual 0.02, and biases too, so that no wrong value is near a right one.
-        for parameter in model.parameters():
-            parameter.data += 0.3 * torch.randn_like(parameter)
-    return model.eval()
-
-
-def make_tiny_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
-    vocabulary = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "##s", *dict.fromkeys(words)]
-    backend = Tokenizer(
-        models.WordPiece({token: i for i, token in enumerate(vocabulary)}, unk_token="[UNK]")
-    )
-    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]",
-        unk_token="[UNK]",
-    )  # fmt: skip
-
-
-def save_tiny(folder: Path, words: list[str]) -> None:
-    """Save a tiny BERT and its tokenizer in the Hub's format."""
-    make_tiny_model("bert").save_pretrained(folder)
-    make_tiny_tokenizer(words).save_pretrained(folder)
+    import tiny
 
 
 @pytest.fixture(scope="session")
@@ -292,25 +212,26 @@ def theme():
 @pytest.fixture
 def tiny_model():
     """Return a factory: tiny_model("bert", seed=0, **config changes) → model in eval mode."""
-    return make_tiny_model
+    return tiny.make_tiny_model
 
 
 @pytest.fixture
 def tiny_tokenizer():
     """Return a factory: tiny_tokenizer(words) → word-piece tokenizer, ids 0, 1, 2 special."""
-    return make_tiny_tokenizer
+    return tiny.make_tiny_tokenizer
 
 
 @pytest.fixture
 def tiny_batch():
     """Two sentences of ids, the second padded; 1 opens and 2 closes, 0 pads."""
-    ids = torch.tensor([[1, 5, 6, 7, 8, 9, 2], [1, 10, 11, 12, 2, 0, 0]])
-    return {"input_ids": ids, "attention_mask": (ids != 0).long()}
+    return tiny.make_tiny_batch()
 
 
 @pytest.fixture
 def as_for_users():
     """Switch the tests' shape checker off, which would speak before our own checks do."""
+    import jaxtyping
+
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
@@ -321,5 +242,5 @@ def tiny_folder(tmp_path):
     """A tiny BERT in the Hub's format, without a classification head's labels of its own."""
     words = ["london", "calls", "berlin", "paris", "rain", "in", "the"]
     folder = tmp_path / "tiny"
-    save_tiny(folder, words)
+    tiny.save_tiny(folder, words)
     return folder

@@ -6,12 +6,12 @@ from collections import Counter
 import pandas as pd
 import torch
 
-from conftest import make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.data.corpus import load_corpus
 from plasticity_utils.data.schemes import convert
 from plasticity_utils.experiment import config
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.presets import Scale
+from tiny import make_tiny_model, make_tiny_tokenizer
 
 TINY = Scale(200, 40, 40, 40, 40, 20, 40, 12, 1, 150, (0.0, 0.5, 1.0), draws=2)
 VOCABULARY = 1500

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import _SHAPES, VOCABULARY, WIDTH, make_tiny_model
 from plasticity_utils.removal import below
 from plasticity_utils.removal.below import StatesBelow
 from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.removal.patch import patch_layers
+from tiny import SHAPES, VOCABULARY, WIDTH, make_tiny_model
 
 IDS = torch.arange(3, 33).reshape(3, 10)
 BATCH = {"input_ids": IDS, "attention_mask": torch.ones_like(IDS)}
@@ -36,7 +36,7 @@ def short_passes(model, states, neurons):
     return cut
 
 
-@pytest.mark.parametrize("family", _SHAPES)
+@pytest.mark.parametrize("family", SHAPES)
 @pytest.mark.parametrize("layer", [0, 1, 3])
 def test_the_numbers_are_those_of_the_whole_model(family, layer):
     model, states = tiny(family), StatesBelow(tiny(family))

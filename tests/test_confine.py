@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import BLOCKS, WIDTH, make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import POST_NORM_ENCODERS, PRE_NORM_DECODERS, head
 from plasticity_utils.removal.gate import remove_neurons
@@ -12,6 +11,7 @@ from plasticity_utils.training.confine import ANATOMIES, confine
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.train import Schedule, fine_tune, predict_tags
 from test_training import TAG_OF, data_for, same, tiny, weights
+from tiny import BLOCKS, WIDTH, make_tiny_model, make_tiny_tokenizer
 
 FAMILIES = sorted(ANATOMIES)
 # The embedding output, a block in the middle, and the last layer.

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from conftest import BLOCKS, WIDTH, make_tiny_model
 from plasticity_utils.analysis import mistakes
 from plasticity_utils.experiment.measure import neuron_table
 from plasticity_utils.neurons.scores import layer_unit
 from plasticity_utils.removal.gate import Gate
 from plasticity_utils.removal.neurons import layer_matched_draw
 from test_tables import LOC, made_up_measured
+from tiny import BLOCKS, WIDTH, make_tiny_model
 
 GATE = Gate("selectivity", 0.25, rest="zero", positions="all")
 N_NEURONS = (BLOCKS + 1) * WIDTH

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from conftest import BLOCKS, WIDTH, make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.experiment import measure
 from plasticity_utils.experiment.dose import doses
 from plasticity_utils.experiment.presets import REGIMES, chosen_of
@@ -29,6 +28,7 @@ from plasticity_utils.results import tables
 from plasticity_utils.training.train import Schedule, fine_tune
 from test_tables import LOC, made_up_measured
 from test_training import SCHEDULE, data_for, tiny
+from tiny import BLOCKS, WIDTH, make_tiny_model, make_tiny_tokenizer
 
 N_WORDS = 200
 

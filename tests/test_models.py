@@ -14,7 +14,6 @@ from transformers import (
     AutoTokenizer,
 )
 
-from conftest import BLOCKS, SPECIAL_IDS, VOCABULARY, WIDTH, make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.errors import InputError
 from plasticity_utils.hardware import find_device
 from plasticity_utils.models.activations import word_activations
@@ -32,6 +31,7 @@ from plasticity_utils.models.locate import locate
 from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.removal.patch import patch_layers
 from plasticity_utils.training.steps import predict
+from tiny import BLOCKS, SPECIAL_IDS, VOCABULARY, WIDTH, make_tiny_model, make_tiny_tokenizer
 
 FAMILIES = (
     "bert", "camembert", "distilbert", "roberta", "xlm-roberta",

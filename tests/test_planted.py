@@ -14,7 +14,6 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 import plasticity_utils as pu
-from conftest import make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.data.concepts import without_tags
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.models.activations import word_activations
@@ -24,6 +23,7 @@ from plasticity_utils.removal.interface import NO_NEURONS, Material, in_force
 from plasticity_utils.removal.projection import random_like
 from plasticity_utils.training.readers import label_states
 from plasticity_utils.training.train import tag_sentences
+from tiny import make_tiny_model, make_tiny_tokenizer
 
 N_WORDS, D_MODEL = 2000, 16
 PLANTED = ("unit", "direction", "agreement")

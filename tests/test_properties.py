@@ -15,12 +15,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 import plasticity_utils as pu
-from conftest import make_tiny_model, make_tiny_tokenizer, save_tiny
 from plasticity_utils.data.schemes import PREFIXES, convert
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import load_model
 from plasticity_utils.models.tokens import encode_words, special_token_ids
 from plasticity_utils.neurons.inputs import as_flat_ids
+from tiny import make_tiny_model, make_tiny_tokenizer, save_tiny
 
 pytestmark = pytest.mark.usefixtures("as_for_users")
 

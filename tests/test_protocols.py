@@ -5,7 +5,6 @@ import pytest
 import torch
 
 import plasticity_utils as pu
-from conftest import make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.data.concepts import members, without_tags
 from plasticity_utils.data.corpus import Corpus, load_corpus
 from plasticity_utils.data.schemes import UNTAUGHT
@@ -15,6 +14,7 @@ from plasticity_utils.training import protocols
 from plasticity_utils.training.readers import FrozenHead
 from plasticity_utils.training.train import IGNORED, _Rows, tag_sentences, train_only
 from test_training import tiny
+from tiny import make_tiny_model, make_tiny_tokenizer
 
 
 def corpus_of(*sentences):

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import BLOCKS, SPECIAL_IDS, WIDTH, make_tiny_model
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.layers import layers_of
 from plasticity_utils.registry import removals
 from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.removal.neurons import layer_matched_draw
 from plasticity_utils.removal.patch import patch_layers, undo
+from tiny import BLOCKS, SPECIAL_IDS, WIDTH, make_tiny_model
 
 FAMILIES = ("bert", "distilbert", "roberta", "gpt2", "llama")
 POST_NORM = ("bert", "distilbert", "roberta")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import BLOCKS, WIDTH
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.layers import layers_of
 from plasticity_utils.models.load import head
@@ -23,6 +22,7 @@ from test_pruning import (
     resting_values,
     run,
 )
+from tiny import BLOCKS, WIDTH
 
 
 def test_mistake_2_random_is_random():

@@ -21,7 +21,7 @@ SENTENCES = [["London", "calls"], ["rain", "in", "Atlantis", "london", "the", "c
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    from conftest import make_tiny_model, make_tiny_tokenizer
+    from tiny import make_tiny_model, make_tiny_tokenizer
 
     folder = tmp_path_factory.mktemp("graph")
     model = make_tiny_model("bert")

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import plasticity_utils as pu
-from conftest import make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.training import steps
 from plasticity_utils.training.protocols import FewSentences, only_bias
+from tiny import make_tiny_model, make_tiny_tokenizer
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 (METHOD,) = [b for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "pu.undo" in b]

@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from conftest import make_tiny_model, make_tiny_tokenizer
 from plasticity_utils import files
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
@@ -22,6 +21,7 @@ from plasticity_utils.training.train import (
 )
 from plasticity_utils.training.trainer import GATE_RATE_FACTOR
 from test_store import flip_a_byte
+from tiny import make_tiny_model, make_tiny_tokenizer
 
 TAG_OF = {
     "london": "B-LOC", "paris": "B-LOC", "anna": "B-PER", "peter": "B-PER",

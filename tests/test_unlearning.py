@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import plasticity_utils as pu
-from conftest import make_tiny_model, make_tiny_tokenizer
 from plasticity_utils.data.concepts import without_tags
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
@@ -19,6 +18,7 @@ from plasticity_utils.removal.changed import ChangedWeights
 from plasticity_utils.removal.dose import is_settled, losses, pick
 from plasticity_utils.removal.interface import NO_NEURONS, Material, in_force
 from plasticity_utils.training.train import tag_logits, tag_sentences
+from tiny import make_tiny_model, make_tiny_tokenizer
 
 WORDS = [f"w{number}" for number in range(30)]
 NAMES = ["O", "B-LOC", "B-PER"]

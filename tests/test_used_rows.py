@@ -4,12 +4,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from conftest import VOCABULARY, WIDTH
 from plasticity_utils.training import train as training
 from plasticity_utils.training.confine import confine
 from plasticity_utils.training.train import fine_tune
 from plasticity_utils.training.used_rows import used_rows
 from test_training import SCHEDULE, data_for, tiny, tokenizer, weights  # noqa: F401
+from tiny import VOCABULARY, WIDTH
 
 EMBEDDINGS = {
     "bert": "bert.embeddings.word_embeddings.weight",

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -66,11 +67,18 @@ PALETTES = {"conditions": vega.CONDITION_COLOURS, "entities": vega.ENTITY_COLOUR
 pytestmark = pytest.mark.usefixtures("theme")
 
 
+@cache
 def spec_of(name):
+    """The chart's specification, drawn once; the tests look at it and change nothing."""
     if name in CARDS:
         return getattr(charts, name)(made_up_cards(), "LOC").to_dict()
     make, draw = DRAWN[name]
     return draw(make()).to_dict()
+
+
+@cache
+def svg_of(name):
+    return vlc.vegalite_to_svg(spec_of(name), vl_version=vega.VEGALITE_VERSION)
 
 
 def linear(colour):
@@ -130,8 +138,7 @@ def test_a_name_has_one_colour_in_the_whole_book(name):
 
 @pytest.mark.parametrize("name", CHARTS)
 def test_no_other_colour_is_drawn(name):
-    svg = vlc.vegalite_to_svg(spec_of(name), vl_version=vega.VEGALITE_VERSION)
-    drawn = set(re.findall(r'(?:fill|stroke)="([^"]+)"', svg))
+    drawn = set(re.findall(r'(?:fill|stroke)="([^"]+)"', svg_of(name)))
     neutral = {vega.INK, vega.MUTED, vega.GRID, "white", "none", "transparent"}
     palettes = {colour for palette in PALETTES.values() for colour in palette.values()}
     # The brush of the map has colours of its own, with an opacity that leaves points readable.
@@ -161,8 +168,7 @@ def test_a_chart_is_described_in_words(name):
 def test_a_chart_fits_the_column(name):
     spec = spec_of(name)
     assert [p for p in parts(spec) if isinstance(p.get("width"), int) and p["width"] > PLOT] == []
-    svg = vlc.vegalite_to_svg(spec, vl_version=vega.VEGALITE_VERSION)
-    assert float(re.search(r'<svg[^>]* width="([\d.]+)"', svg)[1]) <= COLUMN
+    assert float(re.search(r'<svg[^>]* width="([\d.]+)"', svg_of(name))[1]) <= COLUMN
 
 
 def as_list(value):
