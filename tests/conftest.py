@@ -5,6 +5,7 @@ follow from the fixtures that it asks for where they can, and a test that trains
 marked fails. The process that only deals out tests to others loads no library.
 """
 
+import gc
 import os
 from functools import cache, wraps
 from pathlib import Path
@@ -48,6 +49,11 @@ def pytest_collection_modifyitems(items):
         for tier, fixtures in (("slow", SLOW), ("browser", BROWSER)):
             if fixtures & set(item.fixturenames):
                 item.add_marker(tier)
+
+
+def pytest_collection_finish():
+    # What is imported stays: it need not be looked through whenever memory is given back.
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

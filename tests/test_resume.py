@@ -1,10 +1,11 @@
 """Kill a run at many moments, run it again, and get the tables of an undisturbed one.
 
 The model is a tiny random one and the scale a handful of sentences; the stages, their files and the
-kills are real. As a script this file forks one process for each attempt, since libraries then load
-only once.
+kills are real. As a script this file forks one process for each attempt, since libraries and the
+corpus are then loaded only once.
 """
 
+import gc
 import json
 import os
 import random
@@ -12,11 +13,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from plasticity_utils import load_run, run_experiment
+from plasticity_utils.experiment import base_stages
 from plasticity_utils.hardware import training_precision
 from plasticity_utils.training import train
 from runs import add_tiny, assert_same_tables, make_folder, tiny_config
@@ -51,7 +54,7 @@ def wait_for(pid, results, stage):
         places = (results, results / "stages")
         if any(path.is_dir() for place in places for path in place.glob(f"{stage}-*")):
             return True
-        time.sleep(0.001)
+        time.sleep(0.01)
 
 
 def kill_at(folder, results, stage, delay):
@@ -75,8 +78,12 @@ def run_to_the_end(folder, results):
 def main(folder, killed, whole):
     train.CHECKPOINT_STEPS = 7
     add_tiny(folder)
-    # Measured once, and inherited by every attempt.
+    # Measured and read once, and inherited by every attempt.
     training_precision()
+    base_stages.load_sentences = cache(base_stages.load_sentences)
+    for results in (killed, whole):
+        base_stages.load_sentences(tiny_config(folder, results))
+    gc.freeze()
     seconds = run_to_the_end(folder, whole)
     chance = random.Random(0)
     kills = [
