@@ -147,6 +147,7 @@ charts.number_table(pu.list_removals())
 # |---|---|---|---|
 # | `gate` | what chosen units say, at words | a ranking of units | random units of the same layers |
 # | `layernorm` | gains of chosen units in the norms after each block | the same | the same |
+# | `weights` | weights that write chosen units, and that read them | the same | the same |
 # | `leace` | a direction or more of every layer | tags of words | tags dealt out anew |
 # | `mean_projection` | one direction of every layer | tags of words | directions of like variance |
 # | `inlp` | some directions of every layer | tags of words | the same |

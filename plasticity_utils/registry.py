@@ -319,6 +319,12 @@ removals = Registry(
             "the directions of linear probes, one after another, until they tell nothing",
             "Ravfogel et al. 2020",
         ),
+        "weights": Entry(
+            f"{_REMOVAL}.weights:Weights",
+            "weights that write units and weights that read them set to zero, in any saved model",
+            "method, section 12",
+            ("ranking", "dose"),
+        ),
         "relabel": Entry(
             f"{_REMOVAL}.unlearn:Relabel",
             "the model trained on with the concept's tags set to O, until it is lost",

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from plasticity_utils.errors import InputError
+from plasticity_utils.models.anatomy import ANATOMIES
 from plasticity_utils.models.load import POST_NORM_ENCODERS, PRE_NORM_DECODERS, head
 from plasticity_utils.removal.gate import remove_neurons
-from plasticity_utils.training.confine import ANATOMIES, confine
+from plasticity_utils.training.confine import confine
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.train import Schedule, fine_tune, predict_tags
 from test_training import TAG_OF, data_for, same, tiny, weights
@@ -246,7 +247,7 @@ def test_bad_groups_are_named_and_change_nothing(neurons, message):
 def test_an_unknown_architecture_is_named():
     model = tiny()
     model.config.model_type = "electra"
-    with pytest.raises(InputError, match="'electra' cannot be confined; supported: bert"):
+    with pytest.raises(InputError, match="a model of type 'electra'; supported: bert"):
         confine(model, NEURONS)
 
 

@@ -42,7 +42,6 @@ from plasticity_utils.removal.interface import (
     check_made,
     in_force,
 )
-from plasticity_utils.removal.neurons import NeuronRemoval
 from plasticity_utils.training.protocols import NONE, Relearning
 from plasticity_utils.training.train import (
     Schedule,
@@ -64,7 +63,7 @@ class Stages(BaseStages):
     def check(self) -> None:
         """Refuse sentences that are too long, and a removal that this kind of model does not have.
 
-        A removal of neurons is put in force on the untrained model, with none to remove.
+        The removal sees the untrained model.
         """
         remover = self.config.chosen.make(SOME_DOSE)
         if getattr(remover, "by_tags", False) and not self.config.concept_info.is_entity:
@@ -74,9 +73,8 @@ class Stages(BaseStages):
             )
         model, tokenizer = load_model(self.config.model, self.sentences.labels)
         self._check_sentences(model, tokenizer)
-        if isinstance(remover, NeuronRemoval):
-            with remover.none_of(model).applied(model):
-                pass
+        if isinstance(remover, Removal):
+            remover.check(model)
 
     @cached_property
     def chosen_dose(self) -> float:

@@ -228,10 +228,13 @@ class Gate(NeuronRemoval):
         The mean activation over all words of the ranking part, or 0.
     positions : {"words", "all"}
         Whether special tokens are held too.
+    regrow : bool
+        Whether removed neurons may grow back while the model trains.
     """
 
     rest: str = "mean"
     positions: str = "words"
+    regrow: bool = False
     makes: ClassVar[type[Intervention]] = HeldNeurons
 
     def hold(self, neurons: np.ndarray, ranked: pd.DataFrame) -> HeldNeurons:

@@ -130,6 +130,9 @@ class Removal(Protocol):
     # Whether it is fitted by tags and by `Material.score`: then the concept must be a tag.
     by_tags: ClassVar[bool] = False
 
+    def check(self, model: PreTrainedModel) -> None:
+        """Raise InputError for a kind of model that it is not for; here none."""
+
     def fit(self, on: Material) -> Intervention:
         """Find out what to take."""
         ...

@@ -167,8 +167,15 @@ class UnscaledNeurons(RemovedNeurons):
 
 @dataclass(frozen=True)
 class LayerNorm(NeuronRemoval):
-    """Zero the LayerNorm gains of the top neurons, as the paper does; see this module."""
+    """Zero the LayerNorm gains of the top neurons, as the paper does; see this module.
 
+    Attributes
+    ----------
+    regrow : bool
+        Whether the gains train, and so may grow back.
+    """
+
+    regrow: bool = False
     makes: ClassVar[type[Intervention]] = UnscaledNeurons
 
     def hold(self, neurons: np.ndarray, ranked: pd.DataFrame) -> UnscaledNeurons:

@@ -49,17 +49,19 @@ class NeuronRemoval(Removal):
         A name of the registry `rankings`.
     dose : float
         Share of all neurons, in (0, 1); a run picks one where it is not set.
-    regrow : bool
-        Whether removed neurons may grow back while the model trains.
     """
 
     ranking: str = "selectivity"
     dose: float = 0.05
-    regrow: bool = False
 
     def hold(self, neurons: np.ndarray, ranked: pd.DataFrame) -> Any:
         """Make the intervention that removes these neurons; `ranked` has their means."""
         raise NotImplementedError
+
+    def check(self, model: PreTrainedModel) -> None:
+        """Put it in force with no neurons to remove."""
+        with self.none_of(model).applied(model):
+            pass
 
     def none_of(self, model: PreTrainedModel) -> Any:
         """Make the intervention that removes nothing, of a model that may not be one for it."""
@@ -87,7 +89,7 @@ class NeuronRemoval(Removal):
         They stay removed, held at their resting values of now.
         """
         ranked = on.rank(self.ranking)
-        same = replace(self, regrow=False).hold(fitted.neurons, ranked)
+        same = replace(self.hold(fitted.neurons, ranked), regrow=False)
         yield "same", 0, same
         gone = set(map(tuple, on.gone.tolist()))
         is_left = [pair not in gone for pair in zip(ranked["layer"], ranked["unit"], strict=True)]
