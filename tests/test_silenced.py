@@ -89,9 +89,11 @@ def test_the_saved_model_is_the_removal_for_whoever_loads_it(family, tiny_batch,
 
 def test_beside_a_gate_the_model_still_warns_of_what_is_left_out(tmp_path):
     model = make_tiny_model("bert")
-    with silence_weights(model, NEURONS), pu.remove_neurons(model, [(2, 2)]):
-        with pytest.warns(UserWarning, match="saved are the weights alone"):
-            model.save_pretrained(tmp_path)
+    with (
+        silence_weights(model, NEURONS), pu.remove_neurons(model, [(2, 2)]),
+        pytest.warns(UserWarning, match="saved are the weights alone"),
+    ):  # fmt: skip
+        model.save_pretrained(tmp_path)
 
 
 def test_an_architecture_of_which_nothing_is_known_is_refused_at_once():

@@ -145,6 +145,12 @@ def test_what_is_no_tag_cannot_be_trained_away():
         stages.check()
 
 
+def test_no_word_can_be_relabelled_where_every_one_has_a_tag(model):
+    model.config.label2id = {"NN": 0, "VB": 1, "DT": 2}
+    with pytest.raises(InputError, match="relabel sets a concept's tags to O, which is no tag of"):
+        pu.removals.get("relabel")().check(model)
+
+
 @pytest.mark.slow
 def test_training_stops_when_the_concept_is_lost_and_says_where_it_is_not(on, monkeypatch):
     monkeypatch.setattr(unlearn, "STEPS_TRIED", (4, 8, 16))

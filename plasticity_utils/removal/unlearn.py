@@ -144,8 +144,17 @@ class Relabel(TrainedRemoval):
 
     learning_rate: float = 2e-5
 
+    def check(self, model: PreTrainedModel) -> None:
+        """Refuse a task in which every word has a tag: what would the concept's be?"""
+        if OUTSIDE not in label_ids(model):
+            raise InputError(
+                f"relabel sets a concept's tags to {OUTSIDE}, which is no tag of this task; "
+                "allowed: gradient_difference, npo"
+            )
+
     def objective(self, on: Material, forget: np.ndarray) -> Objective:
         """Cross-entropy of all words, those to be forgotten with the tag O."""
+        self.check(on.model)
         words, outside = Words(on, forget), label_ids(on.model)[OUTSIDE]
 
         def loss(batch: list[int]) -> Tensor:
