@@ -106,18 +106,20 @@ def read(model, tokenizer, corpus, name):
 # What a reader tells after a removal: everything (1) or no more than by guessing (0).
 EXPECTED = {
     "unit": {
-        "none": (1, 1), "gate": (0, 0), "weights": (0, 0), "mean_projection": (0, 0), "inlp": (0, 0), "leace": (0, 0),
+        "none": (1, 1), "gate": (0, 0), "weights": (0, 0), "mean_projection": (0, 0),
+        "inlp": (0, 0), "leace": (0, 0),
     },
     "direction": {
         # A unit is a small part of the direction.
-        "none": (1, 1), "gate": (1, 1), "weights": (1, 1), "mean_projection": (0, 0), "inlp": (0, 0), "leace": (0, 0),
+        "none": (1, 1), "gate": (1, 1), "weights": (1, 1), "mean_projection": (0, 0),
+        "inlp": (0, 0), "leace": (0, 0),
     },
     "agreement": {
         # No linear reader tells it, so nothing that is linear takes it from one that is not.
         "none": (0, 1), "mean_projection": (0, 1), "inlp": (0, 1), "leace": (0, 1),
     },
 }  # fmt: skip
-SETTINGS = dict.fromkeys(("gate", "weights"), {"dose": 3 / (3 * D_MODEL)})
+SETTINGS = {name: {"dose": 3 / (3 * D_MODEL)} for name in ("gate", "weights")}
 
 
 @pytest.mark.parametrize("removal", ["none", "gate", "weights", "mean_projection", "inlp", "leace"])

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import plasticity_utils as pu
-from conftest import BLOCKS, make_tiny_model
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.anatomy import ANATOMIES
 from plasticity_utils.models.layers import layers_of
 from plasticity_utils.removal.interface import in_force
 from plasticity_utils.removal.weights import SilencedNeurons, silence_weights
+from tiny import BLOCKS, make_tiny_model
 
 NEURONS = torch.tensor([(0, 3), (1, 3), (1, 9), (BLOCKS, 5)]).numpy()
 
