@@ -71,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
         "--example", action="store_true", help="mark one sentence at four stages instead"
     )
     audit.set_defaults(command=_audit)
+    features = commands.add_parser(
+        "features", help="rank the features of e5's sparse autoencoder beside its units"
+    )
+    features.add_argument("--scale", default="full", help=f"{', '.join(SCALES)} (%(default)r)")
+    features.add_argument("--seed", type=int, default=0, help="of sentences, and of the control")
+    features.add_argument("--results-dir", default="", help="as for `run`")
+    features.set_defaults(command=_features)
     page = commands.add_parser("page", help="render an executed notebook, print its results")
     page.add_argument("notebook", type=Path)
     page.add_argument("out", type=Path, help="folder of the page")
@@ -180,6 +187,16 @@ def _audit(options: argparse.Namespace) -> None:
     print(f"audit: {made.path}")
     row = table_of_removals([made]).iloc[0].dropna()
     print(_written(row))
+
+
+def _features(options: argparse.Namespace) -> None:
+    config = _config({**vars(options), "model": "e5"})
+    from plasticity_utils.analysis.features import beside_neurons, features_table
+    from plasticity_utils.experiment.features import run_features
+
+    made = run_features(config)
+    print(f"features: {made.path}")
+    print(_written(beside_neurons(features_table([made])), index=False))
 
 
 def _page(options: argparse.Namespace) -> None:

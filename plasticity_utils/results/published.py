@@ -27,6 +27,7 @@ from plasticity_utils.experiment.audit import (
 )
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.example import example_name
+from plasticity_utils.experiment.features import features_name
 from plasticity_utils.experiment.reading_curve import CURVE_CONDITIONS, curve_name
 from plasticity_utils.experiment.run import (
     Run,
@@ -44,7 +45,7 @@ from plasticity_utils.results.derived import BY_COMMAND, MAKERS, derive, when_pu
 
 PUBLISHED = ROOT / "book" / "results"
 AUDITS = PUBLISHED / "audits"
-_OF_AUDITS = ("returns", "readings", "base", "dose", "example")
+_OF_AUDITS = ("returns", "readings", "base", "dose", "example", "features", "feature_words")
 
 
 def find_run(config: RunConfig, make: bool = False) -> Run:
@@ -243,7 +244,7 @@ def _is_of(folder: Path, config: RunConfig) -> bool:
 
 
 def publish_audit(audit: Audit, results: Path = AUDITS) -> Path:
-    """Copy the tables of an audit, of a reading curve or an example, to the book's results.
+    """Copy the tables of an audit, a curve, an example or features to the book's results.
 
     InputError for an audit at the smoke scale, whose numbers mean nothing, and for one that lacks a
     control: the removal's matched counterpart and a model that never knew the concept.
@@ -253,6 +254,8 @@ def publish_audit(audit: Audit, results: Path = AUDITS) -> Path:
         raise InputError("an audit at the smoke scale is not published: its numbers mean nothing")
     if audit.holds(["example"]):
         name_of, needed = example_name, tuple[str, ...]()
+    elif audit.holds(["features"]):
+        name_of, needed = features_name, ()
     elif "doses" in audit.facts:
         name_of, needed = curve_name, CURVE_CONDITIONS
     else:
@@ -305,6 +308,11 @@ def published_examples(results: Path = AUDITS) -> list[Audit]:
 
 def _in(folder: Path, kind: str) -> list[Audit]:
     return [Audit(path.parent) for path in sorted(folder.glob(f"{kind}-*/config.json"))]
+
+
+def published_features(results: Path = AUDITS) -> list[Audit]:
+    """All published rankings of features beside units, by name."""
+    return [Audit(path.parent) for path in sorted(results.glob("features-*/config.json"))]
 
 
 def find_audits(config: RunConfig, make: bool = False) -> list[Audit]:

@@ -1,0 +1,63 @@
+"""What the ranking of features and units says: does one feature tell a concept better?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from plasticity_utils.analysis import rules
+from plasticity_utils.experiment.audit import Audit
+from plasticity_utils.experiment.features import ANY_LAYER, FEATURE, RANDOM
+from plasticity_utils.results.stack import Estimate, mean_interval
+
+# The smallest difference in average precision that would matter.
+LEAST_PRECISION = 0.05
+_KEYS = ["concept", "ranking"]
+_BOUNDS = (-1.0, 1.0)
+
+
+def features_table(found: Sequence[Audit]) -> pd.DataFrame:
+    """The tables `features` of all seeds: seed, and their columns."""
+    parts = [one.table("features").assign(seed=one.config.seed) for one in found]
+    return pd.concat(parts, ignore_index=True)
+
+
+def by_kind(table: pd.DataFrame, n_read: int, value: str = "average_precision") -> pd.DataFrame:
+    """Score of the best `n_read` of each kind: concept, ranking, seed, and a column a kind."""
+    own = table[table["n_read"] == n_read]
+    wide = own.pivot_table(index=[*_KEYS, "seed"], columns="kind", values=value, sort=False)
+    return wide[own["kind"].unique()].rename_axis(columns=None).reset_index()
+
+
+def beside_neurons(table: pd.DataFrame) -> pd.DataFrame:
+    """Judge the best feature beside the best neuron and the best random feature.
+
+    A row a concept and ranking: the mean of each kind over seeds, `beyond_neuron` and
+    `beyond_random` (what the feature has more, with its interval), and the word of `decide`.
+    """
+    wide = by_kind(table, 1)
+    wide["beyond_neuron"] = wide[FEATURE] - wide[ANY_LAYER]
+    wide["beyond_random"] = wide[FEATURE] - wide[RANDOM]
+    kinds = list(table["kind"].unique())
+    differences = ["beyond_neuron", "beyond_random"]
+    judged = mean_interval(wide, _KEYS, differences, bounds=dict.fromkeys(differences, _BOUNDS))
+    judged["verdict"] = [
+        rules.decide(*(Estimate.of(row, name) for name in differences), LEAST_PRECISION)
+        for _, row in judged.iterrows()
+    ]
+    means = wide.groupby(_KEYS, sort=False)[kinds].mean().reset_index()
+    return means.merge(judged, on=_KEYS)
+
+
+def answers(judged: pd.DataFrame) -> pd.Series:
+    """One word a concept, from `beside_neurons`: what both rankings say."""
+    return judged.groupby("concept", sort=False)["verdict"].agg(rules.together)
+
+
+def by_number(table: pd.DataFrame, ranking: str, value: str = "average_precision") -> pd.DataFrame:
+    """Mean over seeds: concept, n_read, and a column a kind."""
+    own = table[table["ranking"] == ranking]
+    keys = ["concept", "n_read"]
+    wide = own.pivot_table(index=keys, columns="kind", values=value, sort=False)
+    return wide[own["kind"].unique()].rename_axis(columns=None).reset_index()
