@@ -43,7 +43,9 @@ def beside_neurons(table: pd.DataFrame) -> pd.DataFrame:
     differences = ["beyond_neuron", "beyond_random"]
     judged = mean_interval(wide, _KEYS, differences, bounds=dict.fromkeys(differences, _BOUNDS))
     judged["verdict"] = [
-        rules.decide(*(Estimate.of(row, name) for name in differences), LEAST_PRECISION)
+        rules.decide(
+            Estimate.of(row, "beyond_neuron"), Estimate.of(row, "beyond_random"), LEAST_PRECISION
+        )
         for _, row in judged.iterrows()
     ]
     means = wide.groupby(_KEYS, sort=False)[kinds].mean().reset_index()

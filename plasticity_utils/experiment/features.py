@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,7 @@ from plasticity_utils.models.e5 import PACKAGE
 from plasticity_utils.models.load import load_model, width
 from plasticity_utils.models.sae import SparseEncoder, packaged_encoder
 from plasticity_utils.neurons.other_rankings import iou_scores
-from plasticity_utils.neurons.scores import ranking_of, selectivity
+from plasticity_utils.neurons.scores import FEW_WORDS, ranking_of, selectivity
 from plasticity_utils.neurons.words import highest_activating_words
 from plasticity_utils.registry import users_errors
 from plasticity_utils.training.readers import linear, states_to_read
@@ -54,7 +54,7 @@ BY_SELECTIVITY, BY_PRECISION = "selectivity", "average precision"
 N_READ = (1, 2, 4, 8, 16, 32, 64)
 _N_SHOWN, _N_WORDS = 3, 6
 
-Columns = np.ndarray | csc_array
+Columns: TypeAlias = np.ndarray | csc_array
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,9 @@ def _make(config: RunConfig, encoder: SparseEncoder, part: Path) -> None:
         )
         for corpus, X in zip(corpora, states, strict=True)
     ]
-    scores, words = told(*seen, width(model))
+    scores, words = told(seen[0], seen[1], width(model))
     save_tables({"features": scores, "feature_words": words}, part)
-    fired = [np.diff(seen[0].answers[kind].indptr) > 0 for kind in (FEATURE, RANDOM)]
+    ranked, ranked_random = (len(_candidates(seen[0].answers[kind])) for kind in (FEATURE, RANDOM))
     facts = {
         "settings": config.settings(),
         "concept_info": asdict(config.concept_info),
@@ -142,15 +142,15 @@ def _make(config: RunConfig, encoder: SparseEncoder, part: Path) -> None:
             "package": f"{PACKAGE} {version(PACKAGE)}",
             "n_features": len(encoder.bias),
             "n_fire": encoder.n_fire,
-            "n_fired": int(fired[0].sum()),
-            "n_fired_random": int(fired[1].sum()),
+            "n_ranked": ranked,
+            "n_ranked_random": ranked_random,
         },
         **made_now(),
     }
     files.write_json(part / "config.json", facts)
 
 
-def drawn(corpus: Corpus, n: int, seed: int) -> Corpus:
+def drawn(corpus: Corpus, n: int | None, seed: int) -> Corpus:
     """Draw sentences; a seed draws the same ones again."""
     order = np.random.default_rng(seed).permutation(len(corpus))
     return corpus.select(order[:n].tolist())
@@ -163,7 +163,8 @@ def told(ranking: Part, measuring: Part, d_model: int) -> tuple[pd.DataFrame, pd
     """
     scores, words = [], []
     for kind, X in ranking.answers.items():
-        Y = measuring.answers[kind]
+        candidates = _candidates(X)
+        X, Y = X[:, candidates], measuring.answers[kind][:, candidates]
         dense = _dense(X, slice(None))
         sigma = selectivity(dense, ranking.inside)
         for column, concept in enumerate(ASKED):
@@ -185,11 +186,19 @@ def told(ranking: Part, measuring: Part, d_model: int) -> tuple[pd.DataFrame, pd
                 shown = _words(_dense(Y, best), measuring.words, sigma[best, column])
                 # Features are of the last layer.
                 last = ranking.answers[ANY_LAYER].shape[1] // d_model - 1
-                for place, (unit, said) in enumerate(zip(best.tolist(), shown, strict=True)):
-                    layer, at = divmod(unit, d_model) if kind == ANY_LAYER else (last, unit)
-                    words.append({**row, "place": place + 1, "layer": layer, "unit": at,
-                                  "selectivity": sigma[unit, column], "words": said})  # fmt: skip
+                for place, (at, said) in enumerate(zip(best, shown, strict=True), 1):
+                    number = int(candidates[at])
+                    layer, unit = divmod(number, d_model) if kind == ANY_LAYER else (last, number)
+                    words.append({**row, "place": place, "layer": layer, "unit": unit,
+                                  "selectivity": sigma[at, column], "words": said})  # fmt: skip
     return pd.DataFrame(scores), pd.DataFrame(words)
+
+
+def _candidates(X: Columns) -> np.ndarray:
+    """Columns that can be ranked: of features those that fire on enough words to tell many."""
+    if isinstance(X, np.ndarray):
+        return np.arange(X.shape[1])
+    return np.flatnonzero(np.diff(X.indptr) >= FEW_WORDS)
 
 
 def _best_end(X: np.ndarray, inside: np.ndarray) -> np.ndarray:
