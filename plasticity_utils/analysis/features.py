@@ -54,7 +54,8 @@ def beside_neurons(table: pd.DataFrame) -> pd.DataFrame:
 
 def answers(judged: pd.DataFrame) -> pd.Series:
     """One word a concept, from `beside_neurons`: what both rankings say."""
-    return judged.groupby("concept", sort=False)["verdict"].agg(rules.together)
+    found = judged.groupby("concept", sort=False)["verdict"]
+    return found.agg(lambda words: rules.together(list(words)))
 
 
 def by_number(table: pd.DataFrame, ranking: str, value: str = "average_precision") -> pd.DataFrame:

@@ -40,7 +40,7 @@ from plasticity_utils.experiment.store import made_now, model_fingerprint, save_
 from plasticity_utils.models.e5 import PACKAGE
 from plasticity_utils.models.load import load_model, width
 from plasticity_utils.models.sae import SparseEncoder, packaged_encoder
-from plasticity_utils.neurons.other_rankings import iou_scores
+from plasticity_utils.neurons.other_rankings import average_precisions
 from plasticity_utils.neurons.scores import FEW_WORDS, ranking_of, selectivity
 from plasticity_utils.neurons.words import highest_activating_words
 from plasticity_utils.registry import users_errors
@@ -99,7 +99,7 @@ def run_features(config: RunConfig) -> Audit:
 
 def features_name(config: RunConfig) -> str:
     """Name of the folder."""
-    return f"features-{config.model}-{config.scale}-seed{config.seed}"
+    return f"features-{Path(config.model).name}-{config.scale}-seed{config.seed}"
 
 
 def _make(config: RunConfig, encoder: SparseEncoder, part: Path) -> None:
@@ -166,12 +166,12 @@ def told(ranking: Part, measuring: Part, d_model: int) -> tuple[pd.DataFrame, pd
         candidates = _candidates(X)
         X, Y = X[:, candidates], measuring.answers[kind][:, candidates]
         dense = _dense(X, slice(None))
-        sigma = selectivity(dense, ranking.inside)
+        sigma, precision = selectivity(dense, ranking.inside), _at_best_end(dense, ranking.inside)
         for column, concept in enumerate(ASKED):
             inside, truth = ranking.inside[:, column], measuring.inside[:, column]
             by = {
                 BY_SELECTIVITY: np.abs(sigma[:, column]),
-                BY_PRECISION: _best_end(dense, inside),
+                BY_PRECISION: precision[:, column],
             }
             for name, score in by.items():
                 row = {"concept": concept, "kind": kind, "ranking": name}
@@ -201,11 +201,11 @@ def _candidates(X: Columns) -> np.ndarray:
     return np.flatnonzero(np.diff(X.indptr) >= FEW_WORDS)
 
 
-def _best_end(X: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Average precision of each column, at the end that tells more: high or low answers."""
-    high = iou_scores(X, inside)
+def _at_best_end(X: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Average precision of each column for each concept, by high answers or by low ones."""
+    high = average_precisions(X, inside)
     # Where nothing is below zero the low end is silence, which most words share.
-    return high if X.min() >= 0 else np.maximum(high, iou_scores(-X, inside))
+    return high if X.min() >= 0 else np.maximum(high, average_precisions(-X, inside))
 
 
 def _read(X: np.ndarray, inside: np.ndarray, Y: np.ndarray, truth: np.ndarray) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import torch
 from jaxtyping import Float32
 from scipy.sparse import csr_array
 
@@ -40,13 +41,13 @@ class SparseEncoder:
         The package does the same with states rounded to 8 bits, so its values differ by about a
         hundredth. It then takes the largest of a text's tokens; here every state keeps its own.
         """
-        values = np.empty((len(states), self.n_fire), dtype=np.float32)
-        which = np.empty((len(states), self.n_fire), dtype=np.int32)
-        for start in range(0, len(states), _STATES_AT_ONCE):
-            own = slice(start, start + _STATES_AT_ONCE)
-            answers = np.maximum(states[own] @ self.weight.T + self.bias, 0)
-            which[own] = np.argpartition(answers, -self.n_fire, axis=1)[:, -self.n_fire :]
-            values[own] = np.take_along_axis(answers, which[own], axis=1)
+        weight, bias = torch.from_numpy(self.weight), torch.from_numpy(self.bias)
+        parts = [
+            torch.addmm(bias, some, weight.T).relu().topk(self.n_fire, dim=1)
+            for some in torch.from_numpy(states).split(_STATES_AT_ONCE)
+        ]
+        values = torch.cat([part.values for part in parts]).numpy()
+        which = torch.cat([part.indices for part in parts]).numpy()
         ends = np.arange(len(states) + 1) * self.n_fire
         shape = (len(states), len(self.bias))
         found = csr_array((values.ravel(), which.ravel(), ends), shape=shape)
@@ -80,6 +81,6 @@ def read_encoder(data: bytes) -> SparseEncoder:
             f"{SAE_FILE} begins with {magic!r} and has blocks of {per_block}; needed: {_MAGIC!r} "
             f"and {PER_BLOCK}"
         )
-    bias = np.frombuffer(data, np.float32, n_features, header.size)
+    bias = np.frombuffer(data, np.float32, n_features, header.size).copy()
     weight = unpacked(data, header.size + bias.nbytes, n_features, width)
     return SparseEncoder(weight, bias, n_fire)

@@ -64,9 +64,7 @@ def iou_scores(
     a neuron that falls silent on the concept scores low, however well it tells it apart.
     """
     check_binary(X, is_concept)
-    return _without_constant(
-        X, _by_blocks(lambda block: _average_precision(block, is_concept), X), lowest=0.0
-    )
+    return _without_constant(X, average_precisions(X, is_concept[:, None])[:, 0], lowest=0.0)
 
 
 def gaussian_scores(
@@ -88,19 +86,32 @@ def gaussian_scores(
     return _without_constant(X, gains, lowest=float(np.nextafter(lowest, -np.inf)))
 
 
-def _average_precision(X: np.ndarray, is_concept: np.ndarray) -> np.ndarray:
-    """Average precision of each column; words of equal activation are taken in together."""
+def average_precisions(
+    X: Float[np.ndarray, "word neuron"], concepts: Bool[np.ndarray, "word concept"]
+) -> Float[np.ndarray, "neuron concept"]:
+    """Average precision of each neuron for each concept; equal activations are taken in together.
+
+    One order of a neuron's words serves all concepts.
+    """
+    return _by_blocks(lambda block: _average_precision(block, concepts), X)
+
+
+def _average_precision(X: np.ndarray, concepts: np.ndarray) -> np.ndarray:
     n_words = len(X)
-    order = np.argsort(-X, axis=0, kind="stable")
-    values = np.take_along_axis(X, order, axis=0)
-    found = is_concept[order]
-    precision = found.cumsum(axis=0) / np.arange(1, n_words + 1)[:, None]
-    position = np.arange(n_words)[:, None]
-    is_last = np.ones(X.shape, dtype=bool)
-    is_last[:-1] = values[:-1] != values[1:]
-    last_of_tie = np.minimum.accumulate(np.where(is_last, position, n_words)[::-1], axis=0)[::-1]
-    at_tie = np.take_along_axis(precision, last_of_tie, axis=0)
-    return (at_tie * found).sum(axis=0) / is_concept.sum()
+    rows = np.ascontiguousarray(-X.T)
+    order = np.argsort(rows, axis=1)
+    values = np.take_along_axis(rows, order, axis=1)
+    is_last = np.ones(rows.shape, dtype=bool)
+    is_last[:, :-1] = values[:, :-1] != values[:, 1:]
+    last_of_tie = np.where(is_last, np.arange(n_words), n_words)
+    last_of_tie = np.minimum.accumulate(last_of_tie[:, ::-1], axis=1)[:, ::-1]
+    found = np.empty((X.shape[1], concepts.shape[1]))
+    for column, inside in enumerate(concepts.T):
+        hits = inside[order]
+        precision = hits.cumsum(axis=1) / np.arange(1, n_words + 1)
+        at_tie = np.take_along_axis(precision, last_of_tie, axis=1)
+        found[:, column] = (at_tie * hits).sum(axis=1) / inside.sum()
+    return found
 
 
 def _gaussian_gain(X: np.ndarray, is_concept: np.ndarray) -> np.ndarray:
