@@ -20,12 +20,12 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment import features
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.features import (
-    ANY_LAYER,
     BY_PRECISION,
     BY_SELECTIVITY,
     FEATURE,
-    LAST_LAYER,
-    RANDOM,
+    LAST_NEURON,
+    NEURON,
+    RANDOM_FEATURE,
     Part,
     best_threshold,
     drawn,
@@ -111,9 +111,9 @@ def made_up(seed, n=1000):
     noise = np.maximum(rng.standard_normal((n, 30)) - 1, 0)
     kinds = {
         FEATURE: csc_array(F.astype(np.float32)),
-        RANDOM: csc_array(noise.astype(np.float32)),
-        ANY_LAYER: X,
-        LAST_LAYER: X[:, -8:],
+        RANDOM_FEATURE: csc_array(noise.astype(np.float32)),
+        NEURON: X,
+        LAST_NEURON: X[:, -8:],
     }
     words = np.where(inside[:, 1], "Anna", np.where(inside[:, 0], "Rome", "the"))
     return Part([f"{word}{i % 9}" for i, word in enumerate(words)], inside, kinds)
@@ -139,7 +139,7 @@ def best_of(scores, concept, kind, ranking=BY_SELECTIVITY, n_read=1):
 def test_what_was_planted_is_found_and_scored_on_other_words(found):
     scores, words = found
     for ranking in (BY_SELECTIVITY, BY_PRECISION):
-        assert best_of(scores, "locations", ANY_LAYER, ranking)["word_f1"] > 0.95
+        assert best_of(scores, "locations", NEURON, ranking)["word_f1"] > 0.95
         of_persons = best_of(scores, "persons", FEATURE, ranking)
         assert of_persons["word_precision"] == 1
         assert of_persons["word_recall"] == pytest.approx(0.5, abs=0.1)
@@ -147,7 +147,7 @@ def test_what_was_planted_is_found_and_scored_on_other_words(found):
         assert 0.5 < of_persons["average_precision"] < 0.65
     first = words[words["place"] == 1].set_index(["concept", "kind", "ranking"])
     assert first.loc[("persons", FEATURE, BY_PRECISION), "unit"] == 7
-    neuron = first.loc[("locations", ANY_LAYER, BY_SELECTIVITY)]
+    neuron = first.loc[("locations", NEURON, BY_SELECTIVITY)]
     assert (neuron["layer"], neuron["unit"]) == (0, 5)
     assert neuron["selectivity"] < -0.9
     assert set(neuron["words"].split(" · ")) <= {f"Rome{i}" for i in range(9)}
@@ -156,7 +156,7 @@ def test_what_was_planted_is_found_and_scored_on_other_words(found):
 def test_where_nothing_is_the_best_of_many_is_no_better_than_chance(found):
     scores, _ = found
     for concept in features.ASKED:
-        control = best_of(scores, concept, RANDOM)
+        control = best_of(scores, concept, RANDOM_FEATURE)
         assert control["average_precision"] == pytest.approx(control["by_chance"], abs=0.04)
     organisations = best_of(scores, "organisations", FEATURE, n_read=4)
     assert organisations["average_precision"] < 0.2
@@ -174,7 +174,7 @@ def test_the_words_that_are_scored_choose_nothing(found):
 
 def test_a_layer_is_also_read_whole(found):
     scores, _ = found
-    assert set(scores[scores["kind"] == LAST_LAYER]["n_read"]) == {*features.N_READ, 8}
+    assert set(scores[scores["kind"] == LAST_NEURON]["n_read"]) == {*features.N_READ, 8}
 
 
 def test_a_threshold_is_where_f1_is_greatest():
@@ -191,7 +191,7 @@ def scored(feature, neuron, control):
         for concept in features.ASKED
         for ranking, less in ((BY_SELECTIVITY, 0.0), (BY_PRECISION, 0.2 * (concept == "persons")))
         for seed in range(3)
-        for kind, value in ((FEATURE, feature - less), (ANY_LAYER, neuron), (RANDOM, control))
+        for kind, value in ((FEATURE, feature - less), (NEURON, neuron), (RANDOM_FEATURE, control))
     ]  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -225,7 +225,7 @@ def test_one_seed_resolves_nothing():
 def test_tables_have_a_column_a_kind():
     table = scored(0.6, 0.4, 0.3)
     wide = by_kind(table, 1)
-    assert list(wide) == ["concept", "ranking", "seed", FEATURE, ANY_LAYER, RANDOM]
+    assert list(wide) == ["concept", "ranking", "seed", FEATURE, NEURON, RANDOM_FEATURE]
     assert len(wide) == 18
     means = by_number(table, BY_SELECTIVITY)
     assert means["concept"].tolist() == list(features.ASKED)
@@ -239,7 +239,7 @@ def small(tiny_run_folder, tmp_path, monkeypatch):
     width = model.config.hidden_size
     weight = np.random.default_rng(0).standard_normal((40, width)).astype(np.float32)
     encoder = SparseEncoder(weight, np.zeros(40, np.float32), 4)
-    monkeypatch.setattr(features, "MODEL", str(tiny_run_folder))
+    monkeypatch.setattr(features, "SAE_MODEL", str(tiny_run_folder))
     monkeypatch.setattr(features, "packaged_encoder", lambda: encoder)
     monkeypatch.setattr(features, "version", lambda package: "0")
     return RunConfig(
@@ -252,7 +252,7 @@ def test_it_is_made_once_under_each_seed_and_published(small, tmp_path):
     made = run_features(small)
     assert run_features(small).path == made.path
     scores, facts = made.table("features"), made.facts
-    assert set(scores["kind"]) == {FEATURE, RANDOM, ANY_LAYER, LAST_LAYER}
+    assert set(scores["kind"]) == {FEATURE, RANDOM_FEATURE, NEURON, LAST_NEURON}
     assert scores["average_precision"].between(0, 1).all()
     assert facts["encoder"]["n_fire"] == 4
     assert facts["encoder"]["n_ranked"] <= 40

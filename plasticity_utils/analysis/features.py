@@ -8,7 +8,7 @@ import pandas as pd
 
 from plasticity_utils.analysis import rules
 from plasticity_utils.experiment.audit import Audit
-from plasticity_utils.experiment.features import ANY_LAYER, FEATURE, RANDOM
+from plasticity_utils.experiment.features import FEATURE, NEURON, RANDOM_FEATURE
 from plasticity_utils.results.stack import Estimate, mean_interval
 
 # The smallest difference in average precision that would matter.
@@ -37,8 +37,8 @@ def beside_neurons(table: pd.DataFrame) -> pd.DataFrame:
     `beyond_random` (what the feature has more, with its interval), and the word of `decide`.
     """
     wide = by_kind(table, 1)
-    wide["beyond_neuron"] = wide[FEATURE] - wide[ANY_LAYER]
-    wide["beyond_random"] = wide[FEATURE] - wide[RANDOM]
+    wide["beyond_neuron"] = wide[FEATURE] - wide[NEURON]
+    wide["beyond_random"] = wide[FEATURE] - wide[RANDOM_FEATURE]
     kinds = list(table["kind"].unique())
     differences = ["beyond_neuron", "beyond_random"]
     judged = mean_interval(wide, _KEYS, differences, bounds=dict.fromkeys(differences, _BOUNDS))

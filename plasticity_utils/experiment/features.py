@@ -47,14 +47,19 @@ from plasticity_utils.registry import users_errors
 from plasticity_utils.training.readers import linear, states_to_read
 from plasticity_utils.training.train import tag_sentences
 
-MODEL = "e5"
+SAE_MODEL = "e5"
 ASKED = ("locations", "persons", "organisations")
-FEATURE, RANDOM, ANY_LAYER, LAST_LAYER = "feature", "random feature", "neuron", "last-layer neuron"
+FEATURE, RANDOM_FEATURE, NEURON, LAST_NEURON = (
+    "feature",
+    "random feature",
+    "neuron",
+    "last-layer neuron",
+)
 BY_SELECTIVITY, BY_PRECISION = "selectivity", "average precision"
 N_READ = (1, 2, 4, 8, 16, 32, 64)
 _N_SHOWN, _N_WORDS = 3, 6
 
-Columns: TypeAlias = np.ndarray | csc_array
+_Answers: TypeAlias = np.ndarray | csc_array
 
 
 @dataclass(frozen=True)
@@ -66,12 +71,12 @@ class Part:
     words : list of str
     inside : bool array, [n_words, n_concepts]
     answers : dict of str to array, [n_words, n]
-        By kind: `FEATURE`, `RANDOM`, `ANY_LAYER`, `LAST_LAYER`.
+        By kind: `FEATURE`, `RANDOM_FEATURE`, `NEURON`, `LAST_NEURON`.
     """
 
     words: list[str]
     inside: Bool[np.ndarray, "word concept"]
-    answers: Mapping[str, Columns]
+    answers: Mapping[str, _Answers]
 
 
 @users_errors()
@@ -81,13 +86,13 @@ def run_features(config: RunConfig) -> Audit:
     Of the configuration the model, the scale, the seed (of the sentences and of the random encoder)
     and the results' folder matter. InputError for a model without a sparse autoencoder.
     """
-    if config.model != MODEL:
+    if config.model != SAE_MODEL:
         raise InputError(
-            f"there is no sparse autoencoder of the model {config.model!r}; allowed: {MODEL!r}"
+            f"there is no sparse autoencoder of the model {config.model!r}; allowed: {SAE_MODEL!r}"
         )
     encoder = packaged_encoder()
     settings = {
-        "model": model_fingerprint(MODEL),
+        "model": model_fingerprint(SAE_MODEL),
         "encoder": f"{PACKAGE} {version(PACKAGE)}",
         "sentences": [config.sizes.ranking, config.sizes.measuring],
         "asked": [ASKED, N_READ],
@@ -104,7 +109,7 @@ def features_name(config: RunConfig) -> str:
 
 def _make(config: RunConfig, encoder: SparseEncoder, part: Path) -> None:
     sizes, seed = config.sizes, config.seed
-    model, tokenizer = load_model(MODEL, ENTITY_LABELS)
+    model, tokenizer = load_model(SAE_MODEL, ENTITY_LABELS)
     halves = two_parts(load_corpus("conll2003", "test"))
     corpora = [
         drawn(half, n, seed)
@@ -122,16 +127,18 @@ def _make(config: RunConfig, encoder: SparseEncoder, part: Path) -> None:
             np.stack([concept_words(corpus, CONCEPTS[name]) for name in ASKED], axis=1),
             {
                 FEATURE: csc_array(encoder.features(X[:, in_last])),
-                RANDOM: csc_array(control.features(X[:, in_last])),
-                ANY_LAYER: X,
-                LAST_LAYER: X[:, in_last],
+                RANDOM_FEATURE: csc_array(control.features(X[:, in_last])),
+                NEURON: X,
+                LAST_NEURON: X[:, in_last],
             },
         )
         for corpus, X in zip(corpora, states, strict=True)
     ]
     scores, words = told(seen[0], seen[1], width(model))
     save_tables({"features": scores, "feature_words": words}, part)
-    ranked, ranked_random = (len(_candidates(seen[0].answers[kind])) for kind in (FEATURE, RANDOM))
+    ranked, ranked_random = (
+        len(_candidates(seen[0].answers[kind])) for kind in (FEATURE, RANDOM_FEATURE)
+    )
     facts = {
         "settings": config.settings(),
         "concept_info": asdict(config.concept_info),
@@ -177,7 +184,7 @@ def told(ranking: Part, measuring: Part, d_model: int) -> tuple[pd.DataFrame, pd
                 row = {"concept": concept, "kind": kind, "ranking": name}
                 order = ranking_of(score, name).order
                 # All of a layer at once: what a linear reader finds where the features come from.
-                sizes = [*N_READ, d_model] if kind == LAST_LAYER else N_READ
+                sizes = [*N_READ, d_model] if kind == LAST_NEURON else N_READ
                 for n in sizes:
                     best = order[:n]
                     found = _read(_dense(X, best), inside, _dense(Y, best), truth)
@@ -185,17 +192,17 @@ def told(ranking: Part, measuring: Part, d_model: int) -> tuple[pd.DataFrame, pd
                 best = order[:_N_SHOWN]
                 shown = _words(_dense(Y, best), measuring.words, sigma[best, column])
                 # Features are of the last layer.
-                last = ranking.answers[ANY_LAYER].shape[1] // d_model - 1
+                last = ranking.answers[NEURON].shape[1] // d_model - 1
                 for place, (at, said) in enumerate(zip(best, shown, strict=True), 1):
                     number = int(candidates[at])
-                    layer, unit = divmod(number, d_model) if kind == ANY_LAYER else (last, number)
+                    layer, unit = divmod(number, d_model) if kind == NEURON else (last, number)
                     words.append({**row, "place": place, "layer": layer, "unit": unit,
                                   "selectivity": sigma[at, column], "words": said})  # fmt: skip
     return pd.DataFrame(scores), pd.DataFrame(words)
 
 
-def _candidates(X: Columns) -> np.ndarray:
-    """Columns that can be ranked: of features those that fire on enough words to tell many."""
+def _candidates(X: _Answers) -> np.ndarray:
+    """_Answers that can be ranked: of features those that fire on enough words to tell many."""
     if isinstance(X, np.ndarray):
         return np.arange(X.shape[1])
     return np.flatnonzero(np.diff(X.indptr) >= FEW_WORDS)
@@ -241,5 +248,5 @@ def _words(Y: np.ndarray, words: Sequence[str], sigma: np.ndarray) -> list[str]:
     return joined.reindex(range(Y.shape[1]), fill_value="").tolist()
 
 
-def _dense(X: Columns, which: Any) -> np.ndarray:
+def _dense(X: _Answers, which: Any) -> np.ndarray:
     return X[:, which] if isinstance(X, np.ndarray) else X[:, which].toarray()
