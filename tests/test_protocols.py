@@ -63,6 +63,8 @@ def test_tweets_have_the_tags_of_news():
     tweets = load_corpus("wnut16")
     assert found.sentences == tweets.sentences
     assert found.types()["LOC"] == tweets.types()["geo-loc"]
+    # Of the news' organisations most are clubs.
+    assert found.types()["ORG"] == tweets.types()["company"] + tweets.types()["sportsteam"]
     assert set(found.types()) == {"LOC", "PER", "ORG"}
     assert set(found.word_labels()) <= set(news.word_labels())
     with pytest.raises(InputError, match="no tweets of 'MISC' to train on; allowed: the news"):

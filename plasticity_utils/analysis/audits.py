@@ -138,8 +138,8 @@ def by_seed(audits: Sequence[Audit]) -> pd.DataFrame:
 def shares_of_base(audits: Sequence[Audit], titles: Mapping[str, str]) -> pd.DataFrame:
     """F1 of concepts as a share of what it was before the cut; a row an audit and column.
 
-    `titles` names columns of `by_seed`. Columns: removal, panel (the title), row (the concept, and
-    what is unusual of its task and model), condition (the column), value, seed.
+    `titles` names columns of `by_seed`. Columns: removal, row (the concept, and what is unusual of
+    its task and model), condition (the title), value, seed.
     """
     seeds = by_seed(audits)
     usual = RunConfig()
@@ -155,8 +155,7 @@ def shares_of_base(audits: Sequence[Audit], titles: Mapping[str, str]) -> pd.Dat
     shares = seeds[list(titles)].div(seeds["base"], axis=0)
     kept = ["removal", "seed"]
     wide = pd.concat([seeds[kept].assign(row=rows), shares], axis=1)
-    tidy = wide.melt([*kept, "row"], var_name="condition")
-    return tidy.assign(panel=tidy["condition"].map(titles))
+    return wide.rename(columns=titles).melt([*kept, "row"], var_name="condition")
 
 
 def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:

@@ -38,7 +38,7 @@ HEAD_RATE = 2e-3
 # A few sentences are a single batch: they are shown again until there are so many.
 FEW_SHOT_SHOWN = 2048
 # What the types of tweets are called in news; others have no counterpart there.
-NEWS_TYPES = {"person": "PER", "geo-loc": "LOC", "company": "ORG"}
+NEWS_TYPES = {"person": "PER", "geo-loc": "LOC", "company": "ORG", "sportsteam": "ORG"}
 
 
 def whole_model(model: PreTrainedModel) -> Iterable[nn.Parameter]:
@@ -92,7 +92,7 @@ def tweets(corpus: Corpus, concept: str) -> Corpus:
     if concept not in NEWS_TYPES.values() or {concept} - set(corpus.types()):
         raise InputError(
             f"there are no tweets of {concept!r} to train on; allowed: the news types "
-            f"{', '.join(NEWS_TYPES.values())}"
+            f"{', '.join(dict.fromkeys(NEWS_TYPES.values()))}"
         )
     found = load_corpus(WNUT16)
     tags = [[_in_news(tag) for tag in sentence] for sentence in found.labels["entity"]]
