@@ -110,7 +110,7 @@ charts.differences(
         "whole": "the whole",
         "whole_random": "the whole, as many random neurons silent",
     },
-    "Survivors gain later layers; the whole moves as a random cut moves it",
+    "MiniLM: survivors gain in later layers, the whole as a random cut",
     "Shares of the depth. Left of zero: towards the embedding.",
     "the least and the greatest seed",
 )
@@ -151,10 +151,10 @@ rules.moves
 # there.
 
 # %% tags=["remove-input", "hide-output"]
-relied = across.relied_on(encoder + decoder + on_2000)
+relied = across.relied_on(encoder + decoder)
 charts.number_table(
     relied[relied["again"].isin(["nothing", "new top", "random"])],
-    ["concept", "model", "scale", "condition", "again", "entity_f1"],
+    ["concept", "model", "condition", "again", "entity_f1"],
 )
 
 # %% tags=["remove-input"]
@@ -193,7 +193,7 @@ charts.number_table(
 # %% tags=["remove-input", "hide-output"]
 charts.number_table(
     across.dose_table(ways),
-    ["variant", "dose", "loss", "loss_others", "random_loss"],
+    ["variant", "doses", "loss", "loss_others", "random_loss"],
 )
 
 # %% tags=["remove-input", "hide-output"]

@@ -20,14 +20,16 @@
 # concept. With persons it was the concept, and a part of it was not to be read.**
 #
 # *Question 1, continued. Does a concept come back that no linear reader finds
-# any more? How fast, in which layers, and at what cost?*
+# any more? In which layers, and at what cost?*
 #
 # An **erasure** removes no neuron. At every layer, from the embeddings up, a
 # fixed linear projection (LEACE, Belrose et al. 2023) makes the mean of the
 # concept's words equal to that of words of no entity. It stays in force while
-# the model trains on. Its control is the same projection fitted on shuffled
-# labels, called *random*. *none* trains on with nothing erased, *head* trains
-# the last layer alone, and *targeted* trains all of the erased model.
+# the model trains on; no weight is edited, and whoever holds the model could take it
+# off. What is asked is whether training finds a way around it. Its control is the same
+# projection fitted on shuffled labels, called *random*. *none* trains on with nothing
+# erased, *head* trains the last layer alone, and *targeted* trains all of the erased
+# model.
 
 # %% tags=["remove-cell"]
 from IPython.display import Markdown
@@ -76,10 +78,10 @@ charts.number_table(
 )
 
 # %% [markdown]
-# F1 that the concept and the other types lose, means over three seeds. The
-# random projections take next to nothing. So it is not that a projection does
-# harm, but that this one takes what tells *any* name from other words: the
-# words of no entity are what the concept is made equal to.
+# F1 that the concept and the other types lose, means over three seeds. The random
+# projections take next to nothing: they are matched in rank, and not in harm. So it is
+# not that a projection does harm, but that this one takes what tells *any* name from
+# other words: the words of no entity are what the concept is made equal to.
 
 # %% tags=["remove-input"]
 rules.cut
@@ -109,9 +111,9 @@ Markdown(
     f"{whole['others']:.2f}. It was chosen so that a linear reader would "
     "find "
     "nothing at all. With readers beside it that was not needed, and the "
-    "narrower one would have been about the concept. Its runs are not "
-    "measured "
-    "yet."
+    "narrower one would have been about the concept. Its runs of full "
+    "size are not made yet; small ones stand in the [table of "
+    "removals](removals.ipynb)."
 )
 
 # %% [markdown]
@@ -145,8 +147,9 @@ charts.number_table(
 # F1 beyond best reader and control, a column a seed; with seed 1 no readers were
 # fitted. Seeds 0 and 1 were run on another machine than seed 2, from base models
 # other than those of the small cut, so the pages do not compare them run by run.
-# Whether it was relearned, or learned as by a model that never knew the concept,
-# is not measured yet.
+# Whether it was relearned, or learned as by a model that never knew the concept, is
+# measured of the narrower erasure alone, at the small scale ([table of
+# removals](removals.ipynb)).
 
 # %% tags=["remove-input"]
 charts.outcomes(across.outcome_table(erased), across.OVER)

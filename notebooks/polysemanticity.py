@@ -142,7 +142,8 @@ rules.likeness
 # *Shared* is the mean cosine of the words of two parts of speech that share an
 # end of a neuron in the base model. *Expected* is the same with the concepts
 # shuffled. Four entity types have too few orders to tell anything by
-# shuffling.
+# shuffling. This is one of six ways to look at it in the tables (three sets of
+# concepts, two ways to share), and p is adjusted for all of them.
 #
 # ## Do concepts crowd each other?
 

@@ -69,7 +69,7 @@ def test_what_the_dose_takes_stands_beside_what_random_neurons_take(two_runs, gr
         random = (curve["condition"] == "random") & (curve["dose"] == 0.1)
         losses.append(base - curve.loc[random, "entity_f1"].iloc[0])
     assert row["random_loss"] == pytest.approx(np.mean(losses))
-    assert row["dose"] == pytest.approx(0.1)
+    assert row["doses"] == "10 %, 10 %"
 
 
 def test_every_table_names_the_series_and_draws(groups):

@@ -71,7 +71,9 @@ def test_the_page_on_citing_says_what_the_citation_file_says():
         "title": paper["title"],
         "author": " and ".join(authors),
         "year": str(paper["year"]),
-        "journal": paper["identifiers"][0]["value"],
+        "booktitle": paper["collection-title"],
+        "pages": f"{paper['start']}--{paper['end']}",
+        "doi": paper["doi"],
         "url": paper["url"],
     }
 

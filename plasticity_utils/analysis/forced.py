@@ -53,8 +53,8 @@ def forced_rises(group: RunGroup) -> pd.DataFrame:
 def judged(group: RunGroup) -> pd.DataFrame:
     """One row for each number of the host's neurons, with its verdict.
 
-    regained (share of the loss), entity_f1_end of the concept; price (F1 that the host lost); rise,
-    beyond_random and beyond_all (less those of the controls), each with `_low` and `_high`.
+    regained (share of the loss), entity_f1_end of the concept; price (F1 that the host lost); rise
+    and beyond_random (less that of random neurons), each with `_low` and `_high`.
     """
     assert isinstance(group.config, ForcingConfig)
     concept, host = group.config.entities
@@ -67,11 +67,10 @@ def judged(group: RunGroup) -> pd.DataFrame:
     found = found[found["target"] == "host"]
     over = mean_interval(found, ["dose"], ["rise"], bounds={"rise": _RISE})
     table = table.merge(over, on="dose")
-    for control in ("random", "all"):
-        name = f"beyond_{control}"
-        parts = [beyond(run.table("carriers"), control) for run in group.runs]
-        mean = mean_interval(pd.concat(parts), ["dose"], [name], bounds={name: _DIFFERENCE})
-        table = table.merge(mean.drop(columns="n_seeds"), on="dose")
+    name = "beyond_random"
+    parts = [beyond(run.table("carriers"), "random") for run in group.runs]
+    mean = mean_interval(pd.concat(parts), ["dose"], [name], bounds={name: _DIFFERENCE})
+    table = table.merge(mean.drop(columns="n_seeds"), on="dose")
     verdicts = [
         rules.forced(
             lost=1 - row["entity_f1_removed"] / row["entity_f1_base"],

@@ -12,11 +12,19 @@ import pandas as pd
 
 from plasticity_utils.experiment.dose import specificity
 from plasticity_utils.experiment.run import Run
+from plasticity_utils.formats import chosen_percent
 from plasticity_utils.names import OVERALL
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup
-from plasticity_utils.results.stack import GROUP, SHARE_BOUNDS, group_means, stack
+from plasticity_utils.results.stack import (
+    DIFFERENCE_BOUNDS,
+    GROUP,
+    SHARE_BOUNDS,
+    group_means,
+    mean_interval,
+    stack,
+)
 
 # What the intervals of F1 are, for a chart's note.
 OVER = "95 % interval: over seeds, or over sentences where there is one seed"
@@ -37,7 +45,8 @@ def relearning(groups: Iterable[RunGroup]) -> pd.DataFrame:
     removed), beyond_drift (beyond_head less that, which a model that had not learned all it could
     gains in any case).
     """
-    return group_means(groups, relearned)
+    differences = ("lost", "beyond_head", "drift", "beyond_drift")
+    return group_means(groups, relearned, bounds=dict.fromkeys(differences, DIFFERENCE_BOUNDS))
 
 
 def recoveries(groups: Iterable[RunGroup]) -> pd.DataFrame:
@@ -65,11 +74,15 @@ def relearned(run: Run) -> dict[str, float]:
 def dose_table(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """Dose, and what it takes from the concept and from the others, without retraining.
 
-    Gives dose (share of all neurons; NaN where the concept was erased), loss (F1 of the concept),
-    loss_others (mean over the other types), specificity, random_loss (median over the draws of a
-    layer-matched random removal).
+    Gives doses (shares of all neurons, one a seed; none where the concept was erased), loss (F1 of
+    the concept), loss_others (mean over the other types), specificity, random_loss (median over the
+    draws of a layer-matched random removal).
     """
-    return group_means(groups, _dose)
+    rows = stack(groups, _dose)
+    losses = ["loss", "loss_others", "specificity", "random_loss"]
+    table = mean_interval(rows, GROUP, losses, bounds=dict.fromkeys(losses, DIFFERENCE_BOUNDS))
+    doses = rows.groupby(GROUP, sort=False, dropna=False)["dose"].agg(_written)
+    return table.assign(doses=doses.to_numpy())
 
 
 def collateral(groups: Iterable[RunGroup]) -> pd.DataFrame:
@@ -138,6 +151,10 @@ def _readable(run: Run) -> pd.DataFrame:
     trained = ~rows["condition"].isin(run.config.only_reading)
     shown = (rows["entity"] == run.config.label) & trained
     return rows.loc[shown, ["condition", "stage", "layer", "word_f1"]]
+
+
+def _written(doses: pd.Series) -> str:
+    return ", ".join(doses.dropna().map(chosen_percent))
 
 
 def _dose(run: Run) -> dict[str, float]:

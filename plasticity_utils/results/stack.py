@@ -24,8 +24,8 @@ _CONFIDENCE = 0.95
 # What tells groups of runs apart, and with the seed runs.
 GROUP = ["concept", "entity", "model", "scale", "regime", "variant"]
 _RUN = [*GROUP, "seed"]
-# The bounds of a share, and of F1.
-SHARE_BOUNDS = (0.0, 1.0)
+# The bounds of a share, and of F1; and of the difference of two.
+SHARE_BOUNDS, DIFFERENCE_BOUNDS = (0.0, 1.0), (-1.0, 1.0)
 _ALONE = "alone"
 
 
