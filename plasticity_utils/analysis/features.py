@@ -8,7 +8,13 @@ import pandas as pd
 
 from plasticity_utils.analysis import rules
 from plasticity_utils.experiment.audit import Audit
-from plasticity_utils.experiment.features import FEATURE, NEURON, RANDOM_FEATURE
+from plasticity_utils.experiment.features import (
+    ASKED,
+    BY_SELECTIVITY,
+    FEATURE,
+    NEURON,
+    RANDOM_FEATURE,
+)
 from plasticity_utils.results.stack import Estimate, mean_interval
 
 # The smallest difference in average precision that would matter.
@@ -64,3 +70,18 @@ def by_number(table: pd.DataFrame, ranking: str, value: str = "average_precision
     keys = ["concept", "n_read"]
     wide = own.pivot_table(index=keys, columns="kind", values=value, sort=False)
     return wide[own["kind"].unique()].rename_axis(columns=None).reset_index()
+
+
+def answers_to(one: Audit) -> pd.DataFrame:
+    """Words of the best feature and neuron of each concept by selectivity.
+
+    Gives concept, kind, layer, number (of the feature, or the neuron's unit), words.
+    """
+    words = one.table("feature_words")
+    own = words[(words["ranking"] == BY_SELECTIVITY) & (words["place"] == 1)]
+    own = own[own["kind"].isin([FEATURE, NEURON])].sort_values("concept", key=_places)
+    return own.rename(columns={"unit": "number"})[["concept", "kind", "layer", "number", "words"]]
+
+
+def _places(concepts: pd.Series) -> pd.Series:
+    return concepts.map(ASKED.index)

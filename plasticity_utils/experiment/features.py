@@ -202,7 +202,7 @@ def told(ranking: Part, measuring: Part, d_model: int) -> tuple[pd.DataFrame, pd
 
 
 def _candidates(X: _Answers) -> np.ndarray:
-    """_Answers that can be ranked: of features those that fire on enough words to tell many."""
+    """Columns that can be ranked: of features those that fire on enough words to tell many."""
     if isinstance(X, np.ndarray):
         return np.arange(X.shape[1])
     return np.flatnonzero(np.diff(X.indptr) >= FEW_WORDS)
