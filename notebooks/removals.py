@@ -154,6 +154,7 @@ charts.number_table(pu.list_removals())
 # | `relabel` | weights, by some steps of training | tags of words | training that forgets random words of other types |
 # | `gradient_difference` | the same | the same | the same |
 # | `npo` | the same | the same | the same |
+# | `rmu` | weights of three MLPs, by some steps of training | which words are the concept's | the same |
 #
 # All are undone exactly: afterwards the model is bit for bit as it was. Held units can be
 # allowed to grow back (`regrow`), directions cannot. Changed weights train on like any.

@@ -343,6 +343,12 @@ removals = Registry(
             "Zhang et al. 2024",
             ("learning_rate", "beta"),
         ),
+        "rmu": Entry(
+            f"{_REMOVAL}.rmu:Rmu",
+            "states of the concept's words steered to a random point at one layer, others kept",
+            "Li et al. 2024",
+            ("learning_rate", "layer", "scale", "alpha"),
+        ),
     },
     needs=("fit", "control", "again", "makes"),
 )

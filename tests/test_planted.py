@@ -19,6 +19,7 @@ from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import width
 from plasticity_utils.neurons.scores import layer_unit, rank_neurons
+from plasticity_utils.removal import unlearn
 from plasticity_utils.removal.interface import NO_NEURONS, Material, in_force
 from plasticity_utils.removal.projection import random_like
 from plasticity_utils.training.readers import label_states
@@ -194,7 +195,9 @@ def taught():
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "encoder" in name and "LayerNorm" not in name:
-                parameter += 0.02 * torch.randn(parameter.shape, generator=rng)
+                # MLPs look at what states say, and write little of it.
+                size = 0.5 if "intermediate" in name else 0.02
+                parameter += size * torch.randn(parameter.shape, generator=rng)
     states = label_states(model, tag_sentences(model, tokenizer, corpus))
     tags = np.array(corpus.word_labels())
     tags[(tags == "O") & (states[:, 11] > 0.7)] = "B-PER"
@@ -233,3 +236,39 @@ def test_what_trains_a_concept_away_hides_it_from_the_head_and_not_from_a_reader
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
+
+
+def seed_whose_point_is(model, tag):
+    """The first seed of which the head takes the random point of `rmu` for this tag."""
+    for seed in range(100):
+        point = torch.randn(D_MODEL, generator=torch.Generator().manual_seed(seed))
+        # As long as a state is behind the last norm.
+        scores = model.classifier(D_MODEL**0.5 * point / point.norm())
+        if NAMES[int(scores.argmax())] == tag:
+            return seed
+    raise AssertionError(tag)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tag", ["O", "B-LOC"])
+def test_what_is_steered_is_what_the_head_takes_the_point_for_and_a_reader_tells_it(
+    taught, tag, monkeypatch
+):
+    monkeypatch.setattr(unlearn, "STEPS_TRIED", (32, 64))
+    model, tokenizer, corpus = taught
+    on = material(model, tokenizer, corpus, seed_whose_point_is(model, tag))
+    made = pu.removals.get("rmu")(learning_rate=0.01, layer=2)
+    # Only what the MLPs write can move.
+    outputs = {f"bert.encoder.layer.{block}.output.dense.weight" for block in range(2)}
+    assert set(made.trained(model)) == outputs
+    data, whole = tag_sentences(model, tokenizer, corpus), recall(model, tokenizer, corpus)
+    before, is_place = label_states(model, data), on.is_concept
+    fitted = made.fit(on)
+    assert fitted.is_lost == (tag == "O")
+    with in_force(model, fitted):
+        moved = np.linalg.norm(label_states(model, data) - before, axis=1)
+        assert read(model, tokenizer, without_tags(corpus, "PER"), "linear") > 0.9
+        lost = recall(model, tokenizer, corpus)
+    assert moved[is_place].mean() > 3 * moved[~is_place].mean()
+    assert (lost["LOC"] < 0.1) == (tag == "O"), lost
+    assert lost["PER"] > 0.7 * whole["PER"], lost

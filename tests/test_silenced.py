@@ -99,6 +99,6 @@ def test_beside_a_gate_the_model_still_warns_of_what_is_left_out(tmp_path):
 def test_an_architecture_of_which_nothing_is_known_is_refused_at_once():
     model = make_tiny_model("bert")
     model.config.model_type = "electra"
-    for removal in ("weights",):
+    for removal in ("weights", "rmu"):
         with pytest.raises(InputError, match="a model of type 'electra'; supported: bert"):
             pu.removals.get(removal)().check(model)

@@ -151,6 +151,14 @@ def test_no_word_can_be_relabelled_where_every_one_has_a_tag(model):
         pu.removals.get("relabel")().check(model)
 
 
+@pytest.mark.usefixtures("as_for_users")
+@pytest.mark.parametrize("layer", [0, 4, True, 1.0])
+def test_states_are_steered_at_a_layer_that_a_block_writes(model, layer):
+    with pytest.raises(InputError, match=rf"layer {layer}; allowed: 1 to 3"):
+        pu.removals.get("rmu")(layer=layer).check(model)
+    assert len(pu.removals.get("rmu")(layer=3).trained(model)) == 3
+
+
 @pytest.mark.slow
 def test_training_stops_when_the_concept_is_lost_and_says_where_it_is_not(on, monkeypatch):
     monkeypatch.setattr(unlearn, "STEPS_TRIED", (4, 8, 16))

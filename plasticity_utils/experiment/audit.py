@@ -113,6 +113,7 @@ def run_audit(config: RunConfig) -> Audit:
             f"{config.concept_info.title!r} is no entity type, so no tag of it can come back"
         )
     stages = AuditStages(config)
+    stages.check()
     settings = stages.audit_settings(config.conditions, BODIES)
     folder = files.cached(config.results, audit_name(config), settings, partial(_make, stages))
     return Audit(folder)
