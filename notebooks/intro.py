@@ -158,6 +158,9 @@ rules.strength
 # - Erasing places or organisations blinds the model to most other names too. Of
 #   these it is the *task* that comes back. Of persons it is the concept.
 # - Half of all neurons, any half, breaks the model. That says little of a concept.
+# - That nothing had to be learned does not mean that nothing is written. Where the whole
+#   model trains, neurons that were left come to tell the concept
+#   [more sharply](locations), though the last layer could already find it.
 # - What our readers miss may still have been there: less may be new than it seems.
 #   Whether it was *relearned*, or learned as if for the first time, takes a model
 #   that never knew these names.

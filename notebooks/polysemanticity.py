@@ -140,10 +140,11 @@ rules.likeness
 
 # %% [markdown]
 # *Shared* is the mean cosine of the words of two parts of speech that share an
-# end of a neuron in the base model. *Expected* is the same with the concepts
-# shuffled. Four entity types have too few orders to tell anything by
-# shuffling. This is one of six ways to look at it in the tables (three sets of
-# concepts, two ways to share), and p is adjusted for all of them.
+# end of a neuron in the base model; its interval is over three fine-tunings of one
+# checkpoint. *Expected* is the same with the concepts shuffled. Four entity types have
+# too few orders to tell anything by shuffling. This is one of six ways to look at it in
+# the tables (three sets of concepts, two ways to share), and p is adjusted for all of
+# them.
 #
 # ## Do concepts crowd each other?
 
