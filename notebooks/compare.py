@@ -110,7 +110,7 @@ charts.differences(
         "whole": "the whole",
         "whole_random": "the whole, as many random neurons silent",
     },
-    "MiniLM: survivors gain in later layers, the whole as a random cut",
+    "In MiniLM the neurons that were left gain in later layers",
     "Shares of the depth. Left of zero: towards the embedding.",
     "the least and the greatest seed",
 )

@@ -100,11 +100,12 @@ charts.values(
 # %% [markdown]
 # A neuron carries a concept if its selectivity among names passes what shuffled
 # labels reach. Two concepts that are contrasted with each other share neurons
-# by construction, so the rise since the cut counts, and not the number.
+# by construction, so the rise since the cut counts, and not the number. The table has
+# the numbers of neurons with which the concept comes back.
 
 # %% tags=["remove-input"]
 charts.number_table(
-    judged,
+    back,
     ["n_neurons", "entity_f1_end", "price", "rise", "beyond_random",
      "verdict"],
 )  # fmt: skip
@@ -117,8 +118,8 @@ rules.forced
 #
 # - The chosen neurons train at ten times the rate of *all* and *head*, so no
 #   difference from these is judged: it would mix the rate with what is confined. The
-#   rate was picked in a
-#   short trial by whether F1 came back on the sentences that are scored here.
+#   rate was picked in a short trial by whether F1 came back on the sentences that are
+#   scored here.
 # - All of them see half of the sentences. That is why *all* ends a little below
 #   the main runs.
 # - Three seeds of one pair of concepts.
