@@ -18,9 +18,11 @@ from filelock import FileLock
 
 # Workers take whole files, in this order: a long file that begins last is waited for by all.
 LONGEST = (
-    "test_batch_faults.py",
+    "test_places.py",
     "test_resume.py",
     "test_custom_concepts.py",
+    "test_book.py",
+    "test_kills.py",
     "test_run.py",
     "test_forcing.py",
     "test_benchmarks.py",
@@ -29,7 +31,6 @@ LONGEST = (
     "test_explorer.py",
     "test_erasure.py",
     "test_lab.py",
-    "test_book.py",
     "test_models.py",
     "test_published.py",
     "test_training.py",
@@ -62,8 +63,8 @@ def pytest_runtest_setup(item):
 
 
 def pytest_xdist_auto_num_workers(config):
-    """One more than there are cores: a third of the time a slow test waits for what it started."""
-    return (os.cpu_count() or 1) + ("not slow" not in config.option.markexpr)
+    """Two more than there are cores: half of the time a slow test waits for what it has started."""
+    return (os.cpu_count() or 1) + 2 * ("not slow" not in config.option.markexpr)
 
 
 def only_slow(function, is_work=lambda *arguments: True):

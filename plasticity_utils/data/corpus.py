@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -296,9 +297,7 @@ def concept_words(corpus: Corpus, label: str, column: str = "entity") -> Bool[np
     """
     check_kind(corpus, Corpus, "corpus must be one of load_corpus")
     check_kind(label, str, "label must be a text, such as LOC")
-    tags = corpus.word_labels(column)
-    of_concept = {tag for tag in set(tags) if label in kinds_of(tag, column)}
-    member = np.array([tag in of_concept for tag in tags], bool)
+    member = np.array([label in kinds_of(tag, column) for tag in corpus.word_labels(column)], bool)
     if not member.any():
         found = [f"{kind[:40]} ({count} words)" for kind, count in corpus.types(column).items()]
         raise InputError(
@@ -314,11 +313,14 @@ def _cut(n_sentences: int) -> tuple[list[int], list[int]]:
     return order[:middle], order[middle:]
 
 
-def kinds_of(tag: str, column: str = "entity") -> set[str]:
+@lru_cache(maxsize=10_000)
+def kinds_of(tag: str, column: str = "entity") -> frozenset[str]:
     """Return the types of a word: its tag without B- or I-, or the labels of a label file."""
     # Only label files hold several labels a word; in a column of tags a comma is a tag.
     parts = [part for part in tag.split(",") if part] if column == LABEL else []
-    return {part[2:] if part[:2] in ("B-", "I-") and part[2:] else part for part in parts or [tag]}
+    return frozenset(
+        part[2:] if part[:2] in ("B-", "I-") and part[2:] else part for part in parts or [tag]
+    )
 
 
 def _conll2003_folder() -> Path:

@@ -1,4 +1,4 @@
-"""On the path of every process of test_batch_faults: all know the tiny scale, one of them breaks.
+"""On the path of every process of these tests: all know the tiny scale, one of them breaks.
 
 Python imports a module of this name when it starts. It only watches for modules of the package and
 changes them once they are loaded. The fault happens once, at an exact step of a retraining, by
