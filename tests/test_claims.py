@@ -4,13 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils.analysis import audits, movement, paper, relearning, rules
+from plasticity_utils.analysis import audits, features, movement, paper, relearning, rules
 from plasticity_utils.analysis.answers import by_question
 from plasticity_utils.analysis.mistakes import setting_changes
 from plasticity_utils.analysis.readers import by_reader
 from plasticity_utils.results.across import recoveries, turnovers
 from plasticity_utils.results.groups import choose, run_groups
-from plasticity_utils.results.published import published_audits, published_curves, published_runs
+from plasticity_utils.results.published import (
+    published_audits,
+    published_curves,
+    published_features,
+    published_runs,
+)
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +250,29 @@ def test_what_is_said_of_training_at_each_dose():
     behind = (table["whole_model"] - table["never_knew"])[table["dose"] <= 0.15]
     assert behind.min() > 0
     assert behind.max() < 0.2
+
+
+def test_what_is_said_of_features_beside_neurons():
+    table = features.features_table(published_features())
+    assert set(table["seed"]) == {0, 1, 2}
+    judged = features.beside_neurons(table)
+    answers = features.answers(judged)
+    assert answers.to_dict() == {
+        "locations": rules.YES, "persons": rules.OPEN, "organisations": rules.NO,
+    }  # fmt: skip
+    # Whatever ranked them, and under every seed, chance does not make a best feature.
+    best = features.by_kind(table, 1).set_index("concept")
+    named = best.loc[["locations", "persons"]]
+    assert (named["feature"] - named["random feature"]).min() > 0.2
+    assert (named["feature"] > named["last-layer neuron"] + 0.1).all()
+    of_64 = features.by_kind(table, 64)
+    assert (of_64["neuron"] > of_64["feature"]).all()
+    few = features.by_kind(table, 4).set_index("concept").loc[["locations", "persons"]]
+    assert (few["feature"] > few["last-layer neuron"]).all()
+    recall = features.by_kind(table, 1, "word_recall").set_index("concept")["feature"]
+    assert recall.loc[["locations", "persons"]].max() < 0.5
+    first = [features.answers_to(one) for one in published_features()]
+    first = [table[table["kind"] == "feature"].set_index("concept") for table in first]
+    for concept, word in (("locations", "Germany"), ("persons", "Eric")):
+        assert len({table.loc[concept, "number"] for table in first}) == 1
+        assert word in first[0].loc[concept, "words"]

@@ -80,7 +80,9 @@ def answers_to(one: Audit) -> pd.DataFrame:
     words = one.table("feature_words")
     own = words[(words["ranking"] == BY_SELECTIVITY) & (words["place"] == 1)]
     own = own[own["kind"].isin([FEATURE, NEURON])].sort_values("concept", key=_places)
-    return own.rename(columns={"unit": "number"})[["concept", "kind", "layer", "number", "words"]]
+    # A name, and no quantity.
+    own = own.assign(number=own["unit"].astype(str))
+    return own[["concept", "kind", "layer", "number", "words"]]
 
 
 def _places(concepts: pd.Series) -> pd.Series:

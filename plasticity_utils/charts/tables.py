@@ -72,6 +72,7 @@ _NAMES = {
     "jaccard_by_chance": "by chance",
     "n_runs": "runs",
     "n_reached": "reached",
+    "n_read": "how many",
     "n_concepts": "concepts served",
     "took_on": "took on a concept",
     "took_on_concept": "took on the removed concept",

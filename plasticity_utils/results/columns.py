@@ -402,6 +402,16 @@ _CHANCE = Column(
     "0 to 1", "of the type's tags over all words: how well they are told without a threshold"
 )
 _CURVE_DOSE = Column("0 to 1", "of a reading curve alone: share of all neurons that is taken")
+_ASKED = "concept kind ranking"
+_OF_FEATURES = {
+    "concept": Column("name", "`locations`, `persons` or `organisations`"),
+    "kind": Column(
+        "name",
+        "`feature` of the sparse autoencoder; `random feature`: of a random encoder of which as "
+        "many fire; `neuron` of any layer; `last-layer neuron`",
+    ),
+    "ranking": Column("name", "`selectivity`: by |σ|; or `average precision`, at the better end"),
+}
 AUDIT_TABLES = {
     "returns": Table(
         "a protocol, step and type",
@@ -441,6 +451,32 @@ AUDIT_TABLES = {
             "position": Column("number", "of the word in its sentence, from 0"),
             "word": Column("text", "of one sentence of the scoring part"),
             "tag": Column("name", "in IOB2"),
+        },
+    ),
+    "features": Table(
+        "a concept, kind, ranking and number of them",
+        f"{_ASKED} n_read average_precision word_precision word_recall word_f1 n_words by_chance",
+        {
+            **_OF_FEATURES,
+            "n_read": Column("number", "of the best of the ranking that a linear reader reads"),
+            "average_precision": Column("0 to 1", "of the reader, over words that ranked nothing"),
+            "word_precision": Column("0 to 1", "at the threshold that the ranking's words set"),
+            "word_recall": Column("0 to 1", "at the same threshold"),
+            "word_f1": Column("0 to 1", "at the same threshold"),
+            "n_words": Column("words", "of the concept, among those that are scored"),
+            "by_chance": Column("0 to 1", "average precision of chance: the concept's share"),
+        },
+    ),
+    "feature_words": Table(
+        "one of the three best of a concept, kind and ranking",
+        f"{_ASKED} place layer unit selectivity words",
+        {
+            **_OF_FEATURES,
+            "place": Column("number", "1 is the best"),
+            "layer": Column("0 to L", "that it is in; of a feature, that it is read off"),
+            "unit": Column("number", "place of the neuron in its layer, or number of the feature"),
+            "selectivity": Column("−1 to 1", "σ on the words that rank"),
+            "words": Column("words", "of those that are scored, that it answers to most"),
         },
     ),
 }
