@@ -64,4 +64,4 @@ def test_its_features_are_those_of_the_package(ours, theirs, texts):
         both = (own > 0) & (other > 0)
         assert both.sum() > 0.9 * (other > 0).sum()
         assert np.abs(own - other)[both].max() < 0.1
-        assert own.argmax() == other.argmax()
+        assert own[other.argmax()] > own.max() - 0.1
