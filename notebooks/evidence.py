@@ -63,7 +63,7 @@ rules.strength
 #
 # - *After a small cut.* A second body, task or language in which the last layer fails
 #   where the whole model succeeds would change our mind. So far a decoder, parts of
-#   speech and tweets do not.
+#   speech and tweets do not ([beyond names in news](beyond.ipynb)).
 # - *After half of all neurons, and after an erasure.* Both take most of the task, so
 #   the answer speaks of the task. A stronger reader that finds what ours miss would
 #   make "more than was read" smaller. Whether the rest is relearned or learned takes a
@@ -127,7 +127,7 @@ rules.strength
 #
 # ## What is judged apart
 #
-# Audits of removals are at the scale *quick*, with three seeds. Their rules were
+# Audits of removals are at the scale *quick*, with one to three seeds. Their rules were
 # written before their numbers, but for one word, and stand on their pages:
-# [removals](removals.ipynb),
+# [removals](removals.ipynb), [beyond names in news](beyond.ipynb),
 # [how much must be taken](dose.ipynb).

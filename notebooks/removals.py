@@ -16,10 +16,12 @@
 # %% [markdown]
 # # The table of removals
 #
-# **Holding the neurons of a concept still hides it. Erasing its direction weakens it.
-# After either, it is back long before a model that never knew it would have learned it.**
+# **Holding the neurons of a concept still hides it, and so does training it away.
+# Erasing its direction weakens it. After each, it is back long before a model that never
+# knew it would have learned it.**
 #
-# These are audits of MiniLM at the small scale *quick*, with three seeds. No removal is
+# These are audits of MiniLM at the small scale *quick*, with three seeds, and with one of
+# the removals that train (`relabel`, `npo`). No removal is
 # judged without its controls: readers of the frozen model, the matched control, and a
 # model that never knew the concept. Each row is a removal and a concept. How each number
 # is found stands on the page of [one audit](audit.ipynb). To add a row, write the
@@ -85,7 +87,8 @@ charts.number_table(
 # F1 of the concept just after each stands in the exercise above. *specificity* is what the concept
 # loses less what the others lose on average. *read* is the best reader's F1 on
 # the cut model as a share of its F1 on the base model. *floor* is the best F1
-# that a reader finds in the pretrained body, cut in the same way.
+# that a reader finds in the pretrained body, cut in the same way. After `leace` a reader
+# finds less of persons and organisations than there: that is not only hidden.
 
 # %% tags=["remove-input"]
 rules.audited
@@ -135,6 +138,9 @@ charts.returns(curves[curves["removal"] == "gate"], goal)
 
 # %% tags=["remove-input"]
 charts.returns(curves[curves["removal"] == "leace"], goal)
+
+# %% tags=["remove-input"]
+charts.returns(curves[curves["removal"] == "relabel"], goal)
 
 # %% [markdown]
 # ## The ways of taking a concept out
