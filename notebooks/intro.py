@@ -130,12 +130,31 @@ Markdown(
 # %% [markdown]
 # ## Nine questions and their answers
 #
-# Each answer is the word that a rule gives; the page of the question prints its
-# rule and its numbers. *Read again* means that it had never left; *of the task*, that
-# names of every kind had gone, and not this kind alone.
+# Each answer is the word that a rule gives, said plainly; the page of the question
+# prints its rule and its numbers.
 
 # %% tags=["remove-input"]
-charts.number_table(by_question(published))
+answers = by_question(published)
+charts.number_table(
+    answers.assign(
+        answer=answers["answer"].replace(
+            {
+                "read again": "No. It had never left; it is read again",
+                "more than was read, of the task": "In part, at most; "
+                "names of every kind had gone, not this kind alone",
+                "only the removed concept": "Only that of the removed "
+                "concept itself",
+                "only in the class “other”": "Only of names that "
+                "fit no named part",
+                "the same directions in the kept units": "Yes, as far as "
+                "the neurons that were left go",
+                "not measurable with this ruler": "Not measurable here",
+                "not measurable with this inventory": "Not measurable here",
+                "no": "No",
+            }
+        )
+    )
+)
 
 # %% tags=["remove-input"]
 rules.strength
@@ -152,9 +171,10 @@ rules.strength
 #
 # ## What would mislead you
 #
-# - Two small models, one task, one collection of news texts. The second model
-#   agrees on the last layer, with one run for each kind of name; it does not
-#   agree on where in the model the concept goes.
+# - Two small models, and names in news texts. The second model agrees on the last
+#   layer, with one run for each kind of name; it does not agree on where in the model
+#   the concept goes. Parts of speech and tweets agree too, in
+#   [small runs](beyond.ipynb).
 # - Erasing places or organisations blinds the model to most other names too. Of
 #   these it is the *task* that comes back. Of persons it is the concept.
 # - Half of all neurons, any half, breaks the model. That says little of a concept.
@@ -181,6 +201,7 @@ rules.strength
 # - [Was it relearned?](relearning.ipynb) All three cuts, with readers and
 #   controls. [Erased](erasure.ipynb): what an erasure takes, and what it costs.
 #   [How much must be taken?](dose.ipynb) Readers and training as the cut grows.
+#   [What each answer rests on](evidence.ipynb), and what would change our mind.
 # - [Locations](locations), [persons](persons), [organisations](organisations):
 #   one concept at a time, down to single neurons.
 # - [The paper](paper.ipynb) that started this, and what we find of it.
