@@ -92,12 +92,14 @@ charts.number_table(
         "tags",
         "corpus",
         "n_seeds",
+        "verdict",
         "base",
         "removed",
         "random",
         "head",
         "found",
-        "verdict",
+        "end_targeted",
+        "end_masked",
     ],
 )
 
@@ -113,12 +115,10 @@ charts.number_table(
     [
         "concept",
         "n_seeds",
+        "came_back",
+        "savings",
         "steps_targeted",
         "steps_masked",
-        "savings",
-        "end_targeted",
-        "end_masked",
-        "came_back",
     ],
 )
 

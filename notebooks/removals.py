@@ -134,10 +134,21 @@ curves = mean_interval(
     bounds={"entity_f1": SHARE_BOUNDS},
 )
 goal = READ_AGAIN * audits.taken(found).groupby("concept")["base"].mean()
+
+# %% [markdown]
+# After `gate`, with three seeds:
+
+# %% tags=["remove-input"]
 charts.returns(curves[curves["removal"] == "gate"], goal)
+
+# %% [markdown]
+# After `leace`, with three seeds:
 
 # %% tags=["remove-input"]
 charts.returns(curves[curves["removal"] == "leace"], goal)
+
+# %% [markdown]
+# After `relabel`, with one seed:
 
 # %% tags=["remove-input"]
 charts.returns(curves[curves["removal"] == "relabel"], goal)

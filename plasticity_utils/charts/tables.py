@@ -94,7 +94,7 @@ _NAMES = {
     "sigma_base": "σ base",
     "sigma_end": "σ end",
     "beyond_control": "effect minus control",
-    "set_in": "commits of the rule",
+    "set_in": "commits",
     "change_none": "change under none",
     "count_none": "count under none",
     "least": "smallest that matters",
