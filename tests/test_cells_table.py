@@ -103,6 +103,10 @@ def test_cells_are_compared_by_what_tells_them_apart():
     assert set(drawn["panel"]) == {"cut", "read"}
     assert set(drawn["condition"]) == {"targeted", "head"}
     assert len(drawn) == 6
+    own = table["condition"].eq("targeted") & table["stage"].ne("base")
+    other = cells.compared_cells(table.assign(condition=table["condition"].mask(own, "random")))
+    assert other["removed"].isna().all()
+    assert other["end_random"].tolist() == [0.8] * 3
     with pytest.raises(InputError, match="no cell of the grid is finished"):
         cells.compared_cells(table.tail(1))
 

@@ -66,11 +66,10 @@ def compared_cells(table: pd.DataFrame) -> pd.DataFrame:
     varied = [name for name in _SETTINGS if name != "seed" and cells[name].nunique() > 1]
     told_by = cells[varied or ["concept"]].astype(str)
     f1 = own.groupby(["cell", "stage", "condition"], sort=False)["entity_f1"].last()
-    ends = f1.xs("end", level="stage").unstack("condition").add_prefix("end_")
-    found = cells.assign(
-        base=f1.xs("base", level="stage").groupby("cell").first(),
-        removed=f1.xs(("removed", "targeted"), level=("stage", "condition")),
-    )
+    of_stage = {name: rows.droplevel("stage") for name, rows in f1.groupby("stage")}
+    ends = of_stage["end"].unstack("condition").add_prefix("end_")
+    removed = of_stage["removed"].unstack("condition").reindex(columns=["targeted"])
+    found = cells.assign(base=of_stage["base"].groupby("cell").first(), removed=removed["targeted"])
     found.insert(0, "row", told_by.agg(", ".join, axis=1))
     return found.join(ends).reset_index()
 
