@@ -16,7 +16,7 @@ from plasticity_utils.results.stack import SHARE_BOUNDS, Estimate, mean_interval
 
 KEYS = ["removal", "model", "corpus", "tags", "concept"]
 OWN_HEAD = "own_head"
-F1_COLUMNS = ["base", "removed", "random", "found", "floor", "head", "end_targeted", "end_masked"]
+_F1_COLUMNS = ["base", "removed", "random", "found", "floor", "head", "end_targeted", "end_masked"]
 _ANOTHERS, _UNCUT = "another concept's", "uncut"
 _CUTS = {"removed": "its own", "control": "random", "base": _UNCUT}
 _WIDE = {"last layer": "", "every layer": "_everywhere"}
@@ -169,7 +169,7 @@ def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
     """
     seeds = by_seed(audits)
     numbers = seeds.drop(columns=[name for name in seeds if name.startswith("reached")])
-    bounds = {name: SHARE_BOUNDS for name in F1_COLUMNS}
+    bounds = {name: SHARE_BOUNDS for name in _F1_COLUMNS}
     bounds |= {name: (0.0, np.inf) for name in numbers if name.startswith("steps")}
     bounds["savings"] = (-np.inf, 1.0)
     table = mean_interval(numbers, KEYS, bounds=bounds)

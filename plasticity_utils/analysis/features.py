@@ -15,12 +15,11 @@ from plasticity_utils.experiment.features import (
     NEURON,
     RANDOM_FEATURE,
 )
-from plasticity_utils.results.stack import Estimate, mean_interval
+from plasticity_utils.results.stack import DIFFERENCE_BOUNDS, Estimate, mean_interval
 
 # The smallest difference in average precision that would matter.
 LEAST_PRECISION = 0.05
 _KEYS = ["concept", "ranking"]
-_BOUNDS = (-1.0, 1.0)
 
 
 def features_table(found: Sequence[Audit]) -> pd.DataFrame:
@@ -47,7 +46,8 @@ def beside_neurons(table: pd.DataFrame) -> pd.DataFrame:
     wide["beyond_random"] = wide[FEATURE] - wide[RANDOM_FEATURE]
     kinds = list(table["kind"].unique())
     differences = ["beyond_neuron", "beyond_random"]
-    judged = mean_interval(wide, _KEYS, differences, bounds=dict.fromkeys(differences, _BOUNDS))
+    bounds = dict.fromkeys(differences, DIFFERENCE_BOUNDS)
+    judged = mean_interval(wide, _KEYS, differences, bounds=bounds)
     judged["verdict"] = [
         rules.decide(
             Estimate.of(row, "beyond_neuron"), Estimate.of(row, "beyond_random"), LEAST_PRECISION

@@ -72,12 +72,8 @@ def render_page(
     read_notebook(executed_notebook)
     _check_replaceable(out_dir)
     with tempfile.TemporaryDirectory(prefix="plasticity-page-") as folder:
-        html = _build(_small_book(executed_notebook, Path(folder), title), strict)
-        page = html / "notebooks" / f"{executed_notebook.stem}.html"
-        if not page.is_file():
-            raise RuntimeError(f"the build of {executed_notebook.name} left no page")
-        _replace(out_dir, html)
-    return out_dir / page.relative_to(html)
+        small = _small_book(executed_notebook, Path(folder), title)
+        return _put_in_place(small, executed_notebook, out_dir, strict)
 
 
 def render_grid(results: Path, out_dir: Path, title: str | None = None) -> Path:
@@ -102,9 +98,17 @@ def render_grid(results: Path, out_dir: Path, title: str | None = None) -> Path:
             str(index), str(index), {"folder": str(results)}, cwd=str(results), progress_bar=False
         )
         small = _small_book(index, Path(folder) / "book", title, pages)
-        html = _build(small, strict=False)
-        _replace(out_dir, html)
-    return out_dir / "notebooks" / f"{index.stem}.html"
+        return _put_in_place(small, index, out_dir, strict=False)
+
+
+def _put_in_place(small: Path, notebook: Path, out_dir: Path, strict: bool) -> Path:
+    """Build a small book in place of an older one; returns the page of the notebook."""
+    html = _build(small, strict)
+    page = html / "notebooks" / f"{notebook.stem}.html"
+    if not page.is_file():
+        raise RuntimeError(f"the build of {notebook.name} left no page")
+    _replace(out_dir, html)
+    return out_dir / page.relative_to(html)
 
 
 def _check_replaceable(out_dir: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -308,11 +308,14 @@ class Stages(BaseStages):
                 return self._ranked(model, tokenizer, [method], part)
             return pd.read_parquet(self.ranking() / "ranking.parquet")
 
+        @cache
+        def dose_part() -> tuple[TaggedSentences, Callable[[pd.DataFrame], pd.DataFrame]]:
+            tagged = tag_sentences(model, tokenizer, self.sentences.dose)
+            return tagged, self._scorer(model, tokenizer, self.sentences.custom_dose)
+
         def score() -> pd.DataFrame:
-            with_custom = self._scorer(model, tokenizer, self.sentences.custom_dose)
-            return with_custom(
-                score_tagged(model, tag_sentences(model, tokenizer, self.sentences.dose))
-            )
+            tagged, with_custom = dose_part()
+            return with_custom(score_tagged(model, tagged))
 
         neurons = NO_NEURONS if gone is None else gone.neurons
         return Material(

@@ -47,16 +47,16 @@ class WeightChange(Change):
             for name, difference in differences.items():
                 parameter = own[name]
                 shaped = difference.view_as(parameter).to(parameter.device)
-                before = parameter.detach().clone()
+                self._changed.append((parameter, shaped, parameter.detach().clone()))
                 parameter.add_(shaped)
-                self._changed.append((parameter, shaped, before, parameter.detach().clone()))
 
     @torch.no_grad()
     def undo(self) -> None:
         """Take the difference off. May be called twice."""
         super().undo()
-        for parameter, difference, before, put in self._changed:
-            parameter.copy_(before if torch.equal(parameter, put) else parameter - difference)
+        for parameter, difference, before in self._changed:
+            is_as_put = torch.equal(parameter, (before + difference).to(before.dtype))
+            parameter.copy_(before if is_as_put else parameter - difference)
         self._changed = []
 
 

@@ -32,7 +32,7 @@ from plasticity_utils.models.load import (
 from plasticity_utils.neurons.inputs import as_pairs
 from plasticity_utils.removal.interface import Intervention
 from plasticity_utils.removal.neurons import NeuronRemoval, RemovedNeurons
-from plasticity_utils.removal.patch import Change
+from plasticity_utils.removal.patch import Change, without_gradient
 
 
 class ZeroedGains(Change):
@@ -54,7 +54,7 @@ class ZeroedGains(Change):
             units = torch.from_numpy(neurons[places, 1]).to(gain.device)
             self._saved.append((gain, places, units, gain.detach()[units].clone()))
             if not regrow and gain.requires_grad:
-                self._hooks.append(gain.register_hook(partial(_without, units)))
+                self._hooks.append(gain.register_hook(partial(without_gradient, 0, units)))
         self._write(np.zeros(len(neurons), dtype=np.float32))
 
     def undo(self) -> None:
@@ -117,13 +117,6 @@ def zero_mlp_gains(model: PreTrainedModel, neurons: Iterable[Any]) -> ZeroedGain
             f"writes; layers run from 1 to {count_layers(model) - 1}"
         )
     return ZeroedGains(model, norms, pairs, regrow=False)
-
-
-def _without(units: Tensor, gradient: Tensor) -> Tensor:
-    """Take the gradient from zeroed gains: weight decay leaves a zero at zero."""
-    gradient = gradient.clone()
-    gradient[units.to(gradient.device)] = 0.0
-    return gradient
 
 
 def _output_layernorms(model: PreTrainedModel) -> list[nn.LayerNorm]:

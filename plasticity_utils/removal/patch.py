@@ -165,6 +165,11 @@ class Change:
         self.undo()
 
 
+def without_gradient(axis: int, units: Tensor, gradient: Tensor) -> Tensor:
+    """Take the gradient from weights of some units: weight decay leaves a zero at zero."""
+    return gradient.index_fill(axis, units.to(gradient.device), 0.0)
+
+
 def undo(model: PreTrainedModel) -> None:
     """Take off a model everything that this package has put on it, the newest first.
 

@@ -75,8 +75,9 @@ class TrainedRemoval(Removal):
         """Train until the concept is lost."""
         parameters, base = self.trained(on.model), _f1(on)
         with _training(on.model, parameters) as before:
+            loss_of = self.objective(on, on.is_concept)
             f1: dict[int, pd.Series] = {}
-            for step in self._steps(on, on.is_concept, parameters):
+            for step in self._steps(on, loss_of, parameters):
                 if step in STEPS_TRIED:
                     f1[step] = _f1(on)
                     table = losses(pd.DataFrame(f1).T.rename_axis("dose"), base, on.concept)
@@ -85,7 +86,7 @@ class TrainedRemoval(Removal):
             chosen = int(pick(table))
             if chosen != step:
                 _put(parameters, before)
-                self._train(on, on.is_concept, parameters, chosen)
+                self._train(on, loss_of, parameters, chosen)
             is_lost = chosen in enough(table)["dose"].tolist()
             return ChangedWeights.between(before, parameters, steps=chosen, is_lost=is_lost)
 
@@ -101,23 +102,22 @@ class TrainedRemoval(Removal):
         forget[np.random.default_rng(on.seed).choice(others, n_words, replace=False)] = True
         parameters = self.trained(on.model)
         with _training(on.model, parameters) as before:
-            self._train(on, forget, parameters, fitted.steps)
+            self._train(on, self.objective(on, forget), parameters, fitted.steps)
             return ChangedWeights.between(
                 before, parameters, steps=fitted.steps, is_lost=fitted.is_lost
             )
 
     def _train(
-        self, on: Material, forget: np.ndarray, parameters: dict[str, nn.Parameter], steps: int
+        self, on: Material, loss_of: Objective, parameters: dict[str, nn.Parameter], steps: int
     ) -> None:
-        for step in self._steps(on, forget, parameters):
+        for step in self._steps(on, loss_of, parameters):
             if step == steps:
                 return
 
     def _steps(
-        self, on: Material, forget: np.ndarray, parameters: dict[str, nn.Parameter]
+        self, on: Material, loss_of: Objective, parameters: dict[str, nn.Parameter]
     ) -> Iterator[int]:
         """Train step by step without end; yields how many there were."""
-        loss_of = self.objective(on, forget)
         weights = list(parameters.values())
         optimizer = torch.optim.AdamW(weights, lr=self.learning_rate, weight_decay=0.0)
         encoded = encode_for(on.model, on.tokenizer, on.corpus.sentences)

@@ -29,7 +29,7 @@ from plasticity_utils.models.load import count_layers, width
 from plasticity_utils.neurons.inputs import as_pairs
 from plasticity_utils.removal.interface import Intervention
 from plasticity_utils.removal.neurons import NeuronRemoval, RemovedNeurons
-from plasticity_utils.removal.patch import Change
+from plasticity_utils.removal.patch import Change, without_gradient
 
 
 class SilencedWeights(Change):
@@ -48,9 +48,8 @@ class SilencedWeights(Change):
                 self._saved.append((weight, axis, units, values))
                 with torch.no_grad():
                     weight.index_fill_(axis, units, 0.0)
-                # Weight decay leaves a zero at zero.
                 if weight.requires_grad:
-                    self._hooks.append(weight.register_hook(partial(_without, axis, units)))
+                    self._hooks.append(weight.register_hook(partial(without_gradient, axis, units)))
 
     def undo(self) -> None:
         """Write the weights back. May be called twice."""
@@ -71,10 +70,6 @@ def silence_weights(model: PreTrainedModel, neurons: Iterable[Any]) -> SilencedW
     """
     check_anatomy(model)
     return SilencedWeights(model, as_pairs(neurons, count_layers(model), width(model)))
-
-
-def _without(axis: int, units: Tensor, gradient: Tensor) -> Tensor:
-    return gradient.index_fill(axis, units, 0.0)
 
 
 @dataclass(frozen=True)

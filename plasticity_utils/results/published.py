@@ -313,7 +313,7 @@ def _in(folder: Path, kind: str) -> list[Audit]:
 
 def published_features(results: Path = AUDITS) -> list[Audit]:
     """All published rankings of features beside units, by name."""
-    return [Audit(path.parent) for path in sorted(results.glob("features-*/config.json"))]
+    return _in(results, "features")
 
 
 def find_audits(config: RunConfig, make: bool = False) -> list[Audit]:
