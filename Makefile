@@ -23,6 +23,8 @@ PAGE := runs/pages/$(CONCEPT)-$(if $(TASK),$(TASK)-)$(notdir $(MODEL))-$(REGIME)
 export MALLOC_MMAP_THRESHOLD_ ?= 1000000000
 export MALLOC_TRIM_THRESHOLD_ ?= 1000000000
 export HF_HUB_DISABLE_TELEMETRY = 1
+# Each of many processes would compile all that it imports, where this is set.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install run test test-fast book pdf zip pages figures notebooks lab check clean bench bench-growth bench-report
 
