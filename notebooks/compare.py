@@ -20,7 +20,7 @@
 # Only in one of them do the neurons that were left gain in later layers.**
 #
 # *minilm* (MiniLM) reads a whole sentence at once and has 6 blocks. *smollm2*
-# (SmolLM2) reads from left to right and has 30. Both were trained to mark names
+# (SmolLM2), a {term}`decoder`, reads from left to right and has 30. Both were trained to mark names
 # on all 14,041 sentences. The **small cut** holds the few per cent of the
 # neurons that respond most to the concept at their mean. MiniLM was run with
 # three seeds of each concept, SmolLM2 with one.
@@ -93,7 +93,7 @@ rules.cut
 # %% [markdown]
 # ## Does the concept move?
 #
-# |σ| says how well a neuron alone tells the concept's words from others. Its
+# |σ| ({term}`selectivity`) says how well a neuron alone tells the concept's words from others. Its
 # **centre** is the mean layer, weighted by |σ|. There are two ways to take it.
 #
 # - *Of the survivors*: over the neurons that were left. It asks where training

@@ -47,9 +47,9 @@ Markdown(
 # %% [markdown]
 # The neurons of a concept are those that answer most differently to its words. Here
 # more and more of them are held at their mean, up to half of all neurons of MiniLM.
-# At each dose **readers** look at the model, in which nothing else changes: its own
-# last layer, trained again whole or in its thresholds alone, and new readers of what
-# the last layer sees and of every layer. At four doses the whole model trains on. It
+# At each {term}`dose` **readers** look at the model, in which nothing else changes. They
+# are its own last layer, trained again whole or in its thresholds alone, and new readers
+# of what the last layer sees and of every layer. At four doses the whole model trains on. It
 # stands beside a model that never knew the concept and lost the same neurons.
 #
 # ## What is found of the concept
@@ -66,7 +66,7 @@ charts.found_by_dose(
 )
 
 # %% [markdown]
-# The horizontal dots are the *floor*: what the best reader finds in the body that was
+# The horizontal dots are the {term}`floor`: what the best reader finds in the body that was
 # never taught names, with nothing cut. What a reader finds up to there need not come
 # from the teaching. Small doses have more room on the axis than large ones. Under
 # random neurons the whole model was not trained.

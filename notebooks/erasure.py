@@ -23,7 +23,7 @@
 # any more? In which layers, and at what cost?*
 #
 # An **erasure** removes no neuron. At every layer, from the embeddings up, a
-# fixed linear projection (LEACE, Belrose et al. 2023) makes the mean of the
+# fixed linear projection (an {term}`eraser`, LEACE, Belrose et al. 2023) makes the mean of the
 # concept's words equal to that of words of no entity. It stays in force while
 # the model trains on; no weight is edited, and whoever holds the model could take it
 # off. What is asked is whether training finds a way around it. Its control is the same

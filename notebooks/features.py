@@ -88,7 +88,7 @@ charts.values(
 # The model is as it was pretrained: it was never taught names. A word is read at its
 # first piece. One part of the test sentences ranks, and sets the threshold; another
 # part gives the score. There are two rankings, because they favour different things.
-# σ counts every word on which a feature is silent, and average precision asks what
+# σ counts every word on which a feature is silent, and {term}`average precision` asks what
 # stands on top. Three draws of 1,000 and 1,000 sentences are three values, and they
 # share about half of their sentences. So the intervals are too narrow.
 

@@ -78,7 +78,7 @@ charts.forced_f1(
 )
 
 # %% [markdown]
-# Everything is frozen but the weights that write to the chosen neurons and
+# Everything is {term}`frozen` but the weights that write to the chosen neurons and
 # those that read from them. The head is frozen too: trained alone (*head*, the
 # line across), it reads the concept from other neurons. *removed* are the
 # neurons that were cut out, *all* is the whole model.
@@ -98,7 +98,7 @@ charts.values(
 )
 
 # %% [markdown]
-# A neuron carries a concept if its selectivity among names passes what shuffled
+# A neuron carries a concept if its {term}`selectivity` among names passes what shuffled
 # labels reach. Two concepts that are contrasted with each other share neurons
 # by construction, so the rise since the cut counts, and not the number. The table has
 # the numbers of neurons with which the concept comes back.

@@ -50,7 +50,7 @@ Markdown(f"**{gainers}.**")
 
 # %% [markdown]
 # The neurons of a concept are cut out, the model trains on, and neurons that
-# were left gain selectivity for it. What did these serve before (question 7)?
+# were left gain {term}`selectivity` for it. What did these serve before (question 7)?
 # Were they near the concept already (question 9)?
 #
 # ## Did the concept move in with the other kinds of name?

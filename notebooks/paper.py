@@ -21,7 +21,7 @@
 # [Lo, Barez and Cohen](https://aclanthology.org/2024.findings-acl.492/) (Findings
 # of ACL 2024, pages 8306–8323; first a
 # [preprint](https://arxiv.org/abs/2401.01814)) cut the neurons that carry a
-# concept out of a fine-tuned model and train on. The concept comes back, and
+# concept out of a {term}`fine-tuned <fine-tuning>` model and train on. The concept comes back, and
 # their tables suggest that it comes back in earlier layers. The published
 # abstract says so with more care than the preprint's. Its authors gave their code and tables away, which is why one can
 # look at all.

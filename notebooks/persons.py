@@ -67,7 +67,7 @@ Markdown(banner.settings(group, _home))
 #
 # A model learns to tag words. What carries the concept is cut out. Then the
 # model trains on: whole, or only its last layer, which reads what the layers
-# below offer. F1 is the score: 1 is perfect, 0 is nothing found.
+# below offer. {term}`F1` is the score: 1 is perfect, 0 is nothing found.
 
 # %% tags=["remove-input"]
 charts.number_table(answers.answer(group))
@@ -75,7 +75,7 @@ charts.number_table(answers.answer(group))
 # %% [markdown]
 # *targeted*: its own neurons cut. *random*: as many of the same layers.
 # *none*: nothing cut; of the difference, it says what training brings where
-# nothing was lost. In brackets: 95 %. The probe is scored word by word:
+# nothing was lost. In brackets: 95 %. The {term}`probe` is scored word by word:
 # compare it with its neighbours only.
 
 # %% tags=["remove-input"]
@@ -104,7 +104,7 @@ rules.reader_finds
 # %% [markdown]
 # ## How much must go
 #
-# σ = 2·AUROC − 1 says how well a neuron alone tells the concept's words from
+# {term}`σ <selectivity>` = 2·AUROC − 1 says how well a neuron alone tells the concept's words from
 # others (1 or −1: perfectly). Growing shares of the best are held at their
 # mean, and the model is not trained. If they are the concept's own, its F1
 # falls first, and long before random ones do harm.
@@ -124,7 +124,7 @@ charts.dose_response(
 # %% [markdown]
 # ## What comes back
 #
-# *head* is the last layer alone, on a body that does not change. Only what lies
+# {term}`head` is the last layer alone, on a body that does not change. Only what lies
 # above it is new.
 
 # %% tags=["hide-input"]
@@ -257,7 +257,7 @@ pu.explore(run)
 # %% [markdown]
 # ## What this does not show
 #
-# - Neurons are units of the residual stream, which every layer reads and
+# - Neurons are units of the {term}`residual stream`, which every layer reads and
 #   writes. Another basis, or a larger model, may differ.
 # - With one seed, intervals are too narrow.
 # - A small cut says nothing about larger ones: see

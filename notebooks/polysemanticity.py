@@ -80,7 +80,7 @@ charts.claims(
 )
 
 # %% [markdown]
-# A neuron *serves* a concept if its selectivity |σ| for it passes a threshold:
+# A neuron *serves* a concept if its {term}`selectivity` |σ| for it passes a threshold:
 # two fifths, or what shuffled labels reach. Entity types are told apart within entity
 # words. Many neurons cross the threshold by a hair in any training, so only
 # what goes beyond training with nothing cut out is counted, and the random cut

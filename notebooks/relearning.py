@@ -25,7 +25,7 @@
 # A **reader** is a small model that looks at a frozen network and tags its
 # words. What a reader finds had never left: it only was not read any more. This
 # page takes the concept away in three ways, and compares what comes back with
-# what the best reader finds. F1 is the score of whole names: 1 is perfect.
+# what the best reader finds. {term}`F1` is the score of whole names: 1 is perfect.
 #
 # - **The small cut** (`surgical`): a few per cent of the neurons, those that respond most to
 #   the concept, are held at their mean.
@@ -139,7 +139,7 @@ charts.number_table(relearning.beyond_by_seed(cuts))
 # ## What each reader finds
 #
 # Three readers look at the states from which the last layer reads. *head* is
-# that layer, trained as long as the model is. *linear* is a linear reader fitted
+# that layer, trained as long as the model is. *linear* is a linear {term}`reader` fitted
 # until it no longer improves, and *perceptron* has a hidden layer. Both were
 # fitted on 5,000 sentences where the head saw 14,041, so the linear reader finds
 # less than the head even in an intact model. Means over seeds, F1:

@@ -51,7 +51,7 @@ Markdown(f"**{says}.**")
 
 # %% [markdown]
 # A concept is cut out and comes back. Is it the concept as it was, or does the
-# model now do the same job in another way (question 4)? A linear probe is
+# model now do the same job in another way (question 4)? A linear {term}`probe` is
 # fitted on the base model and applied to the model in the end. If it still
 # reads the concept, the concept lies in the same directions.
 
@@ -84,7 +84,7 @@ charts.values(
 # %% [markdown]
 # *After alignment*: the retrained space is first turned onto the old one, on
 # other sentences. *Aligned to shuffled words* is the same with the wrong words:
-# the floor. The floor lies anywhere between nothing and nearly everything, so
+# the {term}`floor`. The floor lies anywhere between nothing and nearly everything, so
 # alignment tells little here, and the word above does not rest on it.
 #
 # **Can this test fail? Not measured yet.** The probe of one seed's base on

@@ -103,7 +103,7 @@ rules.parts_taken_over
 # %% [markdown]
 # ## Before and after
 #
-# A neuron carries the part for which its selectivity |σ| within the words of
+# A neuron carries the part for which its {term}`selectivity` |σ| within the words of
 # locations is largest, if it is above two fifths. Only neurons that were left are
 # counted.
 

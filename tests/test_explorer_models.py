@@ -13,8 +13,9 @@ from plasticity_utils.data.tasks import MOST_TYPES
 from plasticity_utils.explorer.app import NO_WIDGETS, VIEWS
 from plasticity_utils.explorer.opening import open_model
 from plasticity_utils.explorer.panels import words_of
+from plasticity_utils.formats import short
 from plasticity_utils.neurons.scores import selectivity
-from test_explorer import tagged_words
+from test_explorer import tagged_words, words_shown
 from test_neuron_html import EVIL, Tags
 
 TEXTS = ["London calls Berlin.", "Paris, in the rain, calls London."]
@@ -77,6 +78,56 @@ def test_types_and_words_have_a_selectivity_as_in_a_run(named):
     assert "WORDS (2 words)" in listed.card.charts.value
     other = pu.explore(model=named, sentences=corpus(), tags="kind", concept="V")
     assert "V (2 words)" in other.card.charts.value
+
+
+def test_a_model_alone_has_a_map_of_its_layer(named, tiny_folder):
+    by_sigma = pu.explore(model=named, sentences=corpus(), layer=2, unit=5)
+    by_unit = pu.explore(model=tiny_folder, sentences=TEXTS, layer=2, unit=5)
+    for explorer, across in ((by_sigma, "σ for LOC"), (by_unit, "unit")):
+        at, points = explorer.controls.selected, explorer.layer_map.points
+        places, _, axes = explorer.layer_map.widget.children
+        left, bottom = np.array(
+            re.findall(r"left:([\d.]+)%;bottom:([\d.]+)%", places.value), float
+        ).T
+        sigma = explorer.data.layer(at)["sigma"].to_numpy()
+        expected = np.arange(16) / 15 if explorer is by_unit else (1 + sigma / abs(sigma).max()) / 2
+        assert left == pytest.approx(100 * expected, abs=0.06)
+        peaks = explorer.data.computed("peak z", at)
+        assert bottom == pytest.approx(100 * peaks / peaks.max(), abs=0.06)
+        assert f"Across: {across}. Up: how far its highest word" in axes.value
+        assert points.index == 5
+        points.index = 9
+        assert "unit 9" in explorer.card.heading.value
+
+
+def test_two_neurons_of_a_model_are_compared(named):
+    explorer = pu.explore(model=named, sentences=corpus())
+    explorer.views.selected_index = VIEWS.index("Compare")
+    at, other = explorer.controls.selected, explorer.comparison.controls.selected
+    # The second is the next in the list, and not the same again.
+    listed = [unit for _, unit in explorer.choices.units.options]
+    assert (at.unit, other.unit) == tuple(listed[:2])
+    r = np.corrcoef(activations(named, at), activations(named, other))[0, 1]
+    said = Tags(explorer.comparison.together.value).text
+    assert f"correlate at r = {short(r, True)}" in said
+    cards = explorer.comparison.left, explorer.comparison.right
+    highest = [words_shown(c.words.value.split("Lowest-activating")[0]) for c in cards]
+    both = [word for word in highest[0] if word in highest[1]]
+    assert said.endswith(f"of both: {' · '.join(both) or 'none'}.")
+    explorer.comparison.controls.unit.value = at.unit
+    explorer.comparison.controls.layer.value = at.layer
+    assert "r = +1.00." in Tags(explorer.comparison.together.value).text
+
+
+def test_a_folder_of_a_model_and_one_of_a_corpus_are_opened(tiny_folder, tmp_path):
+    rows = ["London B-LOC", "calls O", "Berlin B-LOC", "", "rain O", "in O", "Paris B-LOC", ""]
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "train.txt").write_text("\n".join(rows))
+    sentences = pu.load_corpus(str(tmp_path / "own"))
+    explorer = pu.explore(model=str(tiny_folder), sentences=sentences)
+    assert explorer.data.words == ["London", "calls", "Berlin", "rain", "in", "Paris"]
+    assert "σ for LOC" in explorer.card.heading.value
+    assert f"model={str(tiny_folder)!r}" in Tags(explorer.card.foot.value).text
 
 
 def test_a_sentence_shows_the_models_tags_and_what_a_scaled_neuron_makes_of_them(named):

@@ -9,8 +9,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 HAND_WRITTEN = [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))]
-WORD, ADDRESS = re.compile(r"[^\W\d_][\w’-]*"), re.compile(r"(?<=\])\(\S+\)")
-MOST_WORDS, MOST_FIGURES, MOST_IN_A_SENTENCE = 1000, 6, 45
+WORD = re.compile(r"[^\W\d_][\w’-]*")
+# What is not read: where a link leads, and what a role is called.
+ADDRESS = re.compile(r"(?<=\])\(\S+\)|\{\w+\}(?=`)|(?<=\w) <[\w ]+>(?=`)")
+MOST_WORDS, MOST_FIGURES, MOST_IN_A_SENTENCE = 1000, 6, 38
 # Where a sentence ends, beside a blank line: an item, a heading, a cell of a table.
 END = re.compile(r"[.!?](?=[\s*_”)]|$)|\n\s*\n|\n\s*(?:[-*#|>]|\d+\.)|\|")
 # Before a number, and after nothing that it could join it to.
@@ -87,3 +89,35 @@ def test_a_page_is_read_in_five_minutes(path):
 def test_no_sentence_is_a_paragraph(path):
     long = [text for text in sentences(hand_written(path)) if len(words(text)) > MOST_IN_A_SENTENCE]
     assert long == []
+
+
+# Words of the trade, as pages write them, and the entry of the glossary that says what they mean.
+TRADE = {
+    "average precision": "average precision", "AUROC": "selectivity", "centre": "centre",
+    "CKA": "CKA", "decoder": "decoder", "eras(?:ure|er)": "eraser", "features?": "feature",
+    "floor": "floor", "host": "host", "perceptron": "perceptron", "pretrained": "pretrained",
+    "primed": "primed", "probes?": "probe", "rank saliency": "rank saliency",
+    "residual stream": "residual stream", "savings": "savings", "selectivity": "selectivity",
+    "small cut": "small cut", "sparse autoencoder": "sparse autoencoder",
+    "superposition": "superposition", "survivors?": "survivor", "tokens?": "token",
+    "unlearning": "unlearning", "weakened": "hidden",
+}  # fmt: skip
+
+
+def test_words_of_the_trade_stand_in_the_glossary_and_it_is_in_order():
+    glossary = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    entries = re.findall(r"(?m)^(?! |```|#)(\S.*)\n  \S", glossary)
+    assert entries == sorted(entries, key=str.lower)
+    pages = " ".join("\n".join(map(hand_written, NOTEBOOKS)).split())
+    for word, entry in TRADE.items():
+        assert re.search(rf"(?i)\b{word}\b", pages), f"no page says {word}"
+        assert entry in entries, word
+
+
+QUESTIONS = ["relearning", "erasure", "dose", "features", "polysemanticity", "subconcepts",
+             "same_concept", "migration", "forced", "compare", "paper", "concept"]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", QUESTIONS)
+def test_a_page_links_its_terms_to_the_glossary(page):
+    assert "{term}`" in hand_written(ROOT / "notebooks" / f"{page}.ipynb")

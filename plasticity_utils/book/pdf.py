@@ -18,11 +18,21 @@ from plasticity_utils.progress import bar
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # Time that the page's own clock may run before it is printed; charts are drawn in it.
 _DRAWING_MS = 15_000
+# Looked up on a screen, and not read on paper: what columns, errors and functions are, what runs cost.
+_NOT_PRINTED = (
+    "book/columns",
+    "book/errors",
+    "book/api",
+    "notebooks/status",
+    "notebooks/cost",
+)
 _FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
 
 
 def write_pdf(html: Path, contents: Mapping[str, Any], out: Path) -> Path:
     """Print a built book into one file, with an entry a page and links that lead inside it.
+
+    Left out is what one looks up: the pages of `_NOT_PRINTED`, and what is folded on a page.
 
     Parameters
     ----------
@@ -49,7 +59,9 @@ def write_pdf(html: Path, contents: Mapping[str, Any], out: Path) -> Path:
             f"a PDF is printed by a browser, one of {', '.join(_BROWSERS)}; none is here"
         )
     pdf = needed("pypdf", "a PDF")
-    pages = [html.resolve() / f"{Path(name).with_suffix('')}.html" for name in _order(contents)]
+    names = [Path(name).with_suffix("") for name in _order(contents)]
+    read = [name for name in names if name.as_posix() not in _NOT_PRINTED]
+    pages = [html.resolve() / f"{name}.html" for name in read]
     for page in pages:
         if not page.is_file():
             raise InputError(f"{str(page)!r} is not there; `make book` builds the book")

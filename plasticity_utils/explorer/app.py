@@ -31,6 +31,8 @@ from plasticity_utils.explorer.controls import (
     NeuronControls,
     NeuronList,
     choice,
+    map_of_peaks,
+    map_of_stages,
 )
 from plasticity_utils.explorer.data import Opened, RunData, Selected
 from plasticity_utils.explorer.opening import open_model
@@ -206,13 +208,12 @@ class Explorer(_Shown):
         self.seed.observe(self._guarded(self._change_seed), "value")
         self.controls = NeuronControls(data, first, self._guarded(self._show))
         self.choices = NeuronList(_orders(data), self._guarded(self._show_layer), self._pick)
-        self.layer_map = LayerMap(self._pick)
+        self.layer_map = LayerMap(self._pick, crossed=len(data.stages) > 1)
         self.status = widgets.HTML()
         self.card = NeuronCard()
         self.sentence = SentencePanel(self._guarded(self._show_view), self._open_neuron)
         self.search = SearchPanel(self._guarded(self._show_view))
-        before = replace(first, stage=data.stages[0])
-        self.comparison = Comparison(data, before, self._guarded(self._show_view))
+        self.comparison = Comparison(data, _beside(data, first), self._guarded(self._show_view))
         self._panels = (self.card, self.sentence, self.search, self.comparison)
         shown = [panel.widget for panel in self._panels]
         self.views = widgets.Tab(shown, titles=VIEWS, selected_index=0)
@@ -241,12 +242,9 @@ class Explorer(_Shown):
     def _side(self) -> widgets.Widget:
         condition, *rest = self.controls.fields
         fields = [condition, self.seed, *rest, self.choices.order, self.choices.units]
-        side: list[widgets.Widget] = [widgets.VBox(fields, layout=COLUMN)]
-        if len(self.data.stages) > 1:
-            folding = widgets.Accordion([self.layer_map.widget], titles=("Map of the layer",))
-            folding.selected_index = 0
-            side.append(folding)
-        return widgets.VBox(side)
+        folding = widgets.Accordion([self.layer_map.widget], titles=("Map of the layer",))
+        folding.selected_index = 0
+        return widgets.VBox([widgets.VBox(fields, layout=COLUMN), folding])
 
     def _guarded(self, act: Callable[[], None]) -> Callable[..., None]:
         """Make an observer that says what goes wrong instead of raising it."""
@@ -293,7 +291,10 @@ class Explorer(_Shown):
         computed = self.data.computed(order, at) if order in tables.COMPUTED else None
         self.choices.show(tables.sorted_neurons(layer, order, computed), at.unit, order)
         if len(self.data.stages) > 1:
-            self.layer_map.show(layer, at.stage, self.data.label, at.unit)
+            shown = map_of_stages(layer, at.stage, self.data.label)
+        else:
+            shown = map_of_peaks(layer, self.data.computed("peak z", at), self.data.label)
+        self.layer_map.show(shown, at.unit)
 
     def _show_view(self) -> None:
         at = self.controls.selected
@@ -337,6 +338,17 @@ def _asked(
     first = replace(data.first(), **given)
     data.check(first)
     return first
+
+
+def _beside(data: Opened, first: Selected) -> Selected:
+    """What a neuron is compared with at first: itself before, or the next best of its layer."""
+    if len(data.stages) > 1:
+        return replace(first, stage=data.stages[0])
+    order = _orders(data)[0]
+    computed = data.computed(order, first) if order in tables.COMPUTED else None
+    units = tables.sorted_neurons(data.layer(first), order, computed)["unit"]
+    others = units[units != first.unit]
+    return first if others.empty else replace(first, unit=int(others.iloc[0]))
 
 
 def _orders(data: Opened) -> list[str]:

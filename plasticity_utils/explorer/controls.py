@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 from uuid import uuid4
 
 import ipywidgets as widgets
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from plasticity_utils.charts import theme
 from plasticity_utils.explorer.data import Opened, Selected
@@ -118,39 +121,44 @@ class NeuronList(Quiet):
 
 
 class LayerMap(Quiet):
-    """The neurons of a layer as points that can be clicked: σ in the base against σ at a stage.
+    """The neurons of a layer as points that can be clicked.
 
     Parameters
     ----------
     pick : callable of int
         Called with the unit that is clicked.
+    crossed : bool
+        Draw lines through the middle, where both axes have their zero.
     """
 
-    def __init__(self, pick: Callable[[int], None]) -> None:
+    def __init__(self, pick: Callable[[int], None], crossed: bool) -> None:
         self._pick = pick
         self._units: list[int] = []
         self._name = f"pu-map-{uuid4().hex[:8]}"
         self.points = widgets.ToggleButtons(options=["-"], value=None)
         self.points.add_class("pu-map")
         self.points.add_class(self._name)
+        if crossed:
+            self.points.add_class("pu-crossed")
         self._places = widgets.HTML()
         self._axes = widgets.HTML()
         self.widget = widgets.VBox([self._places, self.points, self._axes])
         self.widget.add_class("pu-map-box")
         self.points.observe(self._on_click, "index")
 
-    def show(self, layer: pd.DataFrame, stage: str, label: str, unit: int) -> None:
-        """Put the points of `layer_neurons` in their places, and mark that of a unit."""
-        reach = max(0.1, float(layer[["sigma_base", "sigma"]].abs().max().max()))
-        names = [_in_words(row) for row in layer.itertuples()]
-        units = [int(unit) for unit in layer["unit"]]
+    def show(self, shown: Mapped, unit: int) -> None:
+        """Put the points in their places, and mark that of a unit."""
+        units = [int(unit) for unit in shown.points["unit"]]
+        names = shown.points["name"].tolist()
         with self.silent():
             if names != list(self.points.options):
                 self._units = units
                 self.points.options = names
                 self.points.tooltips = names
-            self._places.value = _places(self._name, layer, reach)
-            self._axes.value = _axes(reach, stage, label)
+            self._places.value = _places(self._name, shown.points)
+            ticks = "".join(f"<span>{escape(tick)}</span>" for tick in shown.ticks)
+            caption = f"<p>{escape(shown.caption)} Click a point.</p>"
+            self._axes.value = f'<div class="pu-map-ticks">{ticks}</div>{caption}'
             self.points.index = units.index(unit) if unit in units else None
 
     def _on_click(self, change: dict) -> None:
@@ -158,27 +166,61 @@ class LayerMap(Quiet):
             self._pick(self._units[change["new"]])
 
 
-def _places(name: str, layer: pd.DataFrame, reach: float) -> str:
+@dataclass(frozen=True)
+class Mapped:
+    """What a map shows: unit, name, removed, left and bottom (0 to 1) of each point; the axes."""
+
+    points: pd.DataFrame
+    ticks: tuple[str, str, str]
+    caption: str
+
+
+def map_of_stages(layer: pd.DataFrame, stage: str, label: str) -> Mapped:
+    """Put the neurons of `layer_neurons` where σ in the base model and at a stage say."""
+    reach = max(0.1, float(layer[["sigma_base", "sigma"]].abs().max().max()))
+    caption = (
+        f"Across: σ for {label} in the base model. Up: σ {STAGE_TITLES[stage]}, on the same scale. "
+        "Squares: neurons that the condition removes."
+    )
+    left, bottom = ((1 + layer[name] / reach) / 2 for name in ("sigma_base", "sigma"))
+    return Mapped(_points(layer, left, bottom), _around_zero(reach), caption)
+
+
+def map_of_peaks(layer: pd.DataFrame, peaks: Float[np.ndarray, " unit"], label: str) -> Mapped:
+    """Put the neurons of one model by σ, or by unit without a concept, and by their peak."""
+    highest = max(1.0, float(peaks.max()))
+    reach = max(0.1, float(layer["sigma"].abs().max())) if label else 0.0
+    last = int(layer["unit"].max())
+    left = (1 + layer["sigma"] / reach) / 2 if label else layer["unit"] / max(1, last)
+    ticks = _around_zero(reach) if label else ("0", str(last // 2), str(last))
+    caption = (
+        f"Across: {f'σ for {label}' if label else 'unit'}. Up: how far its highest word lies above "
+        f"its mean, from 0 to {short(highest)} of its standard deviations."
+    )
+    named = layer.assign(value=peaks)
+    return Mapped(_points(named, left, pd.Series(peaks / highest)), ticks, caption)
+
+
+def _points(layer: pd.DataFrame, left: pd.Series, bottom: pd.Series) -> pd.DataFrame:
+    names = [_in_words(row, "peak z") for row in layer.itertuples()]
+    return layer[["unit", "removed"]].assign(name=names, left=left, bottom=bottom)
+
+
+def _around_zero(reach: float) -> tuple[str, str, str]:
+    return f"−{short(reach)}", "0", f"+{short(reach)}"
+
+
+def _places(name: str, points: pd.DataFrame) -> str:
     """Style the n-th button as the n-th point; only numbers stand in it."""
     rules = []
-    for i, row in enumerate(layer.itertuples(), start=1):
-        left, bottom = (50 * (1 + value / reach) for value in (row.sigma_base, row.sigma))
-        looks = f"left:{left:.1f}%;bottom:{bottom:.1f}%"
+    for i, row in enumerate(points.itertuples(), start=1):
+        looks = f"left:{100 * row.left:.1f}%;bottom:{100 * row.bottom:.1f}%"
         if row.removed:
             looks += f";background:{theme.CONDITION_COLOURS['targeted']};border-radius:0;opacity:.9"
         rules.append(f".{name} .widget-toggle-button:nth-child({i}){{{looks}}}")
     # Twice the class, so that it outweighs the style that all points share.
     text = "\n".join(rules).replace(f".{name} ", f".widget-toggle-buttons.{name}.{name} ")
     return f"<style>{text}</style>"
-
-
-def _axes(reach: float, stage: str, label: str) -> str:
-    limit = short(reach)
-    return (
-        f'<div class="pu-map-ticks"><span>−{limit}</span><span>0</span><span>+{limit}</span></div>'
-        f"<p>Across: σ for {escape(label)} in the base model. Up: σ {STAGE_TITLES[stage]}, on "
-        "the same scale. Squares: neurons that the condition removes. Click a point.</p>"
-    )
 
 
 def _in_words(row: Any, of: str = "") -> str:

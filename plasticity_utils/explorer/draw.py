@@ -92,6 +92,15 @@ def word_lists(ends: pd.DataFrame) -> str:
     return f'<div class="pu-row">{"".join(lists)}</div>'
 
 
+def together(agreement: float, n_words: int, shared: Sequence[str]) -> str:
+    """Say how far two neurons go together: their correlation, and the highest words of both."""
+    if not np.isfinite(agreement):
+        return "<p>One of the two says the same of every word: there is nothing to compare.</p>"
+    said = f"Over {n_words:,} words the two correlate at r = {short(agreement, True)}."
+    words = " · ".join(map(escape, shared)) or "none"
+    return f"<p>{said} Among the highest-activating words of both: {words}.</p>"
+
+
 def listed_words(highest: str, lowest: str) -> str:
     """Show the few words that a run's tables hold, where activations are not kept."""
     parts = (("Highest-activating words", highest), ("Lowest-activating words", lowest))

@@ -96,14 +96,20 @@ class Comparison:
         self.controls = NeuronControls(data, chosen, changed)
         self.left, self.right = NeuronCard(short=True), NeuronCard(short=True)
         note = widgets.HTML("<p>Left: the neuron chosen beside. Right: the one chosen here.</p>")
+        self.together = widgets.HTML()
         fields = [widgets.VBox([field], layout=COLUMN) for field in self.controls.fields]
         cards = wrapped([self.left.widget, self.right.widget])
-        self.widget = widgets.VBox([note, wrapped(fields), cards])
+        self.widget = widgets.VBox([note, wrapped(fields), self.together, cards])
 
     def show(self, data: Opened, at: Selected) -> None:
-        """Fill both cards."""
+        """Fill both cards, and say how far the two go together."""
+        other = self.controls.selected
         self.left.show(data, at)
-        self.right.show(data, self.controls.selected)
+        self.right.show(data, other)
+        if not data.missing:
+            pair = data.activations(at), data.activations(other)
+            alike, shared = tables.agreement(*pair), tables.shared_words(*pair, data.words, k=8)
+            self.together.value = draw.together(alike, len(data.words), shared)
 
 
 class SentencePanel(Quiet):

@@ -74,9 +74,11 @@ MAP_STYLE = """<style>
 .pu-map-box { max-width: 24rem; }
 .pu-map > div:last-child {
   position: relative; height: 220px; width: calc(100% - 16px); margin: 8px; display: block;
+  border-left: 1px solid var(--pu-muted); border-bottom: 1px solid var(--pu-muted);
+}
+.pu-crossed > div:last-child {
   background: linear-gradient(var(--pu-line), var(--pu-line)) 50% 0 / 1px 100% no-repeat,
     linear-gradient(var(--pu-line), var(--pu-line)) 0 50% / 100% 1px no-repeat;
-  border-left: 1px solid var(--pu-muted); border-bottom: 1px solid var(--pu-muted);
 }
 .widget-toggle-buttons.pu-map .widget-toggle-button {
   position: absolute; width: 9px; height: 9px; min-width: 0; padding: 0; border-radius: 50%;

@@ -156,6 +156,21 @@ def both_ends(
     return highest_activating_words(activations[:, None], words, [0], k, min_count=least)
 
 
+def agreement(one: Float[np.ndarray, " word"], other: Float[np.ndarray, " word"]) -> float:
+    """Correlate two neurons over the words; NaN if one of them does not vary."""
+    z = deviation_scores(one) * deviation_scores(other)
+    return float(z.mean()) if min(np.ptp(one), np.ptp(other)) > 0 else np.nan
+
+
+def shared_words(
+    one: Float[np.ndarray, " word"], other: Float[np.ndarray, " word"], words: list[str], k: int
+) -> list[str]:
+    """List the words that are among the k highest of both neurons, the first neuron's order."""
+    ends = [both_ends(activations, words, k) for activations in (one, other)]
+    highest = [end.loc[end["end"] == "positive", "word"].tolist() for end in ends]
+    return [word for word in highest[0] if word in highest[1]]
+
+
 def deviation_scores(
     activations: Float[np.ndarray, " word"], base: Float[np.ndarray, " of_base"] | None = None
 ) -> Float[np.ndarray, " word"]:
