@@ -100,7 +100,7 @@ TRADE = {
     "residual stream": "residual stream", "savings": "savings", "selectivity": "selectivity",
     "small cut": "small cut", "sparse autoencoder": "sparse autoencoder",
     "superposition": "superposition", "survivors?": "survivor", "tokens?": "token",
-    "unlearning": "unlearning", "weakened": "hidden",
+    "unlearning": "unlearning",
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from plasticity_utils.progress import bar
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # Time that the page's own clock may run before it is printed; charts are drawn in it.
 _DRAWING_MS = 15_000
-# Looked up on a screen, and not read on paper: what columns, errors and functions are, what runs cost.
+# Looked up on a screen, and not read on paper.
 _NOT_PRINTED = (
     "book/columns",
     "book/errors",
