@@ -92,7 +92,7 @@ def word_lists(ends: pd.DataFrame) -> str:
     return f'<div class="pu-row">{"".join(lists)}</div>'
 
 
-def together(agreement: float, n_words: int, shared: Sequence[str]) -> str:
+def go_together(agreement: float, n_words: int, shared: Sequence[str]) -> str:
     """Say how far two neurons go together: their correlation, and the highest words of both."""
     if not np.isfinite(agreement):
         return "<p>One of the two says the same of every word: there is nothing to compare.</p>"

@@ -109,7 +109,7 @@ class Comparison:
         if not data.missing:
             pair = data.activations(at), data.activations(other)
             alike, shared = tables.agreement(*pair), tables.shared_words(*pair, data.words, k=8)
-            self.together.value = draw.together(alike, len(data.words), shared)
+            self.together.value = draw.go_together(alike, len(data.words), shared)
 
 
 class SentencePanel(Quiet):
