@@ -87,6 +87,21 @@ charts.number_table(
 # difference of the two, called *specificity*; and what the concept loses under
 # the removal's matched control.
 
+# %% tags=["remove-input"]
+readings = audits.readings_table(found)
+as_it_is = readings[readings["reader"] == "own_head"]
+charts.number_table(
+    as_it_is.pivot(
+        index="seed", columns="body", values="average_precision"
+    ).reset_index(),
+    ["seed", "base", "removed", "control"],
+)
+
+# %% [markdown]
+# The same in average precision, which asks whether the model still puts the concept's
+# words before all others, wherever its threshold lies. What F1 loses beyond it is a
+# threshold that moved.
+
 # %% [markdown]
 # ## What a reader still finds
 #
@@ -118,7 +133,7 @@ charts.number_table(
 # ```
 
 # %% tags=["remove-input"]
-charts.readings(audits.readings_table(found))
+charts.readings(readings)
 
 # %% tags=["remove-input"]
 rules.audited
@@ -143,6 +158,7 @@ curves = mean_interval(
 )
 charts.returns(
     curves,
+    f"What comes back after {row['removal']}: {row['came_back']}",
     READ_AGAIN * audits.taken(found).groupby("concept")["base"].mean(),
 )
 

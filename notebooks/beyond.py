@@ -148,6 +148,7 @@ curves = mean_interval(
 )
 charts.returns(
     curves[curves["condition"].isin(["tweets", "tweets_masked"])],
+    "Tweets soon bring back what the model knew of news",
     READ_AGAIN
     * audits.taken(with_tweets).groupby("concept")["base"].mean(),
 )

@@ -134,24 +134,38 @@ curves = mean_interval(
     bounds={"entity_f1": SHARE_BOUNDS},
 )
 goal = READ_AGAIN * audits.taken(found).groupby("concept")["base"].mean()
+steps = table.groupby("removal")[["steps_targeted", "steps_masked"]].mean()
+back = "Back after {:.0f} steps; never known, after {:.0f} or more"
 
 # %% [markdown]
 # After `gate`, with three seeds:
 
 # %% tags=["remove-input"]
-charts.returns(curves[curves["removal"] == "gate"], goal)
+charts.returns(
+    curves[curves["removal"] == "gate"],
+    back.format(*steps.loc["gate"]),
+    goal,
+)
 
 # %% [markdown]
 # After `leace`, with three seeds:
 
 # %% tags=["remove-input"]
-charts.returns(curves[curves["removal"] == "leace"], goal)
+charts.returns(
+    curves[curves["removal"] == "leace"],
+    back.format(*steps.loc["leace"]),
+    goal,
+)
 
 # %% [markdown]
 # After `relabel`, with one seed:
 
 # %% tags=["remove-input"]
-charts.returns(curves[curves["removal"] == "relabel"], goal)
+charts.returns(
+    curves[curves["removal"] == "relabel"],
+    back.format(*steps.loc["relabel"]),
+    goal,
+)
 
 # %% [markdown]
 # ## The ways of taking a concept out

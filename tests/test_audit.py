@@ -73,7 +73,7 @@ def test_the_table_of_removals_has_its_row_and_charts_draw_it(made):
     assert (row["removal"], row["concept"], row["n_seeds"]) == ("gate, 0.1", "locations", 1)
     assert row["verdict"] in audits.rules.audited.words
     assert row["came_back"] == audits.rules.OPEN
-    assert "masked" in returns(audits.returns_table([made])).to_json()
+    assert "masked" in returns(audits.returns_table([made]), "Back").to_json()
     assert "pretrained" in readings(audits.readings_table([made])).to_json()
 
 

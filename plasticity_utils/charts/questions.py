@@ -194,11 +194,11 @@ def _matrix(own: pd.DataFrame, title: str) -> alt.LayerChart:
     return panel([fields, numbers], title, _FIELD * own["base"].nunique())
 
 
-def returns(table: pd.DataFrame, goal: pd.Series | None = None) -> alt.VConcatChart:
+def returns(table: pd.DataFrame, title: str, goal: pd.Series | None = None) -> alt.VConcatChart:
     """Draw F1 of a concept by step of training, a panel a concept, a line a protocol.
 
-    `table` has concept, condition, step, entity_f1 and may have its interval; `goal`, F1 by
-    concept, is a line across: what the steps are counted to.
+    `table` has concept, condition, step, entity_f1 and may have its interval; `title` says what was
+    found; `goal`, F1 by concept, is a line across: what the steps are counted to.
     """
     need(table, ["concept", "condition", "step", "entity_f1"])
     conditions, last = conditions_in(table), float(table["step"].max())
@@ -208,8 +208,8 @@ def returns(table: pd.DataFrame, goal: pd.Series | None = None) -> alt.VConcatCh
     signs, never = condition_signs(conditions), [name for name in _NEVER if name in conditions]
     for concept in concepts:
         own = table[table["concept"] == concept]
-        title = "steps of training (0 = just removed)" if concept == concepts[-1] else None
-        x = alt.X("step:Q", title=title, scale=scale, axis=ticks)
+        heading = "steps of training (0 = just removed)" if concept == concepts[-1] else None
+        x = alt.X("step:Q", title=heading, scale=scale, axis=ticks)
         y = alt.Y("entity_f1:Q", title="F1", scale=UNIT)
         tips = [
             alt.Tooltip("condition:N"),
@@ -222,7 +222,7 @@ def returns(table: pd.DataFrame, goal: pd.Series | None = None) -> alt.VConcatCh
         panels.append(panel(layers, concept, _STEPS_HEIGHT))
     return stack_panels(
         panels,
-        "How soon the concept is back",
+        title,
         [
             f"Never knew it: {', '.join(never)}. Dotted: nine tenths of the base model's F1."
             if never
