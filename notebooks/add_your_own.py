@@ -31,6 +31,11 @@
 # This page does it at the scale `smoke`: a test of the machinery, whose numbers
 # mean nothing.
 
+# %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
 # %% tags=["parameters"]
 concept = "locations"
 model = "minilm"

@@ -30,6 +30,11 @@
 # ([add your own](add_your_own.ipynb)). All removals that were audited stand side by
 # side in the [table of removals](removals.ipynb).
 
+# %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
 # %% tags=["parameters"]
 concept = "locations"
 removal = "gate"

@@ -25,6 +25,11 @@
 # neurons that respond most to the concept at their mean. MiniLM was run with
 # three seeds of each concept, SmolLM2 with one.
 
+# %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
 # %% tags=["parameters"]
 regime = "surgical"
 

@@ -28,6 +28,11 @@
 # label of a pair of files (`file:WORDS,LABELS#LABEL`). Other tags or another
 # corpus: `-p tags pos -p concept NNP`, `-p corpus FOLDER`.
 
+# %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
 # %% tags=["parameters"]
 concept = "locations"
 model = "minilm"

@@ -16,6 +16,11 @@
 # %% [markdown]
 # # Speed, memory and cost
 
+# %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
 # %% tags=["remove-input"]
 from IPython.display import Markdown
 

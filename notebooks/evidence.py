@@ -26,6 +26,11 @@
 # follows from these numbers by a rule. The table has the rule's commits in this
 # project: the one that wrote it, and the last that changed what it says.
 
+# %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
 # %% tags=["remove-input"]
 import plasticity_utils as pu
 from plasticity_utils import charts

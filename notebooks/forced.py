@@ -16,6 +16,11 @@
 # %% [markdown]
 # # Can neurons be forced to carry two concepts?
 
+# %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
 # %% tags=["parameters", "remove-input"]
 concept = "locations"
 host = "persons"

@@ -25,6 +25,11 @@
 # [Lo, Barez and Cohen (2024)](paper) found. Was the
 # concept learned anew, or was it there all along and only not read?
 
+# %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
 # %% tags=["parameters"]
 concept = "locations"
 model = "minilm"

@@ -16,6 +16,11 @@
 # %% [markdown]
 # # Who takes the concept on
 
+# %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
 # %% tags=["parameters", "remove-input"]
 regime = "surgical"
 scale = "full"

@@ -25,6 +25,11 @@
 # tell from the rest. A football club bears the name of its town, a firm that of
 # its founder, and many consist of words that by themselves name nothing.
 
+# %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
 # %% tags=["parameters"]
 concept = "organisations"
 model = "minilm"

@@ -25,6 +25,11 @@
 # sentence, before a verb of saying, behind a title, and a first name is followed
 # by a last one. So a model has more ways to know them by.
 
+# %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
 # %% tags=["parameters"]
 concept = "persons"
 model = "minilm"

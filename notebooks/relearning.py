@@ -34,6 +34,11 @@
 #   linear readers lose the concept ([erased](erasure.ipynb)).
 
 # %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
+# %% tags=["remove-cell"]
 from IPython.display import Markdown
 
 import plasticity_utils as pu

@@ -34,6 +34,11 @@
 # controls is refused.
 
 # %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
+# %% tags=["remove-cell"]
 
 import plasticity_utils as pu
 from plasticity_utils import charts

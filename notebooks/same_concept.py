@@ -16,6 +16,11 @@
 # %% [markdown]
 # # Is it the same concept?
 
+# %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
 # %% tags=["parameters", "remove-input"]
 regime = "surgical"
 scale = "full"

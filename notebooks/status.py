@@ -21,6 +21,11 @@
 # The folders of `book/results` hold them, each with a `config.json` that lists
 # every setting and library.
 
+# %% tags=["remove-cell"]
+# !test ! -d /content -o -e plasticity/installed || \
+#   (git clone -q https://github.com/plasticity-book/plasticity; \
+#    bash plasticity/.binder/colab)
+
 # %% tags=["remove-input"]
 from IPython.display import Markdown
 

@@ -35,7 +35,7 @@ def executed(page, settings):
     names, shown = {}, []
     for cell in cells:
         tags = cell.metadata.get("tags", [])
-        if "skip-execution" in tags:
+        if "skip-execution" in tags or cell.source.startswith("!"):
             continue
         *body, last = ast.parse(cell.source).body
         is_shown = isinstance(last, ast.Expr)

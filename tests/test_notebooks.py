@@ -80,3 +80,16 @@ def test_stored_outputs_are_complete_and_clean(path):
     assert not [
         o for o in outputs if "application/vnd.jupyter.widget-view+json" in o.get("data", {})
     ]
+
+
+def test_four_pages_have_an_exercise_and_a_cell_that_answers_it():
+    pages = []
+    for path in NOTEBOOKS:
+        cells = nbformat.read(path, as_version=4).cells
+        for i, cell in enumerate(cells):
+            if cell.source.startswith("```{exercise}"):
+                assert cells[i + 1].cell_type == "code"
+                assert cells[i + 1].outputs
+                assert "```{solution}" in cells[i + 2].source
+                pages.append(path.stem)
+    assert len(set(pages)) >= 4

@@ -125,7 +125,8 @@ def _small_book(
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     config["title"] = title or config["title"]
     # The executed notebook is no file of the repository, so nothing may link to it there.
-    config["html"] |= {"use_repository_button": False, "use_edit_page_button": False}
+    buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
+    config["html"] |= dict.fromkeys(buttons, False)
     config.pop("launch_buttons", None)
     contents = {
         "format": "jb-book",

@@ -235,6 +235,8 @@ def test_the_links_that_readers_expect_lead_somewhere(visit, path):
     assert (ROOT / source).is_file()
     assert address in hrefs
     assert f"{address}/edit/{branch}/{source}" in hrefs
+    assert any(href.startswith(f"{address}/issues/new?") for href in hrefs)
+    assert re.search(r"Edition \d.*\d{4}", page.locator("footer.bd-footer-content").inner_text())
     downloads = [h for h in hrefs if "_sources/" in h]
     assert [Path(h).suffix for h in downloads] == [Path(source).suffix]
     if source.endswith(".ipynb"):
