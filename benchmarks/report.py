@@ -30,6 +30,11 @@ COMPARISONS = {
     "probes": "linear probes of every layer",
     "activations": "word activations",
     "training": "fine-tuning",
+    "time-to-f1": "seconds to the F1 of the Trainer's defaults",
+    "dose": "dose–response with and without kept states",
+    "rows-in-use": "training with and without the embeddings in use",
+    "frozen-head": "the last layer alone",
+    "start": "the command line's start",
     "run": "the whole quick run",
 }
 

@@ -33,6 +33,9 @@ from plasticity_utils.formats import signed
 from plasticity_utils.models.load import load_model, width
 
 MEMORY_SHARE = 0.25
+# After an epoch, in which rounding adds up; weights are of the order of 0.1.
+AGREE_WEIGHTS = 1e-3
+STARTED, START_SECONDS = ("papermill", "plasticity_utils"), 1.5
 Facts = dict[str, Any]
 
 
@@ -139,6 +142,103 @@ def training(size: Size, folder: Path, repeats: int, model: str) -> list[Facts]:
     return [_training_row(side, *works[side], own) for side, own in pairs.items()]
 
 
+def time_to_f1(size: Size, folder: Path, repeats: int, model: str) -> list[Facts]:
+    """Seconds to the F1 that the Trainer's defaults reach after their epochs; repeats are seeds."""
+    pairs = []
+    for seed in range(repeats):
+        settings = {
+            "model": model, "train": size.train, "epochs": size.epochs, "scored": size.scored,
+            "seed": seed,
+        }  # fmt: skip
+        peer = _trained("peer", folder, **settings)
+        ours = in_own_process("saved:until_f1", folder / "ours", **settings, goal=peer["f1"])
+        shutil.rmtree(folder / "ours")
+        pairs.append((peer, {**ours, "seconds": ours["seconds_to_goal"]}))
+    row = summary("seconds to the F1 of the Trainer's defaults", pairs, 4)
+    row |= {"agree": None, "agreement": "by what is measured"}
+    row["met"] = row["ratio"] >= row["target"]
+    goals = ", ".join(f"{peer['f1']:.3f}" for peer, _ in pairs)
+    row["note"] = (
+        f"F1 after {size.epochs} epochs of the Trainer: {goals}. Ours is looked at every quarter "
+        "of an epoch of its own schedule. The repeats are seeds."
+    )
+    return [row]
+
+
+def dose(size: Size, folder: Path, repeats: int, model: str) -> list[Facts]:
+    """The dose–response of one concept, with and without states that are kept."""
+    settings = {"scale": size.scale, "model": model}
+    if not (folder / "base" / "runs").is_dir():
+        in_own_process("saved:base", folder / "base", **settings)
+    settings["shared"] = str(folder / "base")
+    pairs = []
+    for _ in range(repeats):
+        whole = in_own_process("saved:dose", folder / "whole", **settings, whole=True)
+        pairs.append((whole, in_own_process("saved:dose", folder / "below", **settings)))
+    row = summary(f"dose–response of one concept, {size.scale}", pairs, 4)
+    tables = [pd.read_parquet(folder / side / "kept.parquet") for side in ("whole", "below")]
+    row["agree"] = tables[0].equals(tables[1])
+    row["agreement"] = "the same numbers, bit for bit" if row["agree"] else "other numbers"
+    row["met"] = row["ratio"] >= row["target"] and row["agree"]
+    row["note"] = "Peer: ours, with the whole model run under every cut."
+    return [row]
+
+
+def rows_in_use(size: Size, folder: Path, repeats: int, model: str) -> list[Facts]:
+    """An epoch of training on the rows of the word embeddings in use, and on all of them."""
+    settings, pairs, worst = {"model": model, "train": size.train}, [], 0.0
+    for seed in range(repeats):
+        sides = [
+            in_own_process(
+                "saved:rows_in_use", folder / side, **settings, seed=seed, all_rows=side == "all"
+            )
+            for side in ("all", "used")
+        ]
+        worst = max(worst, greatest_difference(folder / "all/kept.npy", folder / "used/kept.npy"))
+        pairs.append((sides[0], sides[1]))
+        for side in ("all", "used"):
+            shutil.rmtree(folder / side)
+    row = summary("an epoch of training, embeddings in use alone", pairs, 1)
+    row |= {"agree": worst <= AGREE_WEIGHTS, "agreement": f"greatest difference {worst:.1e}"}
+    row["met"] = row["ratio"] >= row["target"] and row["agree"]
+    row["note"] = "Peer: ours, with all rows trained. The repeats are seeds."
+    return [row]
+
+
+def frozen_head(size: Size, folder: Path, repeats: int, model: str) -> list[Facts]:
+    """The head alone, to convergence on kept states, beside epochs of the Trainer."""
+    settings = {"model": model, "train": size.train, "scored": size.scored}
+    pairs = []
+    for seed in range(repeats):
+        peer = _trained("peer", folder, **settings, epochs=size.epochs, seed=seed, only_head=True)
+        ours = in_own_process("saved:frozen_head", folder / "ours", **settings, seed=seed)
+        pairs.append((peer, ours))
+    row = summary("the last layer alone, trained", pairs, 4)
+    worst = min(ours["f1"] - peer["f1"] for peer, ours in pairs)
+    row |= {
+        "agree": worst >= -AGREE_F1,
+        "agreement": f"F1 beyond the peer's, at worst {signed(worst, 3)}",
+    }
+    row["met"] = row["ratio"] >= row["target"] and row["agree"]
+    row["note"] = (
+        f"Peer: {size.epochs} epochs of the Trainer with the body frozen, in which it has not "
+        "converged. Ours: from two starts at two rates until it converges. The repeats are seeds."
+    )
+    return [row]
+
+
+def start(size: Size, folder: Path, repeats: int, model: str) -> list[Facts]:
+    """The help of the command line, beside papermill's."""
+    pairs = [
+        tuple(in_own_process("saved:start", folder, module=name) for name in STARTED)
+        for _ in range(repeats)
+    ]
+    row = summary("the command line's help", pairs, 1)
+    row |= {"agree": None, "agreement": "–", "met": row["ours_s"] <= START_SECONDS}
+    row["note"] = f"Peer: papermill --help. The target is {START_SECONDS:g} s."
+    return [row]
+
+
 def f1(size: Size, folder: Path, repeats: int, model: str) -> dict[str, list[float]]:
     """F1 after whole trainings of both sides, for several seeds; no clock, so it may run any time.
 
@@ -223,6 +323,11 @@ ROWS: dict[str, Callable[[Size, Path, int, str], list[Facts]]] = {
     "probes": probes,
     "activations": activations,
     "training": training,
+    "time-to-f1": time_to_f1,
+    "dose": dose,
+    "rows-in-use": rows_in_use,
+    "frozen-head": frozen_head,
+    "start": start,
     "run": whole_run,
 }
 

@@ -50,7 +50,7 @@ def peer(
     only_head: bool = False,
 ) -> Work:
     """Train with the Trainer; with `our_batch`, as many sentences a batch as ours holds."""
-    config, trained, tokenizer, corpora = _begin(model, train, scored, seed)
+    config, trained, tokenizer, corpora = begin(model, train, scored, seed)
     if only_head:
         train_only(trained, head(trained).parameters())
     data, scoring = (tag_sentences(trained, tokenizer, corpus) for corpus in corpora)
@@ -69,24 +69,24 @@ def peer(
         with quiet_transformers():
             trainer.train()
 
-    return Work(run, lambda _: _facts(trained, scoring, n_tokens * epochs, batch))
+    return Work(run, lambda _: facts_of(trained, scoring, n_tokens * epochs, batch))
 
 
 def ours(folder: Path, model: str, train: int, epochs: int, scored: int, seed: int) -> Work:
     """Train with `fine_tune`."""
-    config, trained, tokenizer, corpora = _begin(model, train, scored, seed)
+    config, trained, tokenizer, corpora = begin(model, train, scored, seed)
     data, scoring = (tag_sentences(trained, tokenizer, corpus) for corpus in corpora)
     n_tokens = sum(len(sentence.ids) for sentence in data.encoded)
     schedule = Schedule(epochs, config.rate, config.sizes.batch_tokens, seed, WARMUP)
     return Work(
         lambda: fine_tune(trained, data, schedule, folder / "checkpoints"),
-        lambda _: _facts(trained, scoring, n_tokens * epochs, None),
+        lambda _: facts_of(trained, scoring, n_tokens * epochs, None),
     )
 
 
 def peer_tags(folder: Path, model: str, scored: int, seed: int = 0) -> Work:
     """Let the Trainer predict the tags of sentences, in its batches of eight."""
-    _, trained, tokenizer, (_, corpus) = _begin(model, 1, scored, seed)
+    _, trained, tokenizer, (_, corpus) = begin(model, 1, scored, seed)
     rows = _rows(tag_sentences(trained, tokenizer, corpus), label_ids(trained))
     arguments = TrainingArguments(output_dir=str(folder), report_to="none", disable_tqdm=True)
     trainer = Trainer(
@@ -111,9 +111,10 @@ def trainer_arguments(
     )
 
 
-def _begin(
+def begin(
     model: str, train: int, scored: int, seed: int
 ) -> tuple[RunConfig, PreTrainedModel, PreTrainedTokenizerBase, tuple[Corpus, Corpus]]:
+    """Settings, an untrained model with its tokenizer, training and scoring sentences."""
     config = RunConfig(model=model, scale="quick", seed=seed)
     sentences = load_sentences(config)
     trained, tokenizer = load_model(model, ENTITY_LABELS, seed)
@@ -133,8 +134,9 @@ def _rows(data: TaggedSentences, ids: dict[str, int]) -> Any:
     return rows
 
 
-def _facts(
+def facts_of(
     model: PreTrainedModel, scoring: TaggedSentences, n_tokens: int, batch: int | None
 ) -> dict[str, Any]:
+    """What is kept of a training: its F1, real tokens, and sentences a batch."""
     f1 = score_tagged(model, scoring).set_index("entity").loc[OVERALL, "entity_f1"]
     return {"f1": float(f1), "n_tokens": n_tokens, "batch": batch}

@@ -61,7 +61,8 @@ def taken(audits: Sequence[Audit]) -> pd.DataFrame:
         )
     for row, one in zip(rows, audits, strict=True):
         same = others[_same_but_concept(one)]
-        taken_by = [lost[one.config.label] for label, lost in same if label != one.config.label]
+        own = one.config.label
+        taken_by = [lost[own] for label, lost in same if label != own and own in lost]
         row["lost_another"] = float(np.mean(taken_by)) if taken_by else np.nan
     return pd.DataFrame(rows)
 
