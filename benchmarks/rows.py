@@ -229,10 +229,10 @@ def frozen_head(size: Size, folder: Path, repeats: int, model: str) -> list[Fact
 
 def start(size: Size, folder: Path, repeats: int, model: str) -> list[Facts]:
     """The help of the command line, beside papermill's."""
-    pairs = [
-        tuple(in_own_process("saved:start", folder, module=name) for name in STARTED)
-        for _ in range(repeats)
-    ]
+    pairs = []
+    for _ in range(repeats):
+        peer, ours = (in_own_process("saved:start", folder, module=name) for name in STARTED)
+        pairs.append((peer, ours))
     row = summary("the command line's help", pairs, 1)
     row |= {"agree": None, "agreement": "–", "met": row["ours_s"] <= START_SECONDS}
     row["note"] = f"Peer: papermill --help. The target is {START_SECONDS:g} s."
