@@ -25,7 +25,8 @@ from plasticity_utils.charts import (
     words_table,
 )
 from plasticity_utils.experiment.replay import model_at
-from plasticity_utils.experiment.run import Run, run_name
+from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.run_names import run_name
 from plasticity_utils.models.layers import layers_of
 from plasticity_utils.names import CONDITIONS
 from plasticity_utils.removal.patch import LayerPatch

@@ -30,6 +30,10 @@ def test_the_command_imports_models_charts_and_widgets_only_where_it_needs_them(
     assert not loaded & {"torch", "transformers", "altair", "ipywidgets", "papermill"}
 
 
+def test_a_worker_of_a_batch_starts_without_what_only_its_kernels_need():
+    assert not modules_after("import plasticity_utils.batch.workers") & {"torch", "transformers"}
+
+
 def test_every_public_name_is_found_and_listed():
     assert len(pu.__all__) > 20
     for name in pu.__all__:

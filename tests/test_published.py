@@ -11,7 +11,7 @@ import pytest
 from plasticity_utils import InputError, RunGroup, files, find_run, publish, run_group
 from plasticity_utils.experiment import base_stages as stages_module
 from plasticity_utils.experiment import config as config_module
-from plasticity_utils.experiment.run import run_name, variant
+from plasticity_utils.experiment.run_names import run_name, variant
 from plasticity_utils.results import published as published_module
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import largest, run_groups

@@ -20,7 +20,8 @@ from transformers import PreTrainedModel
 
 from plasticity_utils.experiment.measure import score_tagged
 from plasticity_utils.experiment.replay import model_at
-from plasticity_utils.experiment.run import Run, shared_settings
+from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.run_names import shared_settings
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.models.layers import is_causal
 from plasticity_utils.models.load import count_layers, width

@@ -23,9 +23,9 @@ import nbformat
 from plasticity_utils import files
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.run import run_name
-from plasticity_utils.experiment.store import model_fingerprint
+from plasticity_utils.experiment.run_names import run_name
 from plasticity_utils.files import Mirror
+from plasticity_utils.models.locate import model_fingerprint
 
 # Settings on which a base model depends, beside its model, scale, seed and task.
 OF_BASE = (

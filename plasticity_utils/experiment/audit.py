@@ -28,7 +28,8 @@ from plasticity_utils.data.corpus import Corpus, kinds_of
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.presets import REGIMES
-from plasticity_utils.experiment.run import Run, run_name
+from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.run_names import run_name
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import made_now, save_tables
 from plasticity_utils.models.load import label_ids

@@ -24,10 +24,11 @@ from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.dose import save_table
 from plasticity_utils.experiment.measure import rank_by_layer, score_tagged
 from plasticity_utils.experiment.splits import Sentences, load_sentences
-from plasticity_utils.experiment.store import model_fingerprint, provenance, save_model
+from plasticity_utils.experiment.store import provenance, save_model
 from plasticity_utils.hardware import training_precision
 from plasticity_utils.models.activations import activations_by_layer, word_activations
 from plasticity_utils.models.load import encode_for, load_model, width
+from plasticity_utils.models.locate import model_fingerprint
 from plasticity_utils.neurons.scores import layer_unit
 from plasticity_utils.registry import label, rankings
 from plasticity_utils.training.evaluate import (

@@ -18,7 +18,7 @@ from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.audit import Audit, AuditStages, write_facts
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.run import run_name
+from plasticity_utils.experiment.run_names import run_name
 from plasticity_utils.experiment.store import save_tables
 from plasticity_utils.registry import users_errors
 from plasticity_utils.removal.interface import Intervention, in_force

@@ -36,9 +36,10 @@ from plasticity_utils.data.corpus import (
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.audit import Audit
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.store import made_now, model_fingerprint, save_tables
+from plasticity_utils.experiment.store import made_now, save_tables
 from plasticity_utils.models.e5 import PACKAGE
 from plasticity_utils.models.load import load_model, width
+from plasticity_utils.models.locate import model_fingerprint
 from plasticity_utils.models.sae import SparseEncoder, packaged_encoder
 from plasticity_utils.neurons.other_rankings import average_precisions
 from plasticity_utils.neurons.scores import FEW_WORDS, ranking_of, selectivity

@@ -19,7 +19,7 @@ from plasticity_utils import files
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.audit import Audit, AuditStages, write_facts
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.run import run_name
+from plasticity_utils.experiment.run_names import run_name
 from plasticity_utils.experiment.store import save_tables
 from plasticity_utils.progress import bar
 from plasticity_utils.registry import users_errors

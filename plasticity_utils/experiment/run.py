@@ -28,10 +28,10 @@ from plasticity_utils.experiment import measure
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.forcing import forcing_tables
 from plasticity_utils.experiment.forcing_config import ForcingConfig
-from plasticity_utils.experiment.presets import SIZES
+from plasticity_utils.experiment.run_names import run_name
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import made_now, read_tables, save_tables
-from plasticity_utils.registry import label, protocols, rankings, users_errors
+from plasticity_utils.registry import protocols, rankings, users_errors
 
 # Gives the stages of a configuration, its tables, and facts beside those that every run has.
 _Maker = Callable[[Any], tuple[Stages, dict[str, pd.DataFrame], dict[str, Any]]]
@@ -210,48 +210,6 @@ def load_run(path: str | Path) -> Run:
         known = "; of published runs it is `pu.published_runs()`" if is_published else ""
         raise InputError(f"{str(folder)!r} is no finished run, or files in it are damaged{known}")
     return Run(folder)
-
-
-def run_name(config: RunConfig) -> str:
-    """Readable name of a run's folder, its overrides included; a digest of all settings follows."""
-    return f"{group_name(config)}-seed{config.seed}"
-
-
-def group_name(config: RunConfig) -> str:
-    """Name that runs have in common which differ in nothing but the seed."""
-    parts = [config.concept_info.name, *filter(None, [config.task.name])]
-    parts += [Path(config.model).name, config.regime]
-    own = (config.removal, config.ranking, config.rest, config.positions)
-    parts += [label(value) for value in own if value]
-    parts += [f"dose{config.dose:g}"] if config.dose is not None else []
-    parts += ["regrow"] if config.regrow else []
-    parts += [f"epochs{config.epochs}"] if config.epochs is not None else []
-    parts += [f"restarts{config.restarts}"] if config.restarts > 1 else []
-    parts += [config.indicator] if config.indicator != "concept" else []
-    parts += list(config.conditions) if config.protocols else []
-    for name in ("learning_rate", *SIZES):
-        value = getattr(config, name)
-        parts += [f"{name}{value:g}"] if value is not None else []
-    parts += config.own_parts
-    return "-".join([*parts, config.scale])
-
-
-def shared_settings(config: RunConfig) -> dict[str, Any]:
-    """Settings that runs have in common which differ in nothing but the seed, wherever they lie."""
-    own = ("seed", "results_dir")
-    return {name: value for name, value in config.settings().items() if name not in own}
-
-
-def variant(config: RunConfig) -> str:
-    """What a run changes of its regime, for instance `rest=zero`; empty for nothing."""
-    names = (
-        "removal", "ranking", "rest", "positions", "dose", "regrow", "epochs", "restarts",
-        "indicator", "protocols", "corpus", "tags", "learning_rate", *SIZES,
-    )  # fmt: skip
-    usual = {field.name: field.default for field in fields(config)}
-    further = [name for name in usual if name not in {field.name for field in fields(RunConfig)}]
-    own = {name: getattr(config, name) for name in (*names, *further)}
-    return ", ".join(f"{name}={value}" for name, value in own.items() if value != usual[name])
 
 
 def _make(config: RunConfig, part: Path) -> None:

@@ -17,19 +17,12 @@ import psutil
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from plasticity_utils import files
 from plasticity_utils.experiment.dose import save_table
 from plasticity_utils.files import IN_CHECKOUT, ROOT
 from plasticity_utils.hardware import find_device, training_precision
 from plasticity_utils.progress import quiet_transformers
 
 _TABLES = ("metrics", "neurons", "layers")
-
-
-def model_fingerprint(name: str) -> str:
-    """Name of a model, with a digest of its files where it is a local folder."""
-    folder = files.path_of(name, "model")
-    return f"{name}-{files.folder_digest(folder)}" if folder.is_dir() else name
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, part: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.files import path_of
+from plasticity_utils.files import folder_digest, path_of
 from plasticity_utils.models.e5 import converted
 from plasticity_utils.optional import package_folder
 
@@ -36,6 +36,12 @@ def locate(name: str) -> tuple[str, str | None]:
     if not name or path.is_absolute() or name.startswith((".", "~")):
         raise InputError(f"there is no model folder {name!r}; allowed: {ALLOWED_MODELS}")
     return _in_cache(name) or name, None
+
+
+def model_fingerprint(name: str) -> str:
+    """Name of a model, with a digest of its files where it is a local folder."""
+    folder = path_of(name, "model")
+    return f"{name}-{folder_digest(folder)}" if folder.is_dir() else name
 
 
 def _in_cache(name: str) -> str | None:

@@ -28,16 +28,8 @@ from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.example import example_name
 from plasticity_utils.experiment.features import features_name
 from plasticity_utils.experiment.reading_curve import CURVE_CONDITIONS, curve_name
-from plasticity_utils.experiment.run import (
-    Run,
-    check_run,
-    command,
-    finished_run,
-    run_experiment,
-    run_name,
-    shared_settings,
-    variant,
-)
+from plasticity_utils.experiment.run import Run, check_run, command, finished_run, run_experiment
+from plasticity_utils.experiment.run_names import run_name, shared_settings, variant
 from plasticity_utils.experiment.store import made_now
 from plasticity_utils.files import ROOT
 from plasticity_utils.results.derived import BY_COMMAND, MAKERS, derive, when_published

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from plasticity_utils.experiment.run import Run, variant
+from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.run_names import variant
 
 if TYPE_CHECKING:
     from plasticity_utils.results.groups import RunGroup
