@@ -99,8 +99,8 @@ Markdown(
     "with the same neurons silenced, it comes to "
     f"{head['pretrained_removed']:.2f}; in the silenced one to "
     f"{head['removed']:.2f}, and in the whole one to {head['base']:.2f}. "
-    "What lies beyond the first had been taught, and was still there. "
-    "These three are of [small runs](removals.ipynb).\n\n"
+    "What the silenced model finds beyond the first had been taught, and was "
+    "still there. These three are of [small runs](removals.ipynb).\n\n"
     "**[Try a sentence of your own](../book/sentence).**"
 )
 
@@ -135,8 +135,9 @@ Markdown(
 # %% [markdown]
 # ## Nine questions and their answers
 #
-# Each answer is the word that a rule gives, said plainly; the page of the question
-# prints its rule and its numbers.
+# How sure is each? Three dots: three repeats of each kind of name, a control, and a second
+# model agree. Two dots: the repeats and the control, in one model. One dot: a first look.
+# A rule gives each answer; the page of the question prints it, and its numbers.
 
 # %% tags=["remove-input"]
 answers = by_question(published)

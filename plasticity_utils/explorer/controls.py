@@ -188,17 +188,18 @@ def map_of_stages(layer: pd.DataFrame, stage: str, label: str) -> Mapped:
 
 def map_of_peaks(layer: pd.DataFrame, peaks: Float[np.ndarray, " unit"], label: str) -> Mapped:
     """Put the neurons of one model by σ, or by unit without a concept, and by their peak."""
-    highest = max(1.0, float(peaks.max()))
+    lowest, highest = float(peaks.min()), float(peaks.max())
     reach = max(0.1, float(layer["sigma"].abs().max())) if label else 0.0
     last = int(layer["unit"].max())
     left = (1 + layer["sigma"] / reach) / 2 if label else layer["unit"] / max(1, last)
     ticks = _around_zero(reach) if label else ("0", str(last // 2), str(last))
     caption = (
         f"Across: {f'σ for {label}' if label else 'unit'}. Up: how far its highest word lies above "
-        f"its mean, from 0 to {short(highest)} of its standard deviations."
+        f"its mean, from {short(lowest)} to {short(highest)} of its standard deviations."
     )
     named = layer.assign(value=peaks)
-    return Mapped(_points(named, left, pd.Series(peaks / highest)), ticks, caption)
+    bottom = (named["value"] - lowest) / max(highest - lowest, 1e-9)
+    return Mapped(_points(named, left, bottom), ticks, caption)
 
 
 def _points(layer: pd.DataFrame, left: pd.Series, bottom: pd.Series) -> pd.DataFrame:

@@ -44,7 +44,7 @@ class NeuronCard:
             widgets.HTML() for _ in range(6)
         )
         self._parts = [self.heading, self.words, self.charts, self.sentences, self.profile]
-        layout = {"width": "min(100%, 27rem)"} if short else {}
+        layout = {"flex": "1 1 18rem", "max_width": "27rem", "min_width": "0"} if short else {}
         self.widget = widgets.VBox([*self._parts, self.foot], layout=layout)
 
     def show(self, data: Opened, at: Selected) -> None:

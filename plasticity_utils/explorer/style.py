@@ -73,7 +73,7 @@ body {{{{ font-family: system-ui, sans-serif; max-width: 60rem; margin: auto; pa
 MAP_STYLE = """<style>
 .pu-map-box { max-width: 24rem; }
 .pu-map > div:last-child {
-  position: relative; height: 220px; width: calc(100% - 16px); margin: 8px; display: block;
+  position: relative; height: 220px; width: calc(100% - 28px); margin: 14px; display: block;
   border-left: 1px solid var(--pu-muted); border-bottom: 1px solid var(--pu-muted);
 }
 .pu-crossed > div:last-child {
@@ -92,5 +92,5 @@ MAP_STYLE = """<style>
 .widget-toggle-buttons.pu-map .widget-toggle-button.mod-active {
   opacity: 1; z-index: 3; outline: 3px solid var(--pu-ink); outline-offset: 2px;
 }
-.pu-map-ticks { display: flex; justify-content: space-between; margin: 0 8px; }
+.pu-map-ticks { display: flex; justify-content: space-between; margin: 0 14px; }
 </style>"""
