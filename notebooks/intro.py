@@ -99,8 +99,9 @@ Markdown(
     "with the same neurons silenced, it comes to "
     f"{head['pretrained_removed']:.2f}; in the silenced one to "
     f"{head['removed']:.2f}, and in the whole one to {head['base']:.2f}. "
-    "What the silenced model finds beyond the first had been taught, and was "
-    "still there. These three are of [small runs](removals.ipynb).\n\n"
+    "What the silenced model finds beyond the first had been taught, "
+    "and was still there. These three are of "
+    "[small runs](removals.ipynb).\n\n"
     "**[Try a sentence of your own](../book/sentence).**"
 )
 
