@@ -41,12 +41,12 @@ def test_the_page_has_the_runs_parameters_and_the_templates_calls(project):
     assert RunConfig.from_parameters(values) == config
     cells = nbformat.read(page, as_version=4).cells
     template = nbformat.read(ROOT / "notebooks" / "concept.ipynb", as_version=4).cells
-    shared = [c.source for c in template[3:] if "own-particular" not in c.metadata.get("tags", [])]
-    assert [c.source for c in cells[3:]] == shared
+    shared = [c.source for c in template[4:] if "own-particular" not in c.metadata.get("tags", [])]
+    assert [c.source for c in cells[4:]] == shared
     assert cells[0].source.startswith("# Monday, Tuesday, Wednesday, …\n\nThe same experiment")
-    assert config.concept_info.name in cells[2].source
+    assert config.concept_info.name in cells[3].source
     assert "template" not in cells[0].source
-    assert max(map(len, cells[1].source.splitlines())) <= LINE_WIDTH
+    assert max(map(len, cells[2].source.splitlines())) <= LINE_WIDTH
     text = page.with_suffix(".py").read_text(encoding="utf-8")
     assert text.splitlines()[:5] == (ROOT / "notebooks/concept.py").read_text().splitlines()[:5]
 

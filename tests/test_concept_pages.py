@@ -14,6 +14,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.across import collateral
 from plasticity_utils.results.groups import beside, run_group
+from test_prose import ADDRESS, words
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -24,7 +25,6 @@ PAGES = [*(path.stem for path in PROSE), "concept"]
 SHOWN = (answers.answer, answers.rises, answers.second_cut)
 CELL = re.compile(r"<td .*?>(.*?)</td>")
 MEASURED = re.compile(r"\d\.\d")
-WORD, ADDRESS = re.compile(r"[^\W\d_][\w’-]*"), re.compile(r"(?<=\])\(\S+\)")
 MOST_WORDS, MOST_FIGURES, MOST_ROWS = 1000, 6, 12
 
 every_page = pytest.mark.parametrize("name", PAGES)
@@ -94,7 +94,7 @@ def test_a_page_is_short(name):
     # What a run was made with is a list, and no prose.
     prose += [text for text in said(name) if not text.startswith("**Made with**")]
     figures = str(cells(name)).count("application/vnd.vegalite")
-    assert len(WORD.findall(ADDRESS.sub("", "\n".join(prose)))) <= MOST_WORDS
+    assert len(words("\n".join(prose))) <= MOST_WORDS
     assert 4 <= figures <= MOST_FIGURES
     assert len(shown_tables(name)) == len(SHOWN)
     assert sum(len(table(seeds(name))) for table in SHOWN) <= MOST_ROWS
