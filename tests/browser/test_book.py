@@ -17,7 +17,7 @@ import yaml
 from plasticity_utils.book.pdf import write_pdf
 from plasticity_utils.errors import InputError
 
-from .conftest import open_page
+from .conftest import go_to, open_window
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.browser
@@ -33,7 +33,8 @@ def chart_pages(book_html: Path) -> list[str]:
 
 
 # Each page is opened once a width, in the first of these schemes, and then turned to the other; all
-# that the tests ask of it is noted then.
+# that the tests ask of it is noted then. One window goes through all pages, as a reader's does: the
+# browser then reads the book's scripts once.
 SCHEMES = {1280: ("light", "dark"), 390: ("dark", "light")}
 IS_IN = "scheme => document.documentElement.dataset.theme === scheme"
 LOOK = """() => {
@@ -70,14 +71,16 @@ def looks(browser, site, book_html):
     @cache
     def looked(width):
         found = {scheme: {} for scheme in SCHEMES[width]}
+        seen = open_window(browser, site, {"width": width, "height": 900})
         for path in [*pages_of(book_html), "index.html", "search.html", "genindex.html"]:
-            viewport = {"width": width, "height": 900}
-            seen = open_page(browser, site, path, viewport, SCHEMES[width][0])
+            seen.troubles.clear()
+            seen.page.emulate_media(color_scheme=SCHEMES[width][0])
+            go_to(seen, f"{site}/{path}")
             for scheme, pages in found.items():
                 seen.page.emulate_media(color_scheme=scheme)
                 seen.page.wait_for_function(IS_IN, arg=scheme, timeout=20_000)
                 pages[path] = {**seen.page.evaluate(LOOK), "troubles": [*seen.troubles]}
-            seen.page.context.close()
+        seen.page.context.close()
         return found
 
     return lambda width=1280, scheme="light": looked(width)[scheme]
