@@ -1,14 +1,18 @@
 """Small matrices beside the weights: what trains, and that the model is an ordinary one after."""
 
 import numpy as np
+import peft
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForTokenClassification
 
 import plasticity_utils as pu
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.activations import inputs
+from plasticity_utils.models.layers import layers_of
 from plasticity_utils.models.load import head
 from plasticity_utils.removal.gate import remove_neurons
+from plasticity_utils.removal.weights import silence_weights
 from plasticity_utils.training import lora
 from plasticity_utils.training.train import fine_tune, steps_until, train_only
 from test_training import SCHEDULE, TAG_OF, data_for, same, tiny, toy, weights
@@ -89,6 +93,34 @@ def test_a_model_in_memory_is_trained_by_name(tokenizer):
     model = tiny()
     pu.train(model, tokenizer, toy(40, 0), only="lora", epochs=1, batch_tokens=60)
     assert not any("lora" in name for name in model.state_dict())
+
+
+def test_what_is_held_at_zero_in_the_weights_does_not_grow_back():
+    model = tiny()
+    with silence_weights(model, [(2, 5)]), pytest.raises(InputError, match="held at zero; allowed"):
+        lora.adapters(model)
+
+
+def test_a_layer_that_is_a_linear_map_itself_stays_as_it_is():
+    # ELECTRA's embedding output is what such a map gives.
+    sizes = {
+        "embedding_size": 8, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 32, "vocab_size": 40,
+    }  # fmt: skip
+    model = AutoModelForTokenClassification.from_config(AutoConfig.for_model("electra", **sizes))
+    lora.adapters(model)
+    assert isinstance(layers_of(model)[0], torch.nn.Linear)
+    assert not hasattr(layers_of(model)[0], "lora_A")
+
+
+def test_adapters_of_others_are_refused_and_stay(tokenizer):
+    model = tiny()
+    config = peft.LoraConfig(target_modules=["query"])
+    peft.inject_adapter_in_model(config, model)
+    with pytest.raises(InputError, match="has adapters already"):
+        pu.train(model, tokenizer, toy(20, 0), only="lora", epochs=1, batch_tokens=60)
+    lora.merge_adapters(model)
+    assert any("lora_A" in name for name in model.state_dict())
 
 
 def test_without_the_package_one_error_says_the_command(monkeypatch):

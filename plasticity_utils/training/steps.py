@@ -21,6 +21,7 @@ from plasticity_utils.models.load import check_loaded, encode_for, head, label_i
 from plasticity_utils.models.tokens import as_sentences
 from plasticity_utils.registry import FILE_SIGN, protocols, users_errors
 from plasticity_utils.training.evaluate import entity_scores
+from plasticity_utils.training.lora import merge_adapters
 from plasticity_utils.training.protocols import Relearning
 from plasticity_utils.training.train import (
     Schedule,
@@ -89,16 +90,17 @@ def train(
         raise InputError(f"learning_rate must be between 0 and 1, not {shown(learning_rate)}")
     data = tag_sentences(model, tokenizer, protocol.sees(corpus, concept))
     required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    if only != _ALL:
-        train_only(model, protocol.trains(model))
-    gates = [p for name, p in model.named_parameters() if name.startswith("removed_gains_")]
     try:
+        if only != _ALL:
+            train_only(model, protocol.trains(model))
+        gates = [p for name, p in model.named_parameters() if name.startswith("removed_gains_")]
         with tempfile.TemporaryDirectory(prefix="plasticity-") as work:
             schedule = Schedule(int(epochs), rate, int(batch_tokens), int(seed))
             fine_tune(
                 model, data, schedule, Path(work), gates=[p for p in gates if p.requires_grad]
             )
     finally:
+        merge_adapters(model)
         for parameter, was_required in required:
             parameter.requires_grad_(was_required)
         model.eval()
