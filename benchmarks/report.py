@@ -30,7 +30,7 @@ COMPARISONS = {
     "probes": "linear probes of every layer",
     "activations": "word activations",
     "training": "fine-tuning",
-    "time-to-f1": "seconds to the F1 of the Trainer's defaults",
+    "time-to-f1": "training to the F1 that the Trainer ends with",
     "dose": "dose–response with and without kept states",
     "rows-in-use": "training with and without the embeddings in use",
     "frozen-head": "the last layer alone",

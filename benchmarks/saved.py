@@ -1,9 +1,9 @@
 """Works that the experiment does not do twice: the same with and without what is saved.
 
-Both sides are the package's own code, and one of them does without a saving: every pass of the
-dose–response runs the whole model; a frozen body runs in every epoch of its head; every step clears
-and updates all rows of the word embeddings. The start of the command line stands beside that of
-papermill.
+Of the dose–response and of the rows of word embeddings both sides are the package's own code, and
+one does without the saving: every pass runs the whole model; every step clears and updates all
+rows. A head on a frozen body, and the F1 to which a training is timed, stand beside the Trainer's,
+the start of the command line beside papermill's.
 """
 
 from __future__ import annotations

@@ -104,8 +104,8 @@ charts.number_table(
 
 # %% [markdown]
 # The same in average precision, which asks whether the model still puts the concept's
-# words before all others, wherever its threshold lies. What F1 loses beyond it is a
-# threshold that moved.
+# words before all others, wherever its threshold lies. How much the thresholds alone
+# bring back is the row *bias* of the figure below.
 
 # %% [markdown]
 # ## What a reader still finds
@@ -146,11 +146,12 @@ charts.number_table(
 # ```
 
 # %% [markdown]
-# *Average precision* is of the best reader in the cut model, and needs no threshold. A
-# reader may also have remembered words one by one. So each is given a **control task**
-# (Hewitt & Liang 2019): every form of a word has the tag of another form that is about
-# as frequent, whatever its sentence. The last column is the most that any reader of
-# the cut model gets right there, by remembering alone.
+# *Average precision* is of the best reader in the cut model. A reader may also have
+# remembered words one by one. So the new readers, *linear* and *perceptron*, get a
+# **control task** (Hewitt & Liang 2019): every form of a word has the tag of another form
+# that is about as frequent, whatever its sentence. The last column is the most that any
+# of them gets right there in the cut model. A dash stands for a seed whose readers were
+# not given one.
 
 # %% tags=["remove-input"]
 charts.readings(readings)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from benchmarks import (
     agreement,
@@ -39,6 +40,7 @@ from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.presets import LARGE_DOSES, SURGICAL_DOSES
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.models.load import load_model
+from plasticity_utils.removal.gate import remove_neurons
 
 ROOT = Path(__file__).parent.parent
 N_WORDS = 300
@@ -156,13 +158,29 @@ def test_what_is_saved_changes_nothing(real_words_folder, tmp_path):
     paths = [tmp_path / side / "kept.npy" for side in ("all", "used")]
     assert agreement.greatest_difference(*paths) < 1e-6
     settings |= {"scored": 5}
-    assert 0 <= kept(saved.frozen_head, tmp_path / "head", **settings)["f1"] <= 1
+    assert set(kept(saved.frozen_head, tmp_path / "head", **settings)) == {"f1"}
     reached = [
         kept(saved.until_f1, tmp_path / f"until-{goal}", **settings, epochs=1, goal=goal)
         for goal in (0, 2)
     ]
     seconds = [facts["seconds_to_goal"] for facts in reached]
     assert 0 < seconds[0] < seconds[1] == float("inf")
+
+
+def test_whole_passes_run_the_whole_model(tiny_model, tiny_batch):
+    passes = {}
+    for kind in (saved.WholePasses, saved.StatesBelow):
+        model = tiny_model("bert").eval()
+        below = kind(model)
+        with torch.no_grad(), below:
+            model(**tiny_batch)
+            with remove_neurons(model, [(2, 5)]):
+                logits = [model(**tiny_batch).logits for _ in range(2)]
+        passes[kind] = logits, below.n_short
+    assert passes[saved.WholePasses][1] == 0
+    assert passes[saved.StatesBelow][1] > 0
+    pairs = zip(*(found for found, _ in passes.values()), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
 
 
 def test_the_command_line_is_started_in_a_process_of_its_own(tmp_path):

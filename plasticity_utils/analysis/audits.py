@@ -16,7 +16,17 @@ from plasticity_utils.results.stack import SHARE_BOUNDS, Estimate, mean_interval
 
 KEYS = ["removal", "model", "corpus", "tags", "concept"]
 OWN_HEAD = "own_head"
-_F1_COLUMNS = ["base", "removed", "random", "found", "floor", "head", "end_targeted", "end_masked"]
+_F1_COLUMNS = [
+    "base",
+    "removed",
+    "random",
+    "found",
+    "floor",
+    "head",
+    "end_targeted",
+    "end_masked",
+    "control_f1",
+]
 _ANOTHERS, _UNCUT = "another concept's", "uncut"
 _CUTS = {"removed": "its own", "control": "random", "base": _UNCUT}
 _WIDE = {"last layer": "", "every layer": "_everywhere"}
@@ -40,7 +50,7 @@ def taken(audits: Sequence[Audit]) -> pd.DataFrame:
     audits that are given, missing where there is none).
     """
     rows = []
-    others: dict[tuple[object, ...], list[tuple[str, pd.Series]]] = {}
+    others: dict[frozenset[tuple[str, object]], list[tuple[str, pd.Series]]] = {}
     for one in audits:
         as_is = one.readings[one.readings["reader"] == OWN_HEAD]
         f1 = as_is.pivot(index="entity", columns="body", values="entity_f1").drop("overall")
@@ -62,7 +72,7 @@ def taken(audits: Sequence[Audit]) -> pd.DataFrame:
     for row, one in zip(rows, audits, strict=True):
         same = others[_same_but_concept(one)]
         own = one.config.label
-        taken_by = [lost[own] for label, lost in same if label != own and own in lost]
+        taken_by = [lost[own] for another, lost in same if another != own and own in lost]
         row["lost_another"] = float(np.mean(taken_by)) if taken_by else np.nan
     return pd.DataFrame(rows)
 
@@ -79,7 +89,8 @@ def readings_table(audits: Sequence[Audit]) -> pd.DataFrame:
         return found.assign(control_f1=np.nan)
     keys = [*KEYS, "seed", "body", "reader", "place"]
     control = _of_concept(controlled, "control_task")[[*keys, "entity_f1"]]
-    return found.merge(control.rename(columns={"entity_f1": "control_f1"}), how="left", on=keys)
+    control = control.rename(columns={"entity_f1": "control_f1"})
+    return found.merge(control, how="left", on=keys, validate="one_to_one")
 
 
 def found_by(audits: Sequence[Audit], removal: str, concept: str, reader: str) -> pd.Series:
@@ -280,8 +291,10 @@ def _place(one: Audit) -> dict[str, object]:
     }
 
 
-def _same_but_concept(one: Audit) -> tuple[object, ...]:
-    return tuple(value for name, value in _place(one).items() if name != "concept")
+def _same_but_concept(one: Audit) -> frozenset[tuple[str, object]]:
+    """What two audits share that differ in their concept, and in how it is trained back, alone."""
+    own = {"concept": "", "protocols": "", "results_dir": ""}
+    return frozenset({**one.config.settings(), **own}.items())
 
 
 def _of_concept(audits: Sequence[Audit], name: str) -> pd.DataFrame:

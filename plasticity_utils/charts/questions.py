@@ -224,14 +224,13 @@ def returns(table: pd.DataFrame, title: str, goal: pd.Series | None = None) -> a
         if goal is not None:
             layers.insert(0, _dotted("goal", float(goal[concept])))
         panels.append(panel(layers, concept, _STEPS_HEIGHT))
+    notes = [f"Never knew it: {', '.join(never)}."] if never else []
+    if goal is not None:
+        notes.append("Dotted: nine tenths of the base model's F1.")
     return stack_panels(
         panels,
         title,
-        [
-            f"Never knew it: {', '.join(never)}. Dotted: nine tenths of the base model's F1."
-            if never
-            else "Dotted: nine tenths of the base model's F1."
-        ],
+        [" ".join(notes)] if notes else [],
         f"Line chart, a panel for each of {', '.join(concepts)}: F1 against steps of training, one "
         f"line for each of the protocols {', '.join(conditions)}.",
     )
@@ -254,6 +253,11 @@ def readings(table: pd.DataFrame) -> alt.VConcatChart:
     order = distinct(table, "reader")
     bodies = [body for body in BODY_TITLES if body in set(table["body"])]
     panels = []
+    notes = ["A point a seed. The own head is the model as it is; the others are fitted anew."]
+    if table["control_f1"].notna().any():
+        notes.append(
+            "Open: the same reader, where each form of a word has the tag of another form."
+        )
     for body in bodies:
         own = table[table["body"] == body][["reader", "seed", "entity_f1", "control_f1"]]
         title = "F1 of the concept" if body == bodies[-1] else None
@@ -276,10 +280,7 @@ def readings(table: pd.DataFrame) -> alt.VConcatChart:
     return stack_of_rows(
         panels,
         "What readers of the frozen model find",
-        [
-            "A point a seed. The own head is the model as it is; the others are fitted anew.",
-            "Open: the same reader, where each form of a word has the tag of another form.",
-        ],
+        notes,
         f"Dot plot, a panel for each of {', '.join(BODY_TITLES[body] for body in bodies)}: F1 of "
         f"the concept as each of the readers {', '.join(order)} finds it.",
         names=_NAMES,
