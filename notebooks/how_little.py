@@ -103,7 +103,7 @@ charts.number_table(
 #
 # ## How sure
 #
-# One model, MiniLM, at the small scale *quick*; three concepts, and one seed, so the
-# numbers have no interval. The 32 sentences have names of other concepts too. A concept of
+# One model, MiniLM, at the small scale *quick*; three concepts, and one seed. The bands
+# are over the sentences that are scored, and there is no interval over seeds. The 32 sentences have names of other concepts too. A concept of
 # which a model that never knew it learns as much from as few sentences would change our
 # mind.

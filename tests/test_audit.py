@@ -85,6 +85,14 @@ def test_the_table_of_removals_has_its_row_and_charts_draw_it(made):
 
 
 @pytest.mark.slow
+def test_audits_that_a_table_cannot_tell_apart_are_named(made):
+    with pytest.raises(
+        InputError, match=r"two audits are of gate, 0\.1, .*locations, seed 0; needed"
+    ):
+        audits.table_of_removals([made, made])
+
+
+@pytest.mark.slow
 def test_an_audit_without_its_controls_is_not_published(made, tmp_path):
     published = publish_audit(made, tmp_path)
     assert [one.path for one in published_audits(tmp_path, anywhere=True)] == [published]

@@ -242,6 +242,20 @@ def test_what_is_said_of_tweets():
     assert last.mean()["tweets"] - last.mean()["tweets_masked"] > 0.1
 
 
+def test_what_is_said_of_few_sentences_and_of_other_names():
+    found = published_audits(protocol="few_shot_32_masked")
+    assert sorted(audits.taken(found)["concept"]) == ["locations", "organisations", "persons"]
+    curves = audits.returns_table(found).set_index(["concept", "condition", "step"])["entity_f1"]
+    for name in ("few_shot_32", "other_names"):
+        knew, never = (curves.xs(each, level="condition") for each in (name, f"{name}_masked"))
+        last = [own.groupby("concept").last() for own in (knew, never)]
+        assert (last[0] > last[1]).all()
+        # Sooner: at 8 steps one has half of what it ends with, and the other nothing.
+        early = [own.xs(8, level="step") for own in (knew, never)]
+        assert (early[0] > 0.5 * last[0]).all()
+        assert (early[1] == 0).all()
+
+
 def test_what_is_said_of_doses_holds_under_every_seed():
     table = audits.curve_table(published_curves())
     f1 = table.set_index(["seed", "concept", "cut", "reader", "dose"])["entity_f1"].unstack("dose")

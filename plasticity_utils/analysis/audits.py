@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from plasticity_utils.analysis import rules
+from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.audit import Audit
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.names import READ_AGAIN
@@ -90,7 +91,7 @@ def readings_table(audits: Sequence[Audit]) -> pd.DataFrame:
     keys = [*KEYS, "seed", "body", "reader", "place"]
     control = _of_concept(controlled, "control_task")[[*keys, "entity_f1"]]
     control = control.rename(columns={"entity_f1": "control_f1"})
-    return found.merge(control, how="left", on=keys, validate="one_to_one")
+    return found.merge(control, how="left", on=keys)
 
 
 def found_by(audits: Sequence[Audit], removal: str, concept: str, reader: str) -> pd.Series:
@@ -297,7 +298,21 @@ def _same_but_concept(one: Audit) -> frozenset[tuple[str, object]]:
     return frozenset({**one.config.settings(), **own}.items())
 
 
+def _check_apart(audits: Sequence[Audit]) -> None:
+    """Raise InputError for audits that one table could not tell from one another."""
+    seen: set[tuple[object, ...]] = set()
+    for one in audits:
+        place = tuple(_place(one).values())
+        if place in seen:
+            raise InputError(
+                f"two audits are of {', '.join(map(str, place[:-1]))}, seed {place[-1]}; needed: "
+                "audits that differ in one of these, and not in their scale or dose alone"
+            )
+        seen.add(place)
+
+
 def _of_concept(audits: Sequence[Audit], name: str) -> pd.DataFrame:
+    _check_apart(audits)
     parts = []
     for one in audits:
         table = one.table(name)
