@@ -46,8 +46,8 @@ ends = ends.unstack("condition")
 few, never = ends[FEW] / before, ends[f"{FEW}_masked"] / before
 Markdown(
     f"**Of a concept that was cut out, 32 sentences bring back "
-    f"{few.min():.2f} to {few.max():.2f} of its F1. A model that never knew "
-    f"it, cut in the same way, learns {never.min():.2f} to "
+    f"{few.min():.2f} to {few.max():.2f} of its F1. A model that never "
+    f"knew it, cut in the same way, learns {never.min():.2f} to "
     f"{never.max():.2f} of it from the same sentences.**"
 )
 

@@ -87,7 +87,8 @@ shares = audits.shares_of_base(
 charts.values(
     shares.assign(panel=shares["row"], row=shares["removal"]),
     "Of most removals a reader finds again what they took",
-    "A point a seed; never taught: the best reader of such a body, after it.",
+    "A point a seed. Never taught: the best reader of the pretrained body, "
+    "after the same removal.",
     "share of the F1 before",
     (0, 1.2),
 )
