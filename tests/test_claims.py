@@ -200,23 +200,32 @@ def test_the_nine_answers_are_the_words_of_their_rules(published, rows):
 
 def test_the_words_of_the_removals_that_were_audited():
     table = audits.table_of_removals(published_audits())
-    assert table.groupby("removal")["n_seeds"].unique().map(list).to_dict() == {
-        "gate": [3],
-        "leace": [3],
-        "npo": [1],
-        "relabel": [1],
-    }
+    seeds = table.groupby("removal")["n_seeds"].unique().map(list).to_dict()
+    assert {name for name, n in seeds.items() if n == [3]} == {"gate", "leace"}
+    assert all(n == [1] for name, n in seeds.items() if name not in ("gate", "leace"))
     assert (table.groupby("removal")["concept"].nunique() == 3).all()
     verdicts = table.groupby("removal")["verdict"].unique().map(list).to_dict()
     assert verdicts.pop("leace") == [rules.WEAKENED]
+    assert verdicts.pop("mean_projection") == [rules.NOT_ABOUT]
     assert all(words == [rules.HIDDEN] for words in verdicts.values())
     resolved = table.query("n_seeds == 3")
     assert set(resolved["came_back"]) == {rules.RELEARNED}
     assert (resolved["savings_high"] <= 1).all()
     assert (table["savings"] > 0.4).all()
-    # After LEACE a new reader finds less of these two than of a body that was never taught.
-    below = table.query("removal == 'leace'").set_index("concept")
-    assert (below["found"] < below["floor"])[["organisations", "persons"]].all()
+    # After LEACE a new reader finds less than of a body that was never taught, under every seed.
+    seeds = audits.by_seed(published_audits())
+    below = seeds.query("removal == 'leace'")
+    assert (below["found"] < below["floor"]).all()
+    own = table.set_index(["removal", "concept"])
+    share = own["lost_random"] / own["base"]
+    assert share[["npo", "gradient_difference"]].min() > 0.15
+    assert share.xs("organisations", level="concept")[["npo", "gradient_difference"]].min() > 0.5
+    another = (own["lost_another"] / own["base"])["mean_projection"]
+    assert another.min() > 0.6
+    reached = table.groupby("removal")[["n_reached", "n_seeds"]].sum()
+    short = set(reached.index[reached["n_reached"] < reached["n_seeds"]])
+    assert {"gate", "leace"} <= short
+    assert "relabel" not in short
 
 
 def test_what_is_said_of_other_tasks():
