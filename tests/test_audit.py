@@ -233,7 +233,12 @@ def made_up(tmp_path):
             for body, value in zip(READ, (0.9, 0.45, 0.9, 0.6, 0.5), strict=True)
             for reader, less in (("linear", 0.0), ("head", 0.05))
         ]  # fmt: skip
-        pd.DataFrame(read).to_parquet(folder / "readings.parquet")
+        table = pd.DataFrame(read)
+        table = table.assign(average_precision=(1 + table["entity_f1"]) / 2)
+        table.to_parquet(folder / "readings.parquet")
+        if seed == 0:
+            own = table[(table["body"] == "removed") & (table["reader"] == "linear")]
+            own.assign(entity_f1=0.2).to_parquet(folder / "control_task.parquet")
         audit = Audit(folder)
         audit.__dict__["facts"] = {"settings": {}}
         audit.__dict__["config"] = RunConfig("locations", seed=seed)
@@ -242,6 +247,18 @@ def made_up(tmp_path):
     return [
         one(seed, [0, 0.81, 0.85, 0.9], [0, 0.0, 0.405, 0.81 + 0.01 * seed]) for seed in range(3)
     ]
+
+
+def test_the_same_removal_of_another_concept_is_a_control(made_up):
+    first, second = made_up[0], replace(made_up[0])
+    second.__dict__["config"] = replace(first.config, concept="persons")
+    second.__dict__["facts"] = first.facts
+    table = audits.taken([first, second]).set_index("concept")
+    # What took one of them took 0.9 of locations and 0.1 of persons.
+    assert table.loc["locations", "lost_another"] == pytest.approx(0.9)
+    assert table.loc["persons", "lost_another"] == pytest.approx(0.1)
+    second.__dict__["config"] = replace(second.config, scale="full")
+    assert audits.taken([first, second])["lost_another"].isna().all()
 
 
 def test_savings_are_counted_in_steps_to_nine_tenths_of_the_base(made_up):
@@ -267,6 +284,9 @@ def test_a_row_says_what_was_taken_what_is_read_and_what_came_back(made_up):
     assert row["read"] == pytest.approx(0.5)
     assert row["floor"] == pytest.approx(0.5)
     assert row["head"] == pytest.approx(0.4)
+    assert row["average_precision"] == pytest.approx((1 + 0.45) / 2)
+    assert row["control_f1"] == pytest.approx(0.2)
+    assert np.isnan(row["lost_another"])
     assert row["verdict"] == "weakened"
     assert row["n_seeds"] == 3
     assert row["came_back"] == "relearned"
