@@ -26,7 +26,7 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 # Each of many processes would compile all that it imports, where this is set.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run test test-fast test-slow book pdf zip pages figures notebooks lab check clean bench bench-growth bench-report
+.PHONY: help install run test test-fast book pdf zip pages figures notebooks lab check clean bench bench-growth bench-report
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,14 +40,11 @@ run: $(STAMP)  ## run a concept on the real corpus and render its page
 	$(BIN)/papermill --no-progress-bar --log-level WARNING $(NOTEBOOK) $(PAGE).ipynb -p concept $(CONCEPT) -p scale $(SCALE) -p model $(MODEL) -p seed $(SEED) -p regime $(REGIME) -p corpus $(CORPUS) -p tags $(TAGS)
 	$(BIN)/plasticity page $(PAGE).ipynb $(PAGE)
 
-test: $(STAMP)  ## all tests, offline
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+test: $(STAMP)  ## all tests, offline; ONLY='slow or browser' leaves the fast ones out
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile $(if $(ONLY),-m '$(ONLY)')
 
 test-fast: $(STAMP)  ## tests that neither train nor open a browser
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not slow and not browser'
-
-test-slow: $(STAMP)  ## the other tests
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile -m 'slow or browser'
 
 book: $(STAMP)  ## build the book from the committed notebooks, warnings as errors
 	$(BIN)/jupyter-book build . -W -n --keep-going
