@@ -18,7 +18,7 @@
 #
 # **Did a removal take the concept out of the model, or did it hide it?**
 #
-# An **audit** puts a removal to three tests. What did it take from the concept,
+# An {term}`audit` puts a removal to three tests. What did it take from the concept,
 # and what from the other types? What do readers of the frozen model still find?
 # And how soon is the concept back under training, beside a model that never
 # knew it? This page shows one removal and one concept. Any other:
@@ -89,7 +89,7 @@ charts.number_table(
 
 # %% [markdown]
 # F1 of the concept before and after; the mean F1 that the other types lose; the
-# difference of the two, called *specificity*; and what the concept loses under
+# difference of the two, called {term}`specificity`; and what the concept loses under
 # the removal's matched control.
 
 # %% tags=["remove-input"]
@@ -110,7 +110,7 @@ charts.number_table(
 # %% [markdown]
 # ## What a reader still finds
 #
-# A **reader** is fitted on the states of the frozen model. *head* is the model's
+# A {term}`reader` is fitted on the states of the frozen model. *head* is the model's
 # own last layer, trained until it converges; *bias* trains its thresholds alone;
 # *linear* and *perceptron* are new. The same readers on the pretrained body,
 # which was never taught names, are the floor: what they find there is owed to

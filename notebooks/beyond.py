@@ -84,8 +84,8 @@ charts.values(
 # - **The cut** takes the concept, and as many random neurons take little. The exception
 #   is `NNP`, the most frequent tag: even the largest dose of the rule leaves half of it.
 # - **The last layer alone** brings all of them back.
-# - **Never taught** says how much fine-tuning had brought. To parts of speech it brought
-#   next to nothing: what the last layer reads again was there before. To persons in
+# - **Never taught**, the {term}`floor`, says how much {term}`fine-tuning` had brought.
+#   To parts of speech it brought next to nothing: what the last layer reads again was there before. To persons in
 #   tweets it brought about a third. Of places in tweets a new reader finds more than the
 #   model itself, which had few tweets to learn from.
 
@@ -95,8 +95,6 @@ charts.number_table(
     [
         "concept",
         "tags",
-        "corpus",
-        "n_seeds",
         "verdict",
         "base",
         "removed",
@@ -104,7 +102,6 @@ charts.number_table(
         "head",
         "found",
         "end_targeted",
-        "end_masked",
     ],
 )
 

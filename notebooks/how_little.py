@@ -53,10 +53,10 @@ Markdown(
 
 # %% [markdown]
 # On most pages the model trains on all sentences after the cut. Then it might learn the
-# concept anew. Here it is shown little. Either 32 sentences that hold the concept, over
+# {term}`concept` anew. Here it is shown little. Either 32 sentences that hold the concept, over
 # and over. Or half of all its names: sentences with a name of the other half are left
 # out, and F1 is measured on those other names alone. Each stands beside a model that
-# never knew the concept (`masked`, on the page of [the method](../book/method.md)), with
+# never knew the concept ({term}`masked`, on the page of [the method](../book/method.md)), with
 # the same neurons silenced and the same sentences to learn from.
 #
 # ## Thirty-two sentences
@@ -104,6 +104,6 @@ charts.number_table(
 # ## How sure
 #
 # One model, MiniLM, at the small scale *quick*; three concepts, and one seed. The bands
-# are over the sentences that are scored, and there is no interval over seeds. The 32 sentences have names of other concepts too. A concept of
-# which a model that never knew it learns as much from as few sentences would change our
-# mind.
+# are over the sentences that are scored, and there is no interval over seeds. The 32
+# sentences have names of other concepts too. A concept of which a model that never knew
+# it learns as much from as few sentences would change our mind.

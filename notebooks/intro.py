@@ -18,7 +18,7 @@
 #
 # **We silenced the neurons for place names in a small language model. It stopped
 # finding places. Retraining only its last layer brought them back: the knowledge
-# had never left. Of harsher cuts that cannot be said.**
+# had never left. After harsher cuts a part of it may really be new.**
 #
 # Whoever wants a model to forget something, a private fact or a dangerous one,
 # can cut out the neurons that carry it. If the model trains on and the skill
@@ -29,7 +29,7 @@
 # sentences. Its **score** is 1 if it finds every name and nothing else. A
 # **reader** looks at the damaged model from outside, without changing it. The
 # model's own last layer is the simplest reader: let it alone learn again, and
-# whatever it finds must still be in the layers below.
+# whatever it finds, the layers below must hold.
 #
 # ![The experiment in four steps: the model learns to mark places; neurons are cut and
 # the mark is gone; the last layer alone learns and it is back; or the whole model
@@ -95,13 +95,13 @@ charts.marked_table(
 # %% tags=["remove-input"]
 Markdown(
     "*Did training the last layer not simply teach it again?* It sees only "
-    "what the layers below hold. In a model that was never taught names, "
-    "with the same neurons silenced, it comes to "
-    f"{head['pretrained_removed']:.2f}; in the silenced one to "
-    f"{head['removed']:.2f}, and in the whole one to {head['base']:.2f}. "
-    "What the silenced model finds beyond the first had been taught, "
-    "and was still there. These three are of "
-    "[small runs](removals.ipynb).\n\n"
+    "what the layers below hold, and from that it can learn much: on a "
+    "model that was never taught names, with the same neurons silenced, it "
+    f"comes to a score of {head['pretrained_removed']:.2f} for places. On "
+    f"the silenced model it comes to {head['removed']:.2f}, and with all "
+    f"neurons there to {head['base']:.2f}. What the second has beyond the "
+    "first had been taught, and was still there. These three are of "
+    "[small runs](removals.ipynb), where scores are lower.\n\n"
     "**[Try a sentence of your own](../book/sentence).**"
 )
 
@@ -125,12 +125,9 @@ Markdown(
     "alone learned again. With the whole model it is "
     f"{places['end']:.2f}.\n"
     f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: "
-    "the "
-    "score for places, persons and organisations that no reader of ours "
-    "found "
-    "after the concept was erased from every layer, and that training "
-    "brought "
-    "back. At most so much had to be learned."
+    "after places, persons or organisations were erased from every layer, "
+    "training the whole model brings so much more of the score than our "
+    "best reader finds. At most so much had to be learned."
 )
 
 # %% [markdown]
@@ -153,8 +150,8 @@ charts.number_table(
                 "concept itself",
                 "only in the class “other”": "Only of names that "
                 "fit no named part",
-                "the same directions in the kept units": "Yes, as far as "
-                "the neurons that were left go",
+                "the same directions in the kept units": "Yes, in the "
+                "neurons that were left",
                 "not measurable with this ruler": "Not measurable here",
                 "not measurable with this inventory": "Not measurable here",
                 "no": "No",
@@ -174,7 +171,7 @@ rules.strength
 # [the parts of a concept](subconcepts.ipynb) (3),
 # [the same concept](same_concept.ipynb) (4),
 # [who takes it over](migration.ipynb) (7, 9),
-# [forced to carry two](forced.ipynb) (8).
+# [neurons forced to carry two concepts](forced.ipynb) (8).
 #
 # ## What would mislead you
 #
@@ -182,26 +179,25 @@ rules.strength
 #   layer, with one run for each kind of name; it does not agree on where in the model
 #   the concept goes. Parts of speech and tweets agree too, in
 #   [small runs](beyond.ipynb).
-# - Erasing places or organisations blinds the model to most other names too. Of
-#   these it is the *task* that comes back. Of persons it is the concept.
+# - Erasing places or organisations blinds the model to most other names too. There
+#   it is the *task* that comes back, finding names at all. Of persons it is the concept.
 # - Half of all neurons, any half, breaks the model. That says little of a concept.
-# - That nothing had to be learned does not mean that nothing is written. Where the whole
+# - That nothing had to be learned does not mean that nothing changes. Where the whole
 #   model trains, neurons that were left come to tell the concept
 #   [more sharply](locations), though the last layer could already find it.
 # - What our readers miss may still have been there: less may be new than it seems.
-#   Whether it was *relearned*, or learned as if for the first time, takes a model
-#   that never knew these names.
-#   Beside such a model the concept is back far sooner; so far that is measured on few
+#   To tell *relearned* from learned for the first time, one needs a model that never knew
+#   these names. Ours is back far sooner than such a model; so far that is measured on few
 #   sentences: see the [table of removals](removals.ipynb).
 #
 # ## What is new here, what is not
 #
 # That a last layer trained alone can bring back what looks forgotten is known
 # from continual learning and from unlearning ([what others found](../book/others)).
-# New is what it says of one paper. [Lo, Barez and Cohen (2024)](paper.ipynb) report
+# New is what that means for one paper. [Lo, Barez and Cohen (2024)](paper.ipynb) report
 # that a model relearns a concept whose neurons were removed, and that the concept
-# moves to earlier layers. Beside the last layer trained alone, and beside random
-# neurons cut, neither is left.
+# moves to earlier layers. Compared with the last layer trained alone, and with random
+# neurons cut, neither finding holds in our runs.
 #
 # ## Where to go next
 #

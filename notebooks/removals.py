@@ -21,10 +21,10 @@
 # knew it would have learned it.**
 #
 # These are audits of MiniLM at the small scale *quick*: three seeds of `gate` and `leace`,
-# one of the others. No removal is
-# judged without its controls: readers of the frozen model, the matched control, and a
-# model that never knew the concept. Each row is a removal and a concept. How each number
-# is found stands on the page of [one audit](audit.ipynb). To add a row, write the
+# one of the others. No removal is judged without its {term}`controls <control>`:
+# {term}`readers <reader>` of the frozen model, the matched control, and a model that never
+# knew the concept. Each row is a removal and a concept. How each number is found stands
+# on the page of [one audit](audit.ipynb). To add a row, write the
 # removal in a file ([add your own](add_your_own.ipynb)), run
 #
 #     plasticity audit --removal my_eraser.py:MyEraser --concept persons --seed 0
@@ -109,7 +109,7 @@ charts.number_table(
 
 # %% [markdown]
 # F1 of the concept just after each stands in the exercise above. *read* is the best reader's
-# F1 on the cut model as a share of its F1 on the base model. *specificity* is what the
+# F1 on the cut model as a share of its F1 on the base model. {term}`specificity` is what the
 # concept loses less what the others lose on average. The last two columns are controls:
 # what the concept loses under the removal's matched control, and where the same removal
 # took another concept.
@@ -144,7 +144,7 @@ charts.number_table(
 
 # %% [markdown]
 # Steps of training until the concept has nine tenths of its F1 in the base
-# model: of the model that knew it, and of the one that never did. *savings* is
+# model: of the model that knew it, and of the one that never did. {term}`savings` is
 # what the first needs less, with its interval over seeds. *reached* counts the seeds in
 # which the second gets so far at all; in the others its last step stands for it, so
 # *savings* is larger than is said.

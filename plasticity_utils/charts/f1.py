@@ -246,8 +246,8 @@ def regained(table: pd.DataFrame, title: str, note: str) -> alt.VConcatChart:
     panels = []
     for way in ways:
         own = table[table["way"] == way]
-        axis = alt.Axis(grid=True, format="%", values=[0, 0.25, 0.5, 0.75, 1])
-        heading = "share of the loss that is regained" if way == ways[-1] else None
+        axis = alt.Axis(grid=True, format="%", values=[0, 0.5, 1], labelOverlap=False)
+        heading = "share of the lost score that comes back" if way == ways[-1] else None
         scale = alt.Scale(domain=[-0.1, 1.05], nice=False)
         x = alt.X("share:Q", title=heading, axis=axis, scale=scale)
         tooltips = [
