@@ -220,6 +220,8 @@ def test_the_words_of_the_removals_that_were_audited():
     share = own["lost_random"] / own["base"]
     assert share[["npo", "gradient_difference"]].min() > 0.15
     assert share.xs("organisations", level="concept")[["npo", "gradient_difference"]].min() > 0.5
+    mild = own.loc[["relabel", "rmu"], ["lost_random", "lost_another"]]
+    assert mild.max().max() < 0.05
     another = (own["lost_another"] / own["base"])["mean_projection"]
     assert another.min() > 0.6
     reached = table.groupby("removal")[["n_reached", "n_seeds"]].sum()
