@@ -372,6 +372,11 @@ protocols = Registry(
         "last_block": Entry(
             f"{_PROTOCOLS}:LAST_BLOCK", "only the last block and the head train", "method, 13"
         ),
+        "lora": Entry(
+            f"{_PROTOCOLS}:LORA",
+            "only small matrices beside the weights train, and the head; package `peft`",
+            "Hu et al. 2022",
+        ),
         "first_time": Entry(
             f"{_PROTOCOLS}:FIRST_TIME",
             "from the pretrained weights, which never learned the task",

@@ -49,6 +49,13 @@ def test_an_audit_reads_every_body_and_trains_under_every_protocol(made):
         assert at_once.loc[(condition, "LOC"), "entity_f1"] == own.loc[(body, "LOC"), "entity_f1"]
     # It was taught the task, and never this concept.
     assert at_once.loc[("masked", "LOC"), "entity_f1"] == 0
+    keys = ["body", "reader", "place"]
+    fitted = made.readings[made.readings["n_fitted"] > 0]
+    with_control = {tuple(row) for row in made.control_task[keys].to_numpy()}
+    own = [("head", "last layer"), ("bias", "last layer")]
+    assert with_control == {
+        tuple(row) for row in fitted[fitted["body"].isin(["base", "removed"])][keys].to_numpy()
+    } - {(body, *reader) for body in ("base", "removed") for reader in own}
     chance = made.readings["average_precision"].dropna()
     assert chance.between(0, 1).all()
     assert len(chance) > 50

@@ -8,6 +8,7 @@ import torch
 import plasticity_utils as pu
 from plasticity_utils.analysis import readers
 from plasticity_utils.analysis.readers import mean_by_reader, read_anew
+from plasticity_utils.data.corpus import load_corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.activations import inputs
 from plasticity_utils.models.load import head
@@ -61,6 +62,28 @@ def test_a_run_whose_models_are_gone_is_named():
     published = next(run for run in published_runs() if run.config.regime == "surgical")
     with pytest.raises(InputError, match="is not there; `plasticity run` makes it again"):
         read_anew(published)
+
+
+def test_in_a_control_task_a_form_has_one_tag_and_types_keep_their_size():
+    train, scoring = (load_corpus("conll2003", part) for part in ("train", "validation"))
+    train, scoring = train.first(3000), scoring.first(500)
+    new, new_scoring = readers_of_states.control_task(train, scoring, seed=0)
+    assert new.sentences == train.sentences
+    tags = pd.DataFrame(
+        {
+            "form": new.words + new_scoring.words,
+            "tag": new.word_labels() + new_scoring.word_labels(),
+        }
+    )
+    assert tags.groupby("form")["tag"].nunique().max() == 1
+    before, after = (pd.Series(part.word_labels()).value_counts() for part in (train, new))
+    assert (after / before).between(0.5, 2)[before > 500].all()
+    # What a name is tells hardly anything of its tag.
+    old, dealt = np.array(train.word_labels()), np.array(new.word_labels())
+    assert (old == dealt)[old != "O"].mean() < 0.2
+    again = readers_of_states.control_task(train, scoring, seed=0)
+    assert again[0].word_labels() == new.word_labels()
+    assert readers_of_states.control_task(train, scoring, 1)[0].word_labels() != new.word_labels()
 
 
 def by_run(removed, head, linear, perceptron, end):

@@ -35,14 +35,18 @@ def taken(audits: Sequence[Audit]) -> pd.DataFrame:
     """What a removal took: KEYS, seed; base and removed (F1 of the concept).
 
     Further lost, lost_others (mean F1 that the other types lose), specificity (the one less the
-    other), random and lost_random (of the concept, under the matched control).
+    other), random and lost_random (of the concept, under the matched control), lost_another (of the
+    concept, where the same removal took another concept out of the same base; a mean over those
+    audits that are given, missing where there is none).
     """
     rows = []
+    others: dict[tuple[object, ...], list[tuple[str, pd.Series]]] = {}
     for one in audits:
         as_is = one.readings[one.readings["reader"] == OWN_HEAD]
         f1 = as_is.pivot(index="entity", columns="body", values="entity_f1").drop("overall")
         lost = f1["base"] - f1["removed"]
         own = one.config.label
+        others.setdefault(_same_but_concept(one), []).append((own, lost))
         rows.append(
             {
                 **_place(one),
@@ -55,12 +59,26 @@ def taken(audits: Sequence[Audit]) -> pd.DataFrame:
                 "lost_random": f1.loc[own, "base"] - f1.loc[own, "control"],
             }
         )
+    for row, one in zip(rows, audits, strict=True):
+        same = others[_same_but_concept(one)]
+        taken_by = [lost[one.config.label] for label, lost in same if label != one.config.label]
+        row["lost_another"] = float(np.mean(taken_by)) if taken_by else np.nan
     return pd.DataFrame(rows)
 
 
 def readings_table(audits: Sequence[Audit]) -> pd.DataFrame:
-    """F1 of the concept as each reader finds it: removal, concept, seed, body, reader, place, …"""
-    return _of_concept(audits, "readings")
+    """F1 of the concept as each reader finds it: removal, concept, seed, body, reader, place, …
+
+    Beside it control_f1, what the same reader finds in the control task; missing where it was not
+    given one.
+    """
+    found = _of_concept(audits, "readings")
+    controlled = [one for one in audits if one.holds(["control_task"])]
+    if not controlled:
+        return found.assign(control_f1=np.nan)
+    keys = [*KEYS, "seed", "body", "reader", "place"]
+    control = _of_concept(controlled, "control_task")[[*keys, "entity_f1"]]
+    return found.merge(control.rename(columns={"entity_f1": "control_f1"}), how="left", on=keys)
 
 
 def found_by(audits: Sequence[Audit], removal: str, concept: str, reader: str) -> pd.Series:
@@ -76,11 +94,12 @@ def returns_table(audits: Sequence[Audit]) -> pd.DataFrame:
 
 
 def read(audits: Sequence[Audit]) -> pd.DataFrame:
-    """The best reader of the cut model: KEYS, seed, reader, found, in_base, read, floor, head.
+    """The best reader of the cut model: KEYS, seed, reader, found, in_base, read, …
 
-    `found` and `in_base` are its F1 on the cut and on the base model, `read` their ratio, `floor`
-    the best that a reader finds in the pretrained body under the same removal, `head` what the last
-    layer finds in the cut model, trained alone.
+    `found` and `in_base` are its F1 on the cut and on the base model, `read` their ratio,
+    `average_precision` that on the cut model, `floor` the best that a reader finds in the
+    pretrained body under the same removal, `head` what the last layer finds in the cut model,
+    trained alone, and `control_f1` the most that any reader of it remembers in the control task.
     """
     table = readings_table(audits)
     table = table[table["reader"] != OWN_HEAD]
@@ -89,6 +108,7 @@ def read(audits: Sequence[Audit]) -> pd.DataFrame:
     for keys, own in table.groupby([*KEYS, "seed"], sort=False):
         f1 = own.pivot(index="reader", columns="body", values="entity_f1")
         best = f1["removed"].idxmax()
+        cut = own[own["body"] == "removed"].set_index("reader")
         rows.append(
             {
                 **dict(zip([*KEYS, "seed"], keys, strict=True)),
@@ -96,8 +116,10 @@ def read(audits: Sequence[Audit]) -> pd.DataFrame:
                 "found": f1.loc[best, "removed"],
                 "in_base": f1.loc[best, "base"],
                 "read": f1.loc[best, "removed"] / f1.loc[best, "base"],
+                "average_precision": cut.loc[best, "average_precision"],
                 "floor": f1["pretrained_removed"].max(),
                 "head": f1.loc["head, last layer", "removed"],
+                "control_f1": cut["control_f1"].max(),
             }
         )
     return pd.DataFrame(rows)
@@ -162,10 +184,10 @@ def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
     """A row a removal and concept, means over seeds: what it took, what is read, what comes back.
 
     Columns: removal, model, corpus, tags, concept, n_seeds, base, removed, specificity,
-    random, lost_random, read, floor, head, verdict (`rules.audited`), steps_targeted, steps_masked,
-    n_reached (seeds in which a model that never knew gets so far; in others its last step counts,
-    and savings are at least so large), savings (with its interval over seeds), came_back
-    (`rules.kept`).
+    random, lost_random, lost_another, read, floor, head, control_f1, verdict (`rules.audited`),
+    steps_targeted, steps_masked, n_reached (seeds in which a model that never knew gets so far; in
+    others its last step counts, and savings are at least so large), savings (with its interval over
+    seeds), came_back (`rules.kept`).
     """
     seeds = by_seed(audits)
     numbers = seeds.drop(columns=[name for name in seeds if name.startswith("reached")])
@@ -255,6 +277,10 @@ def _place(one: Audit) -> dict[str, object]:
         "concept": config.concept_info.title,
         "seed": config.seed,
     }
+
+
+def _same_but_concept(one: Audit) -> tuple[object, ...]:
+    return tuple(value for name, value in _place(one).items() if name != "concept")
 
 
 def _of_concept(audits: Sequence[Audit], name: str) -> pd.DataFrame:

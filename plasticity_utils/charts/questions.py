@@ -25,6 +25,7 @@ from plasticity_utils.charts.parts import (
     need,
     panel,
     rows,
+    same_axis,
     stack_of_rows,
     stack_panels,
     value_tooltips,
@@ -240,15 +241,18 @@ def _dotted(name: str, value: float) -> alt.Chart:
 
 
 def readings(table: pd.DataFrame) -> alt.VConcatChart:
-    """Draw what each reader finds of a concept, a panel a frozen body, a point a seed."""
-    need(table, ["body", "reader", "place", "seed", "entity_f1"])
+    """Draw what each reader finds of a concept, a panel a frozen body, a point a seed.
+
+    An open point is what a reader finds in the control task, where it was given one.
+    """
+    need(table, ["body", "reader", "place", "seed", "entity_f1", "control_f1"])
     wide = table["place"].map({"every layer": " (all layers)"}).fillna("")
     table = table.assign(reader=table["reader"].str.replace("_", " ") + wide)
     order = distinct(table, "reader")
     bodies = [body for body in BODY_TITLES if body in set(table["body"])]
     panels = []
     for body in bodies:
-        own = table[table["body"] == body][["reader", "seed", "entity_f1"]]
+        own = table[table["body"] == body][["reader", "seed", "entity_f1", "control_f1"]]
         title = "F1 of the concept" if body == bodies[-1] else None
         x = alt.X("entity_f1:Q", title=title, scale=UNIT)
         tips = [
@@ -258,12 +262,21 @@ def readings(table: pd.DataFrame) -> alt.VConcatChart:
         ]
         # Every row is named: which reader it is decides.
         axis = alt.Axis(labelPadding=LABEL_GAP, labelOverlap=False, labelLimit=_NAMES)
-        points = dots(own, x, rows("reader", order, axis=axis), "entity_f1", tips)
+        y = rows("reader", order, axis=axis)
+        points = dots(own, x, y, "entity_f1", tips)
+        remembered = own.dropna(subset=["control_f1"])
+        if len(remembered):
+            tips = [*tips[:2], *value_tooltips(remembered, "control_f1", "F1, control task")]
+            control = same_axis(x, "control_f1")
+            points = [*dots(remembered, control, y, "control_f1", tips, filled=False), *points]
         panels.append(panel(points, BODY_TITLES[body], ROW * len(order)))
     return stack_of_rows(
         panels,
         "What readers of the frozen model find",
-        ["A point a seed. The own head is the model as it is; the others are fitted anew."],
+        [
+            "A point a seed. The own head is the model as it is; the others are fitted anew.",
+            "Open: the same reader, where each form of a word has the tag of another form.",
+        ],
         f"Dot plot, a panel for each of {', '.join(BODY_TITLES[body] for body in bodies)}: F1 of "
         f"the concept as each of the readers {', '.join(order)} finds it.",
         names=_NAMES,

@@ -56,6 +56,8 @@ _NAMES = {
     "came_back": "what came back",
     "lost_others": "others lost",
     "lost_random": "lost, random cut",
+    "lost_another": "lost, another's cut",
+    "control_f1": "F1, control task",
     "others_removed": "others, just removed",
     "others_head": "others, head",
     "way": "taken away",

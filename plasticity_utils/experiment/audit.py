@@ -36,7 +36,12 @@ from plasticity_utils.registry import label, readers, users_errors
 from plasticity_utils.removal.interface import Intervention, in_force
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.protocols import FIRST_TIME, NONE, Relearning
-from plasticity_utils.training.readers import FrozenHead, states_to_read, tags_of_sentences
+from plasticity_utils.training.readers import (
+    FrozenHead,
+    control_task,
+    states_to_read,
+    tags_of_sentences,
+)
 from plasticity_utils.training.train import (
     TaggedSentences,
     fine_tune,
@@ -54,6 +59,8 @@ STEPS, EPOCHS = (0, 4, 8, 16, 32, 64, 128), (0.25, 0.5, 1.0)
 # What the readers read: the base model whole, cut, and cut at random; and the pretrained body.
 BODIES = ("base", "removed", "control", "pretrained", "pretrained_removed")
 READERS, EVERY_LAYER = ("linear", "perceptron"), ("linear",)
+# Bodies on which the same readers are given a task that can only be remembered.
+CONTROLLED = ("base", "removed")
 # All layers side by side are many times as wide, and a reader of them as slow.
 READER_SENTENCES, EVERY_LAYER_SENTENCES = 5000, 600
 
@@ -77,6 +84,11 @@ class Audit(Run):
     def readings(self) -> pd.DataFrame:
         """What readers find: body, reader, place, n_fitted, and the columns of `tag_scores`."""
         return self.table("readings")
+
+    @cached_property
+    def control_task(self) -> pd.DataFrame:
+        """The columns of `readings`, where each form of a word has a tag of another form."""
+        return self.table("control_task")
 
 
 def audit(concept: str = "locations", removal: str = "", **settings: Any) -> Audit:
@@ -114,7 +126,7 @@ def run_audit(config: RunConfig) -> Audit:
         )
     stages = AuditStages(config)
     stages.check()
-    settings = stages.audit_settings(config.conditions, BODIES)
+    settings = stages.audit_settings(config.conditions, BODIES) | {"control_task": CONTROLLED}
     folder = files.cached(config.results, audit_name(config), settings, partial(_make, stages))
     return Audit(folder)
 
@@ -192,6 +204,11 @@ class AuditStages(Stages):
         make = partial(self._make_readings, body)
         return self._cached("readings", self._readings_settings(body), make)
 
+    def control_task(self, body: str) -> Path:
+        """Fit the readers of a frozen body on tags dealt out by form: `control_task.parquet`."""
+        make = partial(self._make_control_task, body)
+        return self._cached("control-task", self._readings_settings(body), make)
+
     def _returns_settings(self, condition: str) -> dict[str, Any]:
         return {
             "base": self._base_settings,
@@ -247,33 +264,56 @@ class AuditStages(Stages):
             (part / f"step-{step}.parquet").unlink()
 
     def _make_readings(self, body: str, part: Path) -> None:
-        protocol = FIRST_TIME if body.startswith("pretrained") else NONE
-        model, tokenizer = self._load_untrained(protocol)
-        scoring = tag_sentences(model, tokenizer, self.sentences.scoring)
-        seed, tables = self.config.seed, []
+        is_base = not body.startswith("pretrained")
+        model, tokenizer = self._load_untrained(NONE if is_base else FIRST_TIME)
+        train, scoring = (tag_sentences(model, tokenizer, each) for each in self._read_parts)
+        heads = {"head": False, "bias": True} if is_base else {"head": False}
         with in_force(model, self._in_body(body)):
-            if protocol is NONE:
-                tables.append(_model_scores(model, scoring).assign(reader="own_head"))
-            corpus = self.sentences.train.first(READER_SENTENCES)
-            train = tag_sentences(model, tokenizer, corpus)
-            seen = states_to_read(model, train, EVERY_LAYER_SENTENCES)
-            read = states_to_read(model, scoring, len(scoring.tags))
-            tags = train.tags, train.tags[:EVERY_LAYER_SENTENCES]
-            for place, names, X, own_tags, states in zip(
-                ("last layer", "every layer"), (READERS, EVERY_LAYER), seen, tags, read, strict=True
-            ):
-                fitted = {name: readers.get(name)(seed) for name in names}
-                if place == "last layer":
-                    heads = {"head": False, "bias": True} if protocol is NONE else {"head": False}
-                    own = {name: FrozenHead.of(model, bias, seed) for name, bias in heads.items()}
-                    fitted = own | fitted
-                for name, reader in fitted.items():
-                    reader.fit(X, np.concatenate(own_tags))
-                    table = _reader_scores(reader, states, scoring)
-                    row = {"reader": label(name), "place": place, "n_fitted": len(own_tags)}
-                    tables.append(table.assign(**row))
-        found = pd.concat(tables, ignore_index=True).fillna({"place": "last layer", "n_fitted": 0})
-        save_tables({"readings": found.astype({"n_fitted": int})}, part)
+            seed = self.config.seed
+            own = {name: FrozenHead.of(model, bias, seed) for name, bias in heads.items()}
+            found = self._read(model, train, scoring, own)
+            if is_base:
+                as_is = _model_scores(model, scoring).assign(reader="own_head")
+                found = pd.concat([as_is, found], ignore_index=True)
+        found = found.fillna({"place": "last layer", "n_fitted": 0}).astype({"n_fitted": int})
+        save_tables({"readings": found}, part)
+
+    def _make_control_task(self, body: str, part: Path) -> None:
+        model, tokenizer = self._load_base()
+        parts = control_task(*self._read_parts, self.config.seed)
+        train, scoring = (tag_sentences(model, tokenizer, each) for each in parts)
+        with in_force(model, self._in_body(body)):
+            save_tables({"control_task": self._read(model, train, scoring, {})}, part)
+
+    @property
+    def _read_parts(self) -> tuple[Corpus, Corpus]:
+        """What readers are fitted on, and what they are scored on."""
+        return self.sentences.train.first(READER_SENTENCES), self.sentences.scoring
+
+    def _read(
+        self,
+        model: PreTrainedModel,
+        train: TaggedSentences,
+        scoring: TaggedSentences,
+        own: dict[str, Any],
+    ) -> pd.DataFrame:
+        """Fit readers of the last layer, `own` before the usual ones, and of every layer."""
+        seen = states_to_read(model, train, EVERY_LAYER_SENTENCES)
+        read = states_to_read(model, scoring, len(scoring.tags))
+        tags = train.tags, train.tags[:EVERY_LAYER_SENTENCES]
+        tables = []
+        for place, names, X, own_tags, states in zip(
+            ("last layer", "every layer"), (READERS, EVERY_LAYER), seen, tags, read, strict=True
+        ):
+            fitted = {name: readers.get(name)(self.config.seed) for name in names}
+            if place == "last layer":
+                fitted = own | fitted
+            for name, reader in fitted.items():
+                reader.fit(X, np.concatenate(own_tags))
+                table = _reader_scores(reader, states, scoring)
+                row = {"reader": label(name), "place": place, "n_fitted": len(own_tags)}
+                tables.append(table.assign(**row))
+        return pd.concat(tables, ignore_index=True)
 
     def _tagged(
         self, protocol: Relearning, model: PreTrainedModel, tokenizer: Any
@@ -307,9 +347,11 @@ def _reader_scores(reader: Any, states: np.ndarray, data: TaggedSentences) -> pd
 def _make(stages: AuditStages, part: Path) -> None:
     config = stages.config
     readings = {body: stages.readings(body) for body in BODIES}
+    controlled = {body: stages.control_task(body) for body in CONTROLLED}
     returns = {name: stages.returned(name) for name in config.conditions}
     frames = {
         "readings": _stacked(readings, "readings", "body"),
+        "control_task": _stacked(controlled, "control_task", "body"),
         "returns": _stacked(returns, "returns", "condition"),
         "base": pd.read_parquet(stages.base() / "scores.parquet"),
     }

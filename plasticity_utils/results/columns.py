@@ -412,6 +412,17 @@ _OF_FEATURES = {
     ),
     "ranking": Column("name", "`selectivity`: by |σ|; or `average precision`, at the better end"),
 }
+_READING = {
+    "body": Column(
+        "name",
+        "`base`, `removed`, `control` (its counterpart in force), `pretrained` (never "
+        "taught the task), `pretrained_removed`",
+    ),
+    "reader": Column("name", "`own_head`: the model as it is; others are fitted anew"),
+    "place": Column("name", "what is read: the last layer, or every layer side by side"),
+    "n_fitted": Column("sentences", "that the reader was fitted on; 0 of `own_head`"),
+    "average_precision": _CHANCE,
+}
 AUDIT_TABLES = {
     "returns": Table(
         "a protocol, step and type",
@@ -426,18 +437,12 @@ AUDIT_TABLES = {
     "readings": Table(
         "a frozen body, reader and type",
         f"body dose reader place n_fitted entity {_SCORES} average_precision",
-        {
-            "body": Column(
-                "name",
-                "`base`, `removed`, `control` (its counterpart in force), `pretrained` (never "
-                "taught the task), `pretrained_removed`",
-            ),
-            "reader": Column("name", "`own_head`: the model as it is; others are fitted anew"),
-            "place": Column("name", "what is read: the last layer, or every layer side by side"),
-            "n_fitted": Column("sentences", "that the reader was fitted on; 0 of `own_head`"),
-            "average_precision": _CHANCE,
-            "dose": _CURVE_DOSE,
-        },
+        {**_READING, "dose": _CURVE_DOSE},
+    ),
+    "control_task": Table(
+        "a frozen body, reader and type, where each form of a word has the tag of another form",
+        f"body reader place n_fitted entity {_SCORES} average_precision",
+        _READING,
     ),
     "example": Table(
         "a stage and word",

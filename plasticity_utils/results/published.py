@@ -44,7 +44,9 @@ from plasticity_utils.results.derived import BY_COMMAND, MAKERS, derive, when_pu
 
 PUBLISHED = ROOT / "book" / "results"
 AUDITS = PUBLISHED / "audits"
-_OF_AUDITS = ("returns", "readings", "base", "dose", "example", "features", "feature_words")
+_OF_AUDITS = (
+    "returns", "readings", "control_task", "base", "dose", "example", "features", "feature_words",
+)  # fmt: skip
 
 
 def find_run(config: RunConfig, make: bool = False) -> Run:

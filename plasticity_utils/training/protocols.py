@@ -3,13 +3,14 @@
 Each answers what the others cannot. `targeted` is the question. `random` keeps the removal's
 matched control in force, which has nothing to do with the concept. `none` removes nothing and shows
 the drift that training alone causes. `head` and `bias` train only the linear classification head,
-or its biases alone: what they regain was never lost, only not read. `masked` starts from a model
-that was taught the task with the concept's tags set to O, `first_time` from the pretrained weights:
-neither ever knew the concept, so what `targeted` is sooner at was kept, and what it is not was
-learned. `few_shot_8` … show it that many sentences, `without_concept` none that has the concept,
-`other_names` one half of the concept's names, with the other half to be found. `tweets` shows it
-tweets in place of the news in which it is scored, and `tweets_masked` shows them to a model that
-never knew the concept.
+or its biases alone: what they regain was never lost, only not read. `last_block` and `lora` train
+little of the body: its last block, or small matrices beside its weights. `masked` starts from a
+model that was taught the task with the concept's tags set to O, `first_time` from the pretrained
+weights: neither ever knew the concept, so what `targeted` is sooner at was kept, and what it is not
+was learned. `few_shot_8` … show it that many sentences, `without_concept` none that has the
+concept, `other_names` one half of the concept's names, with the other half to be found. `tweets`
+shows it tweets in place of the news in which it is scored, and `tweets_masked` shows them to a
+model that never knew the concept.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.layers import layers_of
 from plasticity_utils.models.load import head
+from plasticity_utils.training.lora import LORA_RATE, adapters
 
 IN_FORCE = ("removal", "control", "nothing")
 STARTS = ("base", "pretrained", "masked")
@@ -219,6 +221,7 @@ NONE = Relearning("nothing", removed_again=True)
 HEAD = Relearning("removal", trains=only_head, learning_rate=HEAD_RATE)
 BIAS = Relearning("removal", trains=only_bias, learning_rate=HEAD_RATE)
 LAST_BLOCK = Relearning("removal", trains=last_block)
+LORA = Relearning("removal", trains=adapters, learning_rate=LORA_RATE)
 FIRST_TIME = Relearning("removal", start="pretrained")
 MASKED = Relearning("removal", start="masked")
 WITHOUT_CONCEPT = Relearning("removal", sees=without_concept)

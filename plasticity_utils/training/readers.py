@@ -4,7 +4,8 @@ The condition `head` trains the linear head as long as the whole model would be 
 objections to it: it may not have converged, and a reader that is not linear may find more. So
 readers are fitted anew on the frozen states that the head reads: logistic regression until it
 converges, and a perceptron with a hidden layer. A probe without a control of itself says little
-(Hewitt & Liang 2019), so both also read the whole base model.
+(Hewitt & Liang 2019), so both also read the whole base model, and are also given a *control task*,
+in which nothing but remembering words helps.
 
 The model's own head is a reader too: trained on the same states until it converges, at several
 rates, from its own weights and from fresh ones. What reads best on a held-out tenth counts, so that
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -29,6 +30,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from transformers import PreTrainedModel
 
+from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.activations import inference_batches, inputs
 from plasticity_utils.models.layers import layers_of
@@ -43,6 +45,8 @@ N_HIDDEN, N_WIDE = 256, 1024
 # Of the head.
 RATES = (1e-3, 1e-2)
 HELD_OUT, BATCH_WORDS, MOST_EPOCHS, PATIENCE = 0.1, 1000, 60, 3
+# Forms that are about as frequent as one another, among which a control task deals out tags.
+ALIKE = 100
 
 
 @runtime_checkable
@@ -151,6 +155,35 @@ def read_states(
         )
         tables.append(scores.assign(reader=label(name), n_fitted=len(train.tags)))
     return pd.concat(tables)
+
+
+def control_task(train: Corpus, scoring: Corpus, seed: int) -> tuple[Corpus, Corpus]:
+    """Give every form of a word one tag, whatever its place in a sentence: that of another form.
+
+    What a reader gets right then it has remembered word by word, since no state can tell it (Hewitt
+    & Liang 2019). Tags are dealt out anew among forms that are about as frequent, so that each has
+    about as many words as before; forms of the scoring part that were never fitted count too.
+    """
+    parts = train, scoring
+    words = pd.DataFrame(
+        {
+            "form": [word for part in parts for word in part.words],
+            "tag": [tag for part in parts for tag in part.word_labels()],
+        }
+    )
+    counts = words.value_counts(["form", "tag"]).reset_index()
+    counts = counts.sort_values(["count", "form", "tag"], ascending=[False, True, True])
+    forms = counts.groupby("form", sort=False).agg(n=("count", "sum"), tag=("tag", "first"))
+    forms = forms.sort_values(["n", "form"], ascending=[False, True])
+    rng = np.random.default_rng(seed)
+    place = np.arange(len(forms))
+    order = np.lexsort((rng.random(len(forms)), place // ALIKE))
+    dealt = dict(zip(forms.index, forms["tag"].to_numpy()[order], strict=True))
+    tags = [[[dealt[word] for word in sentence] for sentence in part.sentences] for part in parts]
+    new, new_scoring = (
+        replace(part, labels={"entity": own}) for part, own in zip(parts, tags, strict=True)
+    )
+    return new, new_scoring
 
 
 def tags_of_sentences(tags: Shaped[np.ndarray, " word"], data: TaggedSentences) -> list[list[str]]:

@@ -45,6 +45,7 @@ from plasticity_utils.models.load import (
     label_position,
 )
 from plasticity_utils.progress import bar, quiet_transformers
+from plasticity_utils.training.lora import merge_adapters
 from plasticity_utils.training.trainer import Snapshots, SnapshotTrainer, refuse_pickles
 from plasticity_utils.training.used_rows import trained_alone, used_rows
 
@@ -170,9 +171,12 @@ def fine_tune(
     trainer.rows, trainer.gates, trainer.restarts = rows, list(gates), restarts
     trainer.batches = [batch for epoch in rounds for together in epoch for batch in together]
     ids = {collator.pad_id, *(i for sentence in data.encoded for i in sentence.ids)}
-    with quiet_transformers(), trained_alone(used_rows(model, ids), trainer.decay) as whole:
-        snapshots.looking = whole
-        trainer.train(resume_from_checkpoint=newest)
+    try:
+        with quiet_transformers(), trained_alone(used_rows(model, ids), trainer.decay) as whole:
+            snapshots.looking = whole
+            trainer.train(resume_from_checkpoint=newest)
+    finally:
+        merge_adapters(model)
     # A caller may drop the checkpoints now: no process is still reading them.
     hardware.wait()
 
