@@ -397,6 +397,14 @@ protocols = Registry(
             "trained on half of the concept's names, scored on the others",
             "method, 13",
         ),
+        "other_names_masked": Entry(
+            f"{_PROTOCOLS}:OTHER_NAMES_MASKED", "the same, from the start of `masked`", "method, 13"
+        ),
+        "few_shot_32_masked": Entry(
+            f"{_PROTOCOLS}:FEW_SHOT_32_MASKED",
+            "trained on 32 sentences that hold the concept, from the start of `masked`",
+            "method, 13",
+        ),
         "tweets": Entry(
             f"{_PROTOCOLS}:TWEETS", "trained on tweets, scored on news", "Strauss et al. 2016"
         ),

@@ -36,7 +36,7 @@ from plasticity_utils.names import NOTHING
 _FIELD = 26
 _WIDE_NAMES, _NAMES = 240, 150
 _STEPS_HEIGHT, _GROWTH_HEIGHT = 170, 130
-_NEVER = ["masked", "first_time", "tweets_masked"]
+_NEVER = ("masked", "first_time")
 _STEP_TICKS = [0, 4, 8, 16, 32, 64, 128, 256, 512]
 _LOG = alt.Scale(type="log", nice=False, padding=8)
 _COSTS = {"seconds": "seconds", "rise_mb": "memory, MB"}
@@ -206,7 +206,10 @@ def returns(table: pd.DataFrame, title: str, goal: pd.Series | None = None) -> a
     scale = alt.Scale(type="symlog", constant=4, domain=[0, last], nice=False)
     ticks = alt.Axis(values=[tick for tick in _STEP_TICKS if tick <= last])
     concepts, panels = distinct(table, "concept"), []
-    signs, never = condition_signs(conditions), [name for name in _NEVER if name in conditions]
+    signs, never = (
+        condition_signs(conditions),
+        [name for name in conditions if name.endswith(_NEVER)],
+    )
     for concept in concepts:
         own = table[table["concept"] == concept]
         heading = "steps of training (0 = just removed)" if concept == concepts[-1] else None

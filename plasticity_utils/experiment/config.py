@@ -41,7 +41,7 @@ TEXTS = (
 )  # fmt: skip
 MAY_BE_NONE = ("ranking", "rest", "positions")
 SEEDS = 2**32  # what every library that draws can take
-LEARNING_RATES = {"minilm": 2e-4, "smollm2": 5e-5}
+LEARNING_RATES = {"minilm": 2e-4, "e5": 2e-4, "smollm2": 5e-5}
 DEFAULT_LEARNING_RATE = 5e-5
 # What finished runs do not name: that they are found again, these are named where they are set.
 CAME_LATER = ("corpus", "tags", "learning_rate", *SIZES)

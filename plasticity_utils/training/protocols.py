@@ -9,8 +9,8 @@ model that was taught the task with the concept's tags set to O, `first_time` fr
 weights: neither ever knew the concept, so what `targeted` is sooner at was kept, and what it is not
 was learned. `few_shot_8` … show it that many sentences, `without_concept` none that has the
 concept, `other_names` one half of the concept's names, with the other half to be found. `tweets`
-shows it tweets in place of the news in which it is scored, and `tweets_masked` shows them to a
-model that never knew the concept.
+shows it tweets in place of the news in which it is scored. Those that end in `_masked` show the
+same to a model that never knew the concept.
 """
 
 from __future__ import annotations
@@ -226,6 +226,8 @@ FIRST_TIME = Relearning("removal", start="pretrained")
 MASKED = Relearning("removal", start="masked")
 WITHOUT_CONCEPT = Relearning("removal", sees=without_concept)
 OTHER_NAMES = Relearning("removal", sees=with_names_of_one_half, scored_on=with_names_of_other_half)
+OTHER_NAMES_MASKED = replace(OTHER_NAMES, start="masked")
+FEW_SHOT_32_MASKED = Relearning("removal", start="masked", sees=FewSentences(32))
 TWEETS = Relearning("removal", sees=tweets)
 TWEETS_MASKED = Relearning("removal", start="masked", sees=tweets)
 FEW_SHOT_8, FEW_SHOT_32, FEW_SHOT_128, FEW_SHOT_512 = (
