@@ -23,6 +23,7 @@ from benchmarks import (
     report,
     results,
     rows,
+    saved,
     training,
     whole,
 )
@@ -145,6 +146,27 @@ def test_both_sides_train_on_the_same_tokens(real_words_folder, tmp_path):
     assert facts["peer"]["batch"] == 8
     assert facts["large"]["batch"] > 8
     assert all(0 <= f["f1"] <= 1 for f in facts.values())
+
+
+@pytest.mark.slow
+def test_what_is_saved_changes_nothing(real_words_folder, tmp_path):
+    settings = {"model": real_words_folder, "train": 6, "seed": 0}
+    for side in ("all", "used"):
+        kept(saved.rows_in_use, tmp_path / side, **settings, all_rows=side == "all")
+    paths = [tmp_path / side / "kept.npy" for side in ("all", "used")]
+    assert agreement.greatest_difference(*paths) < 1e-6
+    settings |= {"scored": 5}
+    assert 0 <= kept(saved.frozen_head, tmp_path / "head", **settings)["f1"] <= 1
+    reached = [
+        kept(saved.until_f1, tmp_path / f"until-{goal}", **settings, epochs=1, goal=goal)
+        for goal in (0, 2)
+    ]
+    seconds = [facts["seconds_to_goal"] for facts in reached]
+    assert 0 < seconds[0] < seconds[1] == float("inf")
+
+
+def test_the_command_line_is_started_in_a_process_of_its_own(tmp_path):
+    assert kept(saved.start, tmp_path, module="plasticity_utils")["n_characters"] > 500
 
 
 def test_the_peer_is_the_trainer_as_it_comes(tmp_path):
