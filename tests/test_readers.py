@@ -78,9 +78,11 @@ def test_in_a_control_task_a_form_has_one_tag_and_types_keep_their_size():
     assert tags.groupby("form")["tag"].nunique().max() == 1
     before, after = (pd.Series(part.word_labels()).value_counts() for part in (train, new))
     assert (after / before).between(0.5, 2)[before > 500].all()
-    # What a name is tells hardly anything of its tag.
-    old, dealt = np.array(train.word_labels()), np.array(new.word_labels())
-    assert (old == dealt)[old != "O"].mean() < 0.2
+    # Of rare forms it tells nothing whether one was a name, and so neither do capital letters.
+    whole = tags.assign(was=[tag != "O" for part in (train, scoring) for tag in part.word_labels()])
+    rare = whole[whole.groupby("form")["form"].transform("size") == 1]
+    shares = (rare["tag"] != "O").groupby(rare["was"]).mean()
+    assert shares[True] == pytest.approx(shares[False], abs=0.05)
     again = readers_of_states.control_task(train, scoring, seed=0)
     assert again[0].word_labels() == new.word_labels()
     assert readers_of_states.control_task(train, scoring, 1)[0].word_labels() != new.word_labels()

@@ -37,6 +37,7 @@ from plasticity_utils.removal.interface import Intervention, in_force
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.protocols import FIRST_TIME, NONE, Relearning
 from plasticity_utils.training.readers import (
+    ALIKE,
     FrozenHead,
     control_task,
     states_to_read,
@@ -126,7 +127,8 @@ def run_audit(config: RunConfig) -> Audit:
         )
     stages = AuditStages(config)
     stages.check()
-    settings = stages.audit_settings(config.conditions, BODIES) | {"control_task": CONTROLLED}
+    settings = stages.audit_settings(config.conditions, BODIES)
+    settings |= {"control_task": CONTROLLED, "alike": ALIKE}
     folder = files.cached(config.results, audit_name(config), settings, partial(_make, stages))
     return Audit(folder)
 
@@ -207,7 +209,8 @@ class AuditStages(Stages):
     def control_task(self, body: str) -> Path:
         """Fit the readers of a frozen body on tags dealt out by form: `control_task.parquet`."""
         make = partial(self._make_control_task, body)
-        return self._cached("control-task", self._readings_settings(body), make)
+        settings = {**self._readings_settings(body), "alike": ALIKE}
+        return self._cached("control-task", settings, make)
 
     def _returns_settings(self, condition: str) -> dict[str, Any]:
         return {

@@ -160,9 +160,10 @@ def read_states(
 def control_task(train: Corpus, scoring: Corpus, seed: int) -> tuple[Corpus, Corpus]:
     """Give every form of a word one tag, whatever its place in a sentence: that of another form.
 
-    What a reader gets right then it has remembered word by word, since no state can tell it (Hewitt
-    & Liang 2019). Tags are dealt out anew among forms that are about as frequent, so that each has
-    about as many words as before; forms of the scoring part that were never fitted count too.
+    What a reader gets right then beyond chance it has remembered word by word (Hewitt & Liang
+    2019). Tags are dealt out anew among forms that are about as frequent, in random order where
+    they are equally so, so that each has about as many words as before; forms of the scoring part
+    that were never fitted count too.
     """
     parts = train, scoring
     words = pd.DataFrame(
@@ -173,11 +174,10 @@ def control_task(train: Corpus, scoring: Corpus, seed: int) -> tuple[Corpus, Cor
     )
     counts = words.value_counts(["form", "tag"]).reset_index()
     counts = counts.sort_values(["count", "form", "tag"], ascending=[False, True, True])
-    forms = counts.groupby("form", sort=False).agg(n=("count", "sum"), tag=("tag", "first"))
-    forms = forms.sort_values(["n", "form"], ascending=[False, True])
+    forms = counts.groupby("form").agg(n=("count", "sum"), tag=("tag", "first"))
     rng = np.random.default_rng(seed)
-    place = np.arange(len(forms))
-    order = np.lexsort((rng.random(len(forms)), place // ALIKE))
+    forms = forms.iloc[np.lexsort((rng.random(len(forms)), -forms["n"].to_numpy()))]
+    order = np.lexsort((rng.random(len(forms)), np.arange(len(forms)) // ALIKE))
     dealt = dict(zip(forms.index, forms["tag"].to_numpy()[order], strict=True))
     tags = [[[dealt[word] for word in sentence] for sentence in part.sentences] for part in parts]
     new, new_scoring = (
