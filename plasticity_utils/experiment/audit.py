@@ -36,7 +36,7 @@ from plasticity_utils.registry import label, readers, users_errors
 from plasticity_utils.removal.interface import Intervention, in_force
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.protocols import FIRST_TIME, NONE, Relearning
-from plasticity_utils.training.readers import FrozenHead, label_states, tags_of_sentences
+from plasticity_utils.training.readers import FrozenHead, states_to_read, tags_of_sentences
 from plasticity_utils.training.train import (
     TaggedSentences,
     fine_tune,
@@ -251,21 +251,23 @@ class AuditStages(Stages):
         with in_force(model, self._in_body(body)):
             if protocol is NONE:
                 tables.append(_model_scores(model, scoring).assign(reader="own_head"))
-            for place, names, n_sentences in (
-                ("last layer", READERS, READER_SENTENCES),
-                ("every layer", EVERY_LAYER, EVERY_LAYER_SENTENCES),
+            corpus = self.sentences.train.first(READER_SENTENCES)
+            train = tag_sentences(model, tokenizer, corpus)
+            seen = states_to_read(model, train, EVERY_LAYER_SENTENCES)
+            read = states_to_read(model, scoring, len(scoring.tags))
+            tags = train.tags, train.tags[:EVERY_LAYER_SENTENCES]
+            for place, names, X, own_tags, states in zip(
+                ("last layer", "every layer"), (READERS, EVERY_LAYER), seen, tags, read, strict=True
             ):
-                train = tag_sentences(model, tokenizer, self.sentences.train.first(n_sentences))
-                states = [label_states(model, d, place == "every layer") for d in (train, scoring)]
                 fitted = {name: readers.get(name)(seed) for name in names}
                 if place == "last layer":
                     heads = {"head": False, "bias": True} if protocol is NONE else {"head": False}
                     own = {name: FrozenHead.of(model, bias, seed) for name, bias in heads.items()}
                     fitted = own | fitted
                 for name, reader in fitted.items():
-                    reader.fit(states[0], np.concatenate(train.tags))
-                    table = _reader_scores(reader, states[1], scoring)
-                    row = {"reader": label(name), "place": place, "n_fitted": len(train.tags)}
+                    reader.fit(X, np.concatenate(own_tags))
+                    table = _reader_scores(reader, states, scoring)
+                    row = {"reader": label(name), "place": place, "n_fitted": len(own_tags)}
                     tables.append(table.assign(**row))
         found = pd.concat(tables, ignore_index=True).fillna({"place": "last layer", "n_fitted": 0})
         save_tables({"readings": found.astype({"n_fitted": int})}, part)

@@ -32,6 +32,7 @@ from plasticity_utils.experiment.store import (
 )
 from plasticity_utils.models.load import count_layers, load_model, width
 from plasticity_utils.registry import protocols, removals
+from plasticity_utils.removal.below import StatesBelow
 from plasticity_utils.removal.interface import (
     NO_NEURONS,
     InForce,
@@ -329,11 +330,11 @@ class Stages(BaseStages):
     def _make_dose(self, part: Path) -> None:
         model, tokenizer = self._load_base()
         on = self._material(model, tokenizer)
-        scorers = {}
+        scorers, below = {}, StatesBelow(model)
         for name, (corpus, own) in self._curve_parts().items():
             tagged = tag_sentences(model, tokenizer, corpus)
             with_custom = self._scorer(model, tokenizer, own)
-            scorers[name] = partial(_scored, with_custom, model, tagged)
+            scorers[name] = partial(_scored, with_custom, below, tagged)
         table = score_doses(on, scorers, self.config.curve, self._draws, part)
         save_table(table, part / "dose.parquet")
 
@@ -388,21 +389,23 @@ class Stages(BaseStages):
             again = self._remover.again(self.removal, on, self.config.sizes.draws)
             if again is None:
                 raise InputError("`again` of the removal gives None; needed: what it takes again")
-            whole = _scored(with_custom, model, tagged)
+            below = StatesBelow(model)
+            whole = _scored(with_custom, below, tagged)
             tables = [whole.assign(again="nothing", draw=0, n_removed=0)]
             for name, draw, cut in again:
                 with in_force(model, cut):
-                    table = _scored(with_custom, model, tagged)
+                    table = _scored(with_custom, below, tagged)
                 tables.append(table.assign(again=name, draw=draw, n_removed=len(cut.neurons)))
         save_table(pd.concat(tables, ignore_index=True), part / "reliance.parquet")
 
 
 def _scored(
     with_custom: Callable[[pd.DataFrame], pd.DataFrame],
-    model: PreTrainedModel,
+    below: StatesBelow,
     data: TaggedSentences,
 ) -> pd.DataFrame:
-    return with_custom(score_tagged(model, data))
+    with below:
+        return with_custom(score_tagged(below.model, data))
 
 
 def _all_gains(

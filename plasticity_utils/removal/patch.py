@@ -82,7 +82,7 @@ def _fitting(changed: Any, state: Tensor) -> Tensor:
     return changed.to(state.dtype)
 
 
-class _WordTokens:
+class WordTokens:
     """Which tokens of the running forward pass are words: a pre-forward hook of the base model."""
 
     def __init__(self, special_ids: list[int]):
@@ -91,6 +91,7 @@ class _WordTokens:
         self.masks: dict[torch.device, Bool[Tensor, "sentence token 1"]] = {}
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note where the words are among the tokens that come."""
         ids = kwargs.get("input_ids", args[0] if args else None)
         if ids is None:
             raise InputError(
@@ -100,13 +101,14 @@ class _WordTokens:
         self.masks[ids.device] = ~torch.isin(ids, special)[..., None]
 
     def of(self, state: Tensor) -> Tensor:
+        """Tell which tokens of a state are words, bool [n_sentences, n_tokens, 1]."""
         return self.masks[state.device]
 
 
 class _AtWords:
     """A function of hidden states that leaves special tokens as they are."""
 
-    def __init__(self, function: StateFunction, words: _WordTokens):
+    def __init__(self, function: StateFunction, words: WordTokens):
         self.function = function
         self.words = words
 
@@ -190,7 +192,7 @@ class Patch(Change):
         for layer in functions:
             if not 0 <= layer < len(modules):
                 raise InputError(f"layer {layer}; allowed: 0 to {len(modules) - 1}")
-        words = _WordTokens(_special_ids(model.config) if positions == "words" else [])
+        words = WordTokens(_special_ids(model.config) if positions == "words" else [])
         if positions == "words":
             functions = {layer: _AtWords(f, words) for layer, f in functions.items()}
         super().__init__(model)

@@ -79,18 +79,27 @@ def wide_perceptron(seed: int) -> Pipeline:
 
 
 def label_states(
-    model: PreTrainedModel, data: TaggedSentences, every_layer: bool = False
+    model: PreTrainedModel, data: TaggedSentences
 ) -> Float[np.ndarray, "words d_model"]:
-    """Give the hidden state from which the head reads each word's tag, in 32-bit floats.
+    """Give the hidden state from which the head reads each word's tag, in 32-bit floats."""
+    return states_to_read(model, data, 0)[0]
 
-    With `every_layer` those of all layers stand side by side: [n_words, n_layers · d_model].
+
+def states_to_read(
+    model: PreTrainedModel, data: TaggedSentences, n_every: int
+) -> tuple[Float[np.ndarray, "words d_model"], Float[np.ndarray, "some_words units"]]:
+    """Give what a reader of the last layer reads, and one of every layer, from one pass.
+
+    The first is that of `label_states`. The second has the states of all layers side by side,
+    [n_words, n_layers · d_model], for the words of the first `n_every` sentences.
     """
+    read: list[torch.Tensor] = []
     seen: list[torch.Tensor] = []
-    found = [np.empty(0)] * len(data.encoded)
-    hooks = [head(model).register_forward_pre_hook(lambda _, read: seen.append(read[0]))]
-    if every_layer:
-        hooks = [
-            layer.register_forward_hook(lambda _, read, out: seen.append(_first(out)))
+    last, every = [np.empty(0)] * len(data.encoded), [np.empty(0)] * len(data.encoded)
+    hooks = [head(model).register_forward_pre_hook(lambda _, given: read.append(given[0]))]
+    if n_every:
+        hooks += [
+            layer.register_forward_hook(lambda _, given, out: seen.append(_first(out)))
             for layer in layers_of(model)
         ]
     was_training = model.training
@@ -100,15 +109,19 @@ def label_states(
         for batch in bar(inference_batches(lengths, EVALUATION_TOKENS), "states"):
             with torch.no_grad():
                 model(**inputs(model, [data.encoded[i] for i in batch]))
-            together = torch.cat(seen, dim=-1)
+            for at, i in enumerate(batch):
+                place = data.positions[i]
+                last[i] = read[0][at, place].float().cpu().numpy()
+                if i < n_every:
+                    own = torch.cat([layer[at, place].float() for layer in seen], dim=-1)
+                    every[i] = own.cpu().numpy()
+            read.clear()
             seen.clear()
-            for i, states in zip(batch, together, strict=True):
-                found[i] = states[data.positions[i]].float().cpu().numpy()
     finally:
         model.train(was_training)
         for hook in hooks:
             hook.remove()
-    return np.concatenate(found)
+    return np.concatenate(last), np.concatenate(every[:n_every] or [np.empty((0, 0))])
 
 
 def _first(output: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
