@@ -44,8 +44,10 @@ from plasticity_utils.analysis import relearning, rules
 from plasticity_utils.analysis.answers import by_question
 from plasticity_utils.charts import theme
 from plasticity_utils.results import groups
+from plasticity_utils.results.published import published_examples
 
 theme.enable()
+(example,) = (one.table("example") for one in published_examples())
 published = groups.run_groups(pu.published_runs())
 full = groups.choose(published, model="minilm", scale="full")
 surgical = groups.choose(full, regime="surgical", variant="")
@@ -65,6 +67,21 @@ small, halved, gone = (
 places = relearning.each_concept(relearning.by_run(surgical)).iloc[0]
 rest = relearning.each_concept(relearning.by_run(erased))["beyond_control"]
 second = relearning.summary(relearning.by_run(decoder))
+
+# %% [markdown]
+# One sentence of the news, and what the model marks in it. LOC is a place, PER a
+# person, ORG an organisation, MISC another name.
+
+# %% tags=["remove-input"]
+charts.marked_table(
+    example,
+    {
+        "base": "before",
+        "removed": "place neurons held still",
+        "head": "last layer alone learned again",
+        "targeted": "whole model learned again",
+    },
+)
 
 # %% tags=["remove-input"]
 charts.regained(

@@ -63,8 +63,12 @@ def _parser() -> argparse.ArgumentParser:
         "audit", help="ask of a removal whether it took the concept or hid it"
     )
     _add_settings(audit)
-    audit.add_argument(
+    instead = audit.add_mutually_exclusive_group()
+    instead.add_argument(
         "--curve", action="store_true", help="read and train back at ever larger doses instead"
+    )
+    instead.add_argument(
+        "--example", action="store_true", help="mark one sentence at four moments instead"
     )
     audit.set_defaults(command=_audit)
     page = commands.add_parser("page", help="render an executed notebook, print its results")
@@ -161,10 +165,12 @@ def _audit(options: argparse.Namespace) -> None:
     config = _config(vars(options))
     from plasticity_utils.analysis.audits import table_of_removals
     from plasticity_utils.experiment.audit import run_audit
+    from plasticity_utils.experiment.example import run_example
     from plasticity_utils.experiment.reading_curve import run_curve
 
-    if options.curve:
-        print(f"curve: {run_curve(config).path}")
+    if options.curve or options.example:
+        name, make = ("curve", run_curve) if options.curve else ("example", run_example)
+        print(f"{name}: {make(config).path}")
         return
     made = run_audit(config)
     print(f"audit: {made.path}")
@@ -191,7 +197,7 @@ def _publish(options: argparse.Namespace) -> None:
     from plasticity_utils.results.published import publish, publish_audit
 
     for folder in options.runs:
-        if (folder / "returns.parquet").is_file():
+        if not (folder / "metrics.parquet").is_file():
             print(f"published: {publish_audit(Audit(folder))}")
             continue
         run = load_run(folder)

@@ -9,17 +9,23 @@ import pytest
 
 from plasticity_utils.analysis import audits
 from plasticity_utils.charts import readings, returns
+from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment import audit as auditing
 from plasticity_utils.experiment import reading_curve as curves
 from plasticity_utils.experiment.audit import Audit, audit_name, run_audit, with_protocols
 from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.example import choose_sentence, run_example
+from plasticity_utils.experiment.splits import load_sentences
+from plasticity_utils.models.load import load_model
 from plasticity_utils.results.published import (
     find_audits,
     publish_audit,
     published_audits,
     published_curves,
+    published_examples,
 )
+from plasticity_utils.training.steps import predict
 from runs import tiny_config
 
 READ = ("base", "removed", "control", "pretrained", "pretrained_removed")
@@ -119,6 +125,35 @@ def test_the_table_of_a_curve_tells_its_own_neurons_from_random_ones(curve, tmp_
     assert published.name.startswith("curve-locations")
     assert [one.path for one in published_curves(tmp_path)] == [published]
     assert published_audits(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_one_sentence_is_marked_at_each_moment(made, tmp_path):
+    one = run_example(made.config)
+    table = one.table("example")
+    assert list(table["moment"].unique()) == ["gold", "base", "removed", "head", "targeted"]
+    assert table.groupby("moment")["word"].agg(" ".join).nunique() == 1
+    chosen = choose_sentence(load_sentences(made.config).scoring, "LOC")
+    gold = table[table["moment"] == "gold"]
+    assert gold["tag"].tolist() == chosen.labels["entity"][0]
+    # The same weights, and the same removal, as the audit reads.
+    model, tokenizer = load_model(str(next(made.path.parent.glob("stages/base-*/model"))))
+    base = table[table["moment"] == "base"]["tag"].tolist()
+    assert predict(model, tokenizer, chosen.sentences) == [base]
+    published = publish_audit(one, tmp_path)
+    assert [each.path for each in published_examples(tmp_path)] == [published]
+    assert published_audits(tmp_path) == published_curves(tmp_path) == []
+
+
+def test_a_sentence_is_chosen_by_its_names_alone():
+    three = ["B-LOC", "O", "B-PER", "B-ORG", "O"]
+    tags = [["B-LOC", "B-PER", "O"], ["B-MISC", "B-PER", "B-ORG", "O"], three[:-1], three, three]
+    ends = [".", ".", "w", ".", "."]
+    words = [["w"] * (len(own) - 1) + [end] for own, end in zip(tags, ends, strict=True)]
+    corpus = Corpus("toy", words, {"entity": tags})
+    assert choose_sentence(corpus, "LOC") == corpus.select([3])
+    with pytest.raises(InputError, match="names of LOC and of 2 other types"):
+        choose_sentence(corpus.select([0, 1, 2]), "LOC")
 
 
 def test_a_reader_keeps_nine_tenths_up_to_a_dose():

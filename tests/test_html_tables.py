@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils.charts.tables import number_table
+from plasticity_utils.charts.tables import marked_table, number_table
+from plasticity_utils.errors import InputError
 
 FRAME = pd.DataFrame(
     {
@@ -91,3 +92,21 @@ def test_a_name_without_a_heading_of_its_own_is_written_with_spaces():
     headings, rows, _ = read(number_table(frame).to_html())
     assert headings == ["tokens per s"]
     assert rows == [["1,234"]]
+
+
+def test_names_of_a_sentence_are_marked_with_their_type_and_words_are_no_markup():
+    said = {"base": ["B-LOC", "I-LOC", "O", "B-MISC"], "removed": ["O", "O", "O", "B-MISC"]}
+    frame = pd.DataFrame(
+        {"moment": moment, "place": place, "word": word, "tag": tag}
+        for moment, tags in said.items()
+        for place, (word, tag) in enumerate(zip(["New", "York", "<b>", "&"], tags, strict=True))
+    )
+    html = marked_table(frame, {"removed": "after", "base": "before"}).to_html()
+    headings, rows, _ = read(html)
+    assert headings == ["when", "what the model marks"]
+    assert [row[0] for row in rows] == ["after", "before"]
+    assert rows[0][1].startswith("New York &lt;b&gt; <span")
+    assert "<b>New York</b> <small>LOC</small></span> &lt;b&gt; <span" in rows[1][1]
+    assert rows[1][1].endswith("<b>&amp;</b> <small>MISC</small></span>")
+    with pytest.raises(InputError, match="moment"):
+        marked_table(frame.drop(columns="moment"), {"base": "before"})

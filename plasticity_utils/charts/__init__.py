@@ -44,7 +44,7 @@ from plasticity_utils.charts.questions import (
     returns,
     values,
 )
-from plasticity_utils.charts.tables import number_table, words_table
+from plasticity_utils.charts.tables import marked_table, number_table, words_table
 
 __all__ = [
     "cka_by_layer",
@@ -57,6 +57,7 @@ __all__ = [
     "growth",
     "kept_gain",
     "layer_profile",
+    "marked_table",
     "neuron_card",
     "neuron_map",
     "number_table",

@@ -5,14 +5,18 @@ A word of the corpus is text and never markup: `<b>` is shown as the four charac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from html import escape
 from numbers import Integral
 from typing import Any
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from plasticity_utils.charts.parts import need
+from plasticity_utils.charts.theme import CUSTOM_COLOUR, ENTITY_COLOURS
+from plasticity_utils.data.schemes import spans
 from plasticity_utils.formats import digits_of, fixed, number
 
 # Characters of a text that stays in one line: a date, a name.
@@ -126,6 +130,34 @@ def words_table(frame: pd.DataFrame) -> Styler:
     names = [_NAMES[column] for column in _WORD_COLUMNS]
     # On a phone the table scrolls in its box: narrower columns would make it many screens tall.
     return number_table(frame).set_properties(subset=names, **{"min-width": "8em"})
+
+
+def marked_table(frame: pd.DataFrame, moments: Mapping[str, str]) -> Styler:
+    """Show one sentence with its names marked, a row for each moment of a table `example`.
+
+    `moments` says which are shown, in this order, and what each is called.
+    """
+    need(frame, ["moment", "place", "word", "tag"])
+    rows = [
+        (title, _marked(frame[frame["moment"] == moment].sort_values("place")))
+        for moment, title in moments.items()
+    ]
+    shown = pd.DataFrame(rows, columns=["when", "what the model marks"])
+    # Words are escaped where they are marked.
+    table = shown.style.hide(axis="index").set_table_attributes('class="dataframe"')
+    return table.set_table_styles({name: _looks(shown[name]) for name in shown})
+
+
+def _marked(words: pd.DataFrame) -> str:
+    """Write a sentence as HTML; the words of a name are underlined and have its type beside."""
+    written = [escape(word) for word in words["word"]]
+    for kind, first, end in reversed(spans(words["tag"].tolist(), "IOB2")):
+        colour = ENTITY_COLOURS.get(kind, CUSTOM_COLOUR)
+        written[first:end] = [
+            f'<span style="border-bottom:2px solid {colour}"><b>{" ".join(written[first:end])}</b>'
+            f" <small>{escape(kind)}</small></span>"
+        ]
+    return " ".join(written)
 
 
 def _heading(name: str) -> str:

@@ -429,6 +429,20 @@ AUDIT_TABLES = {
             "dose": _CURVE_DOSE,
         },
     ),
+    "example": Table(
+        "a moment and word",
+        "moment place word tag",
+        {
+            "moment": Column(
+                "name",
+                "`gold`: the corpus's own tags; the model's at `base`, `removed`, and when `head` "
+                "or `targeted` has trained",
+            ),
+            "place": Column("number", "of the word in its sentence, from 0"),
+            "word": Column("text", "of one sentence of the scoring part"),
+            "tag": Column("name", "in IOB2"),
+        },
+    ),
 }
 
 _GROUP = {

@@ -25,6 +25,7 @@ from plasticity_utils.experiment.audit import (
     with_protocols,
 )
 from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.example import example_name
 from plasticity_utils.experiment.reading_curve import CURVE_CONDITIONS, curve_name
 from plasticity_utils.experiment.run import (
     Run,
@@ -42,7 +43,7 @@ from plasticity_utils.results.derived import BY_COMMAND, MAKERS, derive, when_pu
 
 PUBLISHED = ROOT / "book" / "results"
 AUDITS = PUBLISHED / "audits"
-_OF_AUDITS = ("returns", "readings", "base", "dose")
+_OF_AUDITS = ("returns", "readings", "base", "dose", "example")
 
 
 def find_run(config: RunConfig, make: bool = False) -> Run:
@@ -241,21 +242,27 @@ def _is_of(folder: Path, config: RunConfig) -> bool:
 
 
 def publish_audit(audit: Audit, results: Path = AUDITS) -> Path:
-    """Copy the tables of an audit, or of a reading curve, to the book's results.
+    """Copy the tables of an audit, of a reading curve or an example, to the book's results.
 
     InputError for an audit at the smoke scale, whose numbers mean nothing, and for one that lacks a
     control: the removal's matched counterpart and a model that never knew the concept.
     """
-    config, is_curve = audit.config, "doses" in audit.facts
+    config = audit.config
     if config.scale == "smoke":
         raise InputError("an audit at the smoke scale is not published: its numbers mean nothing")
-    lacks = set(CURVE_CONDITIONS if is_curve else PROTOCOLS) - set(audit.returns["condition"])
+    if audit.holds(["example"]):
+        name_of, needed = example_name, tuple[str, ...]()
+    elif "doses" in audit.facts:
+        name_of, needed = curve_name, CURVE_CONDITIONS
+    else:
+        name_of, needed = audit_name, PROTOCOLS
+    lacks = set(needed) - set(audit.returns["condition"] if needed else ())
     if lacks:
         raise InputError(
             f"the audit of {config.concept} lacks the protocols {', '.join(sorted(lacks))}; a row "
             "of the table of removals needs its controls"
         )
-    folder = results / (curve_name if is_curve else audit_name)(config)
+    folder = results / name_of(config)
     results.mkdir(parents=True, exist_ok=True)
     with files.whole(folder) as part:
         part.mkdir()
@@ -276,6 +283,11 @@ def published_audits(results: Path = AUDITS) -> list[Audit]:
 def published_curves(results: Path = AUDITS) -> list[Audit]:
     """All published reading curves, by name."""
     return [Audit(path.parent) for path in sorted(results.glob("curve-*/config.json"))]
+
+
+def published_examples(results: Path = AUDITS) -> list[Audit]:
+    """All published sentences that were marked at each moment, by name."""
+    return [Audit(path.parent) for path in sorted(results.glob("example-*/config.json"))]
 
 
 def find_audits(config: RunConfig, make: bool = False) -> list[Audit]:

@@ -1,0 +1,95 @@
+"""One sentence of the corpus, and what the model marks in it at four moments.
+
+Before the removal, just after it, when the last layer alone has learned again, and when the whole
+model has. The sentence is chosen by the names that stand in it, before any model has read it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from plasticity_utils import files
+from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.audit import Audit, AuditStages, write_facts
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.run import run_name
+from plasticity_utils.experiment.store import save_tables
+from plasticity_utils.registry import users_errors
+from plasticity_utils.removal.interface import Intervention, in_force
+from plasticity_utils.training.train import fine_tune, predict_tags, tag_sentences, train_only
+
+MOST_WORDS, N_TYPES = 20, 3
+LEARNED = ("head", "targeted")
+
+
+@dataclass(frozen=True)
+class _Stages(AuditStages):
+    def marked(
+        self, sentence: Corpus, intervention: Intervention | None, learning: str = ""
+    ) -> list[str]:
+        """Tags of a sentence by the base model with something in force, or after it has learned."""
+        model, tokenizer = self._load_base()
+        with in_force(model, intervention), tempfile.TemporaryDirectory() as work:
+            if learning:
+                protocol = self._protocol(learning)
+                train_only(model, protocol.trains(model))
+                train = tag_sentences(model, tokenizer, self.sentences.train)
+                fine_tune(model, train, self._retraining(protocol), Path(work))
+            return predict_tags(model, tag_sentences(model, tokenizer, sentence))[0]
+
+
+@users_errors()
+def run_example(config: RunConfig) -> Audit:
+    """Mark a sentence at each moment, or find it marked: the table `example`.
+
+    Its columns are moment (`gold` is the corpus's own tags), place (of the word), word, tag.
+    """
+    stages = _Stages(replace(config, protocols=",".join(LEARNED)))
+    settings = {
+        **stages.audit_settings(LEARNED, ["base", "removed"]),
+        "sentence": choose_sentence(stages.sentences.scoring, config.label).sentences[0],
+    }
+    make = partial(_make, stages)
+    return Audit(files.cached(config.results, example_name(config), settings, make))
+
+
+def example_name(config: RunConfig) -> str:
+    """Name of an example's folder."""
+    return f"example-{run_name(config)}"
+
+
+def choose_sentence(corpus: Corpus, label: str) -> Corpus:
+    """The first short sentence with a full stop and names of the concept and two other types."""
+    for at, (words, tags) in enumerate(zip(corpus.sentences, corpus.labels["entity"], strict=True)):
+        types = {tag[2:] for tag in tags if tag.startswith("B-")}
+        is_short = len(words) <= MOST_WORDS and words[-1] == "."
+        if is_short and label in types and len(types) >= N_TYPES:
+            return corpus.select([at])
+    raise InputError(
+        f"{corpus.name} has no sentence of at most {MOST_WORDS} words that ends in a full stop and "
+        f"has names of {label} and of {N_TYPES - 1} other types"
+    )
+
+
+def _make(stages: _Stages, part: Path) -> None:
+    sentence = choose_sentence(stages.sentences.scoring, stages.config.label)
+    tags = {
+        "gold": sentence.labels["entity"][0],
+        "base": stages.marked(sentence, None),
+        "removed": stages.marked(sentence, stages.removal),
+        **{name: stages.marked(sentence, stages.removal, name) for name in LEARNED},
+    }
+    rows = [
+        {"moment": moment, "place": place, "word": word, "tag": tag}
+        for moment, own in tags.items()
+        for place, (word, tag) in enumerate(zip(sentence.sentences[0], own, strict=True))
+    ]
+    save_tables({"example": pd.DataFrame(rows)}, part)
+    own = {"dose": stages.chosen_dose, "n_removed": len(stages.removal.neurons)}
+    write_facts(stages, stages.used, own, part)
