@@ -119,16 +119,20 @@ def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
     """A row a removal and concept, means over seeds: what it took, what is read, what comes back.
 
     Columns: removal, concept, n_seeds, base, removed, specificity, lost_random, read, floor,
-    verdict (`rules.audited`), steps_targeted, steps_masked, savings (with its interval over seeds),
-    came_back (`rules.kept`).
+    verdict (`rules.audited`), steps_targeted, steps_masked, n_reached (seeds in which a model that
+    never knew gets so far; in others its last step counts, and savings are at least so large),
+    savings (with its interval over seeds), came_back (`rules.kept`).
     """
     seeds = taken(audits)
     for further in (read(audits).drop(columns="reader"), savings(audits)):
         seeds = seeds.merge(further, on=[*KEYS, "seed"])
     numbers = seeds.drop(columns=[name for name in seeds if name.startswith("reached")])
     bounds = {name: SHARE_BOUNDS for name in ("base", "removed", "found", "floor")}
+    bounds |= {name: (0.0, np.inf) for name in numbers if name.startswith("steps")}
     bounds["savings"] = (-np.inf, 1.0)
     table = mean_interval(numbers, KEYS, bounds=bounds)
+    reached = seeds.groupby(KEYS, sort=False)["reached_masked"].sum()
+    table = table.merge(reached.rename("n_reached").reset_index(), on=KEYS)
     verdicts = [rules.audited(row["specificity"], row["read"]) for _, row in table.iterrows()]
     kept = [rules.kept(Estimate.of(row, "savings")) for _, row in table.iterrows()]
     return table.assign(verdict=verdicts, came_back=kept)

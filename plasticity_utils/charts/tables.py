@@ -74,6 +74,7 @@ _NAMES = {
     "at_end": "at the end",
     "jaccard_by_chance": "by chance",
     "n_runs": "runs",
+    "n_reached": "never knew, gets there (seeds)",
     "n_concepts": "concepts served",
     "took_on": "took on a concept",
     "took_on_concept": "took on the removed concept",
