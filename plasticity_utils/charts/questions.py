@@ -206,10 +206,8 @@ def returns(table: pd.DataFrame, title: str, goal: pd.Series | None = None) -> a
     scale = alt.Scale(type="symlog", constant=4, domain=[0, last], nice=False)
     ticks = alt.Axis(values=[tick for tick in _STEP_TICKS if tick <= last])
     concepts, panels = distinct(table, "concept"), []
-    signs, never = (
-        condition_signs(conditions),
-        [name for name in conditions if name.endswith(_NEVER)],
-    )
+    signs = condition_signs(conditions)
+    never = [name for name in conditions if name.endswith(_NEVER)]
     for concept in concepts:
         own = table[table["concept"] == concept]
         heading = "steps of training (0 = just removed)" if concept == concepts[-1] else None
