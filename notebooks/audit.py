@@ -93,12 +93,8 @@ charts.number_table(
 # the removal's matched control.
 
 # %% tags=["remove-input"]
-readings = audits.readings_table(found)
-as_it_is = readings[readings["reader"] == "own_head"]
 charts.number_table(
-    as_it_is.pivot(
-        index="seed", columns="body", values="average_precision"
-    ).reset_index(),
+    audits.average_precision(found),
     ["seed", "base", "removed", "control"],
 )
 
@@ -154,7 +150,7 @@ charts.number_table(
 # not given one.
 
 # %% tags=["remove-input"]
-charts.readings(readings)
+charts.readings(audits.readings_table(found))
 
 # %% tags=["remove-input"]
 rules.audited

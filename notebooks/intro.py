@@ -139,8 +139,10 @@ Markdown(
 
 # %% tags=["remove-input"]
 answers = by_question(published)
-charts.number_table(
+links = "[" + answers["question"] + "](" + answers["page"] + ".ipynb)"
+Markdown(
     answers.assign(
+        question=links,
         answer=answers["answer"].replace(
             {
                 "read again": "No. It had never left; it is read again",
@@ -156,8 +158,10 @@ charts.number_table(
                 "not measurable with this inventory": "Not measurable here",
                 "no": "No",
             }
-        )
+        ),
     )
+    .drop(columns="page")
+    .to_markdown(index=False)
 )
 
 # %% tags=["remove-input"]
@@ -165,13 +169,7 @@ rules.strength
 
 # %% [markdown]
 # The rule of the first answer was written when its first seed was known; the
-# other two seeds and the second model came after it. The pages, in this order:
-# [relearned](relearning.ipynb) and [erased](erasure.ipynb) (1),
-# [several concepts in one neuron](polysemanticity.ipynb) (2, 5, 6),
-# [the parts of a concept](subconcepts.ipynb) (3),
-# [the same concept](same_concept.ipynb) (4),
-# [who takes it over](migration.ipynb) (7, 9),
-# [neurons forced to carry two concepts](forced.ipynb) (8).
+# other two seeds and the second model came after it.
 #
 # ## What would mislead you
 #

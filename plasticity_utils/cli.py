@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from plasticity_utils.experiment.presets import REGIMES, SCALES, SIZES
 from plasticity_utils.files import ROOT, refusal
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.optional import check_extra
-from plasticity_utils.registry import protocols, rankings, removals
+from plasticity_utils.registry import protocols, rankings, readers, removals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,11 +95,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     indicators.add_argument("run", type=Path, help="folder of the finished run")
     indicators.set_defaults(command=_indicators)
-    readers = commands.add_parser(
-        "readers", help="what any reader finds after the removal of a published run"
+    reading = commands.add_parser(
+        "readers", help="what any reader finds after the removal of a published run, or of an audit"
     )
-    readers.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
-    readers.set_defaults(command=_readers)
+    reading.add_argument("runs", type=Path, nargs="+", help="folders of finished runs and audits")
+    reading.add_argument(
+        "--reader", action="append", help=f"{', '.join(readers.names())}, FILE.py:NAME; repeatable"
+    )
+    reading.set_defaults(command=_readers)
     pages = commands.add_parser("pages", help="make the concepts' pages from their template")
     pages.set_defaults(command=_pages)
     sentence = commands.add_parser(
@@ -260,11 +264,18 @@ def _indicators(options: argparse.Namespace) -> None:
 
 
 def _readers(options: argparse.Namespace) -> None:
+    from plasticity_utils.analysis.readers import read_anew
+    from plasticity_utils.experiment.audit import Audit, read_further
     from plasticity_utils.experiment.run import load_run
     from plasticity_utils.results.published import add
 
+    named = {"names": options.reader} if options.reader else {}
     for folder in options.runs:
-        print(f"published: {add(load_run(folder), 'readers')}")
+        if (folder / "readings.parquet").is_file():
+            print(f"read: {read_further(Audit(folder), **named)}")
+        else:
+            make = partial(read_anew, **named)
+            print(f"published: {add(load_run(folder), 'readers', make=make)}")
 
 
 def _sentence(options: argparse.Namespace) -> None:

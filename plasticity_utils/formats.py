@@ -6,13 +6,16 @@ Files hold plain numbers; these are for pages, tables, cards and labels.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import SupportsFloat
 
 import pandas as pd
 
 NO_NUMBER, MINUS = "–", "−"
-# From these sizes on, a number has at most so many digits after the point.
-FEWER_DIGITS = {100: 0, 10: 1}
+# From these sizes on, a number has at most so many digits after the point; and so it is from these
+# sizes on of half of its interval.
+FEWER_DIGITS = {100.0: 0, 10.0: 1}
+DIGITS_OF_INTERVALS = {1.0: 0, 0.1: 2}
 
 
 def fixed(value: SupportsFloat, digits: int, sign: bool = False) -> str:
@@ -35,10 +38,17 @@ def short(value: SupportsFloat, sign: bool = False) -> str:
     return number(value, 2, sign)
 
 
-def digits_of(value: SupportsFloat, digits: int = 3) -> int:
+def digits_of(
+    value: SupportsFloat, digits: int = 3, fewer: Mapping[float, int] = FEWER_DIGITS
+) -> int:
     """How many digits after the point a measured number has, `digits` if it is small."""
-    at_most = (few for least, few in FEWER_DIGITS.items() if abs(float(value)) >= least)
+    at_most = (few for least, few in fewer.items() if abs(float(value)) >= least)
     return min(digits, next(at_most, digits))
+
+
+def digits_with_interval(value: float, low: float, high: float) -> int:
+    """How many digits a number has with its interval: none that the interval leaves open."""
+    return min(digits_of(value), digits_of((high - low) / 2, fewer=DIGITS_OF_INTERVALS))
 
 
 def signed(value: SupportsFloat, digits: int = 3) -> str:
@@ -61,4 +71,5 @@ def with_interval(row: pd.Series, value: str) -> str:
     mean, low, high = (float(row[f"{value}{end}"]) for end in ("", "_low", "_high"))
     if pd.isna(low):
         return signed(mean)
-    return f"{signed(mean)} ({signed(low)} to {signed(high)})"
+    digits = digits_with_interval(mean, low, high)
+    return f"{signed(mean, digits)} ({signed(low, digits)} to {signed(high, digits)})"

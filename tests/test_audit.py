@@ -13,7 +13,13 @@ from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment import audit as auditing
 from plasticity_utils.experiment import reading_curve as curves
-from plasticity_utils.experiment.audit import Audit, audit_name, run_audit, with_protocols
+from plasticity_utils.experiment.audit import (
+    Audit,
+    audit_name,
+    read_further,
+    run_audit,
+    with_protocols,
+)
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.example import choose_sentence, run_example
 from plasticity_utils.experiment.splits import load_sentences
@@ -82,6 +88,37 @@ def test_the_table_of_removals_has_its_row_and_charts_draw_it(made):
     assert row["came_back"] == audits.rules.OPEN
     assert "masked" in returns(audits.returns_table([made]), "Back").to_json()
     assert "pretrained" in readings(audits.readings_table([made])).to_json()
+
+
+@pytest.mark.slow
+def test_further_readers_read_what_the_usual_ones_have_not(made, tmp_path, monkeypatch):
+    folder = tmp_path / made.path.name
+    shutil.copytree(made.path, folder)
+    own = "book/examples/mine.py:neighbours"
+    names = ["linear", "perceptron", own]
+    read_further(Audit(folder), names)
+    found = Audit(folder).table("further_readings")
+    assert set(found["body"]) == {"base", "removed", "pretrained_removed"}
+    pairs = set(map(tuple, found[["reader", "place"]].to_numpy()))
+    new = "neighbours"
+    wide = ("perceptron", "every layer")
+    assert pairs == {(new, "last layer"), (new, "every layer"), wide}
+    # Where there are more sentences than the usual readers are fitted on, all of them count.
+    monkeypatch.setattr(auditing, "READER_SENTENCES", 20)
+    read_further(Audit(folder), names)
+    more = Audit(folder).table("further_readings")
+    last = more[more["place"] == "last layer"].groupby("reader")["n_fitted"].max()
+    assert set(last.index) == {"head", "linear", "perceptron", new}
+    assert (last == made.facts["n_train_sentences"]).all()
+    table = audits.further_read([Audit(folder)])
+    usual = audits.read([made])
+    assert table["read"].tolist() == usual["read"].tolist()
+    both = pd.concat([made.readings, more])
+    both = both[(both["entity"] == "LOC") & (both["reader"] != "own_head")]
+    best = both.groupby("body")["entity_f1"].max()
+    assert table["read_further"].item() == best["removed"] / best["base"]
+    published = publish_audit(Audit(folder), tmp_path / "book")
+    assert (published / "further_readings.json").is_file()
 
 
 @pytest.mark.slow

@@ -187,7 +187,7 @@ def test_what_is_said_of_the_papers_protocol(published):
 
 def test_the_nine_answers_are_the_words_of_their_rules(published, rows):
     table = by_question(published)
-    numbers = table["question"].str.extract(r"^(\d)\.")[0]
+    numbers = table["question"].str.extract(r"^(\d)[abc]?\.")[0]
     assert sorted(set(numbers)) == [str(number) for number in range(1, 10)]
     assert set(table["strength"]) <= set(rules.strength.words)
     words = {word for one in rules.RULES.values() for word in one.words}

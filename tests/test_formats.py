@@ -38,7 +38,15 @@ def test_numbers_among_many_are_short(value, sign, text):
     assert formats.short(value, sign) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "half", "digits"),
+    [(0.9412, 0.004, 3), (0.81, 0.3, 2), (9.33, 7.0, 0), (73.4, 0.2, 1)],
+)
+def test_a_number_has_no_digits_that_its_interval_leaves_open(value, half, digits):
+    assert formats.digits_with_interval(value, value - half, value + half) == digits
+
+
 def test_an_interval_stands_beside_its_value_where_there_is_one():
     row = pd.Series({"rise": -0.1, "rise_low": -0.2, "rise_high": 0.05})
-    assert formats.with_interval(row, "rise") == "−0.100 (−0.200 to +0.050)"
+    assert formats.with_interval(row, "rise") == "−0.10 (−0.20 to +0.05)"
     assert formats.with_interval(row.replace(-0.2, np.nan), "rise") == "−0.100"

@@ -39,9 +39,9 @@ def test_numbers_have_the_digits_that_say_something_and_markup_is_text():
     assert headings == ["concept", "quantity", "seed", "F1", "difference"]
     assert [row[0] for row in rows] == ["locations", "&lt;b&gt;"]
     assert [row[3] for row in rows] == ["0.123", "–"]
-    # No sign where a number rounds to nothing; an interval has the digits of its value.
+    # No sign where a number rounds to nothing; a value has the digits of its interval.
     assert [row[4] for row in rows] == [
-        "0.000 <small>[−0.250,\u00a00.250]</small>",
+        "0.00 <small>[−0.25,\u00a00.25]</small>",
         "179 <small>[82,\u00a0277]</small>",
     ]
 
@@ -68,9 +68,9 @@ def test_only_the_columns_asked_for_are_shown_in_their_order():
 
 
 def test_a_value_without_an_interval_stands_beside_those_that_have_one():
-    values = {"gain": [0.5, 0.5], "gain_low": [0.4, np.nan], "gain_high": [0.6, np.nan]}
+    values = {"gain": [0.5, 0.5], "gain_low": [0.2, np.nan], "gain_high": [0.7, np.nan]}
     _, rows, _ = read(number_table(pd.DataFrame(values)).to_html())
-    assert rows == [["0.500 <small>[0.400,\u00a00.600]</small>"], ["0.500"]]
+    assert rows == [["0.50 <small>[0.20,\u00a00.70]</small>"], ["0.500"]]
 
 
 def test_quantities_are_named_as_headings_are_and_the_frame_stays_as_it_is():

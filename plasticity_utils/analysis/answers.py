@@ -20,9 +20,9 @@ from plasticity_utils.results.published import find_run
 from plasticity_utils.results.stack import SHARE_BOUNDS, Estimate, mean_interval
 
 QUESTIONS = {
-    "1 small cut": "Is what comes back relearned? After a small cut",
-    "1 half": "After half of all neurons",
-    "1 erased": "After an erasure",
+    "1a": "Is what comes back relearned? After a small cut",
+    "1b": "After half of all neurons",
+    "1c": "After an erasure",
     "2": "Do neurons take on new functions?",
     "3": "Do other neurons carry the parts of the concept?",
     "4": "Is it the same concept in the end?",
@@ -31,6 +31,20 @@ QUESTIONS = {
     "7": "Do neurons of other concepts take it over?",
     "8": "Can neurons be forced to carry two?",
     "9": "Are neurons that take over primed?",
+}
+# Where each is answered.
+PAGES = {
+    "1a": "relearning",
+    "1b": "relearning",
+    "1c": "erasure",
+    "2": "polysemanticity",
+    "3": "subconcepts",
+    "4": "same_concept",
+    "5": "polysemanticity",
+    "6": "polysemanticity",
+    "7": "migration",
+    "8": "forced",
+    "9": "migration",
 }
 _PARTS = [parts_tables.EVERY, parts_tables.NAMED]
 BEFORE, CUT = "before the cut", "after the cut"
@@ -74,7 +88,7 @@ class JudgedAnswer:
     @property
     def question(self) -> str:
         """The question, with its number."""
-        return f"{self.number.split()[0]}. {QUESTIONS[self.number]}"
+        return f"{self.number}. {QUESTIONS[self.number]}"
 
     @property
     def strength(self) -> str:
@@ -90,10 +104,15 @@ class JudgedAnswer:
 
 
 def by_question(published: list[RunGroup]) -> pd.DataFrame:
-    """A row a question: question, answer (the word of its rule), strength."""
+    """A row a question: question, answer (the word of its rule), strength, page (its notebook)."""
     return pd.DataFrame(
         [
-            {"question": one.question, "answer": one.word, "strength": one.strength}
+            {
+                "question": one.question,
+                "answer": one.word,
+                "strength": one.strength,
+                "page": PAGES[one.number],
+            }
             for one in judged_answers(published)
         ]
     )
@@ -123,9 +142,9 @@ def judged_answers(published: list[RunGroup]) -> list[JudgedAnswer]:
     """
     full = choose(published, model="minilm", scale="full")
     cuts = {
-        "1 small cut": choose(full, regime="surgical", variant=""),
-        "1 half": choose(full, regime="half", variant=""),
-        "1 erased": choose(full, variant="indicator=outside"),
+        "1a": choose(full, regime="surgical", variant=""),
+        "1b": choose(full, regime="half", variant=""),
+        "1c": choose(full, variant="indicator=outside"),
     }
     decoder = choose(published, model="smollm2", scale="full", regime="surgical", variant="")
     heads = relearning.by_run(decoder)["by_head"]

@@ -94,6 +94,13 @@ def readings_table(audits: Sequence[Audit]) -> pd.DataFrame:
     return found.merge(control, how="left", on=keys)
 
 
+def average_precision(audits: Sequence[Audit]) -> pd.DataFrame:
+    """Average precision of the concept in the model as it is: a row a seed, a column a body."""
+    found = readings_table(audits)
+    as_is = found[found["reader"] == OWN_HEAD]
+    return as_is.pivot(index="seed", columns="body", values="average_precision").reset_index()
+
+
 def found_by(audits: Sequence[Audit], removal: str, concept: str, reader: str) -> pd.Series:
     """F1 that a reader of the last layer finds in each body; a mean over seeds."""
     table = readings_table(audits).set_index(["removal", "concept", "reader", "place"])
@@ -136,6 +143,29 @@ def read(audits: Sequence[Audit]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def further_read(audits: Sequence[Audit]) -> pd.DataFrame:
+    """What further readers find beside the usual ones, of the audits that were given any.
+
+    A row a removal and concept, means over seeds: KEYS, n_seeds; read (as in `read`), and the same
+    with further readers: read_further, and floor_further, the best F1 that any finds in the
+    pretrained body under the same removal.
+    """
+    given = [one for one in audits if one.holds(["further_readings"])]
+    both = pd.concat([_of_concept(given, "readings"), _of_concept(given, "further_readings")])
+    keys = [*KEYS, "seed"]
+    new = both[both["reader"] != OWN_HEAD]
+    best = new.groupby([*keys, "body"], sort=False)["entity_f1"].max().unstack("body")
+    found = pd.DataFrame(
+        {
+            "read": read(given).set_index(keys)["read"],
+            "read_further": best["removed"] / best["base"],
+            "floor_further": best["pretrained_removed"],
+        }
+    )
+    by_concept = found.groupby(KEYS, sort=False)
+    return by_concept.mean().assign(n_seeds=by_concept.size()).reset_index()
 
 
 def savings(audits: Sequence[Audit]) -> pd.DataFrame:

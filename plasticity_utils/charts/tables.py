@@ -16,7 +16,7 @@ from pandas.io.formats.style import Styler
 
 from plasticity_utils.charts.parts import need
 from plasticity_utils.charts.theme import CUSTOM_COLOUR, ENTITY_COLOURS
-from plasticity_utils.formats import digits_of, fixed, number
+from plasticity_utils.formats import digits_with_interval, fixed, number
 
 # Characters of a text that stays in one line: a date, a name.
 SHORT = 16
@@ -58,6 +58,8 @@ _NAMES = {
     "lost_random": "lost, random cut",
     "lost_another": "lost, another's cut",
     "control_f1": "F1, control task",
+    "read_further": "read, further readers",
+    "floor_further": "floor, further readers",
     "others_removed": "others, just removed",
     "others_head": "others, head",
     "way": "taken away",
@@ -199,7 +201,7 @@ class _Estimate:
 def _written(value: object) -> object:
     """Write a cell as HTML; Styler has escaped texts before."""
     if isinstance(value, _Estimate):
-        digits = digits_of(value.value)
+        digits = digits_with_interval(*astuple(value))
         mean, low, high = (fixed(end, digits) for end in astuple(value))
         return f"{mean} <small>[{low},\u00a0{high}]</small>"
     if isinstance(value, Integral) and not isinstance(value, bool):

@@ -12,7 +12,7 @@ Stages are shared with runs: an audit of settings that were run trains no base m
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -63,6 +63,8 @@ BODIES = ("base", "removed", "control", "pretrained", "pretrained_removed")
 READERS, EVERY_LAYER = ("linear", "perceptron"), ("linear",)
 # Bodies on which the same readers are given a task that can only be remembered.
 CONTROLLED = ("base", "removed")
+# What further readers read, by a command of their own: they are slow.
+FURTHER_BODIES = ("base", "removed", "pretrained_removed")
 # All layers side by side are many times as wide, and a reader of them as slow.
 READER_SENTENCES, EVERY_LAYER_SENTENCES = 5000, 600
 
@@ -132,6 +134,27 @@ def run_audit(config: RunConfig) -> Audit:
     settings |= {"control_task": CONTROLLED, "alike": ALIKE}
     folder = files.cached(config.results, audit_name(config), settings, partial(_make, stages))
     return Audit(folder)
+
+
+@users_errors()
+def read_further(audit: Audit, names: Sequence[str] = ()) -> Path:
+    """Let further readers read the bodies of an audit: the table `further_readings`, in its folder.
+
+    `names` are of the registry `readers`, or `FILE.py:NAME`; without any, all of the registry. Each
+    reads the last layer on all training sentences, and every layer on a part of them; what the
+    table `readings` has is not fitted again.
+    """
+    chosen = list(dict.fromkeys(names)) or readers.names()
+    for name in chosen:
+        readers.get(name)
+    stages = AuditStages(audit.config)
+    folders = {body: stages.further_readings(chosen, body) for body in FURTHER_BODIES}
+    path = audit.path / "further_readings.parquet"
+    with files.whole(path) as file:
+        _stacked(folders, "further_readings", "body").to_parquet(file, index=False)
+    # The code of now may be later than the audit's.
+    files.write_json(path.with_suffix(".json"), made_now())
+    return path
 
 
 def with_protocols(config: RunConfig) -> RunConfig:
@@ -213,6 +236,13 @@ class AuditStages(Stages):
         settings = {**self._readings_settings(body), "alike": ALIKE}
         return self._cached("control-task", settings, make)
 
+    def further_readings(self, names: Sequence[str], body: str) -> Path:
+        """Fit readers by name on a frozen body, where `readings` has not: `further_readings`."""
+        settings = self._readings_settings(body)
+        settings |= {"readers": [readers.key(name) for name in names], "further": True}
+        make = partial(self._make_further, names, body)
+        return self._cached("further-readings", settings, make)
+
     def _returns_settings(self, condition: str) -> dict[str, Any]:
         return {
             "base": self._base_settings,
@@ -275,7 +305,7 @@ class AuditStages(Stages):
         with in_force(model, self._in_body(body)):
             seed = self.config.seed
             own = {name: FrozenHead.of(model, bias, seed) for name, bias in heads.items()}
-            found = self._read(model, train, scoring, own)
+            found = self._read(model, train, scoring, own | self._new(READERS))
             if is_base:
                 as_is = _model_scores(model, scoring).assign(reader="own_head")
                 found = pd.concat([as_is, found], ignore_index=True)
@@ -287,7 +317,25 @@ class AuditStages(Stages):
         parts = control_task(*self._read_parts, self.config.seed)
         train, scoring = (tag_sentences(model, tokenizer, each) for each in parts)
         with in_force(model, self._in_body(body)):
-            save_tables({"control_task": self._read(model, train, scoring, {})}, part)
+            found = self._read(model, train, scoring, self._new(READERS))
+        save_tables({"control_task": found}, part)
+
+    def _make_further(self, names: Sequence[str], body: str, part: Path) -> None:
+        is_base = not body.startswith("pretrained")
+        model, tokenizer = self._load_untrained(NONE if is_base else FIRST_TIME)
+        parts = self.sentences.train, self.sentences.scoring
+        train, scoring = (tag_sentences(model, tokenizer, each) for each in parts)
+        with in_force(model, self._in_body(body)):
+            if len(train.tags) > READER_SENTENCES:
+                own = {"head": FrozenHead.of(model, seed=self.config.seed), **self._new(names)}
+            else:
+                own = self._new(name for name in names if name not in READERS)
+            every = self._new(name for name in names if name not in EVERY_LAYER)
+            found = self._read(model, train, scoring, own, every)
+        save_tables({"further_readings": found}, part)
+
+    def _new(self, names: Iterable[str]) -> dict[str, Any]:
+        return {label(name): readers.get(name)(self.config.seed) for name in names}
 
     @property
     def _read_parts(self) -> tuple[Corpus, Corpus]:
@@ -299,23 +347,26 @@ class AuditStages(Stages):
         model: PreTrainedModel,
         train: TaggedSentences,
         scoring: TaggedSentences,
-        own: dict[str, Any],
+        last_layer: Mapping[str, Any],
+        every_layer: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Fit readers of the last layer, `own` before the usual ones, and of every layer."""
+        """Fit readers of the last layer, and of every layer: the usual one unless others are given.
+
+        All layers are read on a part of the sentences.
+        """
+        if every_layer is None:
+            every_layer = self._new(EVERY_LAYER)
         seen = states_to_read(model, train, EVERY_LAYER_SENTENCES)
         read = states_to_read(model, scoring, len(scoring.tags))
         tags = train.tags, train.tags[:EVERY_LAYER_SENTENCES]
         tables = []
-        for place, names, X, own_tags, states in zip(
-            ("last layer", "every layer"), (READERS, EVERY_LAYER), seen, tags, read, strict=True
+        for place, fitted, X, own_tags, states in zip(
+            ("last layer", "every layer"), (last_layer, every_layer), seen, tags, read, strict=True
         ):
-            fitted = {name: readers.get(name)(self.config.seed) for name in names}
-            if place == "last layer":
-                fitted = own | fitted
             for name, reader in fitted.items():
                 reader.fit(X, np.concatenate(own_tags))
                 table = _reader_scores(reader, states, scoring)
-                row = {"reader": label(name), "place": place, "n_fitted": len(own_tags)}
+                row = {"reader": name, "place": place, "n_fitted": len(own_tags)}
                 tables.append(table.assign(**row))
         return pd.concat(tables, ignore_index=True)
 

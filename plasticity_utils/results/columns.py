@@ -444,6 +444,11 @@ AUDIT_TABLES = {
         f"body reader place n_fitted entity {_SCORES} average_precision",
         _READING,
     ),
+    "further_readings": Table(
+        "a frozen body, further reader and type; `plasticity readers` adds it",
+        f"body reader place n_fitted entity {_SCORES} average_precision",
+        _READING,
+    ),
     "example": Table(
         "a stage and word",
         "stage position word tag",

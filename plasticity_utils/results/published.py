@@ -37,7 +37,8 @@ from plasticity_utils.results.derived import BY_COMMAND, MAKERS, derive, when_pu
 PUBLISHED = ROOT / "book" / "results"
 AUDITS = PUBLISHED / "audits"
 _OF_AUDITS = (
-    "returns", "readings", "control_task", "base", "dose", "example", "features", "feature_words",
+    "returns", "readings", "control_task", "further_readings", "base", "dose", "example",
+    "features", "feature_words",
 )  # fmt: skip
 
 
@@ -267,24 +268,30 @@ def publish_audit(audit: Audit, results: Path = AUDITS) -> Path:
             if (audit.path / f"{name}.parquet").is_file():
                 table = audit.table(name)
                 table.to_parquet(part / f"{name}.parquet", index=False, compression="zstd")
+            if (made_with := audit.path / f"{name}.json").is_file():
+                shutil.copy2(made_with, part)
         facts = {**audit.facts, "settings": {**audit.facts["settings"], "results_dir": ""}}
         files.write_json(part / "config.json", facts)
     return folder
 
 
 def published_audits(
-    results: Path = AUDITS, anywhere: bool = False, protocol: str = "masked"
+    results: Path = AUDITS,
+    anywhere: bool = False,
+    protocol: str = "masked",
+    scale: str = "quick",
 ) -> list[Audit]:
-    """The published audits with a protocol: of names in news by the usual model, or `anywhere`.
+    """The published audits of a scale with a protocol: of names in news by the usual model.
 
-    Of several that differ in their protocols alone, the one with the fewest.
+    With `anywhere` of any task and model. Of several that differ in their protocols alone, the one
+    with the fewest.
     """
     usual = RunConfig()
     chosen: dict[frozenset[tuple[str, Any]], Audit] = {}
     for one in sorted(_in(results, "audit"), key=lambda one: len(one.config.conditions)):
         config = one.config
         is_usual = config.task.is_usual and config.model == usual.model
-        if (anywhere or is_usual) and protocol in config.conditions:
+        if config.scale == scale and (anywhere or is_usual) and protocol in config.conditions:
             # By the settings as they are: another corpus need not be there to be read.
             rest = {**config.settings(), "protocols": ""}
             chosen.setdefault(frozenset(rest.items()), one)
