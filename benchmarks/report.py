@@ -1,7 +1,7 @@
 """Small tables of what was measured, which the book's page on cost reads.
 
-`python -m benchmarks report` writes them to `benchmarks/tables`, from the newest file of
-`benchmarks/results`. Nothing is measured here.
+`python -m benchmarks report` writes them to `benchmarks/tables`: each row, curve and limit from
+the newest file of `benchmarks/results` that has it. Nothing is measured here.
 """
 
 from __future__ import annotations
@@ -68,32 +68,49 @@ def tables(found: dict[str, Any]) -> dict[str, pd.DataFrame]:
 
 
 def latest_benchmark(folder: Path = results.RESULTS) -> dict[str, Any]:
-    """Read the newest file of results; an InputError if there is none."""
-    files = sorted(folder.glob("*.json"))
+    """What was measured last of each name, and the files; an InputError if there is none.
+
+    A row's two sides were measured in one run; rows may be of several days and machines.
+    """
+    files = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.json"))]
     if not files:
         raise InputError(f"no results in {str(folder)!r}; `make bench` measures them")
-    return json.loads(files[-1].read_text(encoding="utf-8"))
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for one in files:
+        names = dict.fromkeys(row["name"] for row in one["rows"])
+        rows |= {name: [row for row in one["rows"] if row["name"] == name] for name in names}
+    whole = {name: _last(files, name) for name in ("limit", "growth", "f1")}
+    return {**whole, "rows": [row for own in rows.values() for row in own], "files": files}
+
+
+def _last(files: list[dict[str, Any]], name: str) -> Any:
+    return next((one[name] for one in reversed(files) if one[name]), None)
 
 
 def made_table(found: dict[str, Any]) -> pd.DataFrame:
-    """When, on what and with which code it was measured: what, value."""
-    versions = found["versions"]
-    of_commit: dict[str, list[str]] = {}
-    for name, commit in found["commits"].items():
-        of_commit.setdefault((commit or "no commit")[:10], []).append(name)
-    measured = {row["name"] for row in found["rows"]}
-    rows = {
-        "date": found["date"],
-        "minutes": f"{sum(found['seconds'].values()) / 60:.0f}",
-        "processor": f"{found['cores']} cores of {found['processor']}, {found['threads']} threads",
-        "precision": found["precision"],
-        "code": "; ".join(f"{commit} ({', '.join(own)})" for commit, own in of_commit.items()),
-        "plasticity": versions["plasticity"],
-        "Python": versions["python"],
-        **{name: versions[name] for name in LIBRARIES if name in versions},
-        "not measured yet": ", ".join(t for n, t in COMPARISONS.items() if n not in measured),
-    }
-    return pd.DataFrame(rows.items(), columns=["what", "value"])
+    """When, on what and with which code each row was measured, newest first: what, value."""
+    seen: set[str] = set()
+    measured: list[tuple[str, str]] = []
+    for one in reversed(found["files"]):
+        versions = one["versions"]
+        of_commit: dict[str, list[str]] = {}
+        for name in one["commits"].keys() - seen:
+            of_commit.setdefault((one["commits"][name] or "no commit")[:10], []).append(name)
+        seen |= one["commits"].keys()
+        libraries = ", ".join(f"{name} {versions[name]}" for name in LIBRARIES if name in versions)
+        code = "; ".join(f"{', '.join(sorted(own))} at {c}" for c, own in sorted(of_commit.items()))
+        if code:
+            measured.append(
+                (
+                    one["date"],
+                    f"{one['cores']} cores of {one['processor']}, {one['threads']} threads, "
+                    f"training in {one['precision']}; plasticity {versions['plasticity']}, Python "
+                    f"{versions['python']}, {libraries}: {code}",
+                )
+            )
+    known = {row["name"] for row in found["rows"]}
+    missing = ", ".join(title for name, title in COMPARISONS.items() if name not in known)
+    return pd.DataFrame([*measured, ("not measured yet", missing)], columns=["what", "value"])
 
 
 def speed_table(found: dict[str, Any]) -> pd.DataFrame:

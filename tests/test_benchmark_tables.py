@@ -36,7 +36,7 @@ def found():
         "peer_rise_mb": 800.4, "ours_rise_mb": 99.6, "agree": True, "met": True,
         "agreement": "same", "note": "In full.",
     }  # fmt: skip
-    return {
+    one = {
         "date": "2026-01-02", "processor": "a processor", "cores": 2, "threads": 2,
         "precision": "bf16", "commits": {"scores": "0123456789abcdef", "run": None},
         "seconds": {"scores": 120.0},
@@ -49,6 +49,7 @@ def found():
         },
         "growth": {"curves": {"measuring by words": curve(1.0), costs.ANALYSIS_CURVE: curve(0.5)}},
     }  # fmt: skip
+    return {**one, "files": [one]}
 
 
 def made(found):
@@ -112,8 +113,26 @@ def test_what_is_carried_over_to_costs(found):
 
 
 def test_when_and_with_what(found):
-    said = made(found)
-    assert said["date"] == "2026-01-02"
-    assert said["minutes"] == "2"
-    assert said["processor"] == "2 cores of a processor, 2 threads"
-    assert said["code"] == "0123456789 (scores); no commit (run)"
+    said = made(found)["2026-01-02"]
+    assert said.startswith("2 cores of a processor, 2 threads, training in bf16; plasticity 0.1.0")
+    assert said.endswith("torch 2.13: scores at 0123456789; run at no commit")
+
+
+def test_of_each_row_the_last_measurement_counts(found, tmp_path):
+    (first,) = found["files"]
+    first |= {"f1": None, "commits": {"scores": "a" * 40, "limit": "b" * 40}}
+    row = {**first["rows"][0], "ratio": 60.0}
+    second = {
+        **first, "date": "2026-02-03", "processor": "another", "limit": None,
+        "rows": [row, {**row, "name": "dose"}], "growth": None,
+        "commits": {"scores": "c" * 40, "dose": "c" * 40},
+    }  # fmt: skip
+    for one in (first, second):
+        (tmp_path / f"{one['date']}.json").write_text(json.dumps(one))
+    last = report.latest_benchmark(tmp_path)
+    assert [(row["name"], row["ratio"]) for row in last["rows"]] == [("scores", 60), ("dose", 60)]
+    assert last["limit"] == first["limit"]
+    said = made(last)
+    assert "another" in said["2026-02-03"]
+    assert said["2026-02-03"].endswith(": dose, scores at cccccccccc")
+    assert said["2026-01-02"].endswith(": limit at bbbbbbbbbb")
