@@ -140,29 +140,23 @@ Markdown(
 # %% tags=["remove-input"]
 answers = by_question(published)
 links = "[" + answers["question"] + "](" + answers["page"] + ".ipynb)"
-Markdown(
-    answers.assign(
-        question=links,
-        answer=answers["answer"].replace(
-            {
-                "read again": "No. It had never left; it is read again",
-                "more than was read, of the task": "In part, at most; "
-                "names of every kind had gone, not this kind alone",
-                "only the removed concept": "Only that of the removed "
-                "concept itself",
-                "only in the class “other”": "Only of names that "
-                "fit no named part",
-                "the same directions in the kept units": "Yes, in the "
-                "neurons that were left",
-                "not measurable with this ruler": "Not measurable here",
-                "not measurable with this inventory": "Not measurable here",
-                "no": "No",
-            }
-        ),
-    )
-    .drop(columns="page")
-    .to_markdown(index=False)
+said = answers["answer"].replace(
+    {
+        "read again": "No. It had never left; it is read again",
+        "more than was read, of the task": "In part, at most; names of "
+        "every kind had gone, not this kind alone",
+        "only the removed concept": "Only that of the removed concept "
+        "itself",
+        "only in the class “other”": "Only of names that fit no named part",
+        "the same directions in the kept units": "Yes, in the neurons "
+        "that were left",
+        "not measurable with this ruler": "Not measurable here",
+        "not measurable with this inventory": "Not measurable here",
+        "no": "No",
+    }
 )
+lines = "- " + links + " **" + said + "** " + answers["strength"]
+Markdown("\n".join(lines))
 
 # %% tags=["remove-input"]
 rules.strength
