@@ -73,7 +73,8 @@ rules.strength
 #   the answer speaks of the task. A stronger reader that finds what ours miss would
 #   make "more than was read" smaller. Whether the rest is relearned or learned takes a
 #   model that never knew the concept. At the small scale such a model is far slower
-#   ([table of removals](removals.ipynb)); at full size it is not measured.
+#   ([table of removals](removals.ipynb)); with all sentences that is measured after the
+#   small cut alone, once.
 #
 # ## 2. Do neurons take on new functions?
 #

@@ -56,7 +56,8 @@ from plasticity_utils.results.published import (
 
 theme.enable()
 (example,) = (one.table("example") for one in published_examples())
-head = audits.found_by(published_audits(), "gate", "locations", "head")
+at_full_size = published_audits(scale="full")
+head = audits.found_by(at_full_size, "gate", "locations", "head")
 published = groups.run_groups(pu.published_runs())
 full = groups.choose(published, model="minilm", scale="full")
 surgical = groups.choose(full, regime="surgical", variant="")
@@ -101,7 +102,7 @@ Markdown(
     f"the silenced model it comes to {head['removed']:.2f}, and with all "
     f"neurons there to {head['base']:.2f}. What the second has beyond the "
     "first had been taught, and was still there. These three are of "
-    "[small runs](removals.ipynb), where scores are lower.\n\n"
+    "[one repeat](removals.ipynb).\n\n"
     "**[Try a sentence of your own](../book/sentence).**"
 )
 
@@ -179,8 +180,9 @@ rules.strength
 #   [more sharply](locations), though the last layer could already find it.
 # - What our readers miss may still have been there: less may be new than it seems.
 #   To tell *relearned* from learned for the first time, one needs a model that never knew
-#   these names. Ours is back far sooner than such a model; so far that is measured on few
-#   sentences: see the [table of removals](removals.ipynb).
+#   these names. Ours is back far sooner than such a model. That is measured with few sentences;
+#   with all of them once, and only after the small cut ([table of
+#   removals](removals.ipynb)).
 #
 # ## What is new here, what is not
 #
@@ -193,9 +195,7 @@ rules.strength
 #
 # ## Where to go next
 #
-# - [Was it relearned?](relearning.ipynb) All three cuts, with readers and
-#   controls. [Erased](erasure.ipynb): what an erasure takes, and what it costs.
-#   [How much must be taken?](dose.ipynb) Readers and training as the cut grows.
+# - [How much must be taken?](dose.ipynb) Readers and training as the cut grows.
 #   [What each answer rests on](evidence.ipynb), and what would change our mind.
 # - [Locations](locations), [persons](persons), [organisations](organisations):
 #   one concept at a time, down to single neurons.

@@ -249,8 +249,8 @@ Markdown(
 )
 
 # %% [markdown]
-# Full size is not measured yet, nor a model that never knew and has nothing to
-# unlearn, nor training on a few sentences or other names.
+# With all sentences only the small cut was asked this, [once](removals.ipynb). Training on
+# a few sentences, or on other names, has [a page of its own](how_little.ipynb).
 #
 # ## What would change our mind
 #

@@ -202,6 +202,65 @@ charts.returns(
 )
 
 # %% [markdown]
+# ## With all sentences
+#
+# The audits above train on 1,800 sentences. Here `gate` is audited on all of the corpus, with
+# one seed.
+
+# %% tags=["remove-input"]
+everything = published_audits(scale="full")
+at_full_size = audits.table_of_removals(everything)
+charts.number_table(
+    at_full_size,
+    [
+        "concept",
+        "base",
+        "removed",
+        "verdict",
+        "read",
+        "floor",
+        "steps_targeted",
+        "steps_masked",
+        "savings",
+    ],
+)
+
+# %% tags=["remove-input"]
+fully = mean_interval(
+    audits.returns_table(everything),
+    ["concept", "condition", "step"],
+    ["entity_f1"],
+    bounds={"entity_f1": SHARE_BOUNDS},
+)
+sooner = at_full_size[["steps_targeted", "steps_masked"]].mean()
+charts.returns(
+    fully,
+    "All sentences: " + back.format(*sooner).lower(),
+    READ_AGAIN * audits.taken(everything).groupby("concept")["base"].mean(),
+)
+
+# %% [markdown]
+# ## Stronger readers
+#
+# A wider perceptron, and perceptrons of every layer, may find what the usual readers miss. They
+# are slow, so few audits have them. *read* is the share that the best usual one
+# finds; the next column counts all. The last is what they find in the pretrained body,
+# cut in the same way.
+
+# %% tags=["remove-input"]
+charts.number_table(
+    audits.further_read(found),
+    [
+        "removal",
+        "concept",
+        "n_seeds",
+        "read",
+        "read_further",
+        "floor_further",
+    ],
+)
+
+# %% [markdown]
 # ## The ways of taking a concept out
 
 # %% tags=["remove-input"]
@@ -221,5 +280,5 @@ charts.number_table(pu.list_removals())
 # | `npo` | the same | the same | the same |
 # | `rmu` | weights of three MLPs, by some steps of training | which words are the concept's | the same |
 #
-# All are undone exactly: afterwards the model is bit for bit as it was. Held units can be
-# allowed to grow back (`regrow`), directions cannot. Changed weights train on like any.
+# All are undone bit for bit. Held units can be allowed to grow back (`regrow`), directions
+# cannot.

@@ -230,6 +230,16 @@ def test_the_words_of_the_removals_that_were_audited():
     assert "relabel" not in short
 
 
+def test_with_all_sentences_the_small_cut_hides_too_and_is_back_sooner():
+    table = audits.table_of_removals(published_audits(scale="full"))
+    assert sorted(table["concept"]) == ["locations", "organisations", "persons"]
+    assert set(table["removal"]) == {"gate"}
+    assert set(table["verdict"]) == {rules.HIDDEN}
+    assert (table["n_seeds"] == 1).all()
+    assert (table["n_reached"] == 1).all()
+    assert table["savings"].min() > 0.4
+
+
 def test_what_is_said_of_other_tasks():
     table = audits.table_of_removals(published_audits(anywhere=True)).query("removal == 'gate'")
     others = table.query("tags != 'entity' or corpus != 'conll2003'").set_index("concept")
@@ -294,9 +304,10 @@ def test_what_is_said_of_doses_holds_under_every_seed():
 
 
 def test_the_last_layer_finds_more_than_it_would_in_a_body_that_was_never_taught():
-    found = audits.found_by(published_audits(), "gate", "locations", "head")
-    assert found["removed"] - found["pretrained_removed"] > 0.1
-    assert found["removed"] == pytest.approx(found["base"], abs=0.05)
+    for scale in ("quick", "full"):
+        found = audits.found_by(published_audits(scale=scale), "gate", "locations", "head")
+        assert found["removed"] - found["pretrained_removed"] > 0.1
+        assert found["removed"] == pytest.approx(found["base"], abs=0.05)
 
 
 def test_what_is_said_of_training_at_each_dose():
