@@ -23,7 +23,7 @@
 # These are audits of MiniLM at the small scale *quick*: three seeds of `gate` and `leace`,
 # one of the others. No removal is judged without its {term}`controls <control>`:
 # {term}`readers <reader>` of the frozen model, the matched control, and a model that never
-# knew the concept. Each row is a removal and a concept. How each number is found stands
+# knew the concept. How each number is found stands
 # on the page of [one audit](audit.ipynb). To add a row, write the
 # removal in a file ([add your own](add_your_own.ipynb)), run
 #
@@ -108,7 +108,7 @@ charts.number_table(
 )
 
 # %% [markdown]
-# F1 of the concept just after each stands in the exercise above. *read* is the best reader's
+# *read* is the best reader's
 # F1 on the cut model as a share of its F1 on the base model. {term}`specificity` is what the
 # concept loses less what the others lose on average. The last two columns are controls:
 # what the concept loses under the removal's matched control, and where the same removal
@@ -119,7 +119,7 @@ charts.number_table(
 # - `npo` and `gradient_difference` take much under their control, too, which forgets random
 #   words: of organisations about half or more. So much of the damage is not about the
 #   concept.
-# - `relabel` and `rmu` take hardly anything under either control. They hide the concept
+# - `relabel` and `rmu` take hardly anything under either control. They hide it
 #   without other harm.
 # - `mean_projection` takes a concept nearly as well where it is fitted to another one. It
 #   takes away names, and not this concept.
@@ -244,8 +244,8 @@ charts.returns(
 #
 # A wider perceptron, and perceptrons of every layer, may find what the usual readers miss. They
 # are slow, so few audits have them. *read* is the share that the best usual one
-# finds; the next column counts all. The last is what they find in the pretrained body,
-# cut in the same way.
+# finds; the other columns count all of them, the last in the pretrained body, cut in the
+# same way.
 
 # %% tags=["remove-input"]
 charts.number_table(
@@ -256,9 +256,14 @@ charts.number_table(
         "n_seeds",
         "read",
         "read_further",
+        "found_further",
         "floor_further",
     ],
 )
+
+# %% [markdown]
+# They find more of what `leace` erased, most of all of locations. It is still less than in
+# the pretrained body, so the verdict stands.
 
 # %% [markdown]
 # ## The ways of taking a concept out

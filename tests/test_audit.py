@@ -132,7 +132,9 @@ def test_audits_that_a_table_cannot_tell_apart_are_named(made):
 @pytest.mark.slow
 def test_an_audit_without_its_controls_is_not_published(made, tmp_path):
     published = publish_audit(made, tmp_path)
-    assert [one.path for one in published_audits(tmp_path, anywhere=True)] == [published]
+    assert [one.path for one in published_audits(tmp_path, anywhere=True, scale="tiny")] == [
+        published
+    ]
     assert Audit(published).facts["settings"]["results_dir"] == ""
     lame = tmp_path / "lame"
     shutil.copytree(made.path, lame)
@@ -176,7 +178,7 @@ def test_the_table_of_a_curve_tells_its_own_neurons_from_random_ones(curve, tmp_
     published = publish_audit(curve, tmp_path)
     assert published.name.startswith("curve-locations")
     assert [one.path for one in published_curves(tmp_path)] == [published]
-    assert published_audits(tmp_path, anywhere=True) == []
+    assert published_audits(tmp_path, anywhere=True, scale="tiny") == []
 
 
 @pytest.mark.slow
@@ -196,7 +198,9 @@ def test_one_sentence_is_marked_at_each_stage(made, tmp_path):
     assert predict(model, tokenizer, chosen.sentences) == [base]
     published = publish_audit(one, tmp_path)
     assert [each.path for each in published_examples(tmp_path)] == [published]
-    assert published_audits(tmp_path, anywhere=True) == published_curves(tmp_path) == []
+    assert (
+        published_audits(tmp_path, anywhere=True, scale="tiny") == published_curves(tmp_path) == []
+    )
 
 
 def test_a_sentence_is_chosen_by_its_names_alone():

@@ -8,6 +8,7 @@ from plasticity_utils.analysis import audits, features, movement, paper, relearn
 from plasticity_utils.analysis.answers import by_question
 from plasticity_utils.analysis.mistakes import setting_changes
 from plasticity_utils.analysis.readers import by_reader
+from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.results.across import recoveries, turnovers
 from plasticity_utils.results.groups import choose, run_groups
 from plasticity_utils.results.published import (
@@ -228,6 +229,16 @@ def test_the_words_of_the_removals_that_were_audited():
     short = set(reached.index[reached["n_reached"] < reached["n_seeds"]])
     assert {"gate", "leace"} <= short
     assert "relabel" not in short
+
+
+def test_stronger_readers_find_more_of_an_erasure_and_less_than_in_a_body_never_taught():
+    table = audits.further_read(published_audits()).query("removal == 'leace'")
+    assert sorted(table["concept"]) == ["locations", "organisations", "persons"]
+    more = table.set_index("concept").eval("read_further - read")
+    assert more.min() > 0
+    assert more.idxmax() == "locations"
+    assert (table["read_further"] < READ_AGAIN).all()
+    assert (table["found_further"] < table["floor_further"]).all()
 
 
 def test_with_all_sentences_the_small_cut_hides_too_and_is_back_sooner():

@@ -149,8 +149,8 @@ def further_read(audits: Sequence[Audit]) -> pd.DataFrame:
     """What further readers find beside the usual ones, of the audits that were given any.
 
     A row a removal and concept, means over seeds: KEYS, n_seeds; read (as in `read`), and the same
-    with further readers: read_further, and floor_further, the best F1 that any finds in the
-    pretrained body under the same removal.
+    with further readers: read_further; found_further and floor_further, the best F1 that any finds
+    in the cut model, and in the pretrained body under the same removal.
     """
     given = [one for one in audits if one.holds(["further_readings"])]
     both = pd.concat([_of_concept(given, "readings"), _of_concept(given, "further_readings")])
@@ -161,6 +161,7 @@ def further_read(audits: Sequence[Audit]) -> pd.DataFrame:
         {
             "read": read(given).set_index(keys)["read"],
             "read_further": best["removed"] / best["base"],
+            "found_further": best["removed"],
             "floor_further": best["pretrained_removed"],
         }
     )

@@ -59,6 +59,7 @@ _NAMES = {
     "lost_another": "lost, another's cut",
     "control_f1": "F1, control task",
     "read_further": "read, further readers",
+    "found_further": "F1, further readers",
     "floor_further": "floor, further readers",
     "others_removed": "others, just removed",
     "others_head": "others, head",
