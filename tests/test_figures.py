@@ -23,6 +23,7 @@ def figures(tmp_path_factory):
     return export_figures(LOCATIONS, tmp_path_factory.mktemp("figures"))
 
 
+@pytest.mark.slow
 def test_every_chart_of_the_committed_notebook_is_written_twice(figures):
     charts = list(stored_charts(LOCATIONS))
     assert len(charts) >= 6
@@ -34,6 +35,7 @@ def test_every_chart_of_the_committed_notebook_is_written_twice(figures):
         assert svg.with_suffix(".png") in figures
 
 
+@pytest.mark.slow
 def test_the_files_are_pictures_with_marks(figures):
     for path in figures[::2]:
         drawing = ElementTree.parse(path).getroot()

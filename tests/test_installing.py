@@ -151,6 +151,7 @@ except pu.InputError as error:
 """
 
 
+@pytest.mark.slow
 def test_an_installed_package_works_from_an_empty_folder(unpacked, tmp_path):
     (tmp_path / "grid.yaml").write_text("concepts: [locations, persons]\nscale: smoke\n")
     done = subprocess.run(

@@ -42,6 +42,7 @@ def test_a_planted_neuron_is_ranked_first_and_a_constant_one_last(method):
     assert np.isfinite(ranking.scores).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("l1", "l2"), [(0.01, 0.0), (0.0, 0.01), (0.01, 0.01)])
 def test_lasso_ridge_and_elastic_net_find_the_planted_neuron(l1, l2):
     X, is_concept = planted_words()
@@ -50,6 +51,7 @@ def test_lasso_ridge_and_elastic_net_find_the_planted_neuron(l1, l2):
     assert scores[CONSTANT] == 0
 
 
+@pytest.mark.slow
 def test_l1_shrinks_useless_neurons_more_than_no_penalty():
     X, is_concept = planted_words()
     lasso = probe_scores(X, is_concept, l1=0.05, l2=0.0)
@@ -58,6 +60,7 @@ def test_l1_shrinks_useless_neurons_more_than_no_penalty():
     assert np.median(lasso[useless]) < 0.5 * np.median(free[useless])
 
 
+@pytest.mark.slow
 def test_decreasing_score_is_neuroxs_order_for_the_concept():
     X, is_concept = planted_words()
     X = np.delete(X, CONSTANT, axis=1)
