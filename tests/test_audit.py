@@ -179,6 +179,8 @@ def test_the_table_of_a_curve_tells_its_own_neurons_from_random_ones(curve, tmp_
     assert published.name.startswith("curve-locations")
     assert [one.path for one in published_curves(tmp_path)] == [published]
     assert published_audits(tmp_path, anywhere=True, scale="tiny") == []
+    with pytest.raises(InputError, match="is a reading curve; needed: an audit"):
+        read_further(curve)
 
 
 @pytest.mark.slow

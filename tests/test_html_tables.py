@@ -52,6 +52,13 @@ def test_larger_numbers_have_fewer_digits():
     assert rows == [["−9.500"], ["72.0"], ["598"]]
 
 
+def test_steps_are_whole_numbers():
+    steps = pd.DataFrame({"steps_masked": [47.7, 9.3], "steps_masked_low": [47.6, np.nan],
+                          "steps_masked_high": [47.8, np.nan]})  # fmt: skip
+    _, rows, _ = read(number_table(steps).to_html())
+    assert rows == [["48 <small>[48,\u00a048]</small>"], ["9"]]
+
+
 @pytest.mark.parametrize("part", ["td", "th"])
 def test_texts_stand_to_the_left_and_short_ones_in_one_line(part):
     *_, looks = read(number_table(FRAME).to_html())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from html import escape
 from numbers import Integral
 from typing import Any
@@ -20,7 +21,7 @@ from plasticity_utils.formats import digits_with_interval, fixed, number
 
 # Characters of a text that stays in one line: a date, a name.
 SHORT = 16
-QUANTITY = "quantity"
+QUANTITY, STEPS = "quantity", "steps_"
 _WORD_COLUMNS = ("words_base", "words_removed", "words_end")
 # Headings, and the names of quantities in a column of them; of others the name, with spaces.
 _NAMES = {
@@ -113,8 +114,9 @@ _NAMES = {
 def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
     """Show a tidy frame, or some of its columns in this order, as an HTML table.
 
-    Numbers have three decimals, larger ones fewer, and a dash stands for none. A value with columns
-    `<value>_low` and `<value>_high` beside it is shown with them in brackets, in one line.
+    Numbers have three decimals, larger ones fewer, steps none, and a dash stands for none. A value
+    with columns `<value>_low` and `<value>_high` beside it is shown with them in brackets, in one
+    line.
     """
     whole = _with_intervals(frame)
     names = list(columns or whole)
@@ -125,7 +127,12 @@ def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
     texts = [
         headings[name] for name in names if any(isinstance(value, str) for value in frame[name])
     ]
-    table = shown.style.format(_written, na_rep="–", escape="html").hide(axis="index")
+    # A step is never a part of one, though where a curve crosses a line may be.
+    written = {
+        headings[name]: partial(_written, digits=0 if name.startswith(STEPS) else 3)
+        for name in names
+    }
+    table = shown.style.format(written, na_rep="–", escape="html").hide(axis="index")
     table.set_table_styles({heading: _looks(shown[heading]) for heading in texts})
     return table.set_table_attributes('class="dataframe"')
 
@@ -199,12 +206,12 @@ class _Estimate:
     high: float
 
 
-def _written(value: object) -> object:
-    """Write a cell as HTML; Styler has escaped texts before."""
+def _written(value: object, digits: int) -> object:
+    """Write a cell as HTML, with so many digits at most; Styler has escaped texts before."""
     if isinstance(value, _Estimate):
-        digits = digits_with_interval(*astuple(value))
+        digits = min(digits, digits_with_interval(*astuple(value)))
         mean, low, high = (fixed(end, digits) for end in astuple(value))
         return f"{mean} <small>[{low},\u00a0{high}]</small>"
     if isinstance(value, Integral) and not isinstance(value, bool):
         return fixed(value, 0)
-    return number(value) if isinstance(value, float) else value
+    return number(value, digits) if isinstance(value, float) else value

@@ -147,7 +147,10 @@ def read_further(audit: Audit, names: Sequence[str] = ()) -> Path:
     chosen = list(dict.fromkeys(names)) or readers.names()
     for name in chosen:
         readers.get(name)
+    if "doses" in audit.facts:
+        raise InputError(f"{audit.path.name!r} is a reading curve; needed: an audit")
     stages = AuditStages(audit.config)
+    stages.check()
     folders = {body: stages.further_readings(chosen, body) for body in FURTHER_BODIES}
     path = audit.path / "further_readings.parquet"
     with files.whole(path) as file:
