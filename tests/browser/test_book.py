@@ -8,7 +8,7 @@ import json
 import re
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
 
 import pypdf
 import pytest
@@ -202,6 +202,19 @@ def test_the_book_is_printed_with_links_that_stay_inside(book_html, tmp_path):
     assert text.count("others lost") == 2
     with pytest.raises(InputError, match="book/nowhere"):
         write_pdf(book_html, {**contents, "root": "book/nowhere"}, tmp_path / "book.pdf")
+
+
+def test_a_link_to_a_file_of_the_book_finds_one(book_html):
+    # In what a cell says, too: there a link was once left as it is written in the notebook.
+    pages = [page for page in book_html.rglob("*.html") if "_static" not in page.parts]
+    dead = {
+        (page.relative_to(book_html).as_posix(), address)
+        for page in pages
+        for address in re.findall(r'href="(?![a-z]+:)([^"#?]+)', page.read_text(encoding="utf-8"))
+        if not (page.parent / unquote(address)).exists()
+    }
+    assert len(pages) > 20
+    assert dead == set()
 
 
 def test_formulas_are_set(visit):
