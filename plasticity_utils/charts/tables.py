@@ -21,7 +21,7 @@ from plasticity_utils.formats import digits_with_interval, fixed, number
 
 # Characters of a text that stays in one line: a date, a name.
 SHORT = 16
-QUANTITY, STEPS = "quantity", "steps_"
+QUANTITY, _STEPS = "quantity", "steps_"
 _WORD_COLUMNS = ("words_base", "words_removed", "words_end")
 # Headings, and the names of quantities in a column of them; of others the name, with spaces.
 _NAMES = {
@@ -129,7 +129,7 @@ def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
     ]
     # A step is never a part of one, though where a curve crosses a line may be.
     written = {
-        headings[name]: partial(_written, digits=0 if name.startswith(STEPS) else 3)
+        headings[name]: partial(_written, digits=0 if name.startswith(_STEPS) else 3)
         for name in names
     }
     table = shown.style.format(written, na_rep="–", escape="html").hide(axis="index")
