@@ -54,9 +54,7 @@ import plasticity_utils as pu
 from plasticity_utils import charts
 from plasticity_utils.analysis import audits, rules
 from plasticity_utils.charts import theme
-from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.results.published import find_audits
-from plasticity_utils.results.stack import SHARE_BOUNDS, mean_interval
 
 theme.enable()
 config = pu.RunConfig.from_notebook(globals())
@@ -167,16 +165,11 @@ rules.audited
 #     papermill --cwd notebooks notebooks/audit.ipynb page.ipynb -p protocols targeted,random,masked,first_time,few_shot_32
 
 # %% tags=["remove-input"]
-curves = mean_interval(
-    audits.returns_table(found),
-    ["concept", "condition", "step"],
-    ["entity_f1"],
-    bounds={"entity_f1": SHARE_BOUNDS},
-)
+curves = audits.mean_returns(found)
 charts.returns(
     curves,
     f"What comes back after {row['removal']}: {row['came_back']}",
-    READ_AGAIN * audits.taken(found).groupby("concept")["base"].mean(),
+    audits.goals(found),
 )
 
 # %% tags=["remove-input"]

@@ -28,9 +28,7 @@ from plasticity_utils import charts
 from plasticity_utils.analysis import audits, rules
 from plasticity_utils.charts import theme
 from plasticity_utils.formats import chosen_percent
-from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.results.published import published_audits
-from plasticity_utils.results.stack import SHARE_BOUNDS, mean_interval
 
 theme.enable()
 found = published_audits(anywhere=True)
@@ -142,22 +140,18 @@ rules.kept
 
 # %% tags=["remove-input"]
 with_tweets = published_audits(protocol="tweets")
-curves = mean_interval(
-    audits.returns_table(with_tweets),
-    ["concept", "condition", "step", "epoch"],
-    ["entity_f1"],
-    bounds={"entity_f1": SHARE_BOUNDS},
-)
+curves = audits.mean_returns(with_tweets)
 charts.returns(
     curves[curves["condition"].isin(["tweets", "tweets_masked"])],
     "Tweets soon bring back what the model knew of news",
-    READ_AGAIN
-    * audits.taken(with_tweets).groupby("concept")["base"].mean(),
+    audits.goals(with_tweets),
 )
 
 # %% tags=["remove-input"]
-early = curves[curves["epoch"] == 0.25].set_index(["condition", "concept"])
-early = early["entity_f1"].unstack()
+early = audits.returns_table(with_tweets).query("epoch == 0.25")
+early = (
+    early.groupby(["condition", "concept"])["entity_f1"].mean().unstack()
+)
 last = curves[curves["step"] == curves["step"].max()]
 last = last.set_index(["condition", "concept"])["entity_f1"].unstack()
 knew, never = early.loc["tweets"], early.loc["tweets_masked"]

@@ -27,20 +27,13 @@ from IPython.display import Markdown
 from plasticity_utils import charts
 from plasticity_utils.analysis import audits
 from plasticity_utils.charts import theme
-from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.results.published import published_audits
-from plasticity_utils.results.stack import SHARE_BOUNDS, mean_interval
 
 theme.enable()
 FEW, OTHERS = "few_shot_32", "other_names"
 found = published_audits(protocol=f"{FEW}_masked")
 before = audits.taken(found).groupby("concept")["base"].mean()
-curves = mean_interval(
-    audits.returns_table(found),
-    ["concept", "condition", "step"],
-    ["entity_f1"],
-    bounds={"entity_f1": SHARE_BOUNDS},
-)
+curves = audits.mean_returns(found)
 ends = curves.groupby(["condition", "concept"])["entity_f1"].last()
 ends = ends.unstack("condition")
 few, never = ends[FEW] / before, ends[f"{FEW}_masked"] / before
@@ -65,7 +58,7 @@ Markdown(
 charts.returns(
     curves[curves["condition"].isin([FEW, f"{FEW}_masked"])],
     "Few sentences do more for a model that knew the concept",
-    READ_AGAIN * before,
+    audits.goals(found),
 )
 
 # %% [markdown]

@@ -44,9 +44,7 @@ import plasticity_utils as pu
 from plasticity_utils import charts
 from plasticity_utils.analysis import audits, rules
 from plasticity_utils.charts import theme
-from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.results.published import published_audits
-from plasticity_utils.results.stack import SHARE_BOUNDS, mean_interval
 
 theme.enable()
 found = published_audits()
@@ -161,13 +159,8 @@ charts.number_table(
 rules.kept
 
 # %% tags=["remove-input"]
-curves = mean_interval(
-    audits.returns_table(found),
-    ["removal", "concept", "condition", "step"],
-    ["entity_f1"],
-    bounds={"entity_f1": SHARE_BOUNDS},
-)
-goal = READ_AGAIN * audits.taken(found).groupby("concept")["base"].mean()
+curves = audits.mean_returns(found)
+goal = audits.goals(found)
 steps = table.groupby("removal")[["steps_targeted", "steps_masked"]].mean()
 back = "Back after {:.0f} steps; never known, after {:.0f}"
 
@@ -226,17 +219,11 @@ charts.number_table(
 )
 
 # %% tags=["remove-input"]
-fully = mean_interval(
-    audits.returns_table(everything),
-    ["concept", "condition", "step"],
-    ["entity_f1"],
-    bounds={"entity_f1": SHARE_BOUNDS},
-)
 sooner = at_full_size[["steps_targeted", "steps_masked"]].mean()
 charts.returns(
-    fully,
+    audits.mean_returns(everything),
     "All sentences: " + back.format(*sooner).lower(),
-    READ_AGAIN * audits.taken(everything).groupby("concept")["base"].mean(),
+    audits.goals(everything),
 )
 
 # %% [markdown]

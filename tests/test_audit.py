@@ -103,6 +103,8 @@ def test_further_readers_read_what_the_usual_ones_have_not(made, tmp_path, monke
     new = "neighbours"
     wide = ("perceptron", "every layer")
     assert pairs == {(new, "last layer"), (new, "every layer"), wide}
+    with pytest.raises(InputError, match="all that linear can read is in the audit already"):
+        read_further(Audit(folder), ["linear"])
     # Where there are more sentences than the usual readers are fitted on, all of them count.
     monkeypatch.setattr(auditing, "READER_SENTENCES", 20)
     read_further(Audit(folder), names)

@@ -113,6 +113,18 @@ def returns_table(audits: Sequence[Audit]) -> pd.DataFrame:
     return _of_concept(audits, "returns")
 
 
+def mean_returns(audits: Sequence[Audit]) -> pd.DataFrame:
+    """Means of `returns_table` over seeds, with intervals: KEYS, condition, step, entity_f1."""
+    keys = [*KEYS, "condition", "step"]
+    bounds = {"entity_f1": SHARE_BOUNDS}
+    return mean_interval(returns_table(audits), keys, ["entity_f1"], bounds=bounds)
+
+
+def goals(audits: Sequence[Audit]) -> pd.Series:
+    """F1 from which on a concept counts as back, by concept; a mean over seeds."""
+    return READ_AGAIN * taken(audits).groupby("concept")["base"].mean()
+
+
 def read(audits: Sequence[Audit]) -> pd.DataFrame:
     """The best reader of the cut model: KEYS, seed, reader, found, in_base, read, …
 

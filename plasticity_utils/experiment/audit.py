@@ -151,6 +151,11 @@ def read_further(audit: Audit, names: Sequence[str] = ()) -> Path:
         raise InputError(f"{audit.path.name!r} is a reading curve; needed: an audit")
     stages = AuditStages(audit.config)
     stages.check()
+    if not any(stages.left_to_read(chosen)):
+        raise InputError(
+            f"all that {', '.join(chosen)} can read is in the audit already; needed: a reader that "
+            "is not among its own"
+        )
     folders = {body: stages.further_readings(chosen, body) for body in FURTHER_BODIES}
     path = audit.path / "further_readings.parquet"
     with files.whole(path) as file:
@@ -301,14 +306,15 @@ class AuditStages(Stages):
             (part / f"step-{step}.parquet").unlink()
 
     def _make_readings(self, body: str, part: Path) -> None:
+        model, train, scoring = self._opened(body, self._read_parts)
         is_base = not body.startswith("pretrained")
-        model, tokenizer = self._load_untrained(NONE if is_base else FIRST_TIME)
-        train, scoring = (tag_sentences(model, tokenizer, each) for each in self._read_parts)
         heads = {"head": False, "bias": True} if is_base else {"head": False}
         with in_force(model, self._in_body(body)):
             seed = self.config.seed
             own = {name: FrozenHead.of(model, bias, seed) for name, bias in heads.items()}
-            found = self._read(model, train, scoring, own | self._new(READERS))
+            found = self._read(
+                model, train, scoring, own | self._new(READERS), self._new(EVERY_LAYER)
+            )
             if is_base:
                 as_is = _model_scores(model, scoring).assign(reader="own_head")
                 found = pd.concat([as_is, found], ignore_index=True)
@@ -316,26 +322,42 @@ class AuditStages(Stages):
         save_tables({"readings": found}, part)
 
     def _make_control_task(self, body: str, part: Path) -> None:
-        model, tokenizer = self._load_base()
         parts = control_task(*self._read_parts, self.config.seed)
-        train, scoring = (tag_sentences(model, tokenizer, each) for each in parts)
+        model, train, scoring = self._opened(body, parts)
         with in_force(model, self._in_body(body)):
-            found = self._read(model, train, scoring, self._new(READERS))
+            found = self._read(model, train, scoring, self._new(READERS), self._new(EVERY_LAYER))
         save_tables({"control_task": found}, part)
 
     def _make_further(self, names: Sequence[str], body: str, part: Path) -> None:
-        is_base = not body.startswith("pretrained")
-        model, tokenizer = self._load_untrained(NONE if is_base else FIRST_TIME)
+        last_layer, every_layer = self.left_to_read(names)
         parts = self.sentences.train, self.sentences.scoring
-        train, scoring = (tag_sentences(model, tokenizer, each) for each in parts)
+        model, train, scoring = self._opened(body, parts)
         with in_force(model, self._in_body(body)):
-            if len(train.tags) > READER_SENTENCES:
-                own = {"head": FrozenHead.of(model, seed=self.config.seed), **self._new(names)}
-            else:
-                own = self._new(name for name in names if name not in READERS)
-            every = self._new(name for name in names if name not in EVERY_LAYER)
-            found = self._read(model, train, scoring, own, every)
+            # Of the model's own head `readings` has what it finds from fewer sentences.
+            own = {"head": FrozenHead.of(model, seed=self.config.seed)} if self._has_more else {}
+            found = self._read(
+                model, train, scoring, own | self._new(last_layer), self._new(every_layer)
+            )
         save_tables({"further_readings": found}, part)
+
+    def left_to_read(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Readers of the last layer, and of every layer, whose fit `readings` does not have."""
+        last_layer = [name for name in names if self._has_more or name not in READERS]
+        return last_layer, [name for name in names if name not in EVERY_LAYER]
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether there are more sentences than the usual readers are fitted on."""
+        return len(self.sentences.train) > READER_SENTENCES
+
+    def _opened(
+        self, body: str, parts: tuple[Corpus, Corpus]
+    ) -> tuple[PreTrainedModel, TaggedSentences, TaggedSentences]:
+        """The model of a body with nothing in force, and the sentences to fit and to score on."""
+        protocol = FIRST_TIME if body.startswith("pretrained") else NONE
+        model, tokenizer = self._load_untrained(protocol)
+        train, scoring = (tag_sentences(model, tokenizer, each) for each in parts)
+        return model, train, scoring
 
     def _new(self, names: Iterable[str]) -> dict[str, Any]:
         return {label(name): readers.get(name)(self.config.seed) for name in names}
@@ -351,14 +373,9 @@ class AuditStages(Stages):
         train: TaggedSentences,
         scoring: TaggedSentences,
         last_layer: Mapping[str, Any],
-        every_layer: Mapping[str, Any] | None = None,
+        every_layer: Mapping[str, Any],
     ) -> pd.DataFrame:
-        """Fit readers of the last layer, and of every layer: the usual one unless others are given.
-
-        All layers are read on a part of the sentences.
-        """
-        if every_layer is None:
-            every_layer = self._new(EVERY_LAYER)
+        """Fit readers of the last layer, and of every layer on a part of the sentences."""
         seen = states_to_read(model, train, EVERY_LAYER_SENTENCES)
         read = states_to_read(model, scoring, len(scoring.tags))
         tags = train.tags, train.tags[:EVERY_LAYER_SENTENCES]
