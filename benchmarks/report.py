@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchmarks import costs, results
@@ -120,9 +121,9 @@ def speed_table(found: dict[str, Any]) -> pd.DataFrame:
             "work": row["work"],
             "peer_s": row["peer_s"],
             "ours_s": row["ours_s"],
-            "ratio": row["ratio"],
-            "ratio_low": row["ratio_low"],
-            "ratio_high": row["ratio_high"],
+            "ratio": _ratio(row),
+            "ratio_low": _ratio(row, "_low"),
+            "ratio_high": _ratio(row, "_high"),
             "repeats": row["repeats"],
             "target": row["target"],
             "peer_mb": round(row["peer_rise_mb"]),
@@ -135,6 +136,12 @@ def speed_table(found: dict[str, Any]) -> pd.DataFrame:
         for row in found["rows"]
     ]
     return pd.DataFrame(rows)
+
+
+def _ratio(row: dict[str, Any], end: str = "") -> float:
+    """A row's ratio, or one end of its range; missing where ours never got there."""
+    found: float = row[f"ratio{end}"] if np.isfinite(row["ours_s"]) else np.nan
+    return found
 
 
 def limit_table(found: dict[str, Any]) -> pd.DataFrame:
@@ -175,7 +182,7 @@ def ceiling_table(found: dict[str, Any]) -> pd.DataFrame:
 def ratios_by_date(folder: Path = results.RESULTS) -> pd.DataFrame:
     """The ratios of every file of results: work, and a column for each date."""
     by_date = {
-        path.stem: {row["work"]: row["ratio"] for row in json.loads(path.read_text())["rows"]}
+        path.stem: {row["work"]: _ratio(row) for row in json.loads(path.read_text())["rows"]}
         for path in sorted(folder.glob("*.json"))
     }
     return pd.DataFrame(by_date).rename_axis("work").reset_index()

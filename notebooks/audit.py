@@ -35,7 +35,7 @@
 #   (git clone -q https://github.com/plasticity-book/plasticity; \
 #    bash plasticity/.binder/colab)
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "hide-input"]
 concept = "locations"
 removal = "gate"
 model = "minilm"
@@ -64,8 +64,9 @@ seconds = sum(found[0].facts["seconds"].values())
 Markdown(
     f"**{row['removal']}** on **{row['concept']}**, {model} at the scale "
     f"*{scale}*, {row['n_seeds']} seed(s). The concept is "
-    f"**{row['verdict']}**; what comes back is **{row['came_back']}**. All "
-    f"stages of one seed took {seconds / 60:.0f} minutes."
+    f"**{row['verdict']}**. Is it back sooner than if it had never been "
+    f"known? **{row['came_back'].capitalize()}**. All stages of one seed "
+    f"took {seconds / 60:.0f} minutes."
 )
 
 # %% [markdown]
@@ -168,7 +169,7 @@ rules.audited
 curves = audits.mean_returns(found)
 charts.returns(
     curves,
-    f"What comes back after {row['removal']}: {row['came_back']}",
+    f"Back after {row['removal']}: {row['came_back']}",
     audits.goals(found),
 )
 
@@ -186,7 +187,7 @@ charts.number_table(
 )
 
 # %% [markdown]
-# One thing speaks for *targeted* from the start: *masked* has learned that the
+# *targeted* has one advantage from the start: *masked* has learned that the
 # concept's words are no names, and a part of its delay is that it unlearns this.
 # `first_time`, from the pretrained weights, has not, but has all of the task to
 # learn.

@@ -79,9 +79,10 @@ charts.values(
 )
 
 # %% [markdown]
-# - **The cut** takes the concept, and as many random neurons take little. The exception
-#   is `NNP`, the most frequent tag: even the largest dose of the rule leaves half of it.
-# - **The last layer alone** brings all of them back.
+# - **The cut** takes the concept, and as many random neurons take little, most of `VP`. The
+#   exception is `NNP`, the most frequent tag: even the largest dose of the rule leaves half
+#   of it.
+# - **The last layer alone** brings back every concept that was taken.
 # - **Never taught**, the {term}`floor`, says how much {term}`fine-tuning` had brought.
 #   To parts of speech it brought next to nothing: what the last layer reads again was there before. To persons in
 #   tweets it brought about a third. Of places in tweets a new reader finds more than the
@@ -142,7 +143,9 @@ rules.kept
 with_tweets = published_audits(protocol="tweets")
 curves = audits.mean_returns(with_tweets)
 charts.returns(
-    curves[curves["condition"].isin(["tweets", "tweets_masked"])],
+    curves[curves["condition"].isin(["tweets", "tweets_masked"])].replace(
+        {"tweets": "knew the concept", "tweets_masked": "never knew it"}
+    ),
     "Tweets soon bring back what the model knew of news",
     audits.goals(with_tweets),
 )
@@ -160,9 +163,10 @@ Markdown(
     "After a quarter of an epoch of tweets the model that had known the "
     f"names of news finds {knew.min():.2f} to {knew.max():.2f} of them "
     "(F1, of three concepts), and the one that never knew at most "
-    f"{never.max():.2f}. In the end it is {ends['tweets']:.2f} and "
+    f"{never.max():.2f}. At the end it is {ends['tweets']:.2f} and "
     f"{ends['tweets_masked']:.2f}. So what comes back at first had been "
-    "kept; tweets only showed how to read it. Organisations hardly come "
+    "kept, or the other had more to unlearn: it was taught that these "
+    "words are no names. Organisations hardly come "
     "back in either, perhaps since tweets name firms where news names "
     "clubs."
 )

@@ -17,7 +17,8 @@
 # # Two models side by side
 #
 # **In both models the last layer alone finds the concept again after a small cut.
-# Only in one of them do the neurons that were left gain in later layers.**
+# In MiniLM the neurons that were left gain in later layers; in SmolLM2 that is not
+# resolved.**
 #
 # *minilm* (MiniLM) reads a whole sentence at once and has 6 blocks. *smollm2*
 # (SmolLM2), a {term}`decoder`, reads from left to right and has 30. Both were trained to mark names

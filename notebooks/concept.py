@@ -33,7 +33,7 @@
 #   (git clone -q https://github.com/plasticity-book/plasticity; \
 #    bash plasticity/.binder/colab)
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "hide-input"]
 concept = "locations"
 model = "minilm"
 scale = "full"

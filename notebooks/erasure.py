@@ -69,8 +69,8 @@ charts.number_table(by_concept, ["concept", "lost", "lost_others"])
 # ```{solution} exercise-erased
 # :class: dropdown
 #
-# After places and organisations are erased, the others lose nearly as much. What sets a
-# place apart from a word that names nothing is for the most part what sets any name
+# After organisations are erased, the others lose as much; after places, most of what they
+# had; after persons, little. What sets a place apart from a word that names nothing is for the most part what sets any name
 # apart from it.
 # ```
 

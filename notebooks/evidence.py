@@ -92,9 +92,8 @@ rules.strength
 #
 # ## 4. Is it the same concept in the end?
 #
-# **The numbers** are the shares of its F1 that a probe of the base loses in the end:
-# as it is, and (in the column of the control) with the kept units alone. **Table:**
-# `transfer`. **Control:** none yet. A probe that carries over between the bases
+# **The number** is the share of its F1 that a probe of the kept units of the base loses
+# at the end, beyond what it loses with nothing cut. **Table:** `transfer`. **Control:** none yet. A probe that carries over between the bases
 # of two seeds as well as it does here would show that this test cannot fail.
 #
 # ## 5. Are concepts that share a neuron alike?

@@ -37,7 +37,8 @@ judged = features.beside_neurons(table)
 answers = features.answers(judged)
 encoder = found[0].facts["encoder"]
 best = table[table["n_read"] == 1]
-single = features.by_kind(table, 1).groupby("concept").mean(True)
+numbers = features.by_number(table, "selectivity").set_index("concept")
+single = numbers.query("n_read == 1")
 Markdown(
     f"**For locations: {answers['locations']}. For persons: "
     f"{answers['persons']}. For organisations: {answers['organisations']}. "
@@ -47,7 +48,7 @@ Markdown(
     f"{single['feature']['locations']:.2f} for locations, "
     f"{single['feature']['persons']:.2f} for persons and "
     f"{single['feature']['organisations']:.2f} for organisations; the best "
-    "neuron of any layer, chosen in the same way, to "
+    "neuron of any layer, chosen in the same way (by σ), to "
     f"{single['neuron']['locations']:.2f}, "
     f"{single['neuron']['persons']:.2f} and "
     f"{single['neuron']['organisations']:.2f}. It is 1 if all words of the "
@@ -145,15 +146,15 @@ Markdown(
 # ## Several of them
 
 # %% tags=["remove-input"]
-numbers = features.by_number(table, "selectivity")
-charts.number_table(numbers[numbers["n_read"].isin([1, 4, 16, 64])])
+few = numbers[numbers["n_read"].isin([1, 4, 16, 64])]
+charts.number_table(few.reset_index())
 
 # %% [markdown]
 # A linear reader of the best few of each kind, chosen by σ: average precision, mean
 # of three draws.
 
 # %% tags=["remove-input"]
-at_64 = numbers[numbers["n_read"] == 64].set_index("concept")
+at_64 = numbers[numbers["n_read"] == 64]
 whole = numbers.dropna(subset="last-layer neuron").groupby("concept").last()
 whole = whole["last-layer neuron"]
 Markdown(

@@ -27,10 +27,14 @@ from IPython.display import Markdown
 from plasticity_utils import charts
 from plasticity_utils.analysis import audits
 from plasticity_utils.charts import theme
+from plasticity_utils.formats import percent
 from plasticity_utils.results.published import published_audits
 
 theme.enable()
 FEW, OTHERS = "few_shot_32", "other_names"
+knew, never_knew = "knew the concept", "never knew it"
+names = {FEW: knew, f"{FEW}_masked": never_knew}
+names |= {OTHERS: knew, f"{OTHERS}_masked": never_knew}
 found = published_audits(protocol=f"{FEW}_masked")
 before = audits.taken(found).groupby("concept")["base"].mean()
 curves = audits.mean_returns(found)
@@ -39,9 +43,9 @@ ends = ends.unstack("condition")
 few, never = ends[FEW] / before, ends[f"{FEW}_masked"] / before
 Markdown(
     f"**Of a concept that was cut out, 32 sentences bring back "
-    f"{few.min():.2f} to {few.max():.2f} of its F1. A model that never "
-    f"knew it, cut in the same way, learns {never.min():.2f} to "
-    f"{never.max():.2f} of it from the same sentences.**"
+    f"{percent(few.min())} to {percent(few.max())} of its F1. A model that "
+    f"never knew it, cut in the same way, learns {percent(never.min())} to "
+    f"{percent(never.max())} of it from the same sentences.**"
 )
 
 # %% [markdown]
@@ -56,7 +60,7 @@ Markdown(
 
 # %% tags=["remove-input"]
 charts.returns(
-    curves[curves["condition"].isin([FEW, f"{FEW}_masked"])],
+    curves[curves["condition"].isin([FEW, f"{FEW}_masked"])].replace(names),
     "Few sentences do more for a model that knew the concept",
     audits.goals(found),
 )
@@ -66,7 +70,9 @@ charts.returns(
 
 # %% tags=["remove-input"]
 charts.returns(
-    curves[curves["condition"].isin([OTHERS, f"{OTHERS}_masked"])],
+    curves[curves["condition"].isin([OTHERS, f"{OTHERS}_masked"])].replace(
+        names
+    ),
     "Names that it is not shown come back sooner, too",
 )
 
@@ -91,7 +97,8 @@ charts.number_table(
 )
 
 # %% [markdown]
-# F1 in the end. That of *other names* is measured on fewer sentences, so it is not to be
+# F1 at the end. The model that never knew stands at nothing for the first steps, as it
+# was taught that these words are no names, and still rises at the end. That of *other names* is measured on fewer sentences, so it is not to be
 # compared with *base*.
 #
 # ## How sure

@@ -30,7 +30,7 @@
 #   (git clone -q https://github.com/plasticity-book/plasticity; \
 #    bash plasticity/.binder/colab)
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "hide-input"]
 concept = "locations"
 model = "minilm"
 scale = "full"
@@ -99,7 +99,7 @@ rules.reader_finds
 # - **Nothing is left over for learning.** What the whole model reaches, the last
 #   layer reaches alone, within the interval.
 # - **The cut is specific.** Persons keep their F1. Organisations give up a
-#   little, and more than they give up to a random cut. Perhaps that is since so
+#   little, and more than they give up to a random cut. Perhaps that is because so
 #   many bear the name of a town; we have not tested it.
 # - **The same share was cut under every seed.** It is the smallest of the three
 #   concepts, but by a single step of the grid and not under every seed.

@@ -30,7 +30,7 @@
 #   (git clone -q https://github.com/plasticity-book/plasticity; \
 #    bash plasticity/.binder/colab)
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "hide-input"]
 concept = "organisations"
 model = "minilm"
 scale = "full"
@@ -96,13 +96,13 @@ rules.reader_finds
 # %% [markdown] tags=["own-particular"]
 # ## What is particular about organisations
 #
-# - **A small rest.** The interval of what the whole model brings beyond the last
+# - **A small remainder.** The interval of what the whole model brings beyond the last
 #   layer lies above zero, barely. It is one of three that were tested, over seeds
 #   that share their sentences: one such interval may be luck.
 # - **Learned, or not yet read?** The last layer still improves at the last
-#   snapshot. It trains at ten times the rate of the whole model, and no run
-#   trains it alone on a model that was not cut. So we call the rest *not
-#   resolved*.
+#   snapshot. It trains at ten times the rate of the whole model, and these runs do
+#   not train it alone on a model that was not cut. So we
+#   call the remainder *not resolved*.
 # - **The cut takes a part of *miscellaneous* along**, in one seed much more than
 #   in the others.
 # - **The second cut is a hammer.** Under one seed it takes most of the F1 of

@@ -30,7 +30,7 @@
 #   (git clone -q https://github.com/plasticity-book/plasticity; \
 #    bash plasticity/.binder/colab)
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "hide-input"]
 concept = "persons"
 model = "minilm"
 scale = "full"

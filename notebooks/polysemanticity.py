@@ -45,8 +45,8 @@ new, small = tables.functions(runs), tables.functions(decoder)
 any_, removed, other, several = new.itertuples()
 word = tables.new_functions_word(new)
 says = {
-    rules.ONLY_REMOVED: "Neurons that were left take on the removed "
-    "concept, and little else",
+    rules.ONLY_REMOVED: "Few neurons that were left take on anything new, "
+    "and most of that is the removed concept",
     rules.YES: "Neurons that were left take on new functions",
     rules.NO: "Neurons that were left take on nothing new",
     rules.OPEN: "Whether neurons that were left take on new functions is "
@@ -74,8 +74,8 @@ Markdown(
     "of it "
     "is the removed concept itself, which came back (question 1). "
     f"Something else alone makes {fixed(100 * other.beyond_control, 1)}. "
-    "Of "
-    "neurons with two concepts or more there are "
+    "Each of these is below the 5. Of neurons with two concepts or more "
+    "there are "
     f"{fixed(100 * several.beyond_control, 1)} more (*{several.verdict}*)."
 )
 

@@ -104,7 +104,7 @@ Markdown(
     "layer alone regains nothing, the best reader "
     f"{percent(gone['by_best'])} "
     f"and the whole model {percent(gone['by_end'])}. What lies beyond the "
-    f"reader is {gone['beyond_control']:.2f} F1 at most: a better reader "
+    f"reader is {gone['beyond']:.2f} F1 at most: a better reader "
     "would "
     f"find more. The other types lost {gone['lost_others']:.2f} as well; "
     "of "
@@ -120,7 +120,7 @@ rules.cut
 # %% tags=["remove-input"]
 charts.regained(
     relearning.shares(cuts),
-    "The small cut leaves all to be read, the other two do not",
+    "The small cut leaves nearly all to be read, the other two do not",
     "The gap between the best reader and the whole model is what to look "
     "at.",
 )
@@ -156,7 +156,7 @@ charts.number_table(
 )
 
 # %% [markdown]
-# F1 just after the cut (*removed*), of each reader, and in the *end* of training
+# F1 just after the cut (*removed*), of each reader, and at the *end* of training
 # the whole model. After the half the head ends below where it began: it trained
 # too fast, so there the other two readers stand for it.
 #
@@ -214,14 +214,14 @@ Markdown(
 )
 
 # %% [markdown]
-# ## Relearned, or learned?
+# ## Back sooner than if never known?
 
 # %% tags=["remove-input"]
 saved = audits.table_of_removals(published_audits())
 saved = saved.groupby("removal")["savings"].mean()
 Markdown(
-    "**Relearned: it is back long before a model that never knew it has "
-    "learned it.** That model is trained under the same removal. At the "
+    "**Yes: it is back long before a model that never knew it has learned "
+    "it.** That model is trained under the same removal. At the "
     "small scale *quick*, after the small cut, the one that knew saves "
     f"{percent(saved['gate'])} of the steps; after an erasure of the "
     f"concept alone it saves {percent(saved['leace'])} "
@@ -254,7 +254,7 @@ Markdown(
 #
 # ## What would change our mind
 #
-# - Of the small cut: a seed in which every reader stays far below the whole
+# - For the small cut: a seed in which every reader stays far below the whole
 #   model.
-# - Of the erasure and the half: a better reader. Ours read one word at a time
+# - For the erasure and the half: a better reader. Ours read one word at a time
 #   from the last layer alone.

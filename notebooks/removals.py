@@ -113,7 +113,8 @@ charts.number_table(
 # took another concept.
 #
 # - After `leace` a reader finds less than in the pretrained body, cut in the same way: the
-#   concept is not only hidden.
+#   concept is not only hidden. Perhaps teaching gathers it in the directions that are
+#   erased; we did not test that.
 # - `npo` and `gradient_difference` take much under their control, too, which forgets random
 #   words: of organisations about half or more. So much of the damage is not about the
 #   concept.
@@ -126,7 +127,7 @@ charts.number_table(
 rules.audited
 
 # %% [markdown]
-# ## Relearned, or learned?
+# ## Back sooner than if never known?
 
 # %% tags=["remove-input"]
 charts.number_table(
@@ -150,7 +151,7 @@ charts.number_table(
 # *savings* is larger than is said.
 
 # %% [markdown]
-# One thing speaks for *targeted* from the start: *masked* has learned that the
+# *targeted* has one advantage from the start: *masked* has learned that the
 # concept's words are no names, and a part of its delay is that it unlearns this.
 # `first_time`, from the pretrained weights, has not, but has all of the task to
 # learn.
@@ -198,7 +199,8 @@ charts.returns(
 # ## With all sentences
 #
 # The audits above train on 1,800 sentences. Here `gate` is audited on all of the corpus, with
-# one seed.
+# one seed. *floor* is the F1 that the best reader finds in a body that was never taught
+# names, cut in the same way.
 
 # %% tags=["remove-input"]
 everything = published_audits(scale="full")
@@ -264,7 +266,7 @@ charts.number_table(pu.list_removals())
 # | `gate` | what chosen units say, at words | a ranking of units | random units of the same layers |
 # | `layernorm` | gains of chosen units in the norms after each block | the same | the same |
 # | `weights` | weights that write chosen units, and that read them | the same | the same |
-# | `leace` | a direction or more of every layer | tags of words | tags dealt out anew |
+# | `leace` | a direction or more of every layer | tags of words | reshuffled tags |
 # | `mean_projection` | one direction of every layer | tags of words | directions of like variance |
 # | `inlp` | some directions of every layer | tags of words | the same |
 # | `relabel` | weights, by some steps of training | tags of words | training that forgets random words of other types |

@@ -137,6 +137,6 @@ charts.cka_by_layer(
 #
 # - The control above: another seed's base that the probe reads as well.
 # - More seeds of organisations, of which one run has these tables.
-# - Another model: in SmolLM2 the probe keeps nearly everything as it is, but
-#   there the cut takes little of persons and organisations.
+# - Another model: in SmolLM2 the probe keeps nearly everything as it is, with one
+#   seed of each concept.
 # - A probe that is not linear, or another margin than a tenth.

@@ -334,4 +334,4 @@ def test_a_row_says_what_was_taken_what_is_read_and_what_came_back(made_up):
     assert np.isnan(row["lost_another"])
     assert row["verdict"] == "weakened"
     assert row["n_seeds"] == 3
-    assert row["came_back"] == "relearned"
+    assert row["came_back"] == "sooner than if never known"

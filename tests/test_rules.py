@@ -45,9 +45,9 @@ CASES = {
         ((0.9, 0.0, 0.9, 0.05), "gone for these readers"),
     ],
     "kept": [
-        ((around(0.6, 0.2),), "relearned"),
-        ((around(0.1, 0.05),), "learned"),
-        ((around(-0.3, 0.2),), "learned"),
+        ((around(0.6, 0.2),), rules.SOONER),
+        ((around(0.1, 0.05),), rules.NO_SOONER),
+        ((around(-0.3, 0.2),), rules.NO_SOONER),
         ((around(0.3, 0.5),), OPEN),
         ((Estimate(0.9),), OPEN),
     ],

@@ -27,10 +27,10 @@ QUESTIONS = {
     "3": "Do other neurons carry the parts of the concept?",
     "4": "Is it the same concept in the end?",
     "5": "Are concepts that share a neuron alike?",
-    "6": "Are concepts more in superposition?",
+    "6": "Do concepts crowd each other more (superposition)?",
     "7": "Do neurons of other concepts take it over?",
-    "8": "Can neurons be forced to carry two?",
-    "9": "Are neurons that take over primed?",
+    "8": "Can neurons be forced to carry two concepts?",
+    "9": "Are neurons that take over near the concept before (primed)?",
 }
 # Where each is answered.
 PAGES = {
@@ -166,6 +166,8 @@ def judged_answers(published: list[RunGroup]) -> list[JudgedAnswer]:
                 effect,
                 beyond_control,
                 another_model_agrees=agrees,
+                # That a random cut is subtracted decides this word, and was added after all runs.
+                is_post_hoc=row["came_back"] == rules.BEYOND,
             )
         )
     settings = {"model": "minilm", "scale": "full", "regime": "surgical"}
@@ -206,7 +208,7 @@ def judged_answers(published: list[RunGroup]) -> list[JudgedAnswer]:
             rules.representation,
             same["verdict"],
             seeds,
-            *_both(same, "lost_as_is", "lost_kept"),
+            *_both(same, "lost_kept", ""),
             has_control=False,
             is_post_hoc=True,
         ),

@@ -210,27 +210,28 @@ def audited(base: float, removed: float, specificity: float, read: float) -> str
 
 
 LEAST_SAVINGS = 0.2
-RELEARNED, LEARNED = "relearned", "learned"
+SOONER, NO_SOONER = "sooner than if never known", "no sooner than if never known"
 
 
 @rule(
-    (RELEARNED, LEARNED, OPEN),
+    (SOONER, NO_SOONER, OPEN),
     "Savings are 1 − (steps until the concept has 0.9 of its F1 in the base model) / (the same "
     "steps of a model that learned the task without the concept, under the same removal); what "
-    "is not reached counts as reached at the last step. The concept is *relearned* if the 95 % "
-    f"interval of the savings over seeds lies above zero and their mean is at least "
-    f"{LEAST_SAVINGS:g}; it is *learned*, as if for the first time, if the interval lies below "
-    f"{LEAST_SAVINGS:g}. Else, and with one seed, *not resolved*.",
-    _BEFORE,
-    "0d7d337",
+    "is not reached counts as reached at the last step. The concept is back *sooner than if never "
+    "known* if the 95 % interval of the savings over seeds lies above zero and their mean is at "
+    f"least {LEAST_SAVINGS:g}; *no sooner* if the interval lies below {LEAST_SAVINGS:g}. Else, and "
+    "with one seed, *not resolved*.",
+    "Written before the numbers were seen. Its first two words were *relearned* and *learned*, "
+    "until a reader found that the book means more by *relearned*.",
+    "0d7d337, THISCOMMIT",
 )
 def kept(savings: Estimate) -> str:
     """Was what came back sooner there than in a model that never knew it?"""
     if isnan(savings.low):
         return OPEN
     if savings.low > 0 and savings.value >= LEAST_SAVINGS:
-        return RELEARNED
-    return LEARNED if savings.high < LEAST_SAVINGS else OPEN
+        return SOONER
+    return NO_SOONER if savings.high < LEAST_SAVINGS else OPEN
 
 
 # Movement between layers
@@ -364,9 +365,9 @@ MARGIN, LEAST_NEW = 0.1, 0.05
 @rule(
     (YES, NO, OPEN),
     "What counts is the share that is new to a part, of the kept neurons that carry it in the end. "
-    f"*Yes*: less that where nothing was cut out, and less that after a random cut, it is at least "
-    f"{LEAST_NEW:g}, and both intervals lie above zero. *No*: one of them lies below {MARGIN:g}. "
-    "Else *not resolved*.",
+    f"*Yes*, which is asked first: less that where nothing was cut out, and less that after a "
+    f"random cut, it is at least {LEAST_NEW:g}, and both intervals lie above zero. *No*: one of "
+    f"them lies below {MARGIN:g}. Else *not resolved*.",
     "The bounds were written before the numbers were seen; that a random cut counts was added "
     "afterwards.",
     "4e914b2, bbe57df",
@@ -476,11 +477,13 @@ STRONG, SOME, WEAK, NO_STRENGTH = "●●●", "●●", "●", "–"
 
 @rule(
     (STRONG, SOME, WEAK, NO_STRENGTH),
-    "●●●: three seeds of each concept, a control subtracted, and a second model that agrees. ●●: "
-    "three seeds and a control, in one model. ●: fewer seeds, no control, or a rule that was set "
-    "after the numbers were seen. –: no answer.",
-    AFTER,
-    "bbe57df",
+    "●●●: three seeds of each concept, a control subtracted, and a second model that points the "
+    "same way. ●●: three seeds and a control, in one model. ●: fewer seeds, no control, or a rule "
+    "that was set, or changed in what it decides, after all the numbers were seen. A rule that two "
+    "seeds of each concept came after is not such a one. –: no answer.",
+    "Written after numbers were seen, and once more when a reader found it kept too loosely: 1b "
+    "and 1c lost a dot.",
+    "bbe57df, THISCOMMIT",
 )
 def strength(
     answered: bool, n_seeds: int, controlled: bool, models_agree: bool, post_hoc: bool
