@@ -118,8 +118,9 @@ charts.number_table(kept, ["seed", "concept", "its own", "random"])
 charts.number_table(audits.trained_by_dose(table))
 
 # %% [markdown]
-# F1 of the concept after two epochs of 1,800 sentences, neurons held at their mean (the
-# half of [the paper](paper.ipynb) is set to zero, and trains on all 14,041), beside the best new reader of the same cut, and
+# Here neurons are held at their mean, and the model trains for two epochs of 1,800
+# sentences. (The half of [the paper](paper.ipynb) is set to zero, and trains on all.) F1 of
+# the concept is shown beside the best new reader of the same cut, and
 # beside a model that never knew the concept. Up to 15 % the whole model regains what a
 # reader finds without it. The model that never knew gets most of the way too, so F1 at
 # the end says little of relearning. How *soon* each is there says more: see the

@@ -17,8 +17,8 @@
 # # The table of removals
 #
 # **Holding the neurons of a concept still hides it, and so does training it away.
-# Erasing its direction weakens it. After each, it is back long before a model that never
-# knew it would have learned it.**
+# Erasing its direction weakens it, or takes names in general. Where three seeds tell, it
+# is back long before a model that never knew it would have learned it.**
 #
 # These are audits of MiniLM at the small scale *quick*: three seeds of `gate` and `leace`,
 # one of the others. No removal is judged without its {term}`controls <control>`:
@@ -118,8 +118,7 @@ charts.number_table(
 # - `npo` and `gradient_difference` take much under their control, too, which forgets random
 #   words: of organisations about half or more. So much of the damage is not about the
 #   concept.
-# - `relabel` and `rmu` take hardly anything under either control. They hide it
-#   without other harm.
+# - `relabel` and `rmu` take hardly anything under either control.
 # - `mean_projection` takes a concept nearly as well where it is fitted to another one. It
 #   takes away names, and not this concept.
 
@@ -153,8 +152,6 @@ charts.number_table(
 # %% [markdown]
 # *targeted* has one advantage from the start: *masked* has learned that the
 # concept's words are no names, and a part of its delay is that it unlearns this.
-# `first_time`, from the pretrained weights, has not, but has all of the task to
-# learn.
 
 # %% tags=["remove-input"]
 rules.kept
@@ -231,8 +228,7 @@ charts.returns(
 # %% [markdown]
 # ## Stronger readers
 #
-# A wider perceptron, and perceptrons of every layer, may find what the usual readers miss. They
-# are slow, so few audits have them. *read* is the share that the best usual one
+# A wider perceptron, and perceptrons of every layer, may find what the usual readers miss. *read* is the share that the best usual one
 # finds; the other columns count all of them, the last in the pretrained body, cut in the
 # same way.
 
@@ -274,5 +270,4 @@ charts.number_table(pu.list_removals())
 # | `npo` | the same | the same | the same |
 # | `rmu` | weights of three MLPs, by some steps of training | which words are the concept's | the same |
 #
-# All are undone bit for bit. Held units can be allowed to grow back (`regrow`), directions
-# cannot.
+# All are undone bit for bit.

@@ -221,9 +221,8 @@ SOONER, NO_SOONER = "sooner than if never known", "no sooner than if never known
     "known* if the 95 % interval of the savings over seeds lies above zero and their mean is at "
     f"least {LEAST_SAVINGS:g}; *no sooner* if the interval lies below {LEAST_SAVINGS:g}. Else, and "
     "with one seed, *not resolved*.",
-    "Written before the numbers were seen. Its first two words were *relearned* and *learned*, "
-    "until a reader found that the book means more by *relearned*.",
-    "0d7d337, THISCOMMIT",
+    "Written before the numbers were seen; its words are newer.",
+    "0d7d337, 3352075",
 )
 def kept(savings: Estimate) -> str:
     """Was what came back sooner there than in a model that never knew it?"""
@@ -483,7 +482,7 @@ STRONG, SOME, WEAK, NO_STRENGTH = "●●●", "●●", "●", "–"
     "seeds of each concept came after is not such a one. –: no answer.",
     "Written after numbers were seen, and once more when a reader found it kept too loosely: 1b "
     "and 1c lost a dot.",
-    "bbe57df, THISCOMMIT",
+    "bbe57df, 3352075",
 )
 def strength(
     answered: bool, n_seeds: int, controlled: bool, models_agree: bool, post_hoc: bool
