@@ -195,7 +195,7 @@ charts.returns(
 # %% [markdown]
 # ## With all sentences
 #
-# The audits above train on 1,800 sentences. Here `gate` is audited on all of the corpus, with
+# Above, 1,800 sentences train. Here `gate` is audited on all of the corpus, with
 # one seed. *floor* is the F1 that the best reader finds in a body that was never taught
 # names, cut in the same way.
 
