@@ -118,7 +118,7 @@ charts.number_table(
 # - `npo` and `gradient_difference` take much under their control, too, which forgets random
 #   words: of organisations about half or more. So much of the damage is not about the
 #   concept.
-# - `relabel` and `rmu` take hardly anything under either control.
+# - `relabel` and `rmu` take hardly anything under a control.
 # - `mean_projection` takes a concept nearly as well where it is fitted to another one. It
 #   takes away names, and not this concept.
 
