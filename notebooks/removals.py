@@ -100,15 +100,18 @@ charts.number_table(
         "verdict",
         "read",
         "specificity",
-        "lost_random",
-        "lost_another",
     ],
+)
+
+# %% tags=["remove-input"]
+charts.number_table(
+    table, ["removal", "concept", "lost_random", "lost_another"]
 )
 
 # %% [markdown]
 # *read* is the best reader's
 # F1 on the cut model as a share of its F1 on the base model. {term}`specificity` is what the
-# concept loses less what the others lose on average. The last two columns are controls:
+# concept loses less what the others lose on average. The second table has controls:
 # what the concept loses under the removal's matched control, and where the same removal
 # took another concept.
 #
