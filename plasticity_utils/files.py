@@ -61,6 +61,14 @@ def path_of(given: str | os.PathLike[str], what: str = "path") -> Path:
     return path
 
 
+def from_project(
+    given: str, what: str, is_wanted: Callable[[Path], bool] = Path.is_file
+) -> Path | None:
+    """A path as given, or else from the project's folder, for notebooks run in their own."""
+    path = path_of(given, what)
+    return next((place for place in (path, path_of(ROOT / path, what)) if is_wanted(place)), None)
+
+
 @contextmanager
 def refusals(place: Path) -> Iterator[None]:
     """Say in one sentence what the file system refuses while one works in a place."""

@@ -50,9 +50,9 @@ BAD_NAMES = {
     "file:a,b,c#P": "is not of the form file:WORDS,LABELS#LABEL",
     "file:no/such,words#P": "there is no file 'no/such', neither from the current folder nor from",
     "file:/dev/zero,/dev/zero#P": "there is no file '/dev/zero'",
-    "file:~nobody/x,y#P": "there is no file '~nobody/x'",
-    f"file:{'x' * 5000},y#P": "there is no file 'xxx",
-    "file:a\0b,c#P": r"there is no file 'a\x00b'",
+    "file:~no-such-user/x,y#P": "file '~no-such-user/x' is no path",
+    f"file:{'x' * 5000},y#P": "is no path",
+    "file:a\0b,c#P": r"file 'a\x00b' is no path",
 }
 
 

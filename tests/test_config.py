@@ -34,6 +34,8 @@ def checked(**values):
         ),
         ({"tags": "nope", "concept": "NN"}, "no tags 'nope'; allowed: pos, chunk, entity"),
         ({"corpus": "no/such"}, "no corpus at 'no/such'; allowed: 'conll2003', 'wnut16', a f"),
+        ({"corpus": "~no-such-user/x"}, "corpus '~no-such-user/x' is no path: Could not determine"),
+        ({"corpus": "x" * 300}, "is no path: File name too long"),
         ({"tags": "chunk", "concept": "NN"}, r"unknown concept 'NN'.*NP \(124032 words\), VP"),
         ({"scale": "huge"}, "unknown scale 'huge'; allowed: smoke, quick, medium, full"),
         ({"regime": "gentle"}, "unknown regime 'gentle'; allowed: surgical, half, erase"),

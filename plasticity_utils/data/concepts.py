@@ -13,7 +13,6 @@ before any training.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import unicodedata
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from plasticity_utils.data.corpus import CONCEPTS, Corpus, concept_words, load_c
 from plasticity_utils.data.schemes import OUTSIDE, UNTAUGHT
 from plasticity_utils.data.tasks import Task, in_order
 from plasticity_utils.errors import InputError
-from plasticity_utils.files import ROOT
+from plasticity_utils.files import from_project
 
 FILE, WORDS = "file:", "words:"
 CUSTOM_KINDS = f"{FILE}WORDS,LABELS#LABEL, {WORDS}Monday,Tuesday"
@@ -219,18 +218,14 @@ def _file_parts(text: str) -> tuple[tuple[Path, Path], str]:
 
 
 def _found(name: str) -> Path:
-    """The path as given, or else from the project's folder: notebooks run in their own."""
-    given = Path(os.path.expanduser(name))
-    for path in (given, ROOT / given):
-        try:
-            # Nothing that is no plain file: a device or a pipe may never end.
-            if path.is_file():
-                return path
-        except (OSError, ValueError):
-            break
-    raise InputError(
-        f"there is no file {_shown(name)}, neither from the current folder nor from the project's"
-    )
+    """A plain file, from the project's folder too; a device or a pipe may never end."""
+    path = from_project(name, "file")
+    if path is None:
+        raise InputError(
+            f"there is no file {_shown(name)}, neither from the current folder nor from the "
+            "project's"
+        )
+    return path
 
 
 def _word_list(text: str) -> tuple[str, ...]:

@@ -22,7 +22,6 @@ from plasticity_utils.data.column_files import CONLLU_TAGS, PREFIX, SPLITS, spli
 from plasticity_utils.data.corpus import ALLOWED_CORPORA, CONCEPTS, WNUT16, Corpus, load_corpus
 from plasticity_utils.data.schemes import OUTSIDE, PLAIN
 from plasticity_utils.errors import InputError
-from plasticity_utils.files import ROOT
 
 CONLL2003, ENTITY = "conll2003", "entity"
 _PACKAGED = (CONLL2003, WNUT16)
@@ -141,15 +140,15 @@ def fingerprint(corpus: str) -> str:
 
 
 def _found(corpus: str) -> str:
-    """The corpus with its folder as given, or else from the project's: notebooks run in theirs."""
+    """The corpus with its folder as given, or else from the project's."""
     if corpus in _PACKAGED:
         return corpus
     prefix = PREFIX if corpus.startswith(PREFIX) else ""
-    given = Path(corpus.removeprefix(PREFIX)).expanduser()
-    for folder in (given, ROOT / given):
-        if folder.is_dir():
-            return f"{prefix}{folder.resolve()}"
-    if not prefix and given.is_file():
+    given = corpus.removeprefix(PREFIX)
+    folder = files.from_project(given, "corpus", Path.is_dir)
+    if folder:
+        return f"{prefix}{folder.resolve()}"
+    if not prefix and files.path_of(given, "corpus").is_file():
         raise InputError(
             f"corpus {corpus!r} is one file; a run needs a folder, with train and, if there are "
             "such, validation and test files"
