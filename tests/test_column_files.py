@@ -85,6 +85,14 @@ def test_columns_are_named_by_a_first_line(written):
     assert corpus.labels == {"pos": [["NNP"], ["VB"]], "entity": [["B-LOC"], ["O"]]}
     with pytest.raises(InputError, match=r"some\.txt, line 1: column 'pos' stands twice"):
         load_corpus(written("token pos pos\nOslo NNP B-LOC\n"))
+    with pytest.raises(InputError, match="line 1: column 'entity' stands twice"):
+        load_corpus(written("token ner entity\nOslo B-LOC B-LOC\n"))
+
+
+@pytest.mark.parametrize("titles", ["token ner pos", "Word NER_tags pos_tags", "form entity pos"])
+def test_the_column_of_entities_need_not_be_the_last(titles, written):
+    corpus = load_corpus(written(f"{titles}\nOslo B-LOC NNP\nis O VBZ\n"))
+    assert corpus.labels == {"entity": [["B-LOC", "O"]], "pos": [["NNP", "VBZ"]]}
 
 
 def test_the_column_of_words_can_be_said_by_number_or_name(written):
@@ -142,6 +150,17 @@ def test_a_part_in_another_format_or_place_is_not_passed_over(tmp_path):
     (tmp_path / "test.txt").symlink_to("nowhere")
     with pytest.raises(InputError, match=r"test\.txt cannot be read as UTF-8 text"):
         load_corpus(tmp_path, "test")
+
+
+@pytest.mark.parametrize("name", ["test.ner", "en-test.conllx", "testb.txt~", "test.v2", "dev.md"])
+def test_a_part_whose_ending_is_not_known_is_not_passed_over(name, tmp_path):
+    (tmp_path / "train.txt").write_text("a B-X\n\nb O\n")
+    (tmp_path / name).write_text("c B-X\n")
+    split = "validation" if "dev" in name else "test"
+    with pytest.raises(InputError, match=rf"{name} is no column file; needed for '{split}'"):
+        load_corpus(tmp_path, split)
+    (tmp_path / name).rename(tmp_path / f"{split}.iob2")
+    assert load_corpus(tmp_path, split).words == ["c"]
 
 
 def test_a_missing_split_is_cut_from_train_the_same_every_time_and_said(tmp_path):
@@ -215,6 +234,8 @@ def test_a_first_word_that_could_be_a_title_or_a_comment_is_a_word_by_its_tag(wr
         ("a NN\nb VB\n", "BIOES", "no column has tags of spans, so scheme 'BIOES' is of none"),
         ("a B-LOC\n", "", "unknown scheme ''; allowed: IOB2"),
         ("\tB-LOC\nb\tO\n", None, r"some\.txt, line 1: the word is empty"),
+        ("Oslo\tNNP\nis\t\n", None, r"some\.txt, line 2: the tag of column 'entity' is empty"),
+        ("Oslo\t\tB-X\nis\tV\tO\n", None, r"line 1: the tag of column '2' is empty"),
         ("1 Oslo B-LOC\n2 is O\n", None, "column '1' holds numbers that count; words must"),
         ("0 a B-X\n1 b O\n\n0 c O\n", None, "column '1' holds numbers that count"),
         ("a B-O\nb O\n", None, "tag 'B-O' of column 'entity': O stands for what"),

@@ -207,6 +207,20 @@ def test_unknown_sources_list_what_is_allowed(tmp_path):
         load_corpus((tmp_path / "words.txt",))
 
 
+@pytest.mark.usefixtures("as_for_users")
+def test_settings_of_another_kind_are_told_whatever_the_source(pair):
+    for source in ("a/folder", pair("a\n", "O\n")):
+        for split in (["train"], {"train"}, None, 3):
+            with pytest.raises(InputError, match=r"unknown split .*; allowed: train, validation"):
+                load_corpus(source, split)
+        with pytest.raises(InputError, match=r"unknown scheme \['IO'\]; allowed: IOB2"):
+            load_corpus(source, scheme=["IO"])
+    corpus = Corpus("x", [["a"]], {"entity": [["B-X"]]})
+    for column in (["entity"], None, {}):
+        with pytest.raises(InputError, match=r"unknown label column .*; allowed: entity"):
+            concept_words(corpus, "X", column)
+
+
 def test_a_label_that_never_occurs_is_named_with_those_that_do(conll):
     corpus = load_corpus(conll(ROWS))
     with pytest.raises(InputError) as error:

@@ -41,6 +41,24 @@ def activations(model, neuron):
     return X[:, neuron.layer * 16 + neuron.unit]
 
 
+def test_words_with_several_labels_are_of_each(named, tmp_path):
+    words, labels = tmp_path / "words.txt", tmp_path / "labels.txt"
+    words.write_text("london calls berlin\nin paris\n")
+    labels.write_text("LOC,CITY O LOC\nO LOC,CITY\n")
+    data = pu.explore(model=named, sentences=pu.load_corpus((words, labels)), concept="LOC").data
+    assert set(data.types) == {"LOC", "CITY"}
+    at = data.first()
+    places = [0, 2, 4]
+    assert data.computed("activation", at)[at.unit] == pytest.approx(
+        data.activations(at)[places].mean()
+    )
+    cities = open_model(named, pu.load_corpus((words, labels)), "", "CITY")
+    X = data.activations(at)[:, None]
+    sigma = cities.tables["as it is"].set_index(["layer", "unit"])["selectivity"]
+    is_city = np.array([True, False, False, False, True])
+    assert sigma[at.layer, at.unit] == pytest.approx(selectivity(X, is_city[:, None])[0, 0])
+
+
 def test_a_name_and_some_texts_are_enough(tiny_folder):
     explorer = pu.explore(model=tiny_folder, sentences=TEXTS)
     assert explorer.data.words == WORDS

@@ -29,9 +29,10 @@ SPLITS = {
     "validation": ("validation", "valid", "val", "dev", "testa"),
     "test": ("test", "testb"),
 }
-ENDINGS = ("", ".txt", ".conll", ".conllu", ".tsv", ".iob", ".bio", ".train", ".testa", ".testb")
-# What else people keep corpora in: told, so that none is passed over in silence.
-_OTHERS = (".csv", ".json", ".jsonl", ".xml", ".parquet", ".arrow", ".gz", ".bz2", ".xz", ".zip")
+ENDINGS = (
+    *("", ".txt", ".conll", ".conllu", ".tsv", ".iob", ".iob2", ".bio"),
+    *(".train", ".testa", ".testb"),
+)
 _CONLL2003 = ("word", "pos", "chunk", "entity")
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 CONLLU_TAGS = ("upos", "xpos", "deprel", "lemma")
@@ -42,8 +43,12 @@ LONGEST_WORD = 1000
 CUT_SHARE, CUT_SEED = 0.15, 2003
 PREFIX = "hf:"
 WORD_COLUMNS = ("tokens", "words", "token", "word")
-# What the Hub's corpora call the columns that column files call otherwise.
-NAMES = {"ner_tags": "entity", "ner": "entity", "pos_tags": "pos", "chunk_tags": "chunk"}
+# What the Hub's corpora, and first lines of files, call the columns otherwise.
+NAMES = {
+    **dict.fromkeys(("ner_tags", "ner_tag", "ner", "entities"), "entity"),
+    **dict.fromkeys(("pos_tags", "pos_tag"), "pos"),
+    **dict.fromkeys(("chunk_tags", "chunk_tag"), "chunk"),
+}
 
 # Where a sentence or a text begins or ends, as other tools write it: not a word, for it has no tag.
 _MARK = re.compile(r"</?(s|p|sent|sentence|doc|text)( [^<>]*)?>")
@@ -60,7 +65,7 @@ def read_columns(path: Path, word: int | str = 1) -> tuple[list[list[str]], Colu
     """Read a column file: sentences of words, and the tags of each column.
 
     Columns are named by a first line that names them, or as in CoNLL-2003 where there are four;
-    else by their number, from 1. The last is `entity` where nothing else is so named.
+    else by their number, from 1. The last is `entity` where nothing else is so named, or `ner`.
     """
     lines = read_lines(path)
     if _is_conllu(lines):
@@ -75,6 +80,10 @@ def read_columns(path: Path, word: int | str = 1) -> tuple[list[list[str]], Colu
         if "" in in_words:
             empty, _ = sentence[in_words.index("")]
             raise InputError(f"{path}, line {empty}: the word is empty")
+        for number, fields in sentence:
+            if "" in fields:
+                column = names[fields.index("")]
+                raise InputError(f"{path}, line {number}: the tag of column {column!r} is empty")
     if len(names) > 2 and _are_counted(words):
         raise InputError(
             f"{path}: column {names[place]!r} holds numbers that count; words must stand in the "
@@ -96,21 +105,16 @@ def split_file(folder: Path, split: str) -> Path | None:
         if set(re.split(r"[^a-z]+", path.name.lower())) & set(SPLITS[split])
         and not path.name.startswith(".")
     ]
-    found = [path for path in named if not path.is_dir() and _ending(path) in ENDINGS]
+    found = [path for path in named if not path.is_dir() and path.suffix.lower() in ENDINGS]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise InputError(f"{folder} has several files for {split!r}: {names}; keep one")
-    other = [path for path in named if path.is_dir() or _ending(path) in _OTHERS]
-    if other and not found:
+    if named and not found:
         raise InputError(
-            f"{other[0]} is no column file; needed for {split!r}: a word a line, its tags beside "
+            f"{named[0]} is no column file; needed for {split!r}: a word a line, its tags beside "
             f"it, in a file that ends in one of {', '.join(ENDINGS[1:])}"
         )
     return found[0] if found else None
-
-
-def _ending(path: Path) -> str:
-    return path.suffix.lower()
 
 
 def deal_out(
@@ -236,7 +240,7 @@ def _titles(path: Path, rows: list[list[Row]]) -> list[str]:
     number, first = rows[0][0]
     others = {fields[-1] for sentence in rows for at, fields in sentence if at != number}
     if first[0].lower() in WORD_TITLES and not _is_tag(first[-1], others):
-        names = [name.lower() for name in first]
+        names = [NAMES.get(name.lower(), name.lower()) for name in first]
         doubled = {name for name in names if names.count(name) > 1}
         if doubled:
             raise InputError(f"{path}, line {number}: column {sorted(doubled)[0]!r} stands twice")
@@ -347,7 +351,9 @@ def _columns(source: str, part: Any) -> tuple[list[list[str]], Columns]:
                     f"corpus {source!r}, sentence {at}: {len(tags)} tags in {name!r} for "
                     f"{len(words[at - 1])} words"
                 )
-            wrong = [tag for tag in tags if tag is None or (names and not 0 <= tag < len(names))]
+            wrong = [
+                tag for tag in tags if tag in (None, "") or (names and not 0 <= tag < len(names))
+            ]
             if wrong:
                 raise InputError(f"corpus {source!r}, sentence {at}: {wrong[0]!r} is no tag")
         column = [[names[tag] if names else str(tag) for tag in tags] for tags in column]

@@ -83,6 +83,7 @@ class Corpus:
         each word, in the shape of `sentences`.
     schemes : dict of str to str
         Scheme in which a column was written, of `schemes.SCHEMES`; in `labels` it is IOB2 or plain.
+        `label` for what comes from a label file, where a word may have several.
     is_cut : bool
         Whether this part was cut from `train`, for want of a file of its own.
     reported : tuple of str
@@ -111,10 +112,16 @@ class Corpus:
 
     def word_labels(self, column: str = "entity") -> list[str]:
         """Return the labels of `words`, in order; InputError for a column that there is not."""
-        if column not in self.labels:
+        if not isinstance(column, str) or column not in self.labels:
             allowed = ", ".join(self.labels)
             raise InputError(f"unknown label column {shown(column)}; allowed: {allowed}")
         return [label for sentence in self.labels[column] for label in sentence]
+
+    def kinds(self, column: str = "entity") -> list[frozenset[str]]:
+        """Return the types of each of `words`: its tag without B- and I-, or its several labels."""
+        tags = self.word_labels(column)
+        several = LABEL in (column, self.schemes.get(column))
+        return [kinds_of(tag, several) for tag in tags]
 
     def select(self, indices: Any) -> Corpus:
         """Return the sentences with these indices, in this order."""
@@ -144,8 +151,8 @@ class Corpus:
     def types(self, column: str = "entity") -> dict[str, int]:
         """Count the words of each type (a tag without B- and I-), the most frequent first."""
         counts: Counter[str] = Counter()
-        for tag, count in Counter(self.word_labels(column)).items():
-            counts.update(dict.fromkeys(kinds_of(tag, column), count))
+        for kinds, count in Counter(self.kinds(column)).items():
+            counts.update(dict.fromkeys(kinds, count))
         del counts[OUTSIDE]
         return dict(counts.most_common())
 
@@ -207,10 +214,12 @@ def load_corpus(
         If the source or split is unknown, a file is missing or empty, or words and labels do not
         match; the message names the file and the line.
     """
+    if not isinstance(split, str) or split not in SPLITS:
+        raise InputError(f"unknown split {shown(split)}; allowed: {', '.join(SPLITS)}")
+    if scheme is not None and (not isinstance(scheme, str) or scheme not in SCHEMES):
+        raise InputError(f"unknown scheme {shown(scheme)}; allowed: {', '.join(SCHEMES)}")
     if not isinstance(source, str | Path):
         return _read_pair(*_as_pair(source))
-    if split not in SPLITS:
-        raise InputError(f"unknown split {split!r}; allowed: {', '.join(SPLITS)}")
     if isinstance(source, str) and source.startswith(PREFIX):
         words, labels, is_cut = read_hub(source, split)
     elif source == WNUT16:
@@ -237,8 +246,6 @@ def load_corpus(
 
 def _scheme(source: str | Path, name: str, column: list[list[str]], said: str | None) -> str:
     """Scheme of a column: the one said, if its tags are of spans, else the one that they tell."""
-    if said is not None and said not in SCHEMES:
-        raise InputError(f"unknown scheme {said!r}; allowed: {', '.join(SCHEMES)}")
     told = recognise(column)
     if said == PLAIN or (told == PLAIN and not is_of_spans(column)):
         return PLAIN
@@ -312,7 +319,7 @@ def concept_words(corpus: Corpus, label: str, column: str = "entity") -> Bool[np
     """
     check_kind(corpus, Corpus, "corpus must be one of load_corpus")
     check_kind(label, str, "label must be a text, such as LOC")
-    member = np.array([label in kinds_of(tag, column) for tag in corpus.word_labels(column)], bool)
+    member = np.array([label in kinds for kinds in corpus.kinds(column)], dtype=bool)
     if not member.any():
         found = [f"{kind[:40]} ({count} words)" for kind, count in corpus.types(column).items()]
         raise InputError(
@@ -329,10 +336,10 @@ def _cut(n_sentences: int) -> tuple[list[int], list[int]]:
 
 
 @lru_cache(maxsize=10_000)
-def kinds_of(tag: str, column: str = "entity") -> frozenset[str]:
+def kinds_of(tag: str, several: bool = False) -> frozenset[str]:
     """Return the types of a word: its tag without B- or I-, or the labels of a label file."""
     # Only label files hold several labels a word; in a column of tags a comma is a tag.
-    parts = [part for part in tag.split(",") if part] if column == LABEL else []
+    parts = [part for part in tag.split(",") if part] if several else []
     return frozenset(
         part[2:] if part[:2] in ("B-", "I-") and part[2:] else part for part in parts or [tag]
     )

@@ -21,6 +21,7 @@ from scipy.special import softmax
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from plasticity_utils.data.concepts import members
 from plasticity_utils.data.corpus import Corpus, kinds_of
 from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.errors import InputError
@@ -190,7 +191,7 @@ class Opened(ABC):
         """Work out what an order of `tables.COMPUTED` sorts the neuron's layer by."""
         rows = self._of_layer(at.condition, at.stage, at.layer)
         if order == "activation":
-            return rows[:, np.array(self.classes) == self.label].mean(axis=1, dtype=np.float64)
+            return rows[:, members(self.corpus, self.label)].mean(axis=1, dtype=np.float64)
         spread = rows.std(axis=1, dtype=np.float64)
         away = rows.max(axis=1) - rows.mean(axis=1, dtype=np.float64)
         return np.divide(away, spread, out=np.zeros_like(spread), where=spread > 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plasticity_utils.data.concepts import CUSTOM_COLUMN, WORDS, parse_concept, with_words
-from plasticity_utils.data.corpus import CONCEPTS, Corpus, load_corpus
+from plasticity_utils.data.corpus import CONCEPTS, LABEL, Corpus, load_corpus
 from plasticity_utils.data.tasks import CONLL2003, ENTITY, reported_types
 from plasticity_utils.errors import InputError, items_of, shown
 from plasticity_utils.explorer.data import Loaded, ModelData
@@ -67,7 +67,12 @@ def _about(corpus: Corpus, tags: str, concept: str) -> tuple[Corpus, str]:
         raise InputError(f"no tags {tags!r}; allowed: {allowed}")
     column = tags or (ENTITY if ENTITY in corpus.labels else next(iter(corpus.labels), ""))
     if column:
-        corpus = replace(corpus, labels={**corpus.labels, ENTITY: corpus.labels[column]})
+        several = {ENTITY: LABEL} if column == LABEL else {}
+        corpus = replace(
+            corpus,
+            labels={**corpus.labels, ENTITY: corpus.labels[column]},
+            schemes={**corpus.schemes, **several},
+        )
     if concept.startswith(WORDS):
         listed = parse_concept(concept)
         corpus = with_words(corpus, listed)
