@@ -15,6 +15,7 @@ class InputError(ValueError):
 
 
 _SHOWN = 80
+_SEEDS = 2**32
 
 
 def shown(value: object) -> str:
@@ -38,6 +39,13 @@ def check_whole(value: object, what: str, least: int = 0) -> None:
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < least:  # type: ignore[operator]
         raise InputError(f"{what} must be a whole number of at least {least}, not {shown(value)}")
+
+
+def check_seed(seed: object) -> None:
+    """Raise InputError unless a value is a seed that every library that draws can take."""
+    check_whole(seed, "seed")
+    if seed >= _SEEDS:  # type: ignore[operator]
+        raise InputError(f"seed must be below {_SEEDS}, not {shown(seed)}")
 
 
 def check_kind(value: object, kind: type, what: str) -> None:

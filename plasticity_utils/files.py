@@ -241,6 +241,9 @@ def whole(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as own:
         unfinished = Path(own) / path.name
         yield unfinished
+        if path.exists() and path.is_dir() != unfinished.is_dir():
+            needed = "file" if path.is_dir() else "folder"
+            raise InputError(f"{str(path)!r} is there and is no {needed}; needed: the name of one")
         if path.is_dir():
             path.replace(Path(own) / f"{path.name}.old")
         unfinished.replace(path)

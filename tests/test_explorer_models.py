@@ -10,6 +10,7 @@ import torch
 import plasticity_utils as pu
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.data.tasks import MOST_TYPES
+from plasticity_utils.errors import InputError
 from plasticity_utils.explorer.app import NO_WIDGETS, VIEWS
 from plasticity_utils.explorer.opening import open_model
 from plasticity_utils.explorer.panels import words_of
@@ -39,6 +40,23 @@ def named(tiny_folder):
 def activations(model, neuron):
     X = pu.word_activations(*model, corpus().sentences).astype(np.float16).astype(np.float32)
     return X[:, neuron.layer * 16 + neuron.unit]
+
+
+def test_a_tag_has_its_type_whatever_the_scheme_of_the_models_labels(tiny_folder):
+    labels = ["O", "B-LOC", "I-LOC", "E-LOC", "S-LOC"]
+    model, tokenizer = pu.load_model(tiny_folder, labels=labels)
+    with torch.no_grad():
+        model.classifier.bias[4] = 99.0
+    data = pu.explore(model=(model, tokenizer), sentences=corpus()).data
+    assert set(data.respond(data.first(), ("london", "calls"))["tag"]) == {"LOC"}
+
+
+def test_activations_that_are_not_kept_whole_are_told(tiny_folder):
+    model, tokenizer = pu.load_model(tiny_folder, labels=["O", "B-LOC"])
+    with torch.no_grad():
+        model.bert.encoder.layer[2].output.LayerNorm.bias[3] = 1e5
+    with pytest.raises(InputError, match=r"activations go up to 100001; they are kept in float16"):
+        pu.explore(model=(model, tokenizer), sentences=corpus())
 
 
 def test_words_with_several_labels_are_of_each(named, tmp_path):

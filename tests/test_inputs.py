@@ -96,8 +96,15 @@ def test_pairs_without_the_number_of_layers_are_no_flat_ids():
         pu.highest_activating_words(X, words, [(1, 2), (2, 3)], 1)
     found = pu.highest_activating_words(X, words, [(1, 2), (2, 3)], 1, n_layers=LAYERS)
     assert found["neuron"].unique().tolist() == [6, 11]
-    with pytest.raises(InputError, match="number of layers of the 12 neurons, not 5"):
-        pu.highest_activating_words(X, words, [(1, 2)], 1, n_layers=5)
+
+
+@pytest.mark.usefixtures("as_for_users")
+@pytest.mark.parametrize("neurons", [[(1, 2)], [6]])
+@pytest.mark.parametrize("n_layers", [0, -3, 5, 3.0, "3", True])
+def test_a_number_of_layers_that_there_cannot_be_is_told(neurons, n_layers):
+    X = np.random.default_rng(0).normal(size=(60, N))
+    with pytest.raises(InputError, match=f"12 neurons cannot be cut into {n_layers!r} layers"):
+        pu.highest_activating_words(X, ["a"] * 60, neurons, 1, n_layers=n_layers)
 
 
 def test_a_profile_takes_what_a_removal_takes():

@@ -471,6 +471,7 @@ def test_a_family_that_names_no_spread_of_new_weights_is_told_too(tmp_path):
         ({"batch_tokens": 0}, "batch_tokens must be a whole number of at least 1, not 0"),
         ({"batch_tokens": "9"}, "batch_tokens must be .* not '9'"),
         ({"out": 5}, "out 5 is no path"),
+        ({"out": "."}, r"out = '\.' must be a file \.npy in a folder that exists"),
     ],
 )
 def test_what_activations_cannot_be_made_of_is_told(given, message, tiny_folder):

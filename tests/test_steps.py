@@ -10,6 +10,7 @@ import torch
 
 import plasticity_utils as pu
 from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.data.schemes import convert
 from plasticity_utils.errors import InputError
 from plasticity_utils.training import steps
 from plasticity_utils.training.protocols import FewSentences, only_bias
@@ -117,6 +118,14 @@ def test_predictions_have_the_shape_of_the_sentences(trained):
     assert pu.predict(model, tokenizer, []) == []
 
 
+class WithRate(pu.Relearning):
+    """A protocol whose rate was never checked."""
+
+    def __init__(self, rate):
+        super().__init__()
+        object.__setattr__(self, "learning_rate", rate)
+
+
 @pytest.mark.usefixtures("as_for_users")
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -127,13 +136,52 @@ def test_predictions_have_the_shape_of_the_sentences(trained):
         ({"epochs": 0}, "epochs must be"),
         ({"epochs": 1.5}, "epochs must be"),
         ({"seed": -1}, "seed must be"),
-        ({"learning_rate": 2}, "learning_rate must be between 0 and 1"),
+        ({"seed": 2**32}, "seed must be below 4294967296, not 4294967296"),
+        ({"learning_rate": 2}, "learning_rate must be between 0 and 1, not 2"),
+        ({"only": WithRate(5.0)}, "learning_rate must be between 0 and 1, not 5.0"),
     ],
 )
 def test_a_wrong_setting_is_told_before_training(arguments, message, tiny_folder):
     model, tokenizer = pu.load_model(str(tiny_folder), labels=["O", "B-LOC"], device="cpu")
     with pytest.raises(InputError, match=message):
         pu.train(model, tokenizer, small_corpus(), **arguments)
+
+
+@pytest.mark.parametrize("seed", [2**32, 2**70, -1])
+def test_a_seed_that_a_model_cannot_be_drawn_by_is_told(seed, tiny_folder):
+    with pytest.raises(InputError, match="seed must be"):
+        pu.load_model(str(tiny_folder), labels=["O", "B-LOC"], seed=seed)
+
+
+def test_a_model_without_a_head_is_told(tiny_folder):
+    model, tokenizer = pu.load_model(str(tiny_folder), labels=["O", "B-LOC"], device="cpu")
+    corpus = small_corpus()
+    for call, given in ((pu.train, corpus), (pu.score, corpus), (pu.predict, corpus.sentences)):
+        with pytest.raises(InputError, match="the model has no head that tags words"):
+            call(model.base_model, tokenizer, given)
+
+
+MARKS = {"IOB2": "BI", "BIOES": "BIES", "BILOU": "BILU"}
+
+
+@pytest.mark.parametrize("scheme", MARKS)
+def test_a_model_is_scored_whatever_the_scheme_of_its_labels(scheme, tiny_folder, monkeypatch):
+    labels = ["O", *(f"{mark}-{kind}" for kind in ("LOC", "PER") for mark in MARKS[scheme])]
+    model, tokenizer = pu.load_model(str(tiny_folder), labels=labels, device="cpu")
+    tags = [["B-LOC", "I-LOC", "O", "B-PER"], ["O", "B-LOC"]]
+    corpus = Corpus("made up", [["a"] * 4, ["b"] * 2], {"entity": tags})
+    said = [convert(tags[0], "IOB2", scheme), ["O", "O"]]
+    monkeypatch.setattr(steps, "predict_tags", lambda model, data: said)
+    table = pu.score(model, tokenizer, corpus).set_index("entity")
+    assert table["entity_f1"].to_dict() == pytest.approx({"LOC": 2 / 3, "PER": 1, "overall": 4 / 5})
+    assert table["n_gold"].to_dict() == {"LOC": 2, "PER": 1, "overall": 3}
+
+
+def test_labels_of_no_scheme_are_told(tiny_folder):
+    labels = ["O", "B-LOC", "I-LOC", "S-LOC", "U-LOC"]
+    model, tokenizer = pu.load_model(str(tiny_folder), labels=labels, device="cpu")
+    with pytest.raises(InputError, match=r"labels .* of the model are of no scheme; allowed: IOB2"):
+        pu.score(model, tokenizer, small_corpus())
 
 
 @pytest.mark.usefixtures("as_for_users")

@@ -3,6 +3,7 @@
 import pytest
 
 from plasticity_utils import files
+from plasticity_utils.errors import InputError
 
 
 def test_a_file_takes_its_place_at_the_end(tmp_path):
@@ -39,3 +40,21 @@ def test_of_a_block_that_fails_nothing_is_left(tmp_path):
         fail_in(path)
     assert path.read_text() == "old"
     assert [found.name for found in tmp_path.iterdir()] == ["table.txt"]
+
+
+def test_a_file_never_takes_the_place_of_a_folder_nor_a_folder_that_of_a_file(tmp_path):
+    folder, file = tmp_path / "some.npy", tmp_path / "some.txt"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("mine")
+    file.write_text("mine")
+    for path, write, needed in (
+        (folder, lambda part: part.write_text("new"), "file"),
+        (file, lambda part: part.mkdir(), "folder"),
+    ):
+        with (
+            pytest.raises(InputError, match=f"is there and is no {needed}"),
+            files.whole(path) as p,
+        ):
+            write(p)
+    assert file.read_text() == (folder / "thesis.txt").read_text() == "mine"
+    assert {found.name for found in tmp_path.iterdir()} == {"some.npy", "some.txt"}

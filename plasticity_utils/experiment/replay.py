@@ -20,7 +20,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import provenance
-from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.activations import by_neuron, word_activations
 from plasticity_utils.names import STAGES
 from plasticity_utils.removal.interface import in_force
 from plasticity_utils.removal.patch import Change
@@ -99,7 +99,7 @@ def _make_activations(run: Run, condition: str, stage: str, part: str, folder: P
     sentences = getattr(Stages(run.config).sentences, part).sentences
     with model_at(run, condition, stage) as (model, tokenizer):
         X = word_activations(model, tokenizer, sentences)
-    np.save(folder / "activations.npy", np.ascontiguousarray(X.T, dtype=np.float16))
+    np.save(folder / "activations.npy", by_neuron(X))
 
 
 def _check(stage: str) -> None:

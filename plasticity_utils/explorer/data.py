@@ -23,7 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.data.concepts import members
 from plasticity_utils.data.corpus import Corpus, kinds_of
-from plasticity_utils.data.schemes import OUTSIDE
+from plasticity_utils.data.schemes import OUTSIDE, convert, recognise
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.replay import activations_at, model_at
 from plasticity_utils.experiment.run import Run
@@ -41,7 +41,7 @@ from plasticity_utils.explorer.tables import (
     types_in,
     word_classes,
 )
-from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.activations import by_neuron, word_activations
 from plasticity_utils.models.load import count_layers, encode_for, head, label_ids, width
 from plasticity_utils.names import STAGES
 from plasticity_utils.removal.patch import patch_layers
@@ -325,11 +325,13 @@ class Opened(ABC):
 
     def _tags(self, key: tuple[str, str], shares: np.ndarray, has_tags: bool) -> list[str]:
         """Type of each word's tag; empty for outside, and for a head that nobody trained."""
-        names = {i: name for name, i in label_ids(self._model(*key)[0]).items()}
         if not has_tags:
             return [""] * len(shares)
-        tags = [next(iter(kinds_of(names[i]))) for i in shares.argmax(axis=1).tolist()]
-        return ["" if tag == OUTSIDE else tag for tag in tags]
+        ids = label_ids(self._model(*key)[0])
+        # One that was trained elsewhere may have labels of any scheme.
+        tags = dict(zip(ids.values(), convert(list(ids), recognise([list(ids)])), strict=True))
+        kinds = [next(iter(kinds_of(tags[i]))) for i in shares.argmax(axis=1).tolist()]
+        return ["" if kind == OUTSIDE else kind for kind in kinds]
 
 
 def _scaling(unit: int, mean: float, factor: float) -> Any:
@@ -412,7 +414,7 @@ class ModelData(Opened):
 
     def _make_rows(self, condition: str, stage: str) -> np.ndarray:
         X = word_activations(*self._loaded, self.corpus.sentences)
-        return np.ascontiguousarray(X.T, dtype=np.float16)
+        return by_neuron(X)
 
     def _make_model(self, condition: str, stage: str) -> Loaded:
         return self._loaded

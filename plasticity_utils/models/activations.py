@@ -162,7 +162,7 @@ def word_activations(
 
 def _written(stream: ActivationStream, path: Path) -> np.ndarray:
     """Write a stream into a file and map it."""
-    if path.suffix != ".npy" or not path.parent.is_dir():
+    if path.suffix != ".npy" or path.is_dir() or not path.parent.is_dir():
         raise InputError(f"out = {str(path)!r} must be a file .npy in a folder that exists")
     header = {"descr": "<f4", "fortran_order": False, "shape": stream.shape}
     # Written and not mapped: pages of a mapping count as this process's memory.
@@ -177,6 +177,19 @@ def _written(stream: ActivationStream, path: Path) -> np.ndarray:
                 file.write(X[first:end].astype("<f4", copy=False).data)
             del X  # before the next batch, which needs its memory
     return np.load(path, mmap_mode="r")
+
+
+def by_neuron(X: Float[np.ndarray, "word neuron"]) -> Float[np.ndarray, "neuron word"]:
+    """Activations as they are kept: a neuron's words together, in float16; InputError beyond it."""
+    with np.errstate(over="ignore"):
+        kept = np.ascontiguousarray(X.T, dtype=np.float16)
+    if not np.isfinite(kept).all():
+        most = np.finfo(np.float16).max
+        raise InputError(
+            f"activations go up to {np.abs(X).max():g}; they are kept in float16, which holds "
+            f"{most:g} at most"
+        )
+    return kept
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES
 
-from plasticity_utils.errors import InputError, check_whole, items_of, shown
+from plasticity_utils.errors import InputError, check_seed, items_of, shown
 from plasticity_utils.hardware import find_device
 from plasticity_utils.models.layers import is_causal, layers_of
 from plasticity_utils.models.locate import ALLOWED_MODELS, locate
@@ -82,7 +82,7 @@ def load_model(
     name = str(name) if isinstance(name, Path) else name
     check_model(name)
     labels, place = _checked_labels(labels), _checked_device(device)
-    check_whole(seed, "seed")
+    check_seed(seed)
     source, gguf = locate(name)
     tokenizer = load_tokenizer(name, source, gguf)
     # Loading draws random numbers for what a checkpoint lacks; the caller's state is kept.

@@ -70,6 +70,8 @@ def as_flat_ids(
     neurons: Neurons, n_neurons: int, n_layers: int | None = None
 ) -> Int[np.ndarray, " neuron"]:
     """Read neurons as flat ids, in the order given; pairs need the number of layers."""
+    if n_layers is not None:
+        check_layers(n_layers, n_neurons)
     values = as_array(_ordered(neurons), "neurons")
     if values.size == 0:
         return np.empty(0, dtype=np.int64)
@@ -85,11 +87,11 @@ def as_flat_ids(
         )
     if not is_pairs:
         return _checked_ids(values, n_neurons)
-    if n_layers is None or n_neurons % n_layers:
+    if n_layers is None:
         raise InputError(
             f"neurons are (layer, unit) pairs, such as {tuple(values[0].tolist())}: these need "
-            f"n_layers, the number of layers of the {n_neurons} neurons, not {n_layers}; or give "
-            "flat ids, layer · d_model + unit"
+            f"n_layers, the number of layers of the {n_neurons} neurons; or give flat ids, "
+            "layer · d_model + unit"
         )
     return flat_ids(_checked_pairs(values, n_layers, n_neurons // n_layers), n_neurons // n_layers)
 

@@ -15,8 +15,15 @@ import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.data.corpus import Corpus, kinds_of
-from plasticity_utils.data.schemes import OUTSIDE
-from plasticity_utils.errors import InputError, check_whole, shown
+from plasticity_utils.data.schemes import (
+    OUTSIDE,
+    PLAIN,
+    SCHEMES,
+    convert,
+    is_of_spans,
+    recognise,
+)
+from plasticity_utils.errors import InputError, check_seed, check_whole, shown
 from plasticity_utils.models.load import check_loaded, encode_for, head, label_ids
 from plasticity_utils.models.tokens import as_sentences
 from plasticity_utils.registry import FILE_SIGN, protocols, users_errors
@@ -85,9 +92,10 @@ def train(
     rate = (protocol.learning_rate or _RATE) if learning_rate is None else learning_rate
     check_whole(epochs, "epochs", least=1)
     check_whole(batch_tokens, "batch_tokens", least=1)
-    check_whole(seed, "seed")
+    check_seed(seed)
     if not isinstance(rate, int | float) or not 0 < rate < 1:
-        raise InputError(f"learning_rate must be between 0 and 1, not {shown(learning_rate)}")
+        raise InputError(f"learning_rate must be between 0 and 1, not {shown(rate)}")
+    _check_tagger(model)
     data = tag_sentences(model, tokenizer, protocol.sees(corpus, concept))
     required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
@@ -149,9 +157,8 @@ def predict(
     InputError
         For something that is no sentence of words, or is too long for the model.
     """
-    check_loaded(model)
+    _check_tagger(model)
     rows = as_sentences(sentences)
-    head(model)
     encoded = encode_for(model, tokenizer, rows)
     positions = [label_tokens(model, sentence) for sentence in encoded]
     return predict_tags(model, TaggedSentences(encoded, positions, tags=[]))
@@ -177,9 +184,25 @@ def score(
     Raises
     ------
     InputError
-        For a tag that the model has no label for, or a sentence that is too long.
+        For a tag that the model has no label for, labels of no scheme, or a sentence that is too
+        long.
     """
+    _check_tagger(model)
+    labels = list(label_ids(model))
+    scheme = recognise([labels])
+    if scheme == PLAIN and is_of_spans([labels]):
+        raise InputError(
+            f"labels {shown(labels)} of the model are of no scheme; allowed: {', '.join(SCHEMES)}"
+        )
     data = tag_sentences(model, tokenizer, corpus)
-    types = dict.fromkeys(kind for label in label_ids(model) for kind in kinds_of(label))
+    # The corpus is in IOB2, whatever its files are in.
+    predicted = [convert(tags, scheme) for tags in predict_tags(model, data)]
+    types = dict.fromkeys(kind for label in convert(labels, scheme) for kind in kinds_of(label))
     types.pop(OUTSIDE, None)
-    return entity_scores(data.tags, predict_tags(model, data), list(types))
+    return entity_scores(data.tags, predicted, list(types))
+
+
+def _check_tagger(model: PreTrainedModel) -> None:
+    """Refuse what is no model, or has no head."""
+    check_loaded(model)
+    head(model)
