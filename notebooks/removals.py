@@ -20,8 +20,8 @@
 # Erasing its direction weakens it, or takes names in general. Where three seeds tell, it
 # is back long before a model that never knew it would have learned it.**
 #
-# These are audits of MiniLM at the small scale *quick*: three seeds of `gate` and `leace`,
-# one of the others. No removal is judged without its {term}`controls <control>`:
+# These are audits of MiniLM at the small scale *quick*: three seeds of `gate`, `leace`,
+# `mean_projection` and `relabel`, one of the others. No removal is judged without its {term}`controls <control>`:
 # {term}`readers <reader>` of the frozen model, the matched control, and a model that never
 # knew the concept. How each number is found stands
 # on the page of [one audit](audit.ipynb). To add a row, write the
@@ -186,7 +186,7 @@ charts.returns(
 )
 
 # %% [markdown]
-# After `relabel`, with one seed:
+# After `relabel`, with three seeds:
 
 # %% tags=["remove-input"]
 charts.returns(
