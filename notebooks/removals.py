@@ -23,8 +23,8 @@
 # These are audits of MiniLM at the small scale *quick*: three seeds of `gate`, `leace`,
 # `mean_projection` and `relabel`, one of the others. No removal is judged without its {term}`controls <control>`:
 # {term}`readers <reader>` of the frozen model, the matched control, and a model that never
-# knew the concept. How each number is found stands
-# on the page of [one audit](audit.ipynb). To add a row, write the
+# knew the concept. [One audit](audit.ipynb) shows
+# how each number is found. To add a row, write the
 # removal in a file ([add your own](add_your_own.ipynb)), run
 #
 #     plasticity audit --removal my_eraser.py:MyEraser --concept persons --seed 0
@@ -191,7 +191,7 @@ charts.returns(
 # %% tags=["remove-input"]
 charts.returns(
     curves[curves["removal"] == "relabel"],
-    back.format(*steps.loc["relabel"]),
+    back.format(*steps.loc["relabel"]) + " or more",
     goal,
 )
 

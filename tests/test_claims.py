@@ -228,8 +228,7 @@ def test_the_words_of_the_removals_that_were_audited():
     assert another.min() > 0.6
     reached = table.groupby("removal")[["n_reached", "n_seeds"]].sum()
     short = set(reached.index[reached["n_reached"] < reached["n_seeds"]])
-    assert {"gate", "leace"} <= short
-    assert "relabel" not in short
+    assert {"gate", "leace", "relabel"} <= short
 
 
 def test_stronger_readers_find_more_of_an_erasure_and_less_than_in_a_body_never_taught():
