@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Set
-from numbers import Integral
+from numbers import Integral, Real
 
 _LINE_ENDS = re.compile(r"\s*[\r\n]\s*")
 
@@ -46,6 +46,17 @@ def check_seed(seed: object) -> None:
     check_whole(seed, "seed")
     if seed >= _SEEDS:  # type: ignore[operator]
         raise InputError(f"seed must be below {_SEEDS}, not {shown(seed)}")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a real number; True and False are none here."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def check_fraction(value: object, what: str) -> None:
+    """Raise InputError unless a value is a number between 0 and 1; `what` says of which."""
+    if not is_number(value) or not 0 < value < 1:  # type: ignore[operator]
+        raise InputError(f"{what} between 0 and 1, not {shown(value)}")
 
 
 def check_kind(value: object, kind: type, what: str) -> None:

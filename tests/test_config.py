@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import math
 import types
 from datetime import date
@@ -16,10 +17,10 @@ from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.presets import LARGE_DOSES, REGIMES, SCALES, SURGICAL_DOSES
 
 
-def checked(**values):
+def checked(kind=RunConfig, **values):
     """Settings whose kinds no type checker has looked at first, as outside of tests."""
-    config = object.__new__(RunConfig)
-    for field in dataclasses.fields(RunConfig):
+    config = object.__new__(kind)
+    for field in dataclasses.fields(kind):
         object.__setattr__(config, field.name, values.get(field.name, field.default))
     config.__post_init__()
     return config
@@ -99,6 +100,15 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(parameters, message):
 def test_a_value_of_another_kind_is_named_too(parameters, message):
     with pytest.raises(InputError, match=message):
         checked(**parameters)
+
+
+def test_numbers_of_numpy_are_taken_and_kept_as_pythons():
+    own = checked(
+        seed=np.int64(3), epochs=np.int32(4), draws=np.uint8(5),
+        dose=np.float32(0.5), learning_rate=np.float32(0.25),
+    )  # fmt: skip
+    assert own == RunConfig(seed=3, epochs=4, draws=5, dose=0.5, learning_rate=0.25)
+    assert '"seed": 3' in json.dumps(own.settings())
 
 
 def test_a_model_folder_without_weights_is_refused_at_once(tiny_folder):
@@ -246,8 +256,9 @@ names = st.sampled_from([field.name for field in dataclasses.fields(RunConfig)])
 def test_a_setting_is_what_the_notebook_says_or_one_line(name, value):
     said = ""
     try:
-        assert getattr(checked(**{name: value}), name) is value
-        assert isinstance(value, str | int | float | None)
+        kept = getattr(checked(**{name: value}), name)
+        assert kept == value
+        assert isinstance(kept, str | int | float | None)
     except InputError as error:
         said = str(error)
     assert "\n" not in said

@@ -20,6 +20,7 @@ from plasticity_utils.results import published as published_module
 from plasticity_utils.results.groups import run_group
 from plasticity_utils.results.published import find_run, publish, published_runs, status
 from runs import tiny_config
+from test_config import checked
 
 DOSES = (0.05, 0.25)
 
@@ -102,9 +103,18 @@ def test_a_dose_of_more_neurons_than_are_left_is_named(config, chosen):
         ({"doses": ()}, "doses"),
         ({"doses": (0.1, 0.05)}, "ascending shares"),
         ({"doses": (0.0,)}, "between 0 and 1"),
+        ({"doses": 0.1}, "doses 0.1; needed: ascending shares"),
+        ({"doses": "0.1"}, "doses '0.1'; needed: ascending shares"),
+        ({"doses": (0.1, "x")}, "doses must be shares between 0 and 1, not 'x'"),
         ({"share": 0.0}, "share must be above 0"),
         ({"share": 1.5}, "at most 1, not 1.5"),
+        ({"share": "x"}, "share must be above 0 and at most 1, not 'x'"),
+        ({"share": True}, "share must be above 0 and at most 1, not True"),
         ({"rate_factor": 0.0}, "rate_factor must be above 0"),
+        ({"rate_factor": float("inf")}, "rate_factor must be above 0 and finite, not inf"),
+        ({"rate_factor": "x"}, "rate_factor must be above 0 and finite, not 'x'"),
+        ({"head": "yes"}, "head must be True or False, not 'yes'"),
+        ({"host": 5}, "host must be a text, not 5"),
         ({"regime": "half"}, "regime 'half'"),
         ({"removal": "layernorm"}, "removal 'layernorm'"),
         ({"regrow": True}, "regrow True"),
@@ -117,7 +127,14 @@ def test_a_dose_of_more_neurons_than_are_left_is_named(config, chosen):
 )
 def test_settings_that_make_no_sense_are_named(changes, message):
     with pytest.raises(InputError, match=message):
-        ForcingConfig(**{"host": "persons", **changes})
+        checked(ForcingConfig, **{"host": "persons", **changes})
+
+
+def test_doses_may_be_a_list_and_of_numpy():
+    config = checked(
+        ForcingConfig, host="persons", doses=list(np.array([0.25, 0.5], dtype=np.float32))
+    )
+    assert config == ForcingConfig(host="persons", doses=(0.25, 0.5))
 
 
 @pytest.mark.slow

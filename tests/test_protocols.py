@@ -13,6 +13,7 @@ from plasticity_utils.models.load import head
 from plasticity_utils.training import protocols
 from plasticity_utils.training.readers import FrozenHead
 from plasticity_utils.training.train import IGNORED, _Rows, tag_sentences, train_only
+from test_config import checked
 from test_training import tiny
 from tiny import make_tiny_model, make_tiny_tokenizer
 
@@ -118,6 +119,44 @@ def test_what_trains_is_what_is_said():
     assert {"classifier.weight", "classifier.bias"} < set(last)
     assert all(f"layer.{n_layers - 1}." in name for name in last if "classifier" not in name)
     assert len(last) > 10
+
+
+@pytest.mark.parametrize("rate", [5.0, 0, float("nan"), "fast", True])
+def test_a_rate_at_which_nothing_can_be_learned_is_refused(rate):
+    with pytest.raises(InputError, match="learning_rate of a protocol must be between 0 and 1, no"):
+        checked(pu.Relearning, learning_rate=rate)
+
+
+@pytest.mark.parametrize(
+    ("what", "gives", "said"),
+    [
+        ("trains", None, r"what trains must be parameters of the model, not \[None\]"),
+        ("trains", ["classifier.weight"], r".*parameters of the model, not \['classifier.weight'\]"),
+        ("trains", [torch.nn.Parameter(torch.zeros(1))], "what trains must be parameters of the m"),
+        ("trains", [], "nothing to train; needed: at least one parameter"),
+        ("sees", None, "sees of a protocol must give a Corpus, not None"),
+        ("sees", SENTENCES.sentences, r"sees of a protocol must give a Corpus, not \[\['Oslo'"),
+        ("sees", SENTENCES.first(0), "sees of a protocol gives no sentences; needed: at least one"),
+        ("scored_on", None, "scored_on of a protocol must give a Corpus, not None"),
+    ],
+)
+def test_a_protocol_that_gives_nothing_to_train_is_named_before_anything_trains(what, gives, said):
+    protocol = pu.Relearning(**{what: lambda *given: gives})
+    sentences = {"sees": SENTENCES, "scored_on": SENTENCES}
+    with pytest.raises(InputError, match=f"protocol 'mine': {said}"):
+        protocols.check_protocol("mine", protocol, tiny(), sentences, "LOC")
+
+
+@pytest.mark.parametrize("name", ["targeted", "bias", "last_block", "lora", "other_names"])
+def test_a_check_leaves_the_model_as_it_was(name):
+    model, sentences = tiny(), {"sees": SENTENCES, "scored_on": SENTENCES}
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    if name == "lora":
+        pytest.importorskip("peft")
+    protocols.check_protocol(name, pu.protocols.get(name), model, sentences, "LOC")
+    after = model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
 def test_starts_that_never_knew_the_concept_are_in_the_key_of_what_they_make():

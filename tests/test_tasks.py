@@ -5,10 +5,12 @@ import pytest
 
 import runs
 from plasticity_utils import cli
+from plasticity_utils.data.corpus import CONCEPTS
 from plasticity_utils.data.tasks import MOST_TYPES, Task, reported_types
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.audit import AuditStages, with_protocols
 from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.presets import SCALES
 from plasticity_utils.experiment.run_names import run_name
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.explorer.app import explore
@@ -108,6 +110,37 @@ def test_a_type_that_is_too_rare_is_told_before_any_training():
     config = RunConfig(tags="pos", concept="LS", scale="smoke")
     with pytest.raises(InputError, match=r"'LS' has too few words: .* at least 5 are needed"):
         load_sentences(config)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ({"dose_sentences": 1}, r"'LOC' has too few words: .* 0 of \d+ in dose.* at least 5 are"),
+        ({"scoring_sentences": 1}, r"'LOC' has too few words: .* in scoring; at least 5 are need"),
+        ({"ranking_sentences": 1}, r"'LOC' has too few words: .* in ranking.* at least 5 are need"),
+        ({"measuring_sentences": 1}, r"'LOC' has too few words: .* in measuring.* at least 5"),
+        ({"train_sentences": 1}, r"'LOC' has too few words: .* in train.* at least 5"),
+        ({"curve_sentences": 1}, r"there is no LOC in curve \(1 sentences\); needed: more curve_s"),
+        (
+            {"concept": "words:Monday,Tuesday,said", "ranking_sentences": 1},
+            r"there is no .*PER in ranking \(1 sentences\); needed: more ranking_sentences",
+        ),
+        (
+            {"concept": "words:Monday,Tuesday,said", "measuring_sentences": 1},
+            r"there is no .* in measuring \(1 sentences\); needed: more measuring_sentences",
+        ),
+    ],
+)
+def test_too_few_sentences_of_the_usual_corpus_are_told_before_any_training(sizes, said):
+    with pytest.raises(InputError, match=said):
+        load_sentences(RunConfig(scale="smoke", **sizes))
+
+
+@pytest.mark.parametrize("concept", CONCEPTS)
+@pytest.mark.parametrize("scale", [SCALES["smoke"], runs.TINY], ids=["smoke", "tiny"])
+def test_the_smallest_scales_have_enough_of_every_type(concept, scale, monkeypatch):
+    monkeypatch.setitem(SCALES, "small", scale)
+    assert load_sentences(RunConfig(concept, scale="small")).ranking.reported == ()
 
 
 @pytest.mark.parametrize("scheme", ["IOB1", "BIOES", "IOE", "BMES"])

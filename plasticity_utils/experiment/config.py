@@ -11,13 +11,14 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
 from plasticity_utils.data.concepts import Concept, parse_concept
 from plasticity_utils.data.tasks import CONLL2003, ENTITY, Task
-from plasticity_utils.errors import InputError, shown
+from plasticity_utils.errors import InputError, check_fraction, check_kind, check_whole, shown
 from plasticity_utils.experiment.presets import (
     REGIMES,
     SCALES,
@@ -150,22 +151,18 @@ class RunConfig:
             _one_of("rest", self.rest, RESTS)
         if self.positions is not None:
             _one_of("positions", self.positions, POSITIONS)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise InputError(f"seed must be a whole number of at least 0, not {shown(self.seed)}")
+        if self.dose is not None:
+            check_fraction(self.dose, "dose must be a fraction")
+        check_kind(self.regrow, bool, "regrow must be True or False")
+        if self.learning_rate is not None:
+            check_fraction(self.learning_rate, "learning_rate must be")
+        for name in ("seed", "epochs", "restarts", *SIZES):
+            value = getattr(self, name)
+            if value is not None or name in ("seed", "restarts"):
+                check_whole(value, name, least=0 if name == "seed" else 1)
         if self.seed >= SEEDS:
             raise InputError(f"seed must be below {SEEDS}, not {self.seed}")
-        if self.dose is not None and not (isinstance(self.dose, int | float) and 0 < self.dose < 1):
-            raise InputError(f"dose must be a fraction between 0 and 1, not {shown(self.dose)}")
-        if not isinstance(self.regrow, bool):
-            raise InputError(f"regrow must be True or False, not {shown(self.regrow)}")
-        rate = self.learning_rate
-        if rate is not None and not (isinstance(rate, float) and 0 < rate < 1):
-            raise InputError(f"learning_rate must be between 0 and 1, not {shown(rate)}")
-        for name in ("epochs", "restarts", *SIZES):
-            value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-            if not whole and not (name != "restarts" and value is None):
-                raise InputError(f"{name} must be a whole number of at least 1, not {shown(value)}")
+        self._make_plain()
         if self.retrain_epochs % self.restarts:
             raise InputError(
                 f"{self.retrain_epochs} epochs cannot be cut into {self.restarts} schedules of "
@@ -180,6 +177,14 @@ class RunConfig:
         from plasticity_utils.models.load import check_model
 
         check_model(self.model)
+
+    def _make_plain(self) -> None:
+        """Keep a number of numpy's as one of Python's: files of settings know no others."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Real) and not isinstance(value, int | float):
+                plain = int(value) if isinstance(value, Integral) else float(value)
+                object.__setattr__(self, field.name, plain)
 
     def _check_settings_of_removal(self) -> None:
         usual = {field.name: field.default for field in dataclasses.fields(self)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,14 @@ from typing import Any, ClassVar
 
 from plasticity_utils.data.concepts import Concept, of_type, parse_concept
 from plasticity_utils.data.corpus import CONCEPTS
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import (
+    InputError,
+    check_fraction,
+    check_kind,
+    is_number,
+    items_of,
+    shown,
+)
 from plasticity_utils.experiment.config import RunConfig
 
 # Shares of all neurons that may change, and times the model's rate. As for the head alone: Adam
@@ -58,6 +66,7 @@ class ForcingConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_kind(self.host, str, "host must be a text")
         for role, concept in (("concept", self.concept_info), ("host", self.host_info)):
             if not concept.is_entity:
                 raise InputError(
@@ -71,14 +80,21 @@ class ForcingConfig(RunConfig):
                 f"regime {self.regime!r}, removal {self.removal!r}, regrow {self.regrow}; allowed: "
                 "'surgical', '', False"
             )
-        doses = self.doses
-        ascending = all(low < high for low, high in itertools.pairwise(doses))
-        if not doses or not ascending or not all(0 < dose < 1 for dose in doses):
-            raise InputError(f"doses {doses}; needed: ascending shares between 0 and 1")
-        if not 0 < self.share <= 1:
-            raise InputError(f"share must be above 0 and at most 1, not {self.share!r}")
-        if not self.rate_factor > 0:
-            raise InputError(f"rate_factor must be above 0, not {self.rate_factor!r}")
+        doses = items_of(self.doses)
+        if not doses:
+            raise InputError(f"doses {shown(self.doses)}; needed: ascending shares between 0 and 1")
+        for dose in doses:
+            check_fraction(dose, "doses must be shares")
+        if not all(low < high for low, high in itertools.pairwise(doses)):
+            raise InputError(f"doses {self.doses}; needed: ascending shares between 0 and 1")
+        object.__setattr__(self, "doses", tuple(map(float, doses)))
+        if not is_number(self.share) or not 0 < self.share <= 1:
+            raise InputError(f"share must be above 0 and at most 1, not {shown(self.share)}")
+        if not is_number(self.rate_factor) or not 0 < self.rate_factor < math.inf:
+            raise InputError(
+                f"rate_factor must be above 0 and finite, not {shown(self.rate_factor)}"
+            )
+        check_kind(self.head, bool, "head must be True or False")
 
     @classmethod
     def recorded(cls, settings: Mapping[str, Any], info: Mapping[str, str]) -> ForcingConfig:

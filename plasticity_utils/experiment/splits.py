@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from plasticity_utils.data.column_files import SPLITS
-from plasticity_utils.data.concepts import file_corpus, members, with_words
+from plasticity_utils.data.concepts import ENTITIES, file_corpus, members, with_words
 from plasticity_utils.data.corpus import Corpus, two_parts
 from plasticity_utils.data.tasks import labels_of, reported_types
 from plasticity_utils.errors import InputError
@@ -68,7 +69,8 @@ class Sentences:
 def load_sentences(config: RunConfig) -> Sentences:
     """Load the task's corpus, and the files of a `file:` concept, and cut them as the scale says.
 
-    InputError if the concept has too few words in a part, or one of one's own all of them.
+    InputError if the concept has too few words in a part, or one of one's own all of them, and if
+    a type that is reported is missing where neurons are ranked or described.
     """
     sizes = config.sizes
     splits = {split: config.task.load(split) for split in SPLITS}
@@ -89,8 +91,7 @@ def load_sentences(config: RunConfig) -> Sentences:
         labels_of(list(splits.values())),
         config.task.facts(splits),
     )
-    if not config.task.is_usual:
-        sentences = _reporting(config, sentences, sentences.task["types"])
+    sentences = _reporting(config, sentences)
     concept = config.concept_info
     if concept.is_entity:
         return sentences
@@ -118,19 +119,35 @@ def part_counts(sentences: Sentences, label: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["part", "sentences", "words", "of_concept"])
 
 
-def _reporting(config: RunConfig, sentences: Sentences, types: dict[str, int]) -> Sentences:
+def _reporting(config: RunConfig, sentences: Sentences) -> Sentences:
     """Say of each part which types the run reports on; InputError for a rare concept."""
     parts = {name: getattr(sentences, name) for name in _PARTS}
-    reported = reported_types(types, parts.values(), config.reports_on)
     if config.concept_info.is_entity:
         # The curve's are a few of those for scoring.
         counted = {"train": sentences.train, **{n: p for n, p in parts.items() if n != "curve"}}
+        types = {name: part.types() for name, part in counted.items()}
         n_words = {name: part.n_words for name, part in counted.items()}
         for label in config.reports_on:
-            counts = {name: part.types().get(label, 0) for name, part in counted.items()}
+            counts = {name: found.get(label, 0) for name, found in types.items()}
             _check_enough(config, counts, n_words, label)
+        _check_there(sentences.curve, "curve", config.reports_on)
+    if config.task.is_usual:
+        for name in ("ranking", "measuring"):
+            _check_there(parts[name], name, ENTITIES)
+        return sentences
+    reported = reported_types(sentences.task["types"], parts.values(), config.reports_on)
     changed: dict[str, Any] = {n: replace(part, reported=reported) for n, part in parts.items()}
     return replace(sentences, **changed)
+
+
+def _check_there(part: Corpus, name: str, types: Iterable[str]) -> None:
+    """Refuse a part that has no word of one of these types."""
+    missing = set(types) - set(part.types())
+    if missing:
+        raise InputError(
+            f"there is no {', '.join(sorted(missing))} in {name} ({len(part)} sentences); needed: "
+            f"more {name}_sentences"
+        )
 
 
 def _check_enough(

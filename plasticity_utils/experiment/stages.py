@@ -42,7 +42,7 @@ from plasticity_utils.removal.interface import (
     check_made,
     in_force,
 )
-from plasticity_utils.training.protocols import NONE, Relearning
+from plasticity_utils.training.protocols import NONE, Relearning, check_protocol
 from plasticity_utils.training.train import (
     Schedule,
     TaggedSentences,
@@ -63,7 +63,7 @@ class Stages(BaseStages):
     def check(self) -> None:
         """Refuse sentences that are too long, and a removal that this kind of model does not have.
 
-        The removal sees the untrained model.
+        The removal and the protocols see the untrained model.
         """
         remover = self.config.chosen.make(SOME_DOSE)
         if getattr(remover, "by_tags", False) and not self.config.concept_info.is_entity:
@@ -75,6 +75,9 @@ class Stages(BaseStages):
         self._check_sentences(model, tokenizer)
         if isinstance(remover, Removal):
             remover.check(model)
+        corpora = {"sees": self.sentences.train, "scored_on": self.sentences.scoring}
+        for name in self.config.conditions:
+            check_protocol(name, self._protocol(name), model, corpora, self.config.label)
 
     @cached_property
     def chosen_dose(self) -> float:

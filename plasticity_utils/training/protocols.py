@@ -16,7 +16,7 @@ same to a model that never knew the concept.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -26,10 +26,11 @@ from transformers import PreTrainedModel
 from plasticity_utils.data.concepts import members
 from plasticity_utils.data.corpus import WNUT16, Corpus, load_corpus
 from plasticity_utils.data.schemes import OUTSIDE
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, check_fraction, check_kind
 from plasticity_utils.models.layers import layers_of
 from plasticity_utils.models.load import head
-from plasticity_utils.training.lora import LORA_RATE, adapters
+from plasticity_utils.training.lora import LORA_RATE, adapters, merge_adapters
+from plasticity_utils.training.train import train_only
 
 IN_FORCE = ("removal", "control", "nothing")
 STARTS = ("base", "pretrained", "masked")
@@ -182,6 +183,8 @@ class Relearning:
                     f"{name} of a protocol is {getattr(self, name)!r}; allowed: "
                     f"{', '.join(allowed)}"
                 )
+        if self.learning_rate is not None:
+            check_fraction(self.learning_rate, "learning_rate of a protocol must be")
         for name in ("trains", "sees", "scored_on"):
             # What a class defines under the name of a field is never asked.
             usual, own = getattr(Relearning, name), getattr(type(self), name)
@@ -213,6 +216,33 @@ class Relearning:
         """Whether what it is depends on the concept, beside what is in force."""
         chosen = {self.sees, self.scored_on}
         return self.start == "masked" or chosen != {all_sentences}
+
+
+def chosen(what: str, protocol: Relearning, corpus: Corpus, concept: str) -> Corpus:
+    """The sentences that `sees` or `scored_on` of a protocol gives; InputError if none."""
+    found: Corpus = getattr(protocol, what)(corpus, concept)
+    check_kind(found, Corpus, f"{what} of a protocol must give a Corpus")
+    if not len(found):
+        raise InputError(f"{what} of a protocol gives no sentences; needed: at least one")
+    return found
+
+
+def check_protocol(
+    name: str, protocol: Relearning, model: PreTrainedModel, sentences: Mapping[str, Corpus],
+    concept: str,
+) -> None:  # fmt: skip
+    """Refuse a protocol that trains, sees or is scored on nothing, before anything trains.
+
+    `sentences` has those for training as `sees`, those for scoring as `scored_on`.
+    """
+    try:
+        for what, corpus in sentences.items():
+            chosen(what, protocol, corpus, concept)
+        train_only(model, protocol.trains(model))
+    except InputError as error:
+        raise InputError(f"protocol {name!r}: {error}") from error
+    finally:
+        merge_adapters(model)
 
 
 TARGETED = Relearning("removal", removed_again=True)

@@ -23,13 +23,13 @@ from plasticity_utils.data.schemes import (
     is_of_spans,
     recognise,
 )
-from plasticity_utils.errors import InputError, check_seed, check_whole, shown
+from plasticity_utils.errors import InputError, check_fraction, check_seed, check_whole, shown
 from plasticity_utils.models.load import check_loaded, encode_for, head, label_ids
 from plasticity_utils.models.tokens import as_sentences
 from plasticity_utils.registry import FILE_SIGN, protocols, users_errors
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.lora import merge_adapters
-from plasticity_utils.training.protocols import Relearning
+from plasticity_utils.training.protocols import Relearning, chosen
 from plasticity_utils.training.train import (
     Schedule,
     TaggedSentences,
@@ -93,10 +93,9 @@ def train(
     check_whole(epochs, "epochs", least=1)
     check_whole(batch_tokens, "batch_tokens", least=1)
     check_seed(seed)
-    if not isinstance(rate, int | float) or not 0 < rate < 1:
-        raise InputError(f"learning_rate must be between 0 and 1, not {shown(rate)}")
+    check_fraction(rate, "learning_rate must be")
     _check_tagger(model)
-    data = tag_sentences(model, tokenizer, protocol.sees(corpus, concept))
+    data = tag_sentences(model, tokenizer, chosen("sees", protocol, corpus, concept))
     required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
         if only != _ALL:

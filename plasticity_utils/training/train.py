@@ -34,7 +34,7 @@ from plasticity_utils import files, hardware
 from plasticity_utils.data.concepts import types_of
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.data.schemes import UNTAUGHT
-from plasticity_utils.errors import InputError, check_kind
+from plasticity_utils.errors import InputError, check_kind, shown
 from plasticity_utils.hardware import autocast, find_device, training_precision
 from plasticity_utils.models.activations import inference_batches, inputs, pad, training_batches
 from plasticity_utils.models.load import (
@@ -224,9 +224,12 @@ def likeliest(model: PreTrainedModel, logits: Sequence[np.ndarray]) -> list[list
     return [[names[i] for i in rows.argmax(axis=-1).tolist()] for rows in logits]
 
 
-def train_only(model: PreTrainedModel, parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Freeze everything but these parameters; InputError if there are none."""
-    wanted = {id(parameter) for parameter in parameters}
+def train_only(model: PreTrainedModel, parameters: object) -> None:
+    """Freeze everything but these parameters; InputError if there are none, or others."""
+    given = list(parameters) if isinstance(parameters, Iterable) else [parameters]
+    wanted, own = set(map(id, given)), set(map(id, model.parameters()))
+    if not wanted <= own:
+        raise InputError(f"what trains must be parameters of the model, not {shown(given)}")
     if not wanted:
         raise InputError("nothing to train; needed: at least one parameter of the model")
     for parameter in model.parameters():
