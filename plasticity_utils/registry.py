@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import pandas
 
 FILE_SIGN, _DIGITS = ".py:", 8
+_ABSENT: Any = object()
 _FILES = "plasticity_file_"
 
 
@@ -65,7 +66,7 @@ class Registry:
         self._objects: dict[str, Any] = {}
         self._said: dict[str, tuple[str, str]] = {}
 
-    def register(self, name: str, found: Any = None, *, what: str = "", source: str = "") -> Any:
+    def register(self, name: str, found: Any = _ABSENT, *, what: str = "", source: str = "") -> Any:
         """Register an object under a name; without one, a decorator that does.
 
         Parameters
@@ -82,7 +83,7 @@ class Registry:
         InputError
             For a name that is taken, and an object that lacks something.
         """
-        if found is None:
+        if found is _ABSENT:
             return lambda found: self.register(name, found, what=what, source=source)
         check_kind(name, str, f"{self.kind} must be a name")
         if name in self.names():
@@ -94,7 +95,10 @@ class Registry:
         return found
 
     def unregister(self, name: str) -> None:
-        """Forget what was registered under a name."""
+        """Forget what was registered under a name; InputError if nothing was."""
+        if name not in self._said:
+            registered = ", ".join(self._said) or "none"
+            raise InputError(f"{self.kind} {name!r} was not registered; registered: {registered}")
         del self._objects[name], self._said[name]
 
     @property

@@ -1,7 +1,9 @@
 """Parts of a batch: records, the table, estimates, devices, results at an address."""
 
+import dataclasses
 import io
 import json
+import shutil
 import sys
 
 import fsspec
@@ -12,11 +14,17 @@ from plasticity_utils import files as store
 from plasticity_utils.batch import cells
 from plasticity_utils.batch import grid as hours
 from plasticity_utils.batch.cells import Cell, is_done, note_try, page_digest, tries_of
-from plasticity_utils.batch.driver import Board, read_summary
+from plasticity_utils.batch.driver import Board
 from plasticity_utils.batch.grid import read_grid
 from plasticity_utils.batch.workers import Batch, gpu_for, remote_cluster, run_on
 from plasticity_utils.errors import InputError
+from plasticity_utils.experiment import config as config_module
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.run import _own_settings, finished_run
+from plasticity_utils.experiment.run_names import run_name
 from plasticity_utils.files import VARIABLES, Mirror
+from plasticity_utils.results.groups import run_group
+from plasticity_utils.results.published import published_audits
 
 
 @pytest.fixture
@@ -119,7 +127,35 @@ def test_the_lines_and_the_summary_say_what_became_of_each_cell(grid, tmp_path, 
     assert text.startswith("2 cells: 1 failed, 1 done\n")
     assert f"| {cells[0].title} | done | 12.5 | 2 |" in text
     assert text.endswith(f"- {cells[1].title}: it broke\n")
-    assert read_summary(tmp_path / "batch")[cells[0].name]["run"] == "x"
+    assert json.loads((tmp_path / "batch/summary.json").read_text())[cells[0].name]["run"] == "x"
+
+
+def test_results_and_published_audits_need_no_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(config_module, "locate", never)
+    assert cells.check_results(str(tmp_path / "results")) == str(tmp_path / "results")
+    assert published_audits()
+
+
+def test_a_run_of_a_folder_of_any_name_is_found_again(tiny_run_folder, tmp_path):
+    model = shutil.copytree(tiny_run_folder, tmp_path / "bert[v1]")
+    for seed in (0, 1):
+        config = RunConfig(model=str(model), scale="smoke", seed=seed, results_dir=str(tmp_path))
+        name, key = run_name(config), _own_settings(config)
+        made = store.cached(config.results, name, key, noted(config))
+        assert finished_run(config).path == made
+    assert run_group(finished_run(config)).numbers == [0, 1]
+    cell = Cell("some-cell", {**config.settings(), "results_dir": ""}, {}, "page.ipynb")
+    assert cells.finished_folder(cell, config.results) == made.name
+
+
+def noted(config):
+    """What writes down a run's settings in its folder."""
+    facts = {"settings": config.settings(), "sizes": dataclasses.asdict(config.sizes)}
+    return lambda part: store.write_json(part / "config.json", facts)
+
+
+def never(*given):
+    raise AssertionError("a model is asked for")
 
 
 def test_a_terminal_gets_one_table_with_a_bar(grid, monkeypatch):

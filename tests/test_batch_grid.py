@@ -55,6 +55,15 @@ def test_a_bad_grid_is_one_line_and_exit_code_2_and_leaves_nothing(name, tmp_pat
     assert not results.exists()
 
 
+@pytest.mark.parametrize("text", ["hello", "", "{}", "[]", "5", '{"nbformat": 4, "cells": [5]}'])
+def test_a_file_that_is_no_notebook_is_named(text, tmp_path):
+    (tmp_path / "page.ipynb").write_text(text)
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("concepts: [locations]\nnotebook: page.ipynb\n")
+    with pytest.raises(InputError, match=r"^'.*grid.yaml': '.*page.ipynb' is no notebook: "):
+        read_grid(grid)
+
+
 def test_every_bad_file_has_its_message():
     assert {path.stem for path in BAD.glob("*.yaml")} == set(MESSAGES)
 

@@ -5,9 +5,7 @@ import pandas as pd
 import pytest
 
 from plasticity_utils.data.corpus import (
-    CONCEPTS,
     Corpus,
-    concept_label,
     concept_words,
     load_corpus,
     two_parts,
@@ -230,15 +228,6 @@ def test_a_label_that_never_occurs_is_named_with_those_that_do(conll):
     assert "it has: LOC" in str(error.value)
     with pytest.raises(InputError, match="unknown label column 'label'; allowed: pos, chunk"):
         concept_words(corpus, "LOC", "label")
-
-
-def test_concepts_have_names():
-    assert [concept_label(name) for name in CONCEPTS] == ["LOC", "PER", "ORG", "MISC"]
-    with pytest.raises(InputError) as error:
-        concept_label("cheeses")
-    assert str(error.value) == (
-        "unknown concept 'cheeses'; allowed: locations, persons, organisations, miscellaneous"
-    )
 
 
 @pytest.mark.usefixtures("as_for_users")

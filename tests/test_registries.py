@@ -165,6 +165,17 @@ def test_a_name_is_registered_once_and_forgotten():
         pu.rankings.get("loudest")
 
 
+@pytest.mark.parametrize("which", [pu.removals, pu.protocols, pu.readers, pu.rankings])
+def test_nothing_is_not_registered_and_what_is_not_there_is_not_forgotten(which):
+    before = which.names()
+    with pytest.raises(InputError, match=f"{which.kind} 'x' (is None; needed|lacks )"):
+        which.register("x", None)
+    for name in ("nope", which.own[0]):
+        with pytest.raises(InputError, match=f"'{name}' was not registered; registered: "):
+            which.unregister(name)
+    assert which.names() == before
+
+
 def test_another_packages_entry_points_are_names(monkeypatch):
     offered = registry.Registry("removal", {}, needs=("fit", "control"))
     point = registry.EntryPoint("theirs", "plasticity_utils.removal.leace:Leace", "any")

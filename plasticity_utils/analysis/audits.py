@@ -220,7 +220,7 @@ def shares_of_base(audits: Sequence[Audit], titles: Mapping[str, str]) -> pd.Dat
     its task and model), condition (the title), value, seed.
     """
     seeds = by_seed(audits)
-    usual = RunConfig()
+    usual = RunConfig
     unusual = [
         [part for part, as_ever in zip(parts, (usual.tags, usual.corpus, usual.model), strict=True)
          if part != as_ever]

@@ -8,6 +8,7 @@ were cut off. The run's own tables and stages lie where `plasticity run` puts th
 from __future__ import annotations
 
 import getpass
+import glob
 import hashlib
 import json
 import re
@@ -22,7 +23,7 @@ import nbformat
 
 from plasticity_utils import files
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.config import RunConfig, results_of
 from plasticity_utils.experiment.run_names import run_name
 from plasticity_utils.files import Mirror
 from plasticity_utils.models.locate import model_fingerprint
@@ -165,7 +166,8 @@ def is_done(cell: Cell, results: Path) -> bool:
 def finished_folder(cell: Cell, results: Path) -> str:
     """Name of the folder of a cell's finished run; empty where its notebook makes none."""
     config = RunConfig(**cell.settings)
-    named = results.glob(f"{run_name(config)}-*/config.json") if cell.notebook else ()
+    wanted = f"{glob.escape(run_name(config))}-*/config.json"
+    named = results.glob(wanted) if cell.notebook else ()
     # The newest, since a changed machine or library makes a new one beside the old.
     for path in sorted(named, key=lambda path: path.stat().st_mtime, reverse=True):
         facts = json.loads(path.read_text(encoding="utf-8"))
@@ -191,7 +193,7 @@ def check_results(results: str, is_tried: bool = True) -> str:
     if "://" in results:
         _check_address(results, is_tried)
         return results.rstrip("/")
-    folder = RunConfig(results_dir=results).results.resolve()
+    folder = results_of(results).resolve()
     if not is_tried:
         return str(folder)
     with files.refusals(folder):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import math
 import os
 import re
@@ -288,8 +287,3 @@ class Board:
         if row["tries"] > 1:
             parts.append(f"try {row['tries']}")
         return " ".join(parts) + (f": {row['error']}" if row["error"] else "")
-
-
-def read_summary(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read `summary.json`: name of each cell → cell, status, seconds, tries, error, run, worker."""
-    return dict(json.loads((folder / "summary.json").read_text(encoding="utf-8")))

@@ -40,6 +40,7 @@ from plasticity_utils.hardware import autocast, find_device
 from plasticity_utils.models.locate import locate
 from plasticity_utils.progress import quiet_transformers
 from plasticity_utils.registry import protocols
+from plasticity_utils.results.cells import read_notebook
 
 NOTEBOOK = "notebooks/concept.ipynb"
 # A grid's list, the parameter that its items become, and the list without one in the file; without
@@ -77,6 +78,10 @@ def read_grid(path: str | Path) -> list[Cell]:
         _check(key in _KEYS, file, f"unknown key {key!r}; allowed: {', '.join(_KEYS)}")
     _check("concepts" in grid, file, "concepts are missing; a grid needs a list of them")
     notebook = _notebook(grid, file)
+    try:
+        read_notebook(notebook)
+    except InputError as error:
+        raise InputError(f"{str(file)!r}: {error}") from None
     own = papermill.inspect_notebook(str(notebook))
     allowed = tuple(dict.fromkeys([*own, *_SETTINGS]))
     cells: dict[str, Cell] = {}

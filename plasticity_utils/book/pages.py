@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
-import nbformat
 import vl_convert as vlc
 import yaml
 from jupytext.combine import combine_inputs_with_outputs
@@ -35,7 +34,7 @@ from plasticity_utils.charts.theme import MIME, VEGALITE_VERSION, chart_title, p
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.files import ROOT
-from plasticity_utils.results.cells import grid_results
+from plasticity_utils.results.cells import grid_results, read_notebook
 
 # Pages that a reader of one run needs; they link to nothing beyond each other.
 _COMPANIONS = ("book/method", "book/glossary", "book/references")
@@ -271,7 +270,7 @@ def _write(notebooks: Path, prose: Path) -> Path:
     notebook, page = page_of(notebooks / TEMPLATE, prose), notebooks / f"{prose.stem}.ipynb"
     jupytext.write(notebook, page.with_suffix(".py"), fmt="py:percent")
     if page.is_file():
-        executed = nbformat.read(page, as_version=4)
+        executed = read_notebook(page)
         notebook = combine_inputs_with_outputs(notebook, executed, fmt="py:percent")
     jupytext.write(notebook, page, fmt="ipynb")
     return page
@@ -332,14 +331,6 @@ def export_figures(notebooks: Path, out: Path) -> list[Path]:
     if not written:
         raise InputError(f"no chart is stored in {str(notebooks)!r}; execute the notebook first")
     return written
-
-
-def read_notebook(path: Path) -> NotebookNode:
-    """Read a notebook; a file that is none is an InputError."""
-    try:
-        return nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError) as error:
-        raise InputError(f"{str(path)!r} is no notebook: {error}") from error
 
 
 def stored_charts(notebook: Path) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ Three kinds: a type of the task's tags (`LOC`, which has the name `locations`; `
 speech); a label of a pair of files (`file:WORDS,LABELS#LABEL`); a list of words
 (`words:Monday,Tuesday`), taken as they are written. Only a type is a tag that the model learns to
 give, so only it has an F1 of its own. The other two are measured by a linear probe (see
-`custom_probe`).
+`fit_custom_probe`).
 
 A name is checked, and files are read, when a run is configured: what is wrong with them shows
 before any training.

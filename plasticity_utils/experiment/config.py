@@ -372,14 +372,19 @@ class RunConfig:
     @property
     def results(self) -> Path:
         """Folder in which runs and their stages are kept."""
-        if not self.results_dir:
-            return results_root()
-        if "://" in self.results_dir:
-            raise InputError(
-                f"results_dir {shown(self.results_dir)} is an address; allowed: a folder "
-                "(`plasticity batch --results` takes addresses)"
-            )
-        return path_of(self.results_dir, "results_dir")
+        return results_of(self.results_dir)
+
+
+def results_of(results_dir: str) -> Path:
+    """The folder that a setting `results_dir` means."""
+    if not results_dir:
+        return results_root()
+    if "://" in results_dir:
+        raise InputError(
+            f"results_dir {shown(results_dir)} is an address; allowed: a folder "
+            "(`plasticity batch --results` takes addresses)"
+        )
+    return path_of(results_dir, "results_dir")
 
 
 def _may_be_parameter(name: str, value: object) -> bool:

@@ -267,7 +267,7 @@ def forcing_tables(config: ForcingConfig) -> tuple[Stages, dict[str, pd.DataFram
 
 
 def f1_table(before: Path, made: Sequence[tuple[Target, Path]]) -> pd.DataFrame:
-    """F1 of every entity type, for every group: the table `forced_f1`.
+    """F1 of every entity type, for every group: the table `forced`.
 
     `before` is the folder of `ForcingStages.before`, and `made` has each group with its folder.
     """

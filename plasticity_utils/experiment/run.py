@@ -10,6 +10,7 @@ head. What the head alone regains was never lost, only not read: *relearned* mea
 
 from __future__ import annotations
 
+import glob
 import json
 import shlex
 from collections.abc import Callable, Iterable
@@ -107,7 +108,7 @@ class Run:
 
     @cached_property
     def dose(self) -> pd.DataFrame:
-        """Dose–response without retraining: see `dose_response`."""
+        """Dose–response without retraining: the table `dose`."""
         return self.table("dose")
 
     @cached_property
@@ -161,7 +162,7 @@ def run_experiment(config: RunConfig) -> Run:
     ------
     InputError
         If a launcher was told to split the model or to change its precision, see
-        `processes.count`, or the processes that it started do not see the same results folder.
+        `hardware.count`, or the processes that it started do not see the same results folder.
     """
     check_kind(config, RunConfig, "config must be a RunConfig")
     folder = files.cached(
@@ -178,7 +179,7 @@ def finished_run(config: RunConfig) -> Run | None:
     wanted = json.loads(json.dumps(_own_settings(config)))
     found = [
         path.parent
-        for path in config.results.glob(f"{run_name(config)}-*/{files.SEAL}")
+        for path in config.results.glob(f"{glob.escape(run_name(config))}-*/{files.SEAL}")
         if files.is_current(path.parent)
         and wanted.items() <= files.seal_of(path.parent)["settings"].items()
         and files.is_sound(path.parent)

@@ -2,8 +2,8 @@
 
 How can an intervention be certain to act on what was measured? Every change here is a function put
 at the module whose output `transformers` returns as ``hidden_states[l]``, in front of the hooks
-that record it: the state recorded is the state that flows on. Removal (`pruning`) and concept
-erasure are such functions.
+that record it: the state recorded is the state that flows on. Removal (`remove_neurons`) and
+concept erasure are such functions.
 
 Caveat: a change at special tokens ([CLS], [SEP], a decoder's first token) can break a model
 whatever the function means, since these hold values far from any word's and serve as attention

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -13,6 +13,9 @@ from plasticity_utils.data.tasks import CONLL2003, ENTITY
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import load_run
 from plasticity_utils.files import path_of
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 _SETTINGS = (
     "concept", "corpus", "tags", "model", "scale", "regime", "removal", "protocols",
@@ -111,5 +114,17 @@ def _read(path: Path) -> dict[str, Any]:
     """What a cell has written down; empty where it has not yet, or the file was cut off."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return {}
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """Read a notebook; a file that is none is an InputError."""
+    # Here, not above: who only reads tables of results may do without.
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, AttributeError, TypeError, nbformat.ValidationError) as error:
+        # Of what is JSON and no notebook, nbformat raises many kinds.
+        raise InputError(f"{str(path)!r} is no notebook: {error}") from error

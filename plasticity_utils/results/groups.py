@@ -8,6 +8,7 @@ single run it is that run, and its intervals are those over sentences.
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,7 +48,7 @@ def run_group(run: Run) -> RunGroup:
     settings = _without_seed(run)
     found = {
         other.config.seed: other
-        for path in run.path.parent.glob(f"{group_name(run.config)}-seed*")
+        for path in run.path.parent.glob(f"{glob.escape(group_name(run.config))}-seed*")
         if (path / "config.json").is_file() and path.suffix != ".part"
         for other in [Run(path)]
         if _without_seed(other) == settings

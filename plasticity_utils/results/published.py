@@ -286,11 +286,10 @@ def published_audits(
     With `anywhere` of any task and model. Of several that differ in their protocols alone, the one
     with the fewest.
     """
-    usual = RunConfig()
     chosen: dict[frozenset[tuple[str, Any]], Audit] = {}
     for one in sorted(_in(results, "audit"), key=lambda one: len(one.config.conditions)):
         config = one.config
-        is_usual = config.task.is_usual and config.model == usual.model
+        is_usual = config.task.is_usual and config.model == RunConfig.model
         if config.scale == scale and (anywhere or is_usual) and protocol in config.conditions:
             # By the settings as they are: another corpus need not be there to be read.
             rest = {**config.settings(), "protocols": ""}
