@@ -18,7 +18,14 @@ from typing import Any, ClassVar
 
 from plasticity_utils.data.concepts import Concept, parse_concept
 from plasticity_utils.data.tasks import CONLL2003, ENTITY, Task
-from plasticity_utils.errors import InputError, check_fraction, check_kind, check_whole, shown
+from plasticity_utils.errors import (
+    InputError,
+    check_fraction,
+    check_kind,
+    check_seed,
+    check_whole,
+    shown,
+)
 from plasticity_utils.experiment.presets import (
     REGIMES,
     SCALES,
@@ -41,7 +48,6 @@ TEXTS = (
     "ranking", "rest", "positions", "indicator",
 )  # fmt: skip
 MAY_BE_NONE = ("ranking", "rest", "positions")
-SEEDS = 2**32  # what every library that draws can take
 LEARNING_RATES = {"minilm": 2e-4, "e5": 2e-4, "smollm2": 5e-5}
 DEFAULT_LEARNING_RATE = 5e-5
 # What finished runs do not name: that they are found again, these are named where they are set.
@@ -156,12 +162,11 @@ class RunConfig:
         check_kind(self.regrow, bool, "regrow must be True or False")
         if self.learning_rate is not None:
             check_fraction(self.learning_rate, "learning_rate must be")
-        for name in ("seed", "epochs", "restarts", *SIZES):
+        check_seed(self.seed)
+        for name in ("epochs", "restarts", *SIZES):
             value = getattr(self, name)
-            if value is not None or name in ("seed", "restarts"):
-                check_whole(value, name, least=0 if name == "seed" else 1)
-        if self.seed >= SEEDS:
-            raise InputError(f"seed must be below {SEEDS}, not {self.seed}")
+            if value is not None or name == "restarts":
+                check_whole(value, name, least=1)
         self._make_plain()
         if self.retrain_epochs % self.restarts:
             raise InputError(
