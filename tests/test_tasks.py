@@ -171,6 +171,12 @@ def test_a_key_follows_what_files_hold_and_not_where_they_lie(folder, tmp_path):
     assert Task(str(there), "2").load("train").labels == Task(str(there)).load("train").labels
 
 
+@pytest.mark.parametrize("tags", ["ner", "NER", "entity", "2"])
+def test_tags_are_named_as_here_as_in_the_file_or_by_number(tags, tmp_path):
+    (tmp_path / "train.txt").write_text("token NER pos\nOslo B-LOC NNP\nis O VBZ\n")
+    assert Task(str(tmp_path), tags).load("train").labels["entity"] == [["B-LOC", "O"]]
+
+
 def test_conllu_has_its_columns_by_name(tmp_path):
     corpus = str(runs.write_conllu(tmp_path / "ud"))
     with pytest.raises(InputError, match="no tags 'entity'; allowed: upos, xpos, deprel, lemma"):

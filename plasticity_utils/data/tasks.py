@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from plasticity_utils import files
-from plasticity_utils.data.column_files import CONLLU_TAGS, PREFIX, SPLITS, split_file
+from plasticity_utils.data.column_files import CONLLU_TAGS, NAMES, PREFIX, SPLITS, split_file
 from plasticity_utils.data.corpus import ALLOWED_CORPORA, CONCEPTS, WNUT16, Corpus, load_corpus
 from plasticity_utils.data.schemes import OUTSIDE, PLAIN
 from plasticity_utils.errors import InputError
@@ -38,7 +38,7 @@ class Task:
     corpus : str
         `conll2003`, `wnut16`, a folder of column files, or `hf:NAME`: see `load_corpus`.
     tags : str
-        A column of it, by name or by number (from 1).
+        A column of it, by name, by its title in the files, or by number (from 1).
     """
 
     corpus: str = CONLL2003
@@ -63,7 +63,8 @@ class Task:
     def load(self, split: str) -> Corpus:
         """Load a split, with the tags in the column `entity`."""
         corpus = load_corpus(_found(self.corpus), split)
-        column = self.tags if self.tags in corpus.labels else _numbered(corpus, self.tags)
+        named = (self.tags, NAMES.get(self.tags.lower()), _numbered(corpus, self.tags))
+        column = next((name for name in named if name in corpus.labels), None)
         if column is None:
             allowed = ", ".join(corpus.labels)
             raise InputError(
