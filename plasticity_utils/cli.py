@@ -31,6 +31,8 @@ from plasticity_utils.registry import protocols, rankings, readers, removals
 if TYPE_CHECKING:
     import pandas as pd
 
+    from plasticity_utils.experiment.run import Run
+
 BAD_INPUT, _INTERRUPTED = 2, 130
 SENTENCE = "book/sentence"
 
@@ -229,11 +231,10 @@ def _publish(options: argparse.Namespace) -> None:
     from plasticity_utils.experiment.run import load_run
     from plasticity_utils.results.published import publish, publish_audit
 
-    for folder in options.runs:
-        if not (folder / "metrics.parquet").is_file():
-            print(f"published: {publish_audit(Audit(folder))}")
+    for run in map(load_run, options.runs):
+        if _is_audit(run):
+            print(f"published: {publish_audit(Audit(run.path))}")
             continue
-        run = load_run(folder)
         print(f"published: {publish(run)}")
         if page := add_page(run.config):
             print(f"new page: {page}; `make notebooks` executes it")
@@ -270,12 +271,17 @@ def _readers(options: argparse.Namespace) -> None:
     from plasticity_utils.results.published import add
 
     named = {"names": options.reader} if options.reader else {}
-    for folder in options.runs:
-        if (folder / "readings.parquet").is_file():
-            print(f"read: {read_further(Audit(folder), **named)}")
+    for run in map(load_run, options.runs):
+        if _is_audit(run):
+            print(f"read: {read_further(Audit(run.path), **named)}")
         else:
             make = partial(read_anew, **named)
-            print(f"published: {add(load_run(folder), 'readers', make=make)}")
+            print(f"published: {add(run, 'readers', make=make)}")
+
+
+def _is_audit(run: Run) -> bool:
+    """Whether a folder is of an audit, a curve, an example or features: runs name their command."""
+    return "command" not in run.facts and not run.holds(["metrics"])
 
 
 def _sentence(options: argparse.Namespace) -> None:

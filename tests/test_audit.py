@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from plasticity_utils import cli, files
 from plasticity_utils.analysis import audits
 from plasticity_utils.charts import readings, returns
 from plasticity_utils.data.corpus import Corpus
@@ -22,6 +23,7 @@ from plasticity_utils.experiment.audit import (
 )
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.example import choose_sentence, run_example
+from plasticity_utils.experiment.readings import ReadingStages
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.models.load import load_model
 from plasticity_utils.results.published import (
@@ -105,8 +107,14 @@ def test_further_readers_read_what_the_usual_ones_have_not(made, tmp_path, monke
     assert pairs == {(new, "last layer"), (new, "every layer"), wide}
     with pytest.raises(InputError, match="all that linear can read is in the audit already"):
         read_further(Audit(folder), ["linear"])
+    # Rows of readers that are not read again stay.
+    read_further(Audit(folder), ["perceptron"])
+    kept = Audit(folder).table("further_readings")
+    assert set(map(tuple, kept[["reader", "place"]].to_numpy())) == pairs
     # Where there are more sentences than the usual readers are fitted on, all of them count.
-    monkeypatch.setattr(auditing, "READER_SENTENCES", 20)
+    monkeypatch.setattr(ReadingStages, "_has_more", True)
+    for stage in folder.parent.glob("stages/further-readings-*"):
+        shutil.rmtree(stage) if stage.is_dir() else stage.unlink()
     read_further(Audit(folder), names)
     more = Audit(folder).table("further_readings")
     last = more[more["place"] == "last layer"].groupby("reader")["n_fitted"].max()
@@ -146,6 +154,41 @@ def test_an_audit_without_its_controls_is_not_published(made, tmp_path):
         publish_audit(Audit(lame), tmp_path)
     (found,) = find_audits(made.config)
     assert found.path == made.path
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:damaged")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda sealed: sealed.update(alike=1), "is of another state of the code or of the files"),
+        (lambda sealed: sealed["returns"]["targeted"]["removal"].update(by="gate-01"), "another"),
+        (lambda sealed: sealed["readings"]["base"]["base"].update(tables=0), "another"),
+        (None, "files in it are damaged"),
+    ],
+)
+def test_an_audit_of_other_code_or_files_is_neither_found_nor_read(
+    made, change, said, tmp_path, capsys
+):  # fmt: skip
+    (tmp_path / "old").mkdir()
+    settings = files.seal_of(made.path)["settings"]
+    if change:
+        change(settings)
+    folder = files.folder_of(tmp_path / "old", audit_name(made.config), settings)
+    shutil.copytree(made.path, folder)
+    config = replace(made.config, results_dir=str(folder.parent))
+    if change:
+        files.seal(folder, settings=settings)
+    else:
+        assert [one.path for one in find_audits(config)] == [folder]
+        (folder / "readings.parquet").write_bytes(b"")
+    with pytest.raises(InputError, match="no finished audit"):
+        find_audits(config)
+    assert cli.main(["readers", str(folder), "--reader", "wide_perceptron"]) == cli.BAD_INPUT
+    assert said in capsys.readouterr().err
+    if not change:
+        assert cli.main(["publish", str(folder)]) == cli.BAD_INPUT
+    assert not list(folder.parent.glob("stages/*"))
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +280,12 @@ def test_a_curve_takes_neurons_and_no_dose(tmp_path):
             curves.reading_curve(results_dir=str(tmp_path), **settings)
 
 
+@pytest.mark.parametrize("make", [auditing.audit, curves.reading_curve])
+def test_an_unknown_setting_is_named(make):
+    with pytest.raises(InputError, match="unknown parameter 'sed'; allowed: concept"):
+        make(sed=1)
+
+
 def test_a_concept_that_has_no_tag_is_refused_before_anything_is_made(tmp_path):
     with pytest.raises(InputError, match="no entity type"):
         run_audit(RunConfig("words:Monday,Tuesday", results_dir=str(tmp_path)))
@@ -322,6 +371,21 @@ def test_what_is_never_reached_counts_as_reached_at_the_last_step(made_up):
     assert audits._steps_to(curve, 0.0) == (0.0, True)
 
 
+@pytest.mark.parametrize("trained", [["targeted"], ["masked"], []])
+def test_what_was_not_trained_is_missing(made_up, trained):
+    one = made_up[0]
+    table = one.returns
+    others = table["condition"].where(table["condition"].isin(trained), "head")
+    table.assign(condition=others).to_parquet(one.path / "returns.parquet")
+    row = audits.table_of_removals([one]).iloc[0]
+    for name in ("targeted", "masked"):
+        assert np.isnan(row[f"steps_{name}"]) == (name not in trained)
+    assert np.isnan(row["n_reached"]) == ("masked" not in trained)
+    assert np.isnan(row["savings"])
+    assert row["came_back"] == audits.rules.OPEN
+    assert row["read"] == pytest.approx(0.5)
+
+
 def test_a_row_says_what_was_taken_what_is_read_and_what_came_back(made_up):
     row = audits.table_of_removals(made_up).iloc[0]
     assert row["specificity"] == pytest.approx(0.9 - 0.1)
@@ -333,5 +397,5 @@ def test_a_row_says_what_was_taken_what_is_read_and_what_came_back(made_up):
     assert row["control_f1"] == pytest.approx(0.2)
     assert np.isnan(row["lost_another"])
     assert row["verdict"] == "weakened"
-    assert row["n_seeds"] == 3
+    assert row["n_seeds"] == row["n_reached"] == 3
     assert row["came_back"] == "sooner than if never known"

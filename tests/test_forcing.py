@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -87,6 +88,15 @@ def test_where_no_dose_fits_all_removed_neurons_are_one_group(config, chosen):
     (removed,) = [target for target in targets if target.name == "removed"]
     assert pairs(removed.neurons) == pairs(plan.neurons)
     assert removed.dose == len(plan.neurons) / len(ranking)
+
+
+def test_neurons_are_chosen_by_a_ranking_from_a_file(config, chosen):
+    plan, targets, ranking = chosen
+    by_file = replace(config, ranking=f"{Path(__file__).parent / 'plugin' / 'mine.py'}:by_spread")
+    found = choose_targets(
+        by_file, plan, ranking.rename(columns={"rank_selectivity": "rank_by_spread"})
+    )
+    assert [pairs(each.neurons) for each in found] == [pairs(each.neurons) for each in targets]
 
 
 def test_a_dose_of_more_neurons_than_are_left_is_named(config, chosen):

@@ -41,6 +41,9 @@ def test_1_takes_the_last_of_the_ranking(ranking):
     last = ranking.nlargest(N_NEURONS // 4, "rank_selectivity")[["layer", "unit"]]
     assert pairs(wrong) == set(map(tuple, last.to_numpy().tolist()))
     assert not pairs(wrong) & pairs(GATE.at(ranking, 0.25))
+    by_file = ranking.rename(columns={"rank_selectivity": "rank_mine"})
+    again = mistakes.wrong_end(by_file, replace(GATE, ranking="own.py:mine"), 0.25)
+    assert pairs(again) == pairs(wrong)
     # The right ranking is left as it was.
     assert sorted(ranking["rank_selectivity"]) == list(range(N_NEURONS))
 

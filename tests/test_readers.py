@@ -50,6 +50,78 @@ def test_only_the_perceptron_reads_what_is_not_linear():
     assert right["linear"] < 0.7
 
 
+class Made:
+    """A reader that tells what it was made with."""
+
+    def __init__(self, told, chances=None, classes_=("O", "B-LOC")):
+        self.told, self.classes_ = told, list(classes_)
+        if chances is not None:
+            self.predict_proba = lambda states: np.full((int(len(states) * chances), 2), 0.5)
+
+    def fit(self, states, tags):
+        pass
+
+    def predict(self, states):
+        return self.told(len(states))
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (lambda n: np.zeros(n, dtype=int), "0; allowed: O, B-LOC"),
+        (lambda n: ["O"] * 2 * n, r"an array of shape \(\d+,\) for \d+ words"),
+        (lambda n: ["O"] * (n // 2), r"an array of shape .* needed: a tag for each word"),
+        (lambda n: ["B-XYZ"] * n, "'B-XYZ'; allowed: O, B-LOC"),
+        (lambda n: None, r"an array of shape \(\)"),
+    ],
+)
+def test_what_a_reader_tells_is_checked(told, said, states_of):
+    _, data, states = states_of
+    whole = readers_of_states.told_tags("own", Made(lambda n: ["O"] * n), states, data, ["O"])
+    assert whole == [["O"] * len(own) for own in data.tags]
+    with pytest.raises(InputError, match=f"reader 'own' predicts {said}"):
+        readers_of_states.told_tags("own", Made(told), states, data, ["O", "B-LOC"])
+
+
+def test_probabilities_belong_to_tags():
+    states, told = np.zeros((10, 2)), lambda n: ["O"] * n
+    assert readers_of_states.told_chances("own", Made(told), states) == (None, [])
+    chances, tags = readers_of_states.told_chances("own", Made(told, 1), states)
+    assert chances.shape == (10, 2)
+    assert tags == ["O", "B-LOC"]
+    for wrong in (Made(told, 0.5), Made(told, 1, ["O"]), Made(told, 1, [])):
+        with pytest.raises(InputError, match="reader 'own' gives probabilities of shape"):
+            readers_of_states.told_chances("own", wrong, states)
+
+
+def test_a_reader_has_a_name_of_its_own_and_can_be_fitted(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(
+            "def make(seed): return None\ndef linear(seed): return None\ndef head(seed): ...\n"
+        )
+    one, two = f"{tmp_path}/one.py", f"{tmp_path}/two.py"
+    readers_of_states.check_readers(["linear", f"{one}:make"])
+    for names, said in (
+        ([f"{one}:make", f"{two}:make"], "one.py:make': tables would call it 'make'"),
+        ([f"{one}:linear"], "'linear' is the name of another reader"),
+        ([f"{one}:head"], "one.py:head': tables would call it 'head'"),
+        (["nobody"], "unknown reader 'nobody'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            readers_of_states.check_readers(names)
+    with pytest.raises(InputError, match=r"one\.py:make' gives None; needed: what has fit"):
+        readers_of_states.new_reader(f"{one}:make", 0)
+
+
+def test_rows_of_other_readers_are_kept(tmp_path):
+    path = tmp_path / "readers.parquet"
+    first = pd.DataFrame({"reader": ["linear", "own", "own"], "entity_f1": [0.1, 0.2, 0.3]})
+    assert readers_of_states.with_other_readers(first, path) is first
+    first.to_parquet(path)
+    both = readers_of_states.with_other_readers(first[1:2].assign(entity_f1=0.9), path)
+    assert both.to_dict("list") == {"reader": ["linear", "own"], "entity_f1": [0.1, 0.9]}
+
+
 def test_tags_come_back_sentence_by_sentence(states_of):
     _, data, states = states_of
     reader = readers_of_states.linear(0).fit(states, np.concatenate(data.tags))

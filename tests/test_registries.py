@@ -18,8 +18,8 @@ from plasticity_utils.book import banner
 from plasticity_utils.charts import f1_through_retraining
 from plasticity_utils.experiment.presets import ChosenRemoval
 from plasticity_utils.experiment.replay import model_at
-from plasticity_utils.experiment.run import Run
-from plasticity_utils.removal.interface import Intervention, in_force
+from plasticity_utils.experiment.run import Run, run_experiment
+from plasticity_utils.removal.interface import Intervention, check_again, in_force
 from plasticity_utils.results import tables
 from plasticity_utils.results.groups import RunGroup
 from plugin import mine
@@ -271,8 +271,19 @@ def test_what_others_wrote_is_refused_before_anything_trains(tmp_path):
 
 @dataclasses.dataclass(frozen=True)
 class Cut(Intervention):
-    neurons: np.ndarray = None
+    neurons: np.ndarray
+    note: object = ""
 
+    def applied(self, model):
+        return None
+
+
+class Telling(Cut):
+    def facts(self):
+        return np.int64(2) if self.note else {"n": np.int64(2)}
+
+
+class Plain(Intervention):
     def applied(self, model):
         return None
 
@@ -282,11 +293,40 @@ def test_what_a_removal_gives_is_an_intervention_of_this_model(tiny_model):
     model = tiny_model("bert")
     for made, said in (
         (np.zeros(3), "the removal gives array.* needed: an Intervention"),
+        (Plain(), "needed: an Intervention that is a dataclass"),
+        (Cut(np.array([35, 71])), r"neurons of Cut are array.*needed: \(layer, unit\) pairs"),
+        (Cut(None), "neurons of Cut is None; needed: an array"),
+        (Cut(np.array([[1, 1]]), None), "note of Cut is None; needed: an array"),
+        (Cut(np.array([[1, 1]]), [[1], [1, 2]]), "note of Cut is .*; needed: an array"),
+        (Telling(np.array([[1, 1]])), "facts of Telling are .*, no JSON"),
+        (Telling(np.array([[1, 1]]), "x"), "facts of Telling are"),
         (Cut(np.array([[9, 1]])), r"neuron \(9, 1\) does not exist; layers run from 0 to 3"),
         (Cut(np.array([[1, 1]])), "`applied` of Cut gives None; needed: a context"),
     ):
         with pytest.raises(InputError, match=said), in_force(model, made):
             pass
+
+
+@pytest.mark.parametrize("given", [None, ("same", Cut(np.array([[1, 1]]))), ("same", 0, None)])
+def test_what_is_taken_again_has_a_name_a_draw_and_an_intervention(given, tiny_model):
+    model = tiny_model("bert")
+    check_again(("same", 0, Cut(np.array([[1, 1]]))), model)
+    with pytest.raises(InputError, match=r"`again` of the removal yields|the removal gives None"):
+        check_again(given, model)
+
+
+@pytest.mark.parametrize("kind", ["ranking", "removal", "protocols"])
+def test_a_name_in_a_file_is_not_that_of_another(kind, tmp_path):
+    (tmp_path / "own.py").write_text(
+        "import plasticity_utils as pu\n"
+        "from plasticity_utils.removal.gate import Gate as gate\n"
+        "def probeless(X, is_concept):\n    return X[0]\n"
+        "none = pu.Relearning()\n"
+    )
+    named = {"ranking": "probeless", "removal": "gate", "protocols": "none"}[kind]
+    config = pu.RunConfig(**{kind: f"{tmp_path}/own.py:{named}"}, results_dir=str(tmp_path))
+    with pytest.raises(InputError, match=f"own.py:{named}': '{named}' is the name of another"):
+        run_experiment(config)
 
 
 def test_what_fails_in_something_registered_names_it():

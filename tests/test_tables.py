@@ -135,6 +135,16 @@ def test_probeless_ranks_where_it_is_the_method():
     assert at(table, condition="none", stage="base")["rank"].tolist() == [5, 4, 3, 2, 1, 0]
 
 
+@pytest.mark.parametrize("method", ["effect", "words", "own.py:effect", "own.py:words"])
+def test_a_method_of_a_columns_name_is_not_that_column(method):
+    measured, removed = made_up_measured()
+    base = measured["none"][BASE]["neurons"]
+    base["effect_LOC"] = np.arange(6.0)
+    table = neuron_table(measured, removed, LOC, method)
+    by_selectivity = neuron_table(measured, removed, LOC, "selectivity")
+    pd.testing.assert_frame_equal(table, by_selectivity)
+
+
 def test_layers_average_the_same_kept_neurons_at_every_stage(layers):
     # `targeted` keeps (0, 2) and layer 1: base 0.1 | 0.2 0.3 0.4, end 0.3 | 0.2 0.9 0.6.
     own = at(layers, condition="targeted", entity="LOC", layer=1)

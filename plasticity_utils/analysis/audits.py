@@ -186,12 +186,15 @@ def savings(audits: Sequence[Audit]) -> pd.DataFrame:
 
     A row a seed: removal, concept, seed; for each of `targeted`, `masked` and `first_time` steps
     (until 0.9 of the base's F1; the last step where it is not reached), reached, end (F1); savings
-    (over `masked`) and savings_first_time, 1 − ratio of the steps.
+    (over `masked`) and savings_first_time, 1 − ratio of the steps. What an audit did not train is
+    missing.
     """
     base = taken(audits).set_index([*KEYS, "seed"])["base"]
     rows = []
     for keys, own in returns_table(audits).groupby([*KEYS, "seed"], sort=False):
         goal, row = READ_AGAIN * base[keys], dict(zip([*KEYS, "seed"], keys, strict=True))
+        for name in ("targeted", "masked"):
+            row |= {f"{what}_{name}": np.nan for what in ("steps", "reached", "end")}
         for name in ("targeted", "masked", "first_time"):
             curve = own[own["condition"] == name].sort_values("step")
             if len(curve):
@@ -220,10 +223,9 @@ def shares_of_base(audits: Sequence[Audit], titles: Mapping[str, str]) -> pd.Dat
     its task and model), condition (the title), value, seed.
     """
     seeds = by_seed(audits)
-    usual = RunConfig
+    usual = RunConfig.tags, RunConfig.corpus, RunConfig.model
     unusual = [
-        [part for part, as_ever in zip(parts, (usual.tags, usual.corpus, usual.model), strict=True)
-         if part != as_ever]
+        [part for part, as_ever in zip(parts, usual, strict=True) if part != as_ever]
         for parts in seeds[["tags", "corpus", "model"]].itertuples(index=False)
     ]  # fmt: skip
     rows = [
@@ -251,8 +253,9 @@ def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
     bounds |= {name: (0.0, np.inf) for name in numbers if name.startswith("steps")}
     bounds["savings"] = (-np.inf, 1.0)
     table = mean_interval(numbers, KEYS, bounds=bounds)
-    reached = seeds.groupby(KEYS, sort=False)["reached_masked"].sum()
-    table = table.merge(reached.rename("n_reached").reset_index(), on=KEYS)
+    reached = seeds.astype({"reached_masked": float}).groupby(KEYS, sort=False)["reached_masked"]
+    n_reached = pd.to_numeric(reached.sum(min_count=1), downcast="integer")
+    table = table.merge(n_reached.rename("n_reached").reset_index(), on=KEYS)
     judged = ["base", "removed", "specificity", "read"]
     verdicts = [rules.audited(*values) for values in table[judged].itertuples(index=False)]
     kept = [rules.kept(Estimate.of(row, "savings")) for _, row in table.iterrows()]

@@ -26,6 +26,7 @@ from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.models.layers import is_causal
 from plasticity_utils.models.load import count_layers, width
 from plasticity_utils.neurons.scores import layer_unit, removal_only_profile
+from plasticity_utils.registry import label
 from plasticity_utils.removal.interface import in_force
 from plasticity_utils.removal.layernorm import zero_mlp_gains
 from plasticity_utils.removal.neurons import NeuronRemoval, RemovedNeurons
@@ -38,7 +39,7 @@ from plasticity_utils.training.train import tag_sentences
 
 def wrong_end(ranking: pd.DataFrame, removal: NeuronRemoval, dose: float) -> RemovedNeurons:
     """Mistake 1: the tail of a decreasing ranking, the least salient neurons."""
-    column = f"rank_{removal.ranking}"
+    column = f"rank_{label(removal.ranking)}"
     turned = ranking.assign(**{column: len(ranking) - 1 - ranking[column]})
     return removal.at(turned, dose)
 
@@ -143,7 +144,7 @@ def shift_of_mistake_3(ranking: pd.DataFrame, removal: NeuronRemoval, dose: floa
     """Layer profiles that removal alone predicts, for the removal meant and the one made."""
     n_layers = int(ranking["layer"].max()) + 1
     d_model = len(ranking) // n_layers
-    order = np.argsort(ranking[f"rank_{removal.ranking}"].to_numpy(), kind="stable")
+    order = np.argsort(ranking[f"rank_{label(removal.ranking)}"].to_numpy(), kind="stable")
     right = removal.at(ranking, dose)
     profiles = {
         name: removal_only_profile(

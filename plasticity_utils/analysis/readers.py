@@ -29,7 +29,7 @@ from plasticity_utils.registry import removals
 from plasticity_utils.removal.leace import Erasers
 from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import stack
-from plasticity_utils.training.readers import read_states
+from plasticity_utils.training.readers import check_readers, read_states
 from plasticity_utils.training.train import tag_sentences
 
 # Where a reader reads: the whole model as a control of the reader itself, and after each removal.
@@ -50,6 +50,8 @@ def read_anew(
     """
     if not run.config.concept_info.is_entity:
         raise InputError(f"{run.config.concept_info.title!r} is no entity type, so no tag names it")
+    names = list(dict.fromkeys(names))
+    check_readers(names)
     stages, tables = Stages(run.config), []
     for condition, stage in PLACES.items():
         if condition not in run.config.conditions:

@@ -11,6 +11,7 @@ Stages are shared with runs: an audit of settings that were run trains no base m
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,38 +19,32 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from sklearn.metrics import average_precision_score
 from transformers import PreTrainedModel
 
 from plasticity_utils import files
-from plasticity_utils.data.corpus import Corpus, kinds_of
+from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.presets import REGIMES
+from plasticity_utils.experiment.readings import (
+    BODIES,
+    CONTROLLED,
+    FURTHER_BODIES,
+    ReadingStages,
+    model_scores,
+)
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.run_names import run_name
-from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import made_now, save_tables
-from plasticity_utils.models.load import label_ids
-from plasticity_utils.registry import label, readers, users_errors
+from plasticity_utils.registry import FILE_SIGN, rankings, readers, users_errors
 from plasticity_utils.removal.interface import Intervention, in_force
-from plasticity_utils.training.evaluate import entity_scores
-from plasticity_utils.training.protocols import FIRST_TIME, NONE, Relearning
-from plasticity_utils.training.readers import (
-    ALIKE,
-    FrozenHead,
-    control_task,
-    states_to_read,
-    tags_of_sentences,
-)
+from plasticity_utils.training.protocols import Relearning
+from plasticity_utils.training.readers import ALIKE, check_readers, with_other_readers
 from plasticity_utils.training.train import (
     TaggedSentences,
     fine_tune,
-    likeliest,
     steps_until,
-    tag_logits,
     tag_sentences,
     train_only,
 )
@@ -58,15 +53,6 @@ from plasticity_utils.training.train import (
 PROTOCOLS = ("targeted", "random", "masked")
 # Just after the removal, then often while things happen fast; the end is the schedule's own.
 STEPS, EPOCHS = (0, 4, 8, 16, 32, 64, 128), (0.25, 0.5, 1.0)
-# What the readers read: the base model whole, cut, and cut at random; and the pretrained body.
-BODIES = ("base", "removed", "control", "pretrained", "pretrained_removed")
-READERS, EVERY_LAYER = ("linear", "perceptron"), ("linear",)
-# Bodies on which the same readers are given a task that can only be remembered.
-CONTROLLED = ("base", "removed")
-# What further readers read, by a command of their own: they are slow.
-FURTHER_BODIES = ("base", "removed", "pretrained_removed")
-# All layers side by side are many times as wide, and a reader of them as slow.
-READER_SENTENCES, EVERY_LAYER_SENTENCES = 5000, 600
 
 
 @dataclass(frozen=True)
@@ -117,7 +103,8 @@ def audit(concept: str = "locations", removal: str = "", **settings: Any) -> Aud
     InputError
         For a setting that is not allowed, and a concept that is no entity type.
     """
-    return run_audit(RunConfig(concept, removal=removal, **settings))
+    named = {"concept": concept, "removal": removal, **settings}
+    return run_audit(RunConfig.from_parameters(named))
 
 
 @users_errors()
@@ -130,10 +117,25 @@ def run_audit(config: RunConfig) -> Audit:
         )
     stages = AuditStages(config)
     stages.check()
-    settings = stages.audit_settings(config.conditions, BODIES)
-    settings |= {"control_task": CONTROLLED, "alike": ALIKE}
-    folder = files.cached(config.results, audit_name(config), settings, partial(_make, stages))
-    return Audit(folder)
+    make = partial(_make, stages)
+    return Audit(files.cached(config.results, audit_name(config), stages.all_settings, make))
+
+
+def is_of_now(audit: Audit, config: RunConfig) -> bool:
+    """Tell whether an audit of these settings is of the code and the files that are here now.
+
+    Its seal says so, and nothing is worked out: no model is hashed, and nothing is fitted.
+    """
+    if not files.is_current(audit.path) or not files.is_sound(audit.path):
+        return False
+    known = json.loads(json.dumps(_KnownStages(config).all_settings))
+    return _agree(known, files.seal_of(audit.path)["settings"])
+
+
+def _agree(known: Any, sealed: Any) -> bool:
+    if not isinstance(known, dict) or not isinstance(sealed, dict):
+        return bool(known == sealed)
+    return all(name in sealed and _agree(value, sealed[name]) for name, value in known.items())
 
 
 @users_errors()
@@ -142,13 +144,20 @@ def read_further(audit: Audit, names: Sequence[str] = ()) -> Path:
 
     `names` are of the registry `readers`, or `FILE.py:NAME`; without any, all of the registry. Each
     reads the last layer on all training sentences, and every layer on a part of them; what the
-    table `readings` has is not fitted again.
+    table `readings` has is not fitted again, and rows of other readers are kept.
     """
     chosen = list(dict.fromkeys(names)) or readers.names()
-    for name in chosen:
-        readers.get(name)
+    check_readers(chosen)
     if "doses" in audit.facts:
         raise InputError(f"{audit.path.name!r} is a reading curve; needed: an audit")
+    if not audit.holds(["readings"]):
+        raise InputError(f"{audit.path.name!r} has no readings; needed: an audit")
+    anew = InputError(
+        f"audit {audit.path.name!r} is of another state of the code or of the files that it names, "
+        "so its removal cannot be read further; `plasticity audit` makes it anew"
+    )
+    if not is_of_now(audit, audit.config):
+        raise anew
     stages = AuditStages(audit.config)
     stages.check()
     if not any(stages.left_to_read(chosen)):
@@ -156,10 +165,13 @@ def read_further(audit: Audit, names: Sequence[str] = ()) -> Path:
             f"all that {', '.join(chosen)} can read is in the audit already; needed: a reader that "
             "is not among its own"
         )
+    if not audit.path.name.endswith(files.digest(stages.all_settings)):
+        raise anew
     folders = {body: stages.further_readings(chosen, body) for body in FURTHER_BODIES}
     path = audit.path / "further_readings.parquet"
+    table = with_other_readers(_stacked(folders, "further_readings", "body"), path)
     with files.whole(path) as file:
-        _stacked(folders, "further_readings", "body").to_parquet(file, index=False)
+        table.to_parquet(file, index=False)
     # The code of now may be later than the audit's.
     files.write_json(path.with_suffix(".json"), made_now())
     return path
@@ -176,31 +188,8 @@ def audit_name(config: RunConfig) -> str:
     return f"audit-{run_name(replace(config, protocols='') if is_usual else config)}"
 
 
-def tag_scores(
-    data: TaggedSentences,
-    predicted: list[list[str]],
-    probabilities: np.ndarray | None,
-    tags: list[str],
-) -> pd.DataFrame:
-    """Entity F1, and beside it how well the words of a type are told without any threshold.
-
-    Returns the columns of `entity_scores` and average_precision (in [0, 1], of a type's tags over
-    all words; missing for `overall`, and where there are no probabilities).
-    """
-    table = entity_scores(data.tags, predicted, data.types).assign(average_precision=np.nan)
-    if probabilities is None:
-        return table
-    words = np.array([min(kinds_of(tag)) for sentence in data.tags for tag in sentence])
-    types = np.array([min(kinds_of(tag)) for tag in tags])
-    for row, entity in enumerate(table["entity"]):
-        if entity in types and (words == entity).any():
-            chance = probabilities[:, types == entity].sum(axis=1)
-            table.loc[row, "average_precision"] = average_precision_score(words == entity, chance)
-    return table
-
-
 @dataclass(frozen=True)
-class AuditStages(Stages):
+class AuditStages(ReadingStages):
     """The stages of an audit; each method returns a sealed folder."""
 
     @cached_property
@@ -228,28 +217,22 @@ class AuditStages(Stages):
             "concept": self._concept_key,
         }
 
+    @property
+    def all_settings(self) -> dict[str, Any]:
+        """Everything that the tables of an audit depend on."""
+        ranking = self.config.preset.ranking
+        return {
+            **self.audit_settings(self.config.conditions, BODIES),
+            "control_task": CONTROLLED,
+            "alike": ALIKE,
+            # Of others its name is among the settings, and what it chose in the removal's key.
+            **({"ranking": rankings.key(ranking)} if FILE_SIGN in ranking else {}),
+        }
+
     def returned(self, condition: str) -> Path:
         """Train on under a condition and score it by step: `returns.parquet`; no model is kept."""
         make = partial(self._make_returned, condition)
         return self._cached(f"returned-{condition}", self._returns_settings(condition), make)
-
-    def readings(self, body: str) -> Path:
-        """Fit readers on a frozen body: `readings.parquet`."""
-        make = partial(self._make_readings, body)
-        return self._cached("readings", self._readings_settings(body), make)
-
-    def control_task(self, body: str) -> Path:
-        """Fit the readers of a frozen body on tags dealt out by form: `control_task.parquet`."""
-        make = partial(self._make_control_task, body)
-        settings = {**self._readings_settings(body), "alike": ALIKE}
-        return self._cached("control-task", settings, make)
-
-    def further_readings(self, names: Sequence[str], body: str) -> Path:
-        """Fit readers by name on a frozen body, where `readings` has not: `further_readings`."""
-        settings = self._readings_settings(body)
-        settings |= {"readers": [readers.key(name) for name in names], "further": True}
-        make = partial(self._make_further, names, body)
-        return self._cached("further-readings", settings, make)
 
     def _returns_settings(self, condition: str) -> dict[str, Any]:
         return {
@@ -260,21 +243,6 @@ class AuditStages(Stages):
             **self._reported_settings,
             "steps": STEPS,
         }
-
-    def _readings_settings(self, body: str) -> dict[str, Any]:
-        return {
-            "base": self._base_settings,
-            "sentences": [READER_SENTENCES, EVERY_LAYER_SENTENCES, self.config.sizes.scoring],
-            "removal": self._key_of(self._in_body(body)),
-            "pretrained": body.startswith("pretrained"),
-            "readers": [*READERS, *EVERY_LAYER],
-            **self._reported_settings,
-        }
-
-    def _in_body(self, body: str) -> Intervention | None:
-        if body == "control":
-            return self.control
-        return self.removal if body.endswith("removed") else None
 
     def _make_returned(self, condition: str, part: Path) -> None:
         protocol, intervention = self._protocol(condition), self.in_force(condition)
@@ -288,7 +256,7 @@ class AuditStages(Stages):
         def take(step: int) -> None:
             path = part / f"step-{step}.parquet"
             if not path.is_file():
-                table = _model_scores(model, scoring)
+                table = model_scores(model, scoring)
                 with files.whole(path) as file:
                     table.assign(step=step, epoch=step / per_epoch).to_parquet(file, index=False)
 
@@ -305,91 +273,6 @@ class AuditStages(Stages):
         for step in steps:
             (part / f"step-{step}.parquet").unlink()
 
-    def _make_readings(self, body: str, part: Path) -> None:
-        model, train, scoring = self._opened(body, self._read_parts)
-        is_base = not body.startswith("pretrained")
-        heads = {"head": False, "bias": True} if is_base else {"head": False}
-        with in_force(model, self._in_body(body)):
-            seed = self.config.seed
-            own = {name: FrozenHead.of(model, bias, seed) for name, bias in heads.items()}
-            found = self._read(
-                model, train, scoring, own | self._new(READERS), self._new(EVERY_LAYER)
-            )
-            if is_base:
-                as_is = _model_scores(model, scoring).assign(reader="own_head")
-                found = pd.concat([as_is, found], ignore_index=True)
-        found = found.fillna({"place": "last layer", "n_fitted": 0}).astype({"n_fitted": int})
-        save_tables({"readings": found}, part)
-
-    def _make_control_task(self, body: str, part: Path) -> None:
-        parts = control_task(*self._read_parts, self.config.seed)
-        model, train, scoring = self._opened(body, parts)
-        with in_force(model, self._in_body(body)):
-            found = self._read(model, train, scoring, self._new(READERS), self._new(EVERY_LAYER))
-        save_tables({"control_task": found}, part)
-
-    def _make_further(self, names: Sequence[str], body: str, part: Path) -> None:
-        last_layer, every_layer = self.left_to_read(names)
-        parts = self.sentences.train, self.sentences.scoring
-        model, train, scoring = self._opened(body, parts)
-        with in_force(model, self._in_body(body)):
-            # Of the model's own head `readings` has what it finds from fewer sentences.
-            own = {"head": FrozenHead.of(model, seed=self.config.seed)} if self._has_more else {}
-            found = self._read(
-                model, train, scoring, own | self._new(last_layer), self._new(every_layer)
-            )
-        save_tables({"further_readings": found}, part)
-
-    def left_to_read(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Readers of the last layer, and of every layer, whose fit `readings` does not have."""
-        last_layer = [name for name in names if self._has_more or name not in READERS]
-        return last_layer, [name for name in names if name not in EVERY_LAYER]
-
-    @property
-    def _has_more(self) -> bool:
-        """Whether there are more sentences than the usual readers are fitted on."""
-        return len(self.sentences.train) > READER_SENTENCES
-
-    def _opened(
-        self, body: str, parts: tuple[Corpus, Corpus]
-    ) -> tuple[PreTrainedModel, TaggedSentences, TaggedSentences]:
-        """The model of a body with nothing in force, and the sentences to fit and to score on."""
-        protocol = FIRST_TIME if body.startswith("pretrained") else NONE
-        model, tokenizer = self._load_untrained(protocol)
-        train, scoring = (tag_sentences(model, tokenizer, each) for each in parts)
-        return model, train, scoring
-
-    def _new(self, names: Iterable[str]) -> dict[str, Any]:
-        return {label(name): readers.get(name)(self.config.seed) for name in names}
-
-    @property
-    def _read_parts(self) -> tuple[Corpus, Corpus]:
-        """What readers are fitted on, and what they are scored on."""
-        return self.sentences.train.first(READER_SENTENCES), self.sentences.scoring
-
-    def _read(
-        self,
-        model: PreTrainedModel,
-        train: TaggedSentences,
-        scoring: TaggedSentences,
-        last_layer: Mapping[str, Any],
-        every_layer: Mapping[str, Any],
-    ) -> pd.DataFrame:
-        """Fit readers of the last layer, and of every layer on a part of the sentences."""
-        seen = states_to_read(model, train, EVERY_LAYER_SENTENCES)
-        read = states_to_read(model, scoring, len(scoring.tags))
-        tags = train.tags, train.tags[:EVERY_LAYER_SENTENCES]
-        tables = []
-        for place, fitted, X, own_tags, states in zip(
-            ("last layer", "every layer"), (last_layer, every_layer), seen, tags, read, strict=True
-        ):
-            for name, reader in fitted.items():
-                reader.fit(X, np.concatenate(own_tags))
-                table = _reader_scores(reader, states, scoring)
-                row = {"reader": name, "place": place, "n_fitted": len(own_tags)}
-                tables.append(table.assign(**row))
-        return pd.concat(tables, ignore_index=True)
-
     def _tagged(
         self, protocol: Relearning, model: PreTrainedModel, tokenizer: Any
     ) -> tuple[TaggedSentences, TaggedSentences]:
@@ -402,21 +285,25 @@ class AuditStages(Stages):
         return train, scoring
 
 
-def _model_scores(model: PreTrainedModel, data: TaggedSentences) -> pd.DataFrame:
-    logits = tag_logits(model, data)
-    whole = np.concatenate(logits).astype(np.float64)
-    whole = np.exp(whole - whole.max(axis=1, keepdims=True))
-    probabilities = whole / whole.sum(axis=1, keepdims=True)
-    names = sorted(label_ids(model), key=label_ids(model).__getitem__)
-    return tag_scores(data, likeliest(model, logits), probabilities, names)
+@dataclass(frozen=True)
+class _KnownStages(AuditStages):
+    """The same settings, without what has to be worked out for them."""
+
+    @property
+    def _base_settings(self) -> dict[str, Any]:
+        return self._teaching_settings
+
+    @property
+    def _reported_settings(self) -> dict[str, Any]:
+        return {}
+
+    def _load_fitted(self, control: bool) -> Intervention:
+        return _Unread()
 
 
-def _reader_scores(reader: Any, states: np.ndarray, data: TaggedSentences) -> pd.DataFrame:
-    gives = hasattr(reader, "predict_proba")
-    probabilities = np.asarray(reader.predict_proba(states)) if gives else None
-    predicted = tags_of_sentences(reader.predict(states), data)
-    names = [str(name) for name in reader.classes_] if gives else []
-    return tag_scores(data, predicted, probabilities, names)
+@dataclass(frozen=True)
+class _Unread(Intervention):
+    """Stands for what was fitted: of its key no more is known than which removal it is by."""
 
 
 def _make(stages: AuditStages, part: Path) -> None:

@@ -30,13 +30,14 @@ from plasticity_utils.models.activations import activations_by_layer, word_activ
 from plasticity_utils.models.load import encode_for, load_model, width
 from plasticity_utils.models.locate import model_fingerprint
 from plasticity_utils.neurons.scores import layer_unit
-from plasticity_utils.registry import label, rankings
+from plasticity_utils.registry import label, protocols, rankings, removals
 from plasticity_utils.training.evaluate import (
     CustomProbe,
     fit_custom_probe,
     last_layer,
     scorer_of,
 )
+from plasticity_utils.training.readers import check_label
 from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences
 
 _CHECKED_SENTENCES = 20
@@ -60,6 +61,15 @@ class BaseStages:
     config: RunConfig
     only_finished: bool = False
     used: set[Path] = field(default_factory=set, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.only_finished:
+            return
+        config = self.config
+        named = {removals: [config.chosen.name], rankings: [config.preset.ranking]}
+        for registry, names in {**named, protocols: config.conditions.values()}.items():
+            for name in names:
+                check_label(registry, name)
 
     @cached_property
     def sentences(self) -> Sentences:
@@ -112,13 +122,20 @@ class BaseStages:
         n_processes = hardware.count()
         return {
             "model": model_fingerprint(self.config.model),
+            "precision": training_precision(),
+            **self._teaching_settings,
+            **({"processes": n_processes} if n_processes > 1 else {}),
+        }
+
+    @property
+    def _teaching_settings(self) -> dict[str, Any]:
+        """What of the base model's settings is known before the model is read."""
+        return {
             "train": self.config.sizes.train,
             "validation": self.config.sizes.validation,
             "schedule": asdict(self._schedule(self.config.sizes.base_epochs)),
-            "precision": training_precision(),
             "tables": TABLE_NAMES,
             **self.config.task.key(),
-            **({"processes": n_processes} if n_processes > 1 else {}),
         }
 
     @property

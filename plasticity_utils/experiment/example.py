@@ -51,6 +51,7 @@ def run_example(config: RunConfig) -> Audit:
     Its columns are stage (`gold` is the corpus's own tags), position (of the word), word, tag.
     """
     stages = _Stages(replace(config, protocols=",".join(_LEARNED)))
+    stages.check()
     sentence = choose_sentence(stages.sentences.scoring, config.label)
     settings = {
         **stages.audit_settings(_LEARNED, ["base", "removed"]),

@@ -43,6 +43,7 @@ from plasticity_utils.models.load import count_layers, load_model, width
 from plasticity_utils.names import STAGES
 from plasticity_utils.neurons.inventory import inventory, inventory_selectivity, thresholds
 from plasticity_utils.neurons.scores import deviations, effect_sizes, layer_unit
+from plasticity_utils.registry import label
 from plasticity_utils.removal.gate import HeldNeurons
 from plasticity_utils.removal.interface import InForce, draw_seed, in_force
 from plasticity_utils.removal.neurons import layer_matched_draw
@@ -100,7 +101,7 @@ def choose_targets(
             f"{len(kept)} were not removed; needed: a smaller dose"
         )
     own = {d: k for d, k in counts.items() if k <= len(gone)} or {len(gone) / n_neurons: len(gone)}
-    column = f"rank_{config.preset.ranking}"
+    column = f"rank_{label(config.preset.ranking)}"
     targets = []
     for dose, k in counts.items():
         host = kept.nsmallest(k, column)[["layer", "unit"]].to_numpy()

@@ -45,7 +45,6 @@ from plasticity_utils.neurons.scores import (
 )
 from plasticity_utils.neurons.words import highest_activating_words
 from plasticity_utils.progress import bar
-from plasticity_utils.registry import label as label_of
 from plasticity_utils.registry import rankings
 from plasticity_utils.removal.interface import Intervention
 from plasticity_utils.training.evaluate import entity_scores
@@ -215,7 +214,7 @@ def neuron_table(
     for score in ("probeless", "selectivity", "effect", "ranking_selectivity"):
         table[score] = table[f"{score}_{label}"]
     # Other methods rank the base model only; through the stages |σ| stands in for them.
-    by = table.get(label_of(method), table["selectivity"]).abs()
+    by = table["probeless" if method == "probeless" else "selectivity"].abs()
     grouped = by.groupby([table[key] for key in _KEYS], sort=False)
     table["rank"] = grouped.transform(_ranks).astype(int)
     table["rank_saliency"] = grouped.transform(_saliency)

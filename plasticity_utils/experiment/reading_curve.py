@@ -51,7 +51,7 @@ def reading_curve(concept: str = "locations", **settings: Any) -> Audit:
     InputError
         For a setting that is not allowed, and a removal that takes no neurons.
     """
-    return run_curve(RunConfig(concept, **settings))
+    return run_curve(RunConfig.from_parameters({"concept": concept, **settings}))
 
 
 @users_errors()
@@ -66,6 +66,7 @@ def run_curve(config: RunConfig) -> Audit:
         dose: AuditStages(replace(config, dose=dose, protocols=",".join(CURVE_CONDITIONS)))
         for dose in CURVE_DOSES
     }
+    stages[CURVE_DOSES[0]].check()
     settings = {
         str(dose): one.audit_settings(_conditions(dose), (*_UNCUT, *_CUT))
         for dose, one in stages.items()

@@ -8,7 +8,7 @@ training on with nothing removed once for all removals.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from plasticity_utils import files
 from plasticity_utils.data.concepts import with_words
 from plasticity_utils.data.corpus import Corpus
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, shown
 from plasticity_utils.experiment.base_stages import BaseStages
 from plasticity_utils.experiment.dose import pick_dose, save_table, score_doses
 from plasticity_utils.experiment.measure import measure, score_tagged
@@ -39,6 +39,7 @@ from plasticity_utils.removal.interface import (
     Intervention,
     Material,
     Removal,
+    check_again,
     check_made,
     in_force,
 )
@@ -328,7 +329,12 @@ class Stages(BaseStages):
     def _make_fitted(self, control: bool, part: Path) -> None:
         on, remover = self._material(*self._load_base()), self._remover
         made = remover.control(self.removal, on.drawn(0)) if control else remover.fit(on)
-        check_made(made)
+        check_made(made, on.model)
+        if not isinstance(made, remover.makes):
+            raise InputError(
+                f"removal {self.config.chosen.name!r} gives {shown(made)}; its `makes` says: "
+                f"{remover.makes.__name__}"
+            )
         made.save(part)
 
     def _make_measured(
@@ -410,12 +416,16 @@ class Stages(BaseStages):
             held.set_gains(np.load(retrained / "gains.npy"))
             on = self._material(model, tokenizer, intervention, part)
             again = self._remover.again(self.removal, on, self.config.sizes.draws)
-            if again is None:
-                raise InputError("`again` of the removal gives None; needed: what it takes again")
+            if not isinstance(again, Iterable):
+                raise InputError(
+                    f"`again` of the removal gives {shown(again)}; needed: what it takes again"
+                )
             below = StatesBelow(model)
             whole = _scored(with_custom, below, tagged)
             tables = [whole.assign(again="nothing", draw=0, n_removed=0)]
-            for name, draw, cut in again:
+            for each in again:
+                check_again(each, model)
+                name, draw, cut = each
                 with in_force(model, cut):
                     table = _scored(with_custom, below, tagged)
                 tables.append(table.assign(again=name, draw=draw, n_removed=len(cut.neurons)))

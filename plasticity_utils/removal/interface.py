@@ -9,9 +9,11 @@ takes beyond its control says something about the concept.
 from __future__ import annotations
 
 import hashlib
+import inspect
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -85,10 +87,19 @@ class Material:
 
 @runtime_checkable
 class Intervention(Protocol):
-    """What a removal made, ready to be put in force; inherit, in a dataclass of arrays."""
+    """What a removal made, ready to be put in force; inherit, in a dataclass.
 
-    # Units that are removed, (layer, unit) pairs [n_removed, 2].
+    Its fields are arrays, texts, numbers, True or False: they are kept on disk and loaded.
+    """
+
+    # Units that are removed, (layer, unit) pairs [n_removed, 2]; a field where there are any.
     neurons: np.ndarray = NO_NEURONS
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # Else a dataclass takes the array here, which can change, for the field's default.
+        if "neurons" in inspect.get_annotations(cls) and "neurons" not in vars(cls):
+            cls.neurons = field()
 
     def applied(self, model: PreTrainedModel) -> AbstractContextManager[Any]:
         """Put it in force on a model until the context ends; then the model is as before.
@@ -98,7 +109,7 @@ class Intervention(Protocol):
         ...
 
     def facts(self) -> dict[str, Any]:
-        """Return what a run's `config.json` says of it beside the number of neurons."""
+        """Return what a run's `config.json` says of it beside the number of neurons, as JSON."""
         return {}
 
     def key(self) -> dict[str, Any]:
@@ -119,7 +130,7 @@ class Intervention(Protocol):
 
     def _parts(self) -> dict[str, Any]:
         own: Any = self
-        return {field.name: getattr(self, field.name) for field in fields(own)}
+        return {part.name: getattr(self, part.name) for part in fields(own)}
 
 
 @runtime_checkable
@@ -189,10 +200,54 @@ class _Fixed:
         pass
 
 
-def check_made(made: Any) -> None:
-    """Raise InputError for what a removal gives that is no intervention, such as nothing."""
-    if not isinstance(made, Intervention):
-        raise InputError(f"the removal gives {shown(made)}; needed: an Intervention")
+def check_made(made: Any, model: PreTrainedModel) -> None:
+    """Raise InputError for what a removal gives that cannot be put in force, kept and loaded."""
+    if not isinstance(made, Intervention) or not is_dataclass(made):
+        raise InputError(
+            f"the removal gives {shown(made)}; needed: an Intervention that is a dataclass"
+        )
+    kind = type(made).__name__
+    for part in fields(made):
+        value = getattr(made, part.name)
+        if _is_kept(value):
+            continue
+        raise InputError(
+            f"{part.name} of {kind} is {shown(value)}; needed: an array, a text, a number, True or "
+            "False"
+        )
+    if np.shape(made.neurons)[1:] != (2,):
+        raise InputError(
+            f"neurons of {kind} are {shown(made.neurons)}; needed: (layer, unit) pairs, an array "
+            "[n_removed, 2]"
+        )
+    if len(made.neurons):
+        as_pairs(made.neurons, count_layers(model), width(model))
+    facts = made.facts()
+    try:
+        json.dumps(facts)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"facts of {kind} are {shown(facts)}, no JSON: {error}") from None
+    if not isinstance(facts, dict):
+        raise InputError(f"facts of {kind} are {shown(facts)}; needed: a dictionary")
+
+
+def _is_kept(value: Any) -> bool:
+    """Whether `save` can write a value so that `load` can read it."""
+    try:
+        return not np.asarray(value).dtype.hasobject
+    except ValueError:
+        return False
+
+
+def check_again(given: Any, model: PreTrainedModel) -> None:
+    """Raise InputError for what `again` of a removal yields that cannot be taken once more."""
+    match given:
+        case (str(), int(), made):
+            check_made(made, model)
+        case _:
+            raise InputError(
+                f"`again` of the removal yields {shown(given)}; needed: (name, draw, intervention)"
+            )
 
 
 @contextmanager
@@ -201,9 +256,7 @@ def in_force(model: PreTrainedModel, intervention: Intervention | None) -> Itera
     if intervention is None:
         yield _Fixed(0)
         return
-    check_made(intervention)
-    if len(intervention.neurons):
-        as_pairs(intervention.neurons, count_layers(model), width(model))
+    check_made(intervention, model)
     applied = intervention.applied(model)
     if not isinstance(applied, AbstractContextManager):
         raise InputError(

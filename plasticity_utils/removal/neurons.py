@@ -35,7 +35,7 @@ class RemovedNeurons(Intervention):
         Whether their gains train, and so may grow back.
     """
 
-    neurons: np.ndarray = field()
+    neurons: np.ndarray
     regrow: bool = field(default=False, kw_only=True)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from plasticity_utils.experiment.audit import (
     PROTOCOLS,
     Audit,
     audit_name,
+    is_of_now,
     run_audit,
     with_protocols,
 )
@@ -33,6 +35,7 @@ from plasticity_utils.experiment.run_names import run_name, shared_settings, var
 from plasticity_utils.experiment.store import made_now
 from plasticity_utils.files import ROOT
 from plasticity_utils.results.derived import BY_COMMAND, MAKERS, derive, when_published
+from plasticity_utils.training.readers import with_other_readers
 
 PUBLISHED = ROOT / "book" / "results"
 AUDITS = PUBLISHED / "audits"
@@ -88,8 +91,8 @@ def add(
 ) -> Path:
     """Put a further table beside a run's published ones, and what it was made with beside that.
 
-    `name` is of `derived.BY_COMMAND`, whose maker makes it unless `make` does. InputError if the
-    run is not published, or as the maker.
+    `name` is of `derived.BY_COMMAND`, whose maker makes it unless `make` does. Rows of readers that
+    were added before are kept. InputError if the run is not published, or as the maker.
     """
     folder = results / run_name(run.config)
     if not folder.is_dir():
@@ -97,6 +100,8 @@ def add(
     path = folder / f"{name}.parquet"
     table = (make or MAKERS[name])(run)
     assert isinstance(table, pd.DataFrame)
+    if name == "readers" and _stages(folder) == _stages(run.path):
+        table = with_other_readers(table, path)
     with files.whole(path) as file:
         table.to_parquet(file, index=False, compression="zstd")
     files.write_json(path.with_suffix(".json"), {"seed": run.config.seed, **made_now()})
@@ -319,13 +324,15 @@ def published_features(results: Path = AUDITS) -> list[Audit]:
 def find_audits(config: RunConfig, make: bool = False) -> list[Audit]:
     """The audits of a configuration under every seed: one's own, else the published ones.
 
-    With `make`, that of its own seed is made where there is none; else an InputError.
+    One's own are of the code and the files as they are now; published ones may be older. With
+    `make`, that of its own seed is made where there is none; else an InputError.
     """
     config = with_protocols(config)
-    own = [one for one in _in(config.results, "audit") if files.is_sound(one.path)]
-    for found in (own, [] if config.results_dir else _in(AUDITS, "audit")):
-        wanted = shared_settings(config)
-        same = [one for one in found if shared_settings(one.config) == wanted]
+    wanted = shared_settings(config)
+    for place in (config.results, *([] if config.results_dir else [AUDITS])):
+        same = [one for one in _in(place, "audit") if shared_settings(one.config) == wanted]
+        if place != AUDITS:
+            same = [one for one in same if is_of_now(one, replace(config, seed=one.config.seed))]
         if same and (not make or any(one.config.seed == config.seed for one in same)):
             return sorted(same, key=lambda one: one.config.seed)
     if make:

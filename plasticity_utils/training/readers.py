@@ -15,8 +15,9 @@ a rate that was too low is not taken for a concept that is gone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -31,12 +32,12 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from plasticity_utils.data.corpus import Corpus
-from plasticity_utils.errors import InputError
+from plasticity_utils.errors import InputError, shown
 from plasticity_utils.models.activations import inference_batches, inputs
 from plasticity_utils.models.layers import layers_of
 from plasticity_utils.models.load import head, label_ids
 from plasticity_utils.progress import bar
-from plasticity_utils.registry import label, readers
+from plasticity_utils.registry import Registry, label, readers
 from plasticity_utils.training import protocols
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.train import EVALUATION_TOKENS, TaggedSentences
@@ -47,6 +48,9 @@ RATES = (1e-3, 1e-2)
 HELD_OUT, BATCH_WORDS, MOST_EPOCHS, PATIENCE = 0.1, 1000, 60, 3
 # Forms that are about as frequent as one another, among which a control task deals out tags.
 ALIKE = 100
+# Beside the rows and columns of readers: the model's own head, as it is and trained on, and the
+# cut model, before it is trained on and after.
+_NO_READERS = ("own_head", "head", "bias", "removed", "end")
 
 
 @runtime_checkable
@@ -63,6 +67,85 @@ class Reader(Protocol):
     def predict(self, states: Float[np.ndarray, "word unit"]) -> Shaped[np.ndarray, " word"]:
         """Tell the tag of each word, [n_words]."""
         ...
+
+
+def check_label(registry: Registry, name: str) -> None:
+    """Raise InputError for a name in a file that tables could not tell from one in a registry."""
+    if name != label(name) and label(name) in registry.names():
+        raise InputError(
+            f"{registry.kind} {name!r}: {label(name)!r} is the name of another {registry.kind}; "
+            "needed: another name in the file"
+        )
+
+
+def check_readers(names: Sequence[str]) -> None:
+    """Raise InputError for readers that are not there, or that tables could not tell apart."""
+    labels = [label(name) for name in names]
+    for name in names:
+        readers.get(name)
+        check_label(readers, name)
+        if label(name) in _NO_READERS or labels.count(label(name)) > 1:
+            raise InputError(
+                f"reader {name!r}: tables would call it {label(name)!r}, which is the name of "
+                "something else there; needed: another name"
+            )
+
+
+def new_reader(name: str, seed: int) -> Reader:
+    """Make a reader by its name; InputError if what is made cannot be fitted and asked."""
+    made = readers.get(name)(seed)
+    if not isinstance(made, Reader):
+        raise InputError(f"reader {name!r} gives {shown(made)}; needed: what has fit and predict")
+    return made
+
+
+def told_tags(
+    name: str,
+    reader: Reader,
+    states: Float[np.ndarray, "word unit"],
+    data: TaggedSentences,
+    tags: Collection[str],
+) -> list[list[str]]:
+    """Ask a fitted reader for the tags of each sentence; InputError if it tells other things."""
+    told = np.asarray(reader.predict(states))
+    if told.shape != (len(states),):
+        raise InputError(
+            f"reader {name!r} predicts an array of shape {told.shape} for {len(states)} words; "
+            "needed: a tag for each word"
+        )
+    strange = [tag for tag in told.tolist() if tag not in tags]
+    if strange:
+        raise InputError(
+            f"reader {name!r} predicts {shown(strange[0])}; allowed: {', '.join(tags)}"
+        )
+    return tags_of_sentences(told, data)
+
+
+def told_chances(
+    name: str, reader: Any, states: Float[np.ndarray, "word unit"]
+) -> tuple[Float[np.ndarray, "word tag"] | None, list[str]]:
+    """Ask a fitted reader for the probabilities of tags, and which these are; None if it has none.
+
+    InputError if the two do not belong together.
+    """
+    if not hasattr(reader, "predict_proba"):
+        return None, []
+    chances, tags = np.asarray(reader.predict_proba(states)), getattr(reader, "classes_", ())
+    if chances.shape != (len(states), len(tags)):
+        raise InputError(
+            f"reader {name!r} gives probabilities of shape {chances.shape} for {len(states)} words "
+            f"and the {len(tags)} tags in its `classes_`; needed: one for each word and tag"
+        )
+    return chances, [str(tag) for tag in tags]
+
+
+def with_other_readers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Put the rows that a file has of other readers before those of a table."""
+    if not path.is_file():
+        return table
+    found = pd.read_parquet(path)
+    kept = found[~found["reader"].isin(table["reader"])]
+    return pd.concat([kept, table], ignore_index=True)
 
 
 def linear(seed: int) -> Pipeline:
@@ -147,12 +230,10 @@ def read_states(
     states = [label_states(model, part) for part in (train, scoring)]
     tables = []
     for name in names:
-        make: Callable[[int], Reader] = readers.get(name)
-        reader = make(seed)
+        reader = new_reader(name, seed)
         reader.fit(states[0], np.concatenate(train.tags))
-        scores = entity_scores(
-            scoring.tags, tags_of_sentences(reader.predict(states[1]), scoring), entities
-        )
+        told = told_tags(name, reader, states[1], scoring, label_ids(model))
+        scores = entity_scores(scoring.tags, told, entities)
         tables.append(scores.assign(reader=label(name), n_fitted=len(train.tags)))
     return pd.concat(tables)
 
