@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -304,6 +305,10 @@ class _KnownStages(AuditStages):
 @dataclass(frozen=True)
 class _Unread(Intervention):
     """Stands for what was fitted: of its key no more is known than which removal it is by."""
+
+    def applied(self, model: PreTrainedModel) -> AbstractContextManager[Any]:
+        """Put nothing in force."""
+        return nullcontext()
 
 
 def _make(stages: AuditStages, part: Path) -> None:

@@ -8,7 +8,7 @@ training on with nothing removed once for all removals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -39,9 +39,9 @@ from plasticity_utils.removal.interface import (
     Intervention,
     Material,
     Removal,
-    check_again,
     check_made,
     in_force,
+    taken_again,
 )
 from plasticity_utils.training.protocols import NONE, Relearning, check_protocol
 from plasticity_utils.training.train import (
@@ -416,16 +416,10 @@ class Stages(BaseStages):
             held.set_gains(np.load(retrained / "gains.npy"))
             on = self._material(model, tokenizer, intervention, part)
             again = self._remover.again(self.removal, on, self.config.sizes.draws)
-            if not isinstance(again, Iterable):
-                raise InputError(
-                    f"`again` of the removal gives {shown(again)}; needed: what it takes again"
-                )
             below = StatesBelow(model)
             whole = _scored(with_custom, below, tagged)
             tables = [whole.assign(again="nothing", draw=0, n_removed=0)]
-            for each in again:
-                check_again(each, model)
-                name, draw, cut = each
+            for name, draw, cut in taken_again(again, model):
                 with in_force(model, cut):
                     table = _scored(with_custom, below, tagged)
                 tables.append(table.assign(again=name, draw=draw, n_removed=len(cut.neurons)))

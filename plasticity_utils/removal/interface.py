@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
@@ -239,15 +239,22 @@ def _is_kept(value: Any) -> bool:
         return False
 
 
-def check_again(given: Any, model: PreTrainedModel) -> None:
-    """Raise InputError for what `again` of a removal yields that cannot be taken once more."""
-    match given:
-        case (str(), int(), made):
-            check_made(made, model)
-        case _:
-            raise InputError(
-                f"`again` of the removal yields {shown(given)}; needed: (name, draw, intervention)"
-            )
+def taken_again(given: Any, model: PreTrainedModel) -> Iterator[tuple[str, int, Intervention]]:
+    """Yield what `again` of a removal gives; InputError for what cannot be taken once more."""
+    if not isinstance(given, Iterable):
+        raise InputError(
+            f"`again` of the removal gives {shown(given)}; needed: what it takes again"
+        )
+    for each in given:
+        match each:
+            case (str() as name, int() as draw, made):
+                check_made(made, model)
+                yield name, draw, made
+            case _:
+                raise InputError(
+                    f"`again` of the removal yields {shown(each)}; needed: (name, draw, "
+                    "intervention)"
+                )
 
 
 @contextmanager
