@@ -19,7 +19,7 @@ from plasticity_utils.charts import f1_through_retraining
 from plasticity_utils.experiment.presets import ChosenRemoval
 from plasticity_utils.experiment.replay import model_at
 from plasticity_utils.experiment.run import Run, run_experiment
-from plasticity_utils.removal.interface import Intervention, in_force, taken_again
+from plasticity_utils.removal.interface import Intervention, given_again, in_force
 from plasticity_utils.results import tables
 from plasticity_utils.results.groups import RunGroup
 from plugin import mine
@@ -311,11 +311,11 @@ def test_what_a_removal_gives_is_an_intervention_of_this_model(tiny_model):
 def test_what_is_taken_again_has_a_name_a_draw_and_an_intervention(given, tiny_model):
     model = tiny_model("bert")
     cut = ("same", 0, Cut(np.array([[1, 1]])))
-    assert list(taken_again([cut], model)) == [cut]
+    assert list(given_again([cut], model)) == [cut]
     with pytest.raises(InputError, match=r"`again` of the removal yields|the removal gives None"):
-        list(taken_again([given], model))
+        list(given_again([given], model))
     with pytest.raises(InputError, match="gives None; needed: what it takes again"):
-        list(taken_again(None, model))
+        list(given_again(None, model))
 
 
 @pytest.mark.parametrize("kind", ["ranking", "removal", "protocols"])

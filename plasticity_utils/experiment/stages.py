@@ -40,8 +40,8 @@ from plasticity_utils.removal.interface import (
     Material,
     Removal,
     check_made,
+    given_again,
     in_force,
-    taken_again,
 )
 from plasticity_utils.training.protocols import NONE, Relearning, check_protocol
 from plasticity_utils.training.train import (
@@ -419,7 +419,7 @@ class Stages(BaseStages):
             below = StatesBelow(model)
             whole = _scored(with_custom, below, tagged)
             tables = [whole.assign(again="nothing", draw=0, n_removed=0)]
-            for name, draw, cut in taken_again(again, model):
+            for name, draw, cut in given_again(again, model):
                 with in_force(model, cut):
                     table = _scored(with_custom, below, tagged)
                 tables.append(table.assign(again=name, draw=draw, n_removed=len(cut.neurons)))

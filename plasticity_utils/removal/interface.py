@@ -239,7 +239,7 @@ def _is_kept(value: Any) -> bool:
         return False
 
 
-def taken_again(given: Any, model: PreTrainedModel) -> Iterator[tuple[str, int, Intervention]]:
+def given_again(given: Any, model: PreTrainedModel) -> Iterator[tuple[str, int, Intervention]]:
     """Yield what `again` of a removal gives; InputError for what cannot be taken once more."""
     if not isinstance(given, Iterable):
         raise InputError(
