@@ -84,6 +84,11 @@ def test_what_is_no_word_and_no_tag_is_refused(saved, words, tags, message):
         load_corpus(saved(train=part((words, tags))))
 
 
+def test_an_empty_tag_is_refused(saved):
+    with pytest.raises(InputError, match="sentence 1: '' is no tag"):
+        load_corpus(saved(train=part((("a", "b"), (1, 0)), pos=[["X", ""]])))
+
+
 def test_a_sentence_without_words_is_left_out(saved):
     corpus = load_corpus(saved(train=part((("a",), (1,)), ((), ()))))
     assert (corpus.sentences, corpus.labels["pos"]) == ([["a"]], [["X"]])
