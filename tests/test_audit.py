@@ -280,6 +280,16 @@ def test_a_curve_takes_neurons_and_no_dose(tmp_path):
             curves.reading_curve(results_dir=str(tmp_path), **settings)
 
 
+def test_published_audits_are_shown_where_the_usual_model_is_not(monkeypatch):
+    def refuse(config):
+        raise InputError("there is no model here")
+
+    monkeypatch.setattr(RunConfig, "__post_init__", refuse)
+    found = published_audits()
+    assert found
+    assert not audits.shares_of_base(found, {"removed": "cut"}).empty
+
+
 @pytest.mark.parametrize("make", [auditing.audit, curves.reading_curve])
 def test_an_unknown_setting_is_named(make):
     with pytest.raises(InputError, match="unknown parameter 'sed'; allowed: concept"):

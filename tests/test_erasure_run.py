@@ -180,6 +180,12 @@ def test_readers_find_what_is_there_and_not_what_was_erased(run, tmp_path):
     assert shown.loc["none", "removed"] == f1_of(run, "targeted", "base")
     assert by_reader([RunGroup((run,))]).empty
     assert {"date", "seed", "code"} <= set(json.loads((folder / "readers.json").read_text()))
+    # A reader that is read later stands beside those that were there.
+    more = partial(read_anew, n_sentences=50, names=["linear"])
+    both = pd.read_parquet(add(run, "readers", tmp_path, more))
+    assert both.groupby("reader")["n_fitted"].unique().map(list).to_dict() == {
+        "linear": [50], "perceptron": [100],
+    }  # fmt: skip
 
 
 def test_what_was_added_to_a_published_run_is_kept_while_its_stages_are_the_same(run, tmp_path):
