@@ -51,8 +51,10 @@ def write_pdf(html: Path, contents: Mapping[str, Any], out: Path) -> Path:
     Raises
     ------
     InputError
-        If a page is not built, or there is no browser to print it.
+        If a page is not built, there is no browser to print it, or `out` is a folder.
     """
+    if out.is_dir():
+        raise InputError(f"{str(out)!r} is a folder; needed: the name of a file")
     browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if browser is None:
         raise InputError(

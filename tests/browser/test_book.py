@@ -202,6 +202,8 @@ def test_the_book_is_printed_with_links_that_stay_inside(book_html, tmp_path):
     assert text.count("others lost") == 2
     with pytest.raises(InputError, match="book/nowhere"):
         write_pdf(book_html, {**contents, "root": "book/nowhere"}, tmp_path / "book.pdf")
+    with pytest.raises(InputError, match="is a folder"):
+        write_pdf(book_html, contents, tmp_path)
 
 
 def test_a_link_to_a_file_of_the_book_finds_one(book_html):
