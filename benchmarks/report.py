@@ -140,8 +140,8 @@ def speed_table(found: dict[str, Any]) -> pd.DataFrame:
 
 def _ratio(row: dict[str, Any], end: str = "") -> float:
     """A row's ratio, or one end of its range; missing where ours never got there."""
-    found: float = row[f"ratio{end}"] if np.isfinite(row["ours_s"]) else np.nan
-    return found
+    found: float = row[f"ratio{end}"]
+    return found if row["ratio"] > 0 else np.nan
 
 
 def limit_table(found: dict[str, Any]) -> pd.DataFrame:

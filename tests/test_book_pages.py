@@ -68,7 +68,11 @@ def test_it_is_listed_once_and_a_page_that_is_there_is_left_alone(project):
     ("name", "line", "message"),
     [
         ("_toc.yml", "  - file: notebooks/compare.ipynb\n", r"_toc\.yml has no line"),
-        ("notebooks/concept.py", 'tags=["parameters"]', r"concept\.py has 0 cells with the tag"),
+        (
+            "notebooks/concept.py",
+            'tags=["parameters", "hide-input"]',
+            r"concept\.py has 0 cells with the tag",
+        ),
     ],
 )
 def test_a_changed_template_or_contents_is_an_error_and_nothing_is_listed(

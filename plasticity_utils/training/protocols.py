@@ -219,10 +219,10 @@ class Relearning:
 
 
 def chosen(what: str, protocol: Relearning, corpus: Corpus, concept: str) -> Corpus:
-    """The sentences that `sees` or `scored_on` of a protocol gives; InputError if none."""
+    """What `sees` or `scored_on` of a protocol leaves of sentences; InputError if nothing."""
     found: Corpus = getattr(protocol, what)(corpus, concept)
     check_kind(found, Corpus, f"{what} of a protocol must give a Corpus")
-    if not len(found):
+    if len(corpus) and not len(found):
         raise InputError(f"{what} of a protocol gives no sentences; needed: at least one")
     return found
 
