@@ -17,8 +17,9 @@
 # # Cut out, or only unread?
 #
 # **We silenced the neurons for place names in a small language model. It stopped
-# finding places. Retraining only its last layer brought them back: the knowledge
-# had never left. After harsher cuts a part of it may really be new.**
+# finding places. Retraining only its last layer brought them back, beyond what that does
+# for a model that was never taught names: the knowledge had never left. After harsher
+# cuts a part of it may really be new.**
 #
 # Whoever wants a model to forget something, a private fact or a dangerous one,
 # can cut out the neurons that carry it. If the model trains on and the skill
@@ -58,6 +59,7 @@ theme.enable()
 (example,) = (one.table("example") for one in published_examples())
 at_full_size = published_audits(scale="full")
 head = audits.found_by(at_full_size, "gate", "locations", "head")
+taught = head["removed"] - head["pretrained_removed"]
 published = groups.run_groups(pu.published_runs())
 full = groups.choose(published, model="minilm", scale="full")
 surgical = groups.choose(full, regime="surgical", variant="")
@@ -100,9 +102,9 @@ Markdown(
     "model that was never taught names, with the same neurons silenced, it "
     f"comes to a score of {head['pretrained_removed']:.2f} for places. On "
     f"the silenced model it comes to {head['removed']:.2f}, and with all "
-    f"neurons there to {head['base']:.2f}. What the second has beyond the "
-    "first had been taught, and was still there. These three are of "
-    "[one repeat](removals.ipynb).\n\n"
+    f"neurons there to {head['base']:.2f}. The {taught:.2f} beyond the "
+    "untaught model had been taught, and survived the silencing (one "
+    "[repeat](removals.ipynb)).\n\n"
     "**[Try a sentence of your own](../book/sentence).**"
 )
 
@@ -127,20 +129,18 @@ Markdown(
     "alone learned again. With the whole model it is "
     f"{places['end']:.2f}.\n"
     f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: "
-    "places, persons or organisations were erased, which means: every "
-    "layer "
-    "is projected so that no linear reader finds them. The whole model, "
-    "trained on, ends this much above what our best reader finds. At most "
-    "so much had to be learned."
+    "for places, persons and organisations, after an erasure: every layer "
+    "is changed so that no linear reader finds them, though others may. "
+    "Trained on, the whole model scores this much above our best reader. "
+    "At most so much had to be learned."
 )
 
 # %% [markdown]
 # ## Nine questions and their answers
 #
 # How sure is each? Three dots: three repeats of each kind of name, a control, and a second
-# model that points the same way. Two: the repeats and the control, in one model. One: a
-# first look, or a rule set when the numbers were known. A rule gives each answer, and
-# [stands beside its numbers](evidence.ipynb).
+# model that points the same way. One dot: a first look, or a rule set when all the numbers
+# were known. A rule gives each answer, and [stands beside its numbers](evidence.ipynb).
 
 # %% tags=["remove-input"]
 answers = by_question(published)
@@ -152,8 +152,8 @@ said = answers["answer"].replace(
         "of other kinds had gone too",
         "only the removed concept": "Few do, and most of that is the "
         "removed concept itself",
-        "only in the class “other”": "Not those of countries and cities; "
-        "only names that no list holds gain neurons",
+        "only in the class “other”": "Not for countries and cities; only "
+        "place names on no list gain neurons",
         "the same directions in the kept units": "Yes, in the neurons "
         "that were left",
         "not measurable with this ruler": "Not measurable here",
@@ -165,8 +165,8 @@ lines = "- " + links + " **" + said + "** " + answers["strength"]
 Markdown("\n".join(lines))
 
 # %% [markdown]
-# The rule of the first answer was written when its first seed was known; the
-# other two seeds and the second model came after it.
+# The rule of 1a was set after its first repeat; the other two repeats and the second model
+# test it.
 #
 # ## What would mislead you
 #
@@ -181,10 +181,10 @@ Markdown("\n".join(lines))
 #   model trains, neurons that were left come to tell the concept
 #   [more sharply](locations), though the last layer could already find it.
 # - What our readers miss may still have been there: less may be new than it seems.
-#   To tell *relearned* from learned for the first time, one needs a model that learned
-#   all names but these. Ours is back far sooner than such a model. That is measured with few sentences;
-#   with all of them once, and only after the small cut ([table of
-#   removals](removals.ipynb)).
+#   To tell *relearned* from learned for the first time, one needs yet another model, which
+#   learned all names but these. Ours is back far sooner than such a
+#   model, mostly measured with few training sentences; with all of them in one run each,
+#   after the small cut ([table of removals](removals.ipynb)).
 #
 # ## What is new here, what is not
 #
@@ -193,8 +193,8 @@ Markdown("\n".join(lines))
 # New is what that means for one paper. [Lo, Barez and Cohen (2024)](paper.ipynb) report
 # that a model relearns a concept whose neurons were removed, and that the concept
 # moves to earlier layers. After a small cut we find nothing relearned. At the paper's dose,
-# half of all neurons, something may be, but most of it is the task. And the concept moves
-# to earlier layers after any cut of that size.
+# half of all neurons, something may be, but most of it is the task. And after as many random
+# neurons are cut the concept moves to earlier layers, too.
 #
 # ## Where to go next
 #
