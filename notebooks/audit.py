@@ -64,9 +64,9 @@ seconds = sum(found[0].facts["seconds"].values())
 Markdown(
     f"**{row['removal']}** on **{row['concept']}**, {model} at the scale "
     f"*{scale}*, {row['n_seeds']} seed(s). The concept is "
-    f"**{row['verdict']}**. Is it back sooner than if it had never been "
-    f"known? **{row['came_back'].capitalize()}**. All stages of one seed "
-    f"took {seconds / 60:.0f} minutes."
+    f"**{row['verdict']}**. Back, beside a model that never knew it: "
+    f"**{row['came_back']}**. All stages of one seed took "
+    f"{seconds / 60:.0f} minutes."
 )
 
 # %% [markdown]

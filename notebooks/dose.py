@@ -60,8 +60,7 @@ Markdown(
 # ## What is found of the concept
 
 # %% tags=["remove-input"]
-means = table.groupby(["cut", "dose", "reader"], sort=False)["entity_f1"]
-means = means.mean().reset_index()
+means = audits.mean_by_dose(table)
 few = means["reader"].isin(["own_head", "head", "perceptron"])
 note = (
     "Means of locations, persons and organisations and of "

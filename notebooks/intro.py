@@ -52,6 +52,7 @@ from plasticity_utils.charts import theme
 from plasticity_utils.results import groups
 from plasticity_utils.results.published import (
     published_audits,
+    published_curves,
     published_examples,
 )
 
@@ -114,6 +115,20 @@ charts.regained(
     "A small cut leaves nearly all to be read; harder ones do not",
     "What the whole model gains beyond the best reader may be new. Below "
     "zero: that training made it worse.",
+)
+
+# %% tags=["remove-input"]
+curves = published_curves()
+by_dose = audits.mean_by_dose(audits.curve_table(curves))
+who = ["own_head", "head", "perceptron", "whole_model", "never_knew"]
+charts.found_by_dose(
+    by_dose[
+        by_dose["reader"].isin(who)
+        & by_dose["cut"].isin(["its own", "random"])
+    ],
+    "The larger the cut, the less is left to be read",
+    "Few sentences, two repeats; means over the three kinds of name.",
+    audits.floors(curves).mean(),
 )
 
 # %% [markdown]

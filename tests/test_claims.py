@@ -213,6 +213,7 @@ def test_the_words_of_the_removals_that_were_audited():
     resolved = table.query("n_seeds == 3")
     assert set(resolved["came_back"]) == {rules.SOONER}
     assert (resolved["savings_high"] <= 1).all()
+    assert resolved.filter(regex="^lost_.*_high").max().max() <= 1
     assert (table["savings"] > 0.4).all()
     # After LEACE a new reader finds less than of a body that was never taught, under every seed.
     seeds = audits.by_seed(published_audits())

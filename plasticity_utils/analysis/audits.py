@@ -13,7 +13,12 @@ from plasticity_utils.experiment.audit import Audit
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.registry import label
-from plasticity_utils.results.stack import SHARE_BOUNDS, Estimate, mean_interval
+from plasticity_utils.results.stack import (
+    DIFFERENCE_BOUNDS,
+    SHARE_BOUNDS,
+    Estimate,
+    mean_interval,
+)
 
 KEYS = ["removal", "model", "corpus", "tags", "concept"]
 OWN_HEAD = "own_head"
@@ -250,6 +255,7 @@ def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
     seeds = by_seed(audits)
     numbers = seeds.drop(columns=[name for name in seeds if name.startswith("reached")])
     bounds = {name: SHARE_BOUNDS for name in _F1_COLUMNS}
+    bounds |= {name: DIFFERENCE_BOUNDS for name in numbers if name.startswith("lost")}
     bounds |= {name: (0.0, np.inf) for name in numbers if name.startswith("steps")}
     bounds["savings"] = (-np.inf, 1.0)
     table = mean_interval(numbers, KEYS, bounds=bounds)
@@ -290,6 +296,12 @@ def curve_table(curves: Sequence[Audit]) -> pd.DataFrame:
     found = pd.concat([found[found["cut"] != _UNCUT], *cuts])
     keys = ["seed", "concept", "cut", "dose", "reader"]
     return found.groupby(keys, sort=False)["entity_f1"].mean().reset_index()
+
+
+def mean_by_dose(table: pd.DataFrame) -> pd.DataFrame:
+    """Means of `curve_table` over seeds and concepts: cut, dose, reader, entity_f1."""
+    own = table.groupby(["cut", "dose", "reader"], sort=False)["entity_f1"]
+    return own.mean().reset_index()
 
 
 def read_up_to(table: pd.DataFrame) -> pd.DataFrame:

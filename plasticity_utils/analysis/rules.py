@@ -210,15 +210,15 @@ def audited(base: float, removed: float, specificity: float, read: float) -> str
 
 
 LEAST_SAVINGS = 0.2
-SOONER, NO_SOONER = "sooner than if never known", "no sooner than if never known"
+SOONER, NO_SOONER = "sooner", "no sooner"
 
 
 @rule(
     (SOONER, NO_SOONER, OPEN),
     "Savings are 1 − (steps until the concept has 0.9 of its F1 in the base model) / (the same "
     "steps of a model that learned the task without the concept, under the same removal); what "
-    "is not reached counts as reached at the last step. The concept is back *sooner than if never "
-    "known* if the 95 % interval of the savings over seeds lies above zero and their mean is at "
+    "is not reached counts as reached at the last step. The concept is back *sooner* than if never "
+    "known if the 95 % interval of the savings over seeds lies above zero and their mean is at "
     f"least {LEAST_SAVINGS:g}; *no sooner* if the interval lies below {LEAST_SAVINGS:g}. Else, and "
     "with one seed, *not resolved*.",
     "Written before the numbers were seen; its words are newer.",
