@@ -149,6 +149,14 @@ class Registry:
             return self._entries[name].settings
         return tuple(inspect.signature(self.get(name)).parameters)
 
+    def check_label(self, name: str) -> None:
+        """Raise InputError for a name in a file that tables could not tell from one of these."""
+        if name != label(name) and label(name) in self.names():
+            raise InputError(
+                f"{self.kind} {name!r}: {label(name)!r} is the name of another {self.kind}; "
+                "needed: another name in the file"
+            )
+
     def key(self, name: str) -> str:
         """What stands for an object in a stage's key: of a file, its name and contents."""
         if FILE_SIGN not in name:
@@ -240,16 +248,16 @@ def _first_line(found: Any) -> str:
 
 def _path_of(name: str, kind: str) -> Path:
     """The file as given, or else from the project's folder: notebooks run in their own."""
-    from plasticity_utils.files import ROOT, path_of
+    from plasticity_utils.files import from_project, path_of
 
-    given = path_of(name.rpartition(":")[0], kind)
-    for path in (given, ROOT / given):
-        if path.is_file():
-            return path.resolve()
-    raise InputError(
-        f"{kind} {name!r}: there is no file {str(given)!r}, neither from the current folder nor "
-        "from the project's"
-    )
+    given = name.rpartition(":")[0]
+    path = from_project(given, kind)
+    if path is None:
+        raise InputError(
+            f"{kind} {name!r}: there is no file {str(path_of(given, kind))!r}, neither from the "
+            "current folder nor from the project's"
+        )
+    return path.resolve()
 
 
 def _from_file(name: str, kind: str) -> Any:

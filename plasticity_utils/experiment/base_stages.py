@@ -37,7 +37,6 @@ from plasticity_utils.training.evaluate import (
     last_layer,
     scorer_of,
 )
-from plasticity_utils.training.readers import check_label
 from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences
 
 _CHECKED_SENTENCES = 20
@@ -69,7 +68,7 @@ class BaseStages:
         named = {removals: [config.chosen.name], rankings: [config.preset.ranking]}
         for registry, names in {**named, protocols: config.conditions.values()}.items():
             for name in names:
-                check_label(registry, name)
+                registry.check_label(name)
 
     @cached_property
     def sentences(self) -> Sentences:

@@ -37,7 +37,7 @@ from plasticity_utils.models.activations import inference_batches, inputs
 from plasticity_utils.models.layers import layers_of
 from plasticity_utils.models.load import head, label_ids
 from plasticity_utils.progress import bar
-from plasticity_utils.registry import Registry, label, readers
+from plasticity_utils.registry import label, readers
 from plasticity_utils.training import protocols
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.train import EVALUATION_TOKENS, TaggedSentences
@@ -69,21 +69,12 @@ class Reader(Protocol):
         ...
 
 
-def check_label(registry: Registry, name: str) -> None:
-    """Raise InputError for a name in a file that tables could not tell from one in a registry."""
-    if name != label(name) and label(name) in registry.names():
-        raise InputError(
-            f"{registry.kind} {name!r}: {label(name)!r} is the name of another {registry.kind}; "
-            "needed: another name in the file"
-        )
-
-
 def check_readers(names: Sequence[str]) -> None:
     """Raise InputError for readers that are not there, or that tables could not tell apart."""
     labels = [label(name) for name in names]
     for name in names:
         readers.get(name)
-        check_label(readers, name)
+        readers.check_label(name)
         if label(name) in _NO_READERS or labels.count(label(name)) > 1:
             raise InputError(
                 f"reader {name!r}: tables would call it {label(name)!r}, which is the name of "
