@@ -23,13 +23,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from plasticity_utils import hardware
 from plasticity_utils.errors import InputError, shown
 from plasticity_utils.hardware import waiting
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 # The project's own files: its checkout, or what of it travels with an installed package.
 _CHECKOUT = Path(__file__).resolve().parent.parent
@@ -254,6 +257,26 @@ def write_json(path: Path, value: Any) -> None:
     with whole(path) as file:
         text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
         file.write_text(text, encoding="utf-8")
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """What a file of JSON says; empty where there is none yet, or it was cut off."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """Read a notebook; a file that is none is an InputError."""
+    # Here, not above: most of what reads files reads no notebook.
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, AttributeError, TypeError, nbformat.ValidationError) as error:
+        # Of what is JSON and no notebook, nbformat raises many kinds.
+        raise InputError(f"{str(path)!r} is no notebook: {error}") from error
 
 
 def _begin_sitting(part: Path) -> float:

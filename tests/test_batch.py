@@ -11,8 +11,7 @@ import pytest
 
 from plasticity_utils import cli
 from plasticity_utils import files as store
-from plasticity_utils.batch import cells
-from plasticity_utils.batch import grid as hours
+from plasticity_utils.batch import cells, estimate
 from plasticity_utils.batch.cells import Cell, is_done, note_try, page_digest, tries_of
 from plasticity_utils.batch.driver import Board
 from plasticity_utils.batch.grid import read_grid
@@ -102,7 +101,7 @@ def test_a_dry_run_knows_what_is_done_and_how_long_it_took(grid, tmp_path, capsy
     results = tmp_path / "results"
     done, left = read_grid(grid)
     finish(done, results, seconds=7200)
-    assert hours.estimated_seconds(left, [done, left], results)[0] == 7200
+    assert estimate.estimated_seconds(left, [done, left], results)[0] == 7200
     assert cli.main(["batch", str(grid), "--results", str(results), "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert "2 cells, 1 to do, 1 base models to train: about 2.1 hours with 1 at a time" in out
@@ -131,7 +130,7 @@ def test_the_lines_and_the_summary_say_what_became_of_each_cell(grid, tmp_path, 
 
 
 def test_results_and_published_audits_need_no_model(tmp_path, monkeypatch):
-    monkeypatch.setattr(config_module, "locate", never)
+    monkeypatch.setattr(config_module, "check_model", never)
     assert cells.check_results(str(tmp_path / "results")) == str(tmp_path / "results")
     assert published_audits()
 

@@ -12,7 +12,8 @@ import plasticity_utils as pu
 from plasticity_utils import cli
 from plasticity_utils.batch.cells import base_cells, note_settings
 from plasticity_utils.batch.driver import _of_shard
-from plasticity_utils.batch.grid import _one_batch, memory_of, read_grid
+from plasticity_utils.batch.estimate import _one_batch, memory_of
+from plasticity_utils.batch.grid import read_grid
 from plasticity_utils.book.pages import render_grid
 from plasticity_utils.errors import InputError
 from plasticity_utils.files import ROOT

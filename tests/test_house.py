@@ -75,6 +75,19 @@ def test_charts_load_without_a_model_and_at_once():
     assert [m for m in modules[1:] if not m.startswith(allowed)] == []
 
 
+def test_what_deals_out_the_cells_of_a_batch_loads_no_model(tmp_path):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("concepts: [locations]\nscale: smoke\n")
+    code = f"""if True:
+        import sys
+        from plasticity_utils.batch import cells, driver, workers
+        todo = driver.read_grid({str(grid)!r})
+        assert len(cells.base_cells(todo)) == len(todo) == 1
+        assert not {{"torch", "transformers", "sklearn", "scipy"}} & set(sys.modules)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_the_readme_says_what_each_package_says_it_is_for():
     readme = (ROOT.parent / "README.md").read_text(encoding="utf-8")
     for package in ORDER:

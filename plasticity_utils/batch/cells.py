@@ -25,7 +25,7 @@ from plasticity_utils import files
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig, results_of
 from plasticity_utils.experiment.run_names import run_name
-from plasticity_utils.files import Mirror
+from plasticity_utils.files import Mirror, read_note
 from plasticity_utils.models.locate import model_fingerprint
 
 # Settings on which a base model depends, beside its model, scale, seed and task.
@@ -143,10 +143,7 @@ def tries_of(folder: Path) -> int:
 
 def record_of(folder: Path) -> dict[str, Any]:
     """How a cell ended last: see `workers.execute`. Empty where it never did, or is damaged."""
-    try:
-        return dict(json.loads((folder / "record.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
+    return read_note(folder / "record.json")
 
 
 def is_done(cell: Cell, results: Path) -> bool:

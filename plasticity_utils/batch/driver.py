@@ -34,7 +34,7 @@ from plasticity_utils.batch.cells import (
     record_of,
     tries_of,
 )
-from plasticity_utils.batch.grid import estimated_seconds, memory_of, read_grid
+from plasticity_utils.batch.grid import read_grid
 from plasticity_utils.batch.workers import (
     Batch,
     fetched_and_done,
@@ -121,6 +121,9 @@ def _keep_summary(board: Board, folder: Path, batch: Batch) -> None:
 
 
 def _list(cells: Sequence[Cell], batch: Batch, workers: int) -> None:
+    # Here, not above: it loads torch, which who deals out cells does without.
+    from plasticity_utils.batch.estimate import estimated_seconds, memory_of
+
     place = place_of(batch.results)
     left = [cell for cell in cells if not (batch.resume and fetched_and_done(cell, place))]
     bases = [cell for cell in base_cells(left) if not fetched_and_done(cell, place)]

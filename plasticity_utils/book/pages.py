@@ -34,7 +34,7 @@ from plasticity_utils.charts.theme import MIME, VEGALITE_VERSION, chart_title, p
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.files import ROOT
-from plasticity_utils.results.cells import grid_results, read_notebook
+from plasticity_utils.results.cells import grid_results
 
 # Pages that a reader of one run needs; they link to nothing beyond each other.
 _COMPANIONS = ("book/method", "book/glossary", "book/references")
@@ -68,7 +68,7 @@ def render_page(
     executed_notebook, out_dir = Path(executed_notebook).resolve(), Path(out_dir).resolve()
     if not executed_notebook.is_file():
         raise InputError(f"executed_notebook: there is no file {executed_notebook}")
-    read_notebook(executed_notebook)
+    files.read_notebook(executed_notebook)
     _check_replaceable(out_dir)
     with tempfile.TemporaryDirectory(prefix="plasticity-page-") as folder:
         small = _small_book(executed_notebook, Path(folder), title)
@@ -270,7 +270,7 @@ def _write(notebooks: Path, prose: Path) -> Path:
     notebook, page = page_of(notebooks / TEMPLATE, prose), notebooks / f"{prose.stem}.ipynb"
     jupytext.write(notebook, page.with_suffix(".py"), fmt="py:percent")
     if page.is_file():
-        executed = read_notebook(page)
+        executed = files.read_notebook(page)
         notebook = combine_inputs_with_outputs(notebook, executed, fmt="py:percent")
     jupytext.write(notebook, page, fmt="ipynb")
     return page
@@ -335,7 +335,7 @@ def export_figures(notebooks: Path, out: Path) -> list[Path]:
 
 def stored_charts(notebook: Path) -> Iterator[dict[str, Any]]:
     """Give the Vega-Lite specifications that a notebook stores, in its order."""
-    for cell in read_notebook(notebook).cells:
+    for cell in files.read_notebook(notebook).cells:
         for output in cell.get("outputs", []):
             if MIME in output.get("data", {}):
                 yield output["data"][MIME]

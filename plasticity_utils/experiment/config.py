@@ -36,7 +36,7 @@ from plasticity_utils.experiment.presets import (
     chosen_of,
 )
 from plasticity_utils.files import path_of, results_root
-from plasticity_utils.models.locate import locate
+from plasticity_utils.models.locate import check_model
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.registry import label, protocols, rankings, removals
 
@@ -177,10 +177,6 @@ class RunConfig:
         removals.check(self.chosen.name)
         self._check_settings_of_removal()
         self._check_protocols()
-        locate(self.model)
-        # Here, not above: it loads much that a wrong word does not need.
-        from plasticity_utils.models.load import check_model
-
         check_model(self.model)
 
     def _make_plain(self) -> None:

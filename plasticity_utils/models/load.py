@@ -20,16 +20,14 @@ from torch import nn
 from transformers import (
     AutoModelForTokenClassification,
     GgufConfig,
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES
 
 from plasticity_utils.errors import InputError, check_seed, items_of, shown
 from plasticity_utils.hardware import find_device
 from plasticity_utils.models.layers import is_causal, layers_of
-from plasticity_utils.models.locate import ALLOWED_MODELS, locate
+from plasticity_utils.models.locate import ALLOWED_MODELS, check_model, locate, read_config
 from plasticity_utils.models.tokenizer import first_line, load_tokenizer
 from plasticity_utils.models.tokens import Encoded as Encoded
 from plasticity_utils.models.tokens import encode_words as encode_words
@@ -96,20 +94,6 @@ def load_model(
     # As a plain module: transformers' own `to` is typed too loosely to check.
     nn.Module.to(model, place)
     return model, tokenizer
-
-
-def check_model(name: str) -> None:
-    """Raise InputError unless `load_model` can use this name: no such model, or no weights in it.
-
-    Reads no weights, so it is fit for checking a setting before any work starts.
-    """
-    if not isinstance(name, str):
-        raise InputError(f"model must be a name, not {name!r}; allowed: {ALLOWED_MODELS}")
-    source, gguf = locate(name)
-    if gguf is None:
-        config = _read_config(name, source)
-        _check_architecture(name, config)
-        _check_quantisation(name, config)
 
 
 def check_loaded(model: Any) -> None:
@@ -179,41 +163,6 @@ def head(model: PreTrainedModel) -> nn.Linear:
     if not hasattr(model, "score") and not hasattr(model, "classifier"):
         raise InputError("the model has no head that tags words; needed: one of load_model")
     return model.score if hasattr(model, "score") else model.classifier  # type: ignore[return-value]
-
-
-def _read_config(name: str, source: str) -> dict[str, Any]:
-    # Read as plain data and checked before any class is chosen, so that no repository's own code
-    # is ever asked for.
-    try:
-        config, _ = PreTrainedConfig.get_config_dict(source)
-        missing = "was not found"
-    except Exception as error:
-        config = {}
-        away = "couldn't connect" in str(error)
-        missing = "is not here, and the Hub cannot be reached" if away else "was not found"
-    if not config or not isinstance(config, dict):
-        missing = "has no readable config.json" if Path(source).is_dir() else missing
-        raise InputError(f"model {name!r} {missing}; allowed: {ALLOWED_MODELS}")
-    return config
-
-
-def _check_architecture(name: str, config: dict[str, Any]) -> None:
-    kind = config.get("model_type")
-    if not isinstance(kind, str) or kind not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES:
-        raise InputError(
-            f"model {name!r} is of type {kind!r}, for which transformers has no token "
-            "classification"
-        )
-
-
-def _check_quantisation(name: str, config: dict[str, Any]) -> None:
-    found = config.get("quantization_config")
-    if found:
-        method = found.get("quant_method", found) if isinstance(found, dict) else found
-        raise InputError(
-            f"model {name!r}: its weights are quantised ({method}); allowed: floats, since the "
-            "model is trained"
-        )
 
 
 def _checked_labels(labels: Any) -> tuple[str, ...] | None:
@@ -310,7 +259,7 @@ def _load_weights(
     _check_body(name, model, info, with_head=labels is None)
     if gguf:
         _forget_quantization(model)
-    own = None if gguf else _own_labels(_read_config(name, source))
+    own = None if gguf else _own_labels(read_config(name, source))
     if info["missing_keys"] or (labels is not None and own != tuple(labels)):
         _draw_head(model, seed)
     return model.eval()

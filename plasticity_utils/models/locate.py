@@ -1,7 +1,8 @@
-"""Find a model by its name, before anything of it is loaded: a wrong name is told at once."""
+"""Find and check a model by its name, before it is loaded: a wrong name is told at once."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -38,6 +39,21 @@ def locate(name: str) -> tuple[str, str | None]:
     return _in_cache(name) or name, None
 
 
+def check_model(name: str) -> None:
+    """Raise InputError unless `load_model` can use this name: no such model, or no weights in it.
+
+    Reads no weights, so it is fit for checking a setting before any work starts. Of the packaged
+    models it asks only whether they are there.
+    """
+    if not isinstance(name, str):
+        raise InputError(f"model must be a name, not {name!r}; allowed: {ALLOWED_MODELS}")
+    source, _ = locate(name)
+    if name not in (*PACKAGED, E5):
+        config = read_config(name, source)
+        _check_architecture(name, config)
+        _check_quantisation(name, config)
+
+
 def model_fingerprint(name: str) -> str:
     """Name of a model, with a digest of its files where it is a local folder."""
     folder = path_of(name, "model")
@@ -63,6 +79,47 @@ def _in_cache(name: str) -> str | None:
     except InputError:
         return None
     return str(folder) if has_tokenizer else None
+
+
+def read_config(name: str, source: str) -> dict[str, Any]:
+    """Read what a model's config.json says; where there is none to read, an InputError."""
+    # Here, not above: the packaged models need it not, and it takes seconds.
+    from transformers import PreTrainedConfig
+
+    # Read as plain data and checked before any class is chosen, so that no repository's own code
+    # is ever asked for.
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(source)
+        missing = "was not found"
+    except Exception as error:
+        config = {}
+        away = "couldn't connect" in str(error)
+        missing = "is not here, and the Hub cannot be reached" if away else "was not found"
+    if not config or not isinstance(config, dict):
+        missing = "has no readable config.json" if Path(source).is_dir() else missing
+        raise InputError(f"model {name!r} {missing}; allowed: {ALLOWED_MODELS}")
+    return config
+
+
+def _check_architecture(name: str, config: dict[str, Any]) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES
+
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or kind not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES:
+        raise InputError(
+            f"model {name!r} is of type {kind!r}, for which transformers has no token "
+            "classification"
+        )
+
+
+def _check_quantisation(name: str, config: dict[str, Any]) -> None:
+    found = config.get("quantization_config")
+    if found:
+        method = found.get("quant_method", found) if isinstance(found, dict) else found
+        raise InputError(
+            f"model {name!r}: its weights are quantised ({method}); allowed: floats, since the "
+            "model is trained"
+        )
 
 
 def _check_weight_files(folder: Path) -> None:

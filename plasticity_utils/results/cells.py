@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from plasticity_utils.data.tasks import CONLL2003, ENTITY
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import load_run
-from plasticity_utils.files import path_of
-
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
+from plasticity_utils.files import path_of, read_note
 
 _SETTINGS = (
     "concept", "corpus", "tags", "model", "scale", "regime", "removal", "protocols",
@@ -87,7 +83,7 @@ def outcomes_of_cells(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.Data
 
 def _cell(root: Path, folder: Path) -> pd.DataFrame | None:
     """The rows of one cell; None for the training of a base model."""
-    record, about = _read(folder / "record.json"), _read(folder / "cell.json")
+    record, about = read_note(folder / "record.json"), read_note(folder / "cell.json")
     if not about and not record.get("run"):
         return None
     usual = "begun" if (folder / "tries").is_file() else "waiting"
@@ -108,23 +104,3 @@ def _cell(root: Path, folder: Path) -> pd.DataFrame | None:
     for place, (name, value) in enumerate(facts.items()):
         table.insert(place, name, value)
     return table
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """What a cell has written down; empty where it has not yet, or the file was cut off."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def read_notebook(path: Path) -> NotebookNode:
-    """Read a notebook; a file that is none is an InputError."""
-    # Here, not above: who only reads tables of results may do without.
-    import nbformat
-
-    try:
-        return nbformat.read(path, as_version=4)
-    except (OSError, ValueError, AttributeError, TypeError, nbformat.ValidationError) as error:
-        # Of what is JSON and no notebook, nbformat raises many kinds.
-        raise InputError(f"{str(path)!r} is no notebook: {error}") from error
