@@ -17,20 +17,15 @@
 # # Cut out, or only unread?
 #
 # **We silenced the neurons for place names in a small language model. It stopped
-# finding places. Retraining only its last layer brought them back, beyond what that does
-# for a model that was never taught names: the knowledge had never left. After harsher
-# cuts a part of it may really be new.**
+# finding places. Retraining only its last layer brought them back, further than in a
+# model that was never taught names: the knowledge had never left. After harsher cuts a
+# part of it may really be new.**
 #
-# Whoever wants a model to forget something, a private fact or a dangerous one,
-# can cut out the neurons that carry it. If the model trains on and the skill
-# returns, it looks as if it had been learned again. This book asks whether it was
-# ever gone.
-#
-# The model is MiniLM, taught to mark places, persons and organisations in news
-# sentences. Its **score** is 1 if it finds every name and nothing else. A
-# **reader** looks at the damaged model from outside, without changing it. The
-# model's own last layer is the simplest reader: let it alone learn again, and
-# whatever it finds, the layers below must hold.
+# Whoever wants a model to forget a private fact, or a dangerous one, can cut out the
+# neurons that carry it. If the skill returns with training, was it learned again, or had
+# it never gone? A **reader** can tell: a small program that learns to find the names in
+# what goes on inside the damaged model, and changes nothing there. The model's own last
+# layer, where it alone learns again, is the simplest reader.
 #
 # ![The experiment in four steps: the model learns to mark places; neurons are cut and
 # the mark is gone; the last layer alone learns and it is back; or the whole model
@@ -82,8 +77,8 @@ rest = relearning.each_concept(relearning.by_run(erased))["beyond"]
 second = relearning.summary(relearning.by_run(decoder))
 
 # %% [markdown]
-# One sentence of the news, and what the model marks in it. LOC is a place, PER a
-# person, ORG an organisation, MISC another name.
+# A sentence of the news, and what the model marks in it: LOC is a place, PER a person,
+# ORG an organisation. Its score (F1) is one where it marks every name and nothing else.
 
 # %% tags=["remove-input"]
 charts.marked_table(
@@ -96,26 +91,8 @@ charts.marked_table(
     },
 )
 
-# %% tags=["remove-input"]
-Markdown(
-    "*Did training the last layer not simply teach it again?* It sees only "
-    "what the layers below hold, and from that it can learn much: on a "
-    "model that was never taught names, with the same neurons silenced, it "
-    f"comes to a score of {head['pretrained_removed']:.2f} for places. On "
-    f"the silenced model it comes to {head['removed']:.2f}, and with all "
-    f"neurons there to {head['base']:.2f}. The {taught:.2f} beyond the "
-    "untaught model had been taught, and survived the silencing (one "
-    "[repeat](removals.ipynb)).\n\n"
-    "**[Try a sentence of your own](../book/sentence).**"
-)
-
-# %% tags=["remove-input"]
-charts.regained(
-    relearning.shares(cuts),
-    "A small cut leaves nearly all to be read; harder ones do not",
-    "What the whole model gains beyond the best reader may be new. Below "
-    "zero: that training made it worse.",
-)
+# %% [markdown]
+# **[Try a sentence of your own](../book/sentence).**
 
 # %% tags=["remove-input"]
 curves = published_curves()
@@ -127,8 +104,17 @@ charts.found_by_dose(
         & by_dose["cut"].isin(["its own", "random"])
     ],
     "The larger the cut, the less is left to be read",
-    "Few sentences, two repeats; means over the three kinds of name.",
+    "Means over the three kinds of name, and two repeats. The whole model "
+    f"trained again on {curves[0].facts['n_train_sentences']:,} sentences "
+    "only (the next figure has all), and not after random cuts.",
     audits.floors(curves).mean(),
+)
+
+# %% tags=["remove-input"]
+charts.regained(
+    relearning.shares(cuts),
+    "A small cut leaves nearly all to be read; harder ones do not",
+    "What the whole model gains beyond the best reader may be new.",
 )
 
 # %% [markdown]
@@ -136,26 +122,25 @@ charts.found_by_dose(
 
 # %% tags=["remove-input"]
 Markdown(
-    f"- **{places['base']:.2f} to {places['removed']:.2f}**: the score for "
-    "places, before and after one neuron in twenty was silenced. As many "
-    "random neurons change nothing.\n"
-    f"- **{places['head']:.2f}**: the score for places after the last "
-    "layer "
-    "alone learned again. With the whole model it is "
-    f"{places['end']:.2f}.\n"
-    f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: "
-    "for places, persons and organisations, after an erasure: every layer "
-    "is changed so that no linear reader finds them, though others may. "
-    "Trained on, the whole model scores this much above our best reader. "
-    "At most so much had to be learned."
+    f"- **{places['base']:.2f} to {places['removed']:.2f}**: places, before "
+    "and after one neuron in twenty was silenced. As many random neurons "
+    "change nothing.\n"
+    f"- **{places['head']:.2f}**: places, after the last layer alone learned "
+    f"again. In a model never taught names it comes to "
+    f"{head['pretrained_removed']:.2f}; only what is beyond that had been "
+    "taught, and had not left.\n"
+    f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: so "
+    "much of the score for places, persons and organisations may be new, at "
+    "most, after each was erased: every layer is changed so that no linear "
+    "reader finds it, though others may."
 )
 
 # %% [markdown]
 # ## Nine questions and their answers
 #
-# How sure is each? Three dots: three repeats of each kind of name, a control, and a second
-# model that points the same way. One dot: a first look, or a rule set when all the numbers
-# were known. A rule gives each answer, and [stands beside its numbers](evidence.ipynb).
+# The first has three parts. Three dots: three repeats, a control and a second model agree.
+# One dot: a first look, or a rule that was chosen after the numbers were seen. A dash: no
+# answer.
 
 # %% tags=["remove-input"]
 answers = by_question(published)
@@ -163,8 +148,8 @@ links = "[" + answers["question"] + "](" + answers["page"] + ".ipynb)"
 said = answers["answer"].replace(
     {
         "read again": "No. It had never left; it is read again",
-        "more than was read, of the task": "In part, at most; most names "
-        "of other kinds had gone too",
+        "more than was read, of the task": "In part, at most; and most of "
+        "that is noticing names of any kind",
         "only the removed concept": "Few do, and most of that is the "
         "removed concept itself",
         "only in the class “other”": "Not for countries and cities; only "
@@ -180,10 +165,23 @@ lines = "- " + links + " **" + said + "** " + answers["strength"]
 Markdown("\n".join(lines))
 
 # %% [markdown]
-# The rule of 1a was set after its first repeat; the other two repeats and the second model
-# test it.
-#
-# ## What would mislead you
+# ## Before you believe it
+
+# %% tags=["remove-input"]
+Markdown(
+    '<details class="fold"><summary>Did training the last layer not simply '
+    "teach it again?</summary>\n\n"
+    "It sees only what the layers below hold, and from that it can learn "
+    "much. On a model that was never taught names, with the same neurons "
+    f"silenced, it comes to {head['pretrained_removed']:.2f} for places. On "
+    f"the silenced model it comes to {head['removed']:.2f}, and with all "
+    f"neurons there to {head['base']:.2f}. The {taught:.2f} beyond the "
+    "untaught model had been taught, and survived the silencing (one "
+    "[repeat](removals.ipynb)).\n\n</details>"
+)
+
+# %% [markdown]
+# <details class="fold"><summary>What would mislead you</summary>
 #
 # - Two small models, and names in news texts. The second points the same way on the last
 #   layer, with one run for each kind of name; where in it the concept goes is not
@@ -198,10 +196,14 @@ Markdown("\n".join(lines))
 # - What our readers miss may still have been there: less may be new than it seems.
 #   To tell *relearned* from learned for the first time, one needs yet another model, which
 #   learned all names but these. Ours is back far sooner than such a
-#   model, mostly measured with few training sentences; with all of them in one run each,
-#   after the small cut ([table of removals](removals.ipynb)).
+#   model ([table of removals](removals.ipynb)).
+# - The rule of answer 1a was set after its first repeat. The other two repeats and the
+#   second model test it.
 #
-# ## What is new here, what is not
+# </details>
+
+# %% [markdown]
+# <details class="fold"><summary>What is new here, and what is not</summary>
 #
 # That a last layer trained alone can bring back what looks forgotten is known
 # from continual learning and from unlearning ([what others found](../book/others)).
@@ -211,13 +213,12 @@ Markdown("\n".join(lines))
 # half of all neurons, something may be, but most of it is the task. And after as many random
 # neurons are cut the concept moves to earlier layers, too.
 #
+# </details>
+
+# %% [markdown]
 # ## Where to go next
 #
-# - [How much must be taken?](dose.ipynb) Readers and training as the cut grows.
-#   [What each answer rests on](evidence.ipynb), and what would change our mind.
-# - [Locations](locations), [persons](persons), [organisations](organisations):
-#   one concept at a time, down to single neurons.
-# - [The paper](paper.ipynb) that started this, and what we find of it.
-#   [Side by side](compare.ipynb): two models.
-# - [The method](../book/method) defines every quantity;
-#   [how to reproduce it](../book/reproduce) takes one command.
+# [How much must be taken?](dose.ipynb) asks the question at every dose.
+# [Locations](locations) goes down to single neurons, and [the evidence](evidence.ipynb)
+# says what would change our mind. [The method](../book/method) defines every word, and
+# [one command](../book/reproduce) makes every number again.

@@ -20,9 +20,9 @@ from plasticity_utils.results.published import find_run
 from plasticity_utils.results.stack import SHARE_BOUNDS, Estimate, mean_interval
 
 QUESTIONS = {
-    "1a": "Is what comes back relearned? After a small cut",
-    "1b": "After half of all neurons",
-    "1c": "After an erasure",
+    "1a": "After a small cut, is what comes back relearned?",
+    "1b": "After half of all neurons were cut?",
+    "1c": "After an erasure?",
     "2": "Do neurons take on new functions?",
     "3": "Do other neurons carry the parts of the concept?",
     "4": "Is it the same concept in the end?",
@@ -30,7 +30,7 @@ QUESTIONS = {
     "6": "Do concepts crowd each other more (superposition)?",
     "7": "Do neurons of other concepts take it over?",
     "8": "Can neurons be forced to carry two concepts?",
-    "9": "Are neurons that take over near the concept before (primed)?",
+    "9": "Are neurons that gain near the concept before (primed)?",
 }
 # Where each is answered.
 PAGES = {

@@ -42,10 +42,10 @@ _LOG = alt.Scale(type="log", nice=False, padding=8)
 _COSTS = {"seconds": "seconds", "rise_mb": "memory, MB"}
 # Clusters are named by several words; the axis below has room for the first.
 _FIRST_WORD = "split(datum.label, ' · ')[0]"
-_FLOOR_NOTE = "Dotted: the best reader of a body that was never taught names."
+_FLOOR_NOTE = "Grey dots: the best reader of a model that was never taught names."
 # Who finds the concept, with colour and dash, from the least that may change to the most.
 _WHO = {
-    "own_head": ("nothing changed", theme.MUTED, [2, 3]),
+    "own_head": ("the model as it is", theme.MUTED, [8, 4]),
     "bias": ("thresholds alone", *theme.FALLBACKS[1]),
     "head": (
         "last layer alone", theme.CONDITION_COLOURS["head"], theme.CONDITION_DASHES["head"],
@@ -340,7 +340,7 @@ def found_by_dose(
         symbolType="stroke", symbolSize=500, symbolOpacity=1, columns=2, labelLimit=0
     )
     signs = {
-        channel: of("who:N", title="what may learn", legend=legend, scale=alt.Scale(
+        channel: of("who:N", title="found by", legend=legend, scale=alt.Scale(
             domain=names, range=values
         ))
         for channel, of, values in (
