@@ -44,7 +44,7 @@ Markdown(
     "reader still finds nine tenths of what it finds in the whole model, "
     "each time; of random neurons "
     f"{chosen_percent(random.min())} can go.**\n\n"
-    "Not all of that was taught: in a body that was never taught names "
+    "Not all of that was taught: in a model that was never taught names "
     f"such a reader comes to an F1 of {floor:.2f}, and in the whole "
     f"model to {whole:.2f}."
 )
@@ -74,7 +74,7 @@ charts.found_by_dose(
 )
 
 # %% [markdown]
-# The horizontal dots are the {term}`floor`: what the best reader finds in the body that was
+# The dotted line is the {term}`floor`: what the best reader finds in the model that was
 # never taught names, with nothing cut. What a reader finds up to there need not come
 # from the teaching. Small doses have more room on the axis than large ones.
 #

@@ -23,9 +23,9 @@
 #
 # Whoever wants a model to forget a private fact, or a dangerous one, can cut out the
 # neurons that carry it. If the skill returns with training, was it learned again, or had
-# it never gone? A **reader** can tell: a small program that learns to find the names in
-# what goes on inside the damaged model, and changes nothing there. The model's own last
-# layer, where it alone learns again, is the simplest reader.
+# it never gone? A **reader** helps to tell: a small program that learns to find the names
+# in what goes on inside the damaged model, and leaves all that as it is. The model's own
+# last layer, where it alone learns again, is the simplest reader.
 #
 # ![The experiment in four steps: the model learns to mark places; neurons are cut and
 # the mark is gone; the last layer alone learns and it is back; or the whole model
@@ -78,7 +78,7 @@ second = relearning.summary(relearning.by_run(decoder))
 
 # %% [markdown]
 # A sentence of the news, and what the model marks in it: LOC is a place, PER a person,
-# ORG an organisation. Its score (F1) is one where it marks every name and nothing else.
+# ORG an organisation. The score (F1) is 1 if it marks every name and nothing else.
 
 # %% tags=["remove-input"]
 charts.marked_table(
@@ -106,7 +106,8 @@ charts.found_by_dose(
     "The larger the cut, the less is left to be read",
     "Means over the three kinds of name, and two repeats. The whole model "
     f"trained again on {curves[0].facts['n_train_sentences']:,} sentences "
-    "only (the next figure has all), and not after random cuts.",
+    "only (the next figure has all), and not after random cuts. Never knew: "
+    "a model that was taught all names but these.",
     audits.floors(curves).mean(),
 )
 
@@ -114,7 +115,8 @@ charts.found_by_dose(
 charts.regained(
     relearning.shares(cuts),
     "A small cut leaves nearly all to be read; harder ones do not",
-    "What the whole model gains beyond the best reader may be new.",
+    "What the whole model gains beyond the best reader may be new. Below "
+    "zero: worse than just after the cut.",
 )
 
 # %% [markdown]
@@ -125,10 +127,10 @@ Markdown(
     f"- **{places['base']:.2f} to {places['removed']:.2f}**: places, before "
     "and after one neuron in twenty was silenced. As many random neurons "
     "change nothing.\n"
-    f"- **{places['head']:.2f}**: places, after the last layer alone learned "
-    f"again. In a model never taught names it comes to "
-    f"{head['pretrained_removed']:.2f}; only what is beyond that had been "
-    "taught, and had not left.\n"
+    f"- **{head['removed']:.2f}**: places, after the last layer alone learned "
+    "again. In a model never taught names, with the same neurons silenced, "
+    f"it comes to {head['pretrained_removed']:.2f}; only what is beyond that "
+    "had been taught, and had not left.\n"
     f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: so "
     "much of the score for places, persons and organisations may be new, at "
     "most, after each was erased: every layer is changed so that no linear "
@@ -138,9 +140,9 @@ Markdown(
 # %% [markdown]
 # ## Nine questions and their answers
 #
-# The first has three parts. Three dots: three repeats, a control and a second model agree.
-# One dot: a first look, or a rule that was chosen after the numbers were seen. A dash: no
-# answer.
+# The first has three parts. Dots say how sure an answer is. Three: three repeats, a control
+# and a second model agree. One: a first look, or a rule that was chosen after all its
+# numbers were seen. A dash: no answer.
 
 # %% tags=["remove-input"]
 answers = by_question(published)
@@ -148,8 +150,8 @@ links = "[" + answers["question"] + "](" + answers["page"] + ".ipynb)"
 said = answers["answer"].replace(
     {
         "read again": "No. It had never left; it is read again",
-        "more than was read, of the task": "In part, at most; and most of "
-        "that is noticing names of any kind",
+        "more than was read, of the task": "In part, at most; and it may "
+        "be the skill of finding names at all",
         "only the removed concept": "Few do, and most of that is the "
         "removed concept itself",
         "only in the class “other”": "Not for countries and cities; only "
@@ -195,8 +197,9 @@ Markdown(
 #   [more sharply](locations), though the last layer could already find it.
 # - What our readers miss may still have been there: less may be new than it seems.
 #   To tell *relearned* from learned for the first time, one needs yet another model, which
-#   learned all names but these. Ours is back far sooner than such a
-#   model ([table of removals](removals.ipynb)).
+#   learned all names but these. Ours is back far sooner than such a model, mostly
+#   measured with few training sentences; with all of them after the small cut
+#   ([table of removals](removals.ipynb)).
 # - The rule of answer 1a was set after its first repeat. The other two repeats and the
 #   second model test it.
 #
@@ -218,7 +221,7 @@ Markdown(
 # %% [markdown]
 # ## Where to go next
 #
-# [How much must be taken?](dose.ipynb) asks the question at every dose.
+# [How much must be taken?](dose.ipynb) asks the question as the cut grows.
 # [Locations](locations) goes down to single neurons, and [the evidence](evidence.ipynb)
-# says what would change our mind. [The method](../book/method) defines every word, and
-# [one command](../book/reproduce) makes every number again.
+# says what would change our mind. [The method](../book/method) defines every quantity, and
+# one command [reproduces](../book/reproduce) a run.

@@ -30,7 +30,7 @@ QUESTIONS = {
     "6": "Do concepts crowd each other more (superposition)?",
     "7": "Do neurons of other concepts take it over?",
     "8": "Can neurons be forced to carry two concepts?",
-    "9": "Are neurons that gain near the concept before (primed)?",
+    "9": "Is a neuron near the concept more likely to take it on (primed)?",
 }
 # Where each is answered.
 PAGES = {

@@ -32,7 +32,7 @@ _FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer
 def write_pdf(html: Path, contents: Mapping[str, Any], out: Path) -> Path:
     """Print a built book into one file, with an entry a page and links that lead inside it.
 
-    Left out is what one looks up: the pages of `_NOT_PRINTED`, and what is folded on a page.
+    Left out is what one looks up: the pages of `_NOT_PRINTED`, and long tables that are folded.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ _LOG = alt.Scale(type="log", nice=False, padding=8)
 _COSTS = {"seconds": "seconds", "rise_mb": "memory, MB"}
 # Clusters are named by several words; the axis below has room for the first.
 _FIRST_WORD = "split(datum.label, ' · ')[0]"
-_FLOOR_NOTE = "Grey dots: the best reader of a model that was never taught names."
+_FLOOR_NOTE = "Dotted grey line: the best reader of a model that was never taught names."
 # Who finds the concept, with colour and dash, from the least that may change to the most.
 _WHO = {
     "own_head": ("the model as it is", theme.MUTED, [8, 4]),

@@ -197,7 +197,8 @@ def test_the_book_is_printed_with_links_that_stay_inside(book_html, tmp_path):
     )
     text = " ".join(" ".join(page.extract_text() for page in printed.pages).split())
     assert "Nine questions and their answers" in text
-    # Nothing stands there to be unfolded; of an exercise the answer is there.
+    # Nothing stands there to be unfolded; of an exercise the answer is there, and folded prose.
+    assert "Half of all neurons, any half, breaks the model." in text
     assert "Show code cell" not in text
     assert text.count("others lost") == 2
     with pytest.raises(InputError, match="book/nowhere"):
