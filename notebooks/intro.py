@@ -106,8 +106,8 @@ charts.found_by_dose(
     "The larger the cut, the less is left to be read",
     "Means over the three kinds of name, and two repeats. The whole model "
     f"trained again on {curves[0].facts['n_train_sentences']:,} sentences "
-    "only (the next figure has all), and not after random cuts. Never knew: "
-    "a model that was taught all names but these.",
+    "only (the next figure has all), and not after random cuts. Never "
+    "knew: a model that was taught all names but these.",
     audits.floors(curves).mean(),
 )
 
@@ -127,10 +127,10 @@ Markdown(
     f"- **{places['base']:.2f} to {places['removed']:.2f}**: places, before "
     "and after one neuron in twenty was silenced. As many random neurons "
     "change nothing.\n"
-    f"- **{head['removed']:.2f}**: places, after the last layer alone learned "
-    "again. In a model never taught names, with the same neurons silenced, "
-    f"it comes to {head['pretrained_removed']:.2f}; only what is beyond that "
-    "had been taught, and had not left.\n"
+    f"- **{head['removed']:.2f}**: places, after the last layer alone "
+    "learned again. In a model never taught names, with the same neurons "
+    f"silenced, it comes to {head['pretrained_removed']:.2f}; only what is "
+    "beyond that had been taught, and had not left.\n"
     f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: so "
     "much of the score for places, persons and organisations may be new, at "
     "most, after each was erased: every layer is changed so that no linear "
@@ -154,8 +154,8 @@ said = answers["answer"].replace(
         "be the skill of finding names at all",
         "only the removed concept": "Few do, and most of that is the "
         "removed concept itself",
-        "only in the class “other”": "Not for countries and cities; only "
-        "place names on no list gain neurons",
+        "only in the class “other”": "Not for countries and cities; "
+        "only place names on no list gain neurons",
         "the same directions in the kept units": "Yes, in the neurons "
         "that were left",
         "not measurable with this ruler": "Not measurable here",
