@@ -124,17 +124,17 @@ charts.regained(
 
 # %% tags=["remove-input"]
 Markdown(
-    f"- **{places['base']:.2f} to {places['removed']:.2f}**: places, before "
-    "and after one neuron in twenty was silenced. As many random neurons "
-    "change nothing.\n"
+    f"- **{places['base']:.2f} to {places['removed']:.2f}**: places, "
+    "before and after one neuron in twenty was silenced. As many random "
+    "neurons change nothing.\n"
     f"- **{head['removed']:.2f}**: places, after the last layer alone "
     "learned again. In a model never taught names, with the same neurons "
     f"silenced, it comes to {head['pretrained_removed']:.2f}; only what is "
     "beyond that had been taught, and had not left.\n"
     f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: so "
-    "much of the score for places, persons and organisations may be new, at "
-    "most, after each was erased: every layer is changed so that no linear "
-    "reader finds it, though others may."
+    "much of the score for places, persons and organisations may be new, "
+    "at most, after each was erased: every layer is changed so that no "
+    "linear reader finds it, though others may."
 )
 
 # %% [markdown]
