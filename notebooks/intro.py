@@ -175,9 +175,9 @@ Markdown(
     "teach it again?</summary>\n\n"
     "It sees only what the layers below hold, and from that it can learn "
     "much. On a model that was never taught names, with the same neurons "
-    f"silenced, it comes to {head['pretrained_removed']:.2f} for places. On "
-    f"the silenced model it comes to {head['removed']:.2f}, and with all "
-    f"neurons there to {head['base']:.2f}. The {taught:.2f} beyond the "
+    f"silenced, it comes to {head['pretrained_removed']:.2f} for places. "
+    f"On the silenced model it comes to {head['removed']:.2f}, and with "
+    f"all neurons there to {head['base']:.2f}. The {taught:.2f} beyond the "
     "untaught model had been taught, and survived the silencing (one "
     "[repeat](removals.ipynb)).\n\n</details>"
 )
