@@ -434,6 +434,26 @@ def representation(
     return SAME_DIRECTIONS if as_is == "less" else OPEN
 
 
+CAN_FAIL, CANNOT_FAIL = "the test can fail", "the test cannot fail"
+NO_PROBE = "not measurable with this probe"
+
+
+@rule(
+    (CAN_FAIL, CANNOT_FAIL, OPEN),
+    "The control of question 4: a probe of one seed's base is put to another seed's base, as it "
+    "is. If it loses a tenth of its F1 or more, for each concept and pair: *the test can fail*. If "
+    "it loses less each time, *the test cannot fail*: any training from this checkpoint gives the "
+    "same directions, and question 4 is *not measurable with this probe*. Else *not resolved*.",
+    "Written before the number was seen.",
+    "",
+)
+def can_fail(lost: Sequence[float]) -> str:
+    """Can the test of question 4 fail? Shares of a probe's F1, one a concept and pair of seeds."""
+    if len(lost) and min(lost) >= MARGIN:
+        return CAN_FAIL
+    return CANNOT_FAIL if len(lost) and max(lost) < MARGIN else OPEN
+
+
 # Question 8: forced to carry two
 
 REGAINED, KEPT_F1, FEW, WAS_LOST = 0.9, 0.02, 0.05, 0.5
