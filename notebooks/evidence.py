@@ -74,7 +74,7 @@ rules.strength
 #   make "more than was read" smaller. Whether the rest is relearned or learned takes a
 #   model that never knew the concept. At the small scale such a model is far slower
 #   ([table of removals](removals.ipynb)); with all sentences that is measured after the
-#   small cut alone, once.
+#   small cut alone.
 #
 # ## 2. Do neurons take on new functions?
 #

@@ -178,8 +178,8 @@ Markdown(
     f"silenced, it comes to {head['pretrained_removed']:.2f} for places. "
     f"On the silenced model it comes to {head['removed']:.2f}, and with "
     f"all neurons there to {head['base']:.2f}. The {taught:.2f} beyond the "
-    "untaught model had been taught, and survived the silencing (one "
-    "[repeat](removals.ipynb)).\n\n</details>"
+    "untaught model had been taught, and survived the silencing "
+    "([three repeats](removals.ipynb)).\n\n</details>"
 )
 
 # %% [markdown]

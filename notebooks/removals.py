@@ -198,8 +198,8 @@ charts.returns(
 # %% [markdown]
 # ## With all sentences
 #
-# Above, 1,800 sentences train. Here `gate` is audited on all of the corpus, with
-# one seed. *floor* is the F1 that the best reader finds in a body that was never taught
+# Above, 1,800 sentences train. Here `gate` is audited on all of the corpus, under
+# three seeds. *floor* is the F1 that the best reader finds in a body that was never taught
 # names, cut in the same way.
 
 # %% tags=["remove-input"]
@@ -217,6 +217,7 @@ charts.number_table(
         "steps_targeted",
         "steps_masked",
         "savings",
+        "came_back",
     ],
 )
 
