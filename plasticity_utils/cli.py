@@ -105,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
         "--reader", action="append", help=f"{', '.join(readers.names())}, FILE.py:NAME; repeatable"
     )
     reading.set_defaults(command=_readers)
+    bases = commands.add_parser(
+        "bases", help="put a probe of each audit's base to the bases of the other seeds"
+    )
+    bases.add_argument("audits", type=Path, nargs="+", help="folders of audits, one a seed")
+    bases.set_defaults(command=_bases)
     pages = commands.add_parser("pages", help="make the concepts' pages from their template")
     pages.set_defaults(command=_pages)
     sentence = commands.add_parser(
@@ -277,6 +282,18 @@ def _readers(options: argparse.Namespace) -> None:
         else:
             make = partial(read_anew, **named)
             print(f"published: {add(run, 'readers', make=make)}")
+
+
+def _bases(options: argparse.Namespace) -> None:
+    from plasticity_utils.analysis.sameness import read_other_bases
+    from plasticity_utils.experiment.audit import Audit
+    from plasticity_utils.experiment.run import load_run
+    from plasticity_utils.experiment.store import add_table
+
+    audits = [Audit(load_run(folder).path) for folder in options.audits]
+    for one in audits:
+        table = read_other_bases(one, [other for other in audits if other is not one])
+        print(f"read: {add_table(one.path, 'other_bases', table)}")
 
 
 def _is_audit(run: Run) -> bool:

@@ -1,5 +1,6 @@
 """An audit, from settings to its row in the table of removals."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 
 from plasticity_utils import cli, files
 from plasticity_utils.analysis import audits
+from plasticity_utils.analysis.sameness import read_other_bases
 from plasticity_utils.charts import readings, returns
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
@@ -16,6 +18,7 @@ from plasticity_utils.experiment import audit as auditing
 from plasticity_utils.experiment import reading_curve as curves
 from plasticity_utils.experiment.audit import (
     Audit,
+    AuditStages,
     audit_name,
     read_further,
     run_audit,
@@ -129,6 +132,39 @@ def test_further_readers_read_what_the_usual_ones_have_not(made, tmp_path, monke
     assert table["read_further"].item() == best["removed"] / best["base"]
     published = publish_audit(Audit(folder), tmp_path / "book")
     assert (published / "further_readings.json").is_file()
+
+
+@pytest.fixture
+def other_seed(made):
+    """An audit of which there are the settings and the base alone, beside the other's stages."""
+    folder = made.path.with_name(made.path.name.replace("seed0", "seed1") + "-base")
+    folder.mkdir(exist_ok=True)
+    facts = {**made.facts, "settings": {**made.facts["settings"], "seed": 1}}
+    (folder / "config.json").write_text(json.dumps(facts))
+    AuditStages(Audit(folder).config).base()
+    yield Audit(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_a_probe_of_one_base_is_put_to_another_seeds_and_to_the_pretrained(made, other_seed):
+    table = read_other_bases(made, [other_seed])
+    last = table[table["layer"] == table["layer"].max()].set_index(["other", "alignment"])
+    assert set(table["other"]) == {"seed 1", "pretrained"}
+    # On its own model the probe is the same whatever it is compared with.
+    assert last.loc[("seed 1", "base"), "word_f1"] == last.loc[("pretrained", "base"), "word_f1"]
+    assert last.loc[("seed 1", "none"), "word_f1"] != last.loc[("seed 1", "base"), "word_f1"]
+    twin = read_other_bases(other_seed, [made])
+    assert set(twin["other"]) == {"seed 0", "pretrained"}
+    with pytest.raises(InputError, match="stands alone"):
+        read_other_bases(made, [])
+    with pytest.raises(InputError, match="stands alone"):
+        read_other_bases(made, [made])
+    facts = json.loads((other_seed.path / "config.json").read_text())
+    facts["settings"]["concept"] = "persons"
+    (other_seed.path / "config.json").write_text(json.dumps(facts | {"concept_info": None}))
+    with pytest.raises(InputError, match=r"differs .* in more than its seed"):
+        read_other_bases(made, [Audit(other_seed.path)])
 
 
 @pytest.mark.slow

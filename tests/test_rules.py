@@ -31,6 +31,12 @@ CASES = {
         ((NONE, NONE, 0.05), OPEN),
     ],
     "together": [((["yes", "yes"],), "yes"), ((["no"],), "no"), ((["yes", "no"],), OPEN)],
+    "can_fail": [
+        (([0.1, 0.4],), rules.CAN_FAIL),
+        (([0.0, 0.09],), rules.CANNOT_FAIL),
+        (([0.0, 0.4],), OPEN),
+        (([],), OPEN),
+    ],
     "cut": [
         ((0.93, 0.18), "the concept"),
         ((0.93, 0.68), "the task"),
@@ -218,9 +224,3 @@ def test_few_values_are_laid_out_by_seed():
     assert table.columns.tolist() == ["concept", "seed 0", "seed 1", "mean"]
     assert table["seed 0"].tolist() == [0.4, 0.6]
     assert table["mean"].tolist() == pytest.approx([0.3, 0.6])
-
-
-def test_the_test_of_sameness_can_fail_where_another_seeds_base_is_not_read():
-    assert rules.can_fail([0.1, 0.4]) == rules.CAN_FAIL
-    assert rules.can_fail([0.0, 0.09]) == rules.CANNOT_FAIL
-    assert rules.can_fail([0.0, 0.4]) == rules.can_fail([]) == rules.OPEN

@@ -16,7 +16,7 @@ from plasticity_utils.experiment.forcing_config import ForcingConfig
 from plasticity_utils.names import OVERALL, READ_AGAIN
 from plasticity_utils.results import tables
 from plasticity_utils.results.groups import RunGroup, choose, run_group
-from plasticity_utils.results.published import find_run
+from plasticity_utils.results.published import find_run, published_audits
 from plasticity_utils.results.stack import SHARE_BOUNDS, Estimate, mean_interval
 
 QUESTIONS = {
@@ -178,6 +178,7 @@ def judged_answers(published: list[RunGroup]) -> list[JudgedAnswer]:
     by_parts = parts_tables.taken_over(parts).set_index("parts")
     word = rules.parts_taken_over(*by_parts.loc[_PARTS, "verdict"].tolist())
     same = sameness.same(with_tables)
+    test = sameness.control(published_audits(scale="full"))
     alike = pooled.sharing(with_tables).iloc[0]
     crowded = pooled.superposition_judged(with_tables)
     moved = pooled.migration(with_tables).set_index("role").loc[pooled.OTHER_TYPES]
@@ -206,10 +207,10 @@ def judged_answers(published: list[RunGroup]) -> list[JudgedAnswer]:
         JudgedAnswer(
             "4",
             rules.representation,
-            same["verdict"],
+            rules.NO_PROBE if test == rules.CANNOT_FAIL else same["verdict"],
             seeds,
             *_both(same, "lost_kept", ""),
-            has_control=False,
+            has_control=test == rules.CAN_FAIL,
             is_post_hoc=True,
         ),
         JudgedAnswer(

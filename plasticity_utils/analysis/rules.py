@@ -417,7 +417,7 @@ def _side(one: Estimate) -> str:
     "words does: *the same geometry, turned*. If not even that: *another representation*. An "
     "interval that holds the tenth resolves nothing.",
     "The case of the kept units was added once the first run was known; the others were written "
-    "before. Whether the test can fail is not measured yet.",
+    "before.",
     "4e914b2, bbe57df",
 )
 def representation(
@@ -445,7 +445,7 @@ NO_PROBE = "not measurable with this probe"
     "it loses less each time, *the test cannot fail*: any training from this checkpoint gives the "
     "same directions, and question 4 is *not measurable with this probe*. Else *not resolved*.",
     "Written before the number was seen.",
-    "",
+    "907f11e",
 )
 def can_fail(lost: Sequence[float]) -> str:
     """Can the test of question 4 fail? Shares of a probe's F1, one a concept and pair of seeds."""

@@ -24,9 +24,15 @@ from sklearn.preprocessing import StandardScaler
 
 from plasticity_utils.analysis import rules
 from plasticity_utils.analysis.snapshots import BASE, RunSnapshots, Snapshot
+from plasticity_utils.data.concepts import members
 from plasticity_utils.data.corpus import in_first_part
 from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.audit import Audit
 from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.run_names import shared_settings
+from plasticity_utils.experiment.splits import load_sentences
+from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.load import load_model, width
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import Estimate, mean_interval, stack
@@ -157,6 +163,69 @@ def transfer(snapshots: RunSnapshots) -> pd.DataFrame:
             )
             parts.append(_named(table, condition, stage, units))
     return pd.concat(parts, ignore_index=True)
+
+
+PRETRAINED = "pretrained"
+
+
+def read_other_bases(audit: Audit, others: Sequence[Audit]) -> pd.DataFrame:
+    """Put a probe of an audit's base to the bases of other seeds, and to the pretrained body.
+
+    The control of `transfer`, whose probe and words these are: models that share nothing but the
+    checkpoint they came from. Gives other (`seed 1`, …, `pretrained`), and the columns of
+    `probe_transfer`. InputError for audits that differ in more than the seed, or whose bases are
+    not kept.
+    """
+    config = audit.config
+    for other in others:
+        if shared_settings(other.config) != shared_settings(config):
+            raise InputError(
+                f"{other.path.name!r} differs from {audit.path.name!r} in more than its seed; "
+                "needed: the same audit under other seeds"
+            )
+    if not others or config.seed in {other.config.seed for other in others}:
+        raise InputError(f"{audit.path.name!r} stands alone; needed: audits of two seeds or more")
+    parts = load_sentences(config)
+    words = parts.measuring
+    base, tokenizer = audit.model("base")
+    X = word_activations(base, tokenizer, words.sentences)
+    models = {f"seed {other.config.seed}": other.model("base") for other in others}
+    models[PRETRAINED] = load_model(config.model, parts.labels, config.seed)
+    is_concept, fits = members(words, config.label), in_first_part(words)
+    tables = []
+    for name, (model, own) in models.items():
+        read = word_activations(model, own, words.sentences)
+        table = probe_transfer(X, read, is_concept, fits, width(base), config.seed)
+        table.insert(0, "other", name)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def other_bases(audits: Sequence[Audit]) -> pd.DataFrame:
+    """Share of its F1 that a base's probe keeps at the last layer of another base.
+
+    Gives concept, seed, other, as_is, aligned, shuffled; of audits that were asked.
+    """
+    asked = [one for one in audits if one.holds(["other_bases"])]
+    rows = []
+    for one in asked:
+        table = one.table("other_bases")
+        last = table[table["layer"] == table["layer"].max()]
+        f1 = last.pivot(index="other", columns="alignment", values="word_f1")
+        kept = f1.div(f1["base"], axis=0).rename(
+            columns={"none": "as_is", "procrustes": "aligned"}
+        )[["as_is", "aligned", "shuffled"]]
+        named = {"concept": one.config.concept_info.title, "seed": one.config.seed}
+        rows.append(kept.reset_index().assign(**named))
+    columns = ["concept", "seed", "other", "as_is", "aligned", "shuffled"]
+    found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+    return found[columns].rename_axis(columns=None)
+
+
+def control(audits: Sequence[Audit]) -> str:
+    """Whether the test of question 4 can fail, by `rules.can_fail`."""
+    found = other_bases(audits)
+    return rules.can_fail((1 - found.loc[found["other"] != PRETRAINED, "as_is"]).tolist())
 
 
 def cka(groups: Sequence[RunGroup]) -> pd.DataFrame:

@@ -37,7 +37,7 @@ from plasticity_utils.experiment.readings import (
 )
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.run_names import run_name
-from plasticity_utils.experiment.store import made_now, save_tables
+from plasticity_utils.experiment.store import add_table, made_now, save_tables
 from plasticity_utils.registry import FILE_SIGN, rankings, readers, users_errors
 from plasticity_utils.removal.interface import Intervention, in_force
 from plasticity_utils.training.protocols import Relearning
@@ -169,13 +169,9 @@ def read_further(audit: Audit, names: Sequence[str] = ()) -> Path:
     if not audit.path.name.endswith(files.digest(stages.all_settings)):
         raise anew
     folders = {body: stages.further_readings(chosen, body) for body in FURTHER_BODIES}
-    path = audit.path / "further_readings.parquet"
-    table = with_other_readers(_stacked(folders, "further_readings", "body"), path)
-    with files.whole(path) as file:
-        table.to_parquet(file, index=False)
-    # The code of now may be later than the audit's.
-    files.write_json(path.with_suffix(".json"), made_now())
-    return path
+    name = "further_readings"
+    table = with_other_readers(_stacked(folders, name, "body"), audit.path / f"{name}.parquet")
+    return add_table(audit.path, name, table)
 
 
 def with_protocols(config: RunConfig) -> RunConfig:

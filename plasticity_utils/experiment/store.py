@@ -17,6 +17,7 @@ import psutil
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from plasticity_utils import files
 from plasticity_utils.experiment.dose import save_table
 from plasticity_utils.files import IN_CHECKOUT, ROOT
 from plasticity_utils.hardware import find_device, training_precision
@@ -38,6 +39,16 @@ def save_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
     """Write each table to a Parquet file of its name."""
     for name, table in tables.items():
         save_table(table, folder / f"{name}.parquet")
+
+
+def add_table(folder: Path, name: str, table: pd.DataFrame, **facts: Any) -> Path:
+    """Put a further table into a finished folder, and beside it with what that was made."""
+    path = folder / f"{name}.parquet"
+    with files.whole(path) as file:
+        table.to_parquet(file, index=False, compression="zstd")
+    # The code of now may be later than that of the other tables.
+    files.write_json(path.with_suffix(".json"), {**facts, **made_now()})
+    return path
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:

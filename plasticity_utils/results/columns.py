@@ -153,6 +153,15 @@ RUN_TABLES = {
     ),
 }
 
+_OF_PROBES = {
+    "alignment": Column(
+        "name",
+        "`base`: the probe on its own model, the ceiling; `none`; `procrustes`; "
+        "`shuffled`: aligned to wrong words, the floor",
+    ),
+    "word_f1": Column("0 to 1", "F1 of the concept's words, by a probe of the base"),
+    "balanced_accuracy": Column("0 to 1", "mean recall of concept and other words"),
+}
 DERIVED_TABLES = {
     "kept_gain": Table(
         "a condition, type and layer",
@@ -242,15 +251,7 @@ DERIVED_TABLES = {
     "transfer": Table(
         "a condition, stage, choice of units, layer and alignment",
         "condition stage units layer alignment word_f1 balanced_accuracy n_words",
-        {
-            "alignment": Column(
-                "name",
-                "`base`: the probe on its own model, the ceiling; `none`; `procrustes`; "
-                "`shuffled`: aligned to wrong words, the floor",
-            ),
-            "word_f1": Column("0 to 1", "F1 of the concept's words, by a probe of the base"),
-            "balanced_accuracy": Column("0 to 1", "mean recall of concept and other words"),
-        },
+        _OF_PROBES,
     ),
     "subconcepts": Table(
         "a condition, layer, part before and part after",
@@ -448,6 +449,11 @@ AUDIT_TABLES = {
         "a frozen body, further reader and type; `plasticity readers` adds it",
         f"body reader place n_fitted entity {_SCORES} average_precision",
         _READING,
+    ),
+    "other_bases": Table(
+        "another base, layer and alignment; `plasticity bases` adds it",
+        "other layer alignment word_f1 balanced_accuracy n_words",
+        {"other": Column("name", "the base of another seed, or `pretrained`"), **_OF_PROBES},
     ),
     "example": Table(
         "a stage and word",

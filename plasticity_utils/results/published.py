@@ -32,7 +32,7 @@ from plasticity_utils.experiment.features import features_name
 from plasticity_utils.experiment.reading_curve import CURVE_CONDITIONS, curve_name
 from plasticity_utils.experiment.run import Run, check_run, command, finished_run, run_experiment
 from plasticity_utils.experiment.run_names import run_name, shared_settings, variant
-from plasticity_utils.experiment.store import made_now
+from plasticity_utils.experiment.store import add_table, made_now
 from plasticity_utils.files import ROOT
 from plasticity_utils.results.derived import BY_COMMAND, MAKERS, derive, when_published
 from plasticity_utils.training.readers import with_other_readers
@@ -40,8 +40,8 @@ from plasticity_utils.training.readers import with_other_readers
 PUBLISHED = ROOT / "book" / "results"
 AUDITS = PUBLISHED / "audits"
 _OF_AUDITS = (
-    "returns", "readings", "control_task", "further_readings", "base", "dose", "example",
-    "features", "feature_words",
+    "returns", "readings", "control_task", "further_readings", "other_bases", "base", "dose",
+    "example", "features", "feature_words",
 )  # fmt: skip
 
 
@@ -97,15 +97,11 @@ def add(
     folder = results / run_name(run.config)
     if not folder.is_dir():
         raise InputError(f"{run_name(run.config)!r} is not published; `plasticity publish` does it")
-    path = folder / f"{name}.parquet"
     table = (make or MAKERS[name])(run)
     assert isinstance(table, pd.DataFrame)
     if name == "readers" and _stages(folder) == _stages(run.path):
-        table = with_other_readers(table, path)
-    with files.whole(path) as file:
-        table.to_parquet(file, index=False, compression="zstd")
-    files.write_json(path.with_suffix(".json"), {"seed": run.config.seed, **made_now()})
-    return path
+        table = with_other_readers(table, folder / f"{name}.parquet")
+    return add_table(folder, name, table, seed=run.config.seed)
 
 
 def publish(run: Run, results: Path = PUBLISHED) -> Path:
