@@ -93,8 +93,8 @@ rules.strength
 # ## 4. Is it the same concept in the end?
 #
 # **The number** is the share of its F1 that a probe of the kept units of the base loses
-# at the end, beyond what it loses with nothing cut. **Table:** `transfer`. **Control:** none yet. A probe that carries over between the bases
-# of two seeds as well as it does here would show that this test cannot fail.
+# at the end, beyond what it loses with nothing cut. **Table:** `transfer`. **Control:** the same probe on another seed's base (`other_bases`),
+# which it hardly reads. Further seeds whose bases it reads would change our mind.
 #
 # ## 5. Are concepts that share a neuron alike?
 #

@@ -4,9 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plasticity_utils.analysis import audits, features, movement, paper, relearning, rules
+from plasticity_utils.analysis import (
+    audits,
+    features,
+    movement,
+    paper,
+    relearning,
+    rules,
+    sameness,
+)
 from plasticity_utils.analysis.answers import by_question
 from plasticity_utils.analysis.mistakes import setting_changes
+from plasticity_utils.analysis.pooled import groups_with_tables
 from plasticity_utils.analysis.readers import by_reader
 from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.results.across import recoveries, turnovers
@@ -250,6 +259,15 @@ def test_with_all_sentences_the_small_cut_hides_too_and_is_back_sooner():
     assert (table["n_seeds"] == 3).all()
     assert (table["n_reached"] == 3).all()
     assert set(table["came_back"]) == {rules.SOONER}
+
+
+def test_a_probe_hardly_reads_the_base_of_another_seed():
+    audited = published_audits(scale="full")
+    assert sameness.control(audited) == rules.CAN_FAIL
+    other = sameness.other_bases(audited).set_index("other")["as_is"]
+    after = sameness.kept_f1(groups_with_tables(model="minilm", scale="full", regime="surgical"))
+    assert other.max() < after["as_is"].min()
+    assert other.max() < 0.5 < after["kept"].min()
 
 
 def test_what_is_said_of_other_tasks():
