@@ -111,9 +111,10 @@ Markdown(
     f"There it keeps {100 * by_seed.as_is.min():.0f} to "
     f"{100 * by_seed.as_is.max():.0f} % of its F1 at the last layer, and in "
     "that checkpoint itself, which was never taught names, at most "
-    f"{100 * untaught.as_is.max():.0f} %. A model that was cut and trained "
-    "on keeps far more of the old directions than one that learned the "
-    "same task anew."
+    f"{100 * untaught.as_is.max():.0f} %. A probe of the neurons that the "
+    f"cut would leave keeps {100 * by_seed.kept.min():.0f} to "
+    f"{100 * by_seed.kept.max():.0f} % there, where after the cut and the "
+    f"training it keeps {100 * kept.kept.min():.0f} % or more."
 )
 
 # %% tags=["remove-input"]

@@ -27,12 +27,13 @@ from plasticity_utils.analysis.snapshots import BASE, RunSnapshots, Snapshot
 from plasticity_utils.data.concepts import members
 from plasticity_utils.data.corpus import in_first_part
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.audit import Audit
+from plasticity_utils.experiment.audit import Audit, AuditStages
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.run_names import shared_settings
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import load_model, width
+from plasticity_utils.neurons.scores import flat_ids
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import Estimate, mean_interval, stack
@@ -172,9 +173,9 @@ def read_other_bases(audit: Audit, others: Sequence[Audit]) -> pd.DataFrame:
     """Put a probe of an audit's base to the bases of other seeds, and to the pretrained body.
 
     The control of `transfer`, whose probe and words these are: models that share nothing but the
-    checkpoint they came from. Gives other (`seed 1`, …, `pretrained`), and the columns of
-    `probe_transfer`. InputError for audits that differ in more than the seed, or whose bases are
-    not kept.
+    checkpoint they came from. Gives other (`seed 1`, …, `pretrained`), units (`all`, or those that
+    the audit's removal leaves: `kept`), and the columns of `probe_transfer`. InputError for audits
+    that differ in more than the seed, or whose bases are not kept.
     """
     config = audit.config
     for other in others:
@@ -192,34 +193,48 @@ def read_other_bases(audit: Audit, others: Sequence[Audit]) -> pd.DataFrame:
     models = {f"seed {other.config.seed}": other.model("base") for other in others}
     models[PRETRAINED] = load_model(config.model, parts.labels, config.seed)
     is_concept, fits = members(words, config.label), in_first_part(words)
+    removed = AuditStages(config, only_finished=True).removal.neurons
+    kept = np.ones(X.shape[1], dtype=np.float32)
+    kept[flat_ids(removed, width(base))] = 0
     tables = []
     for name, (model, own) in models.items():
         read = word_activations(model, own, words.sentences)
-        table = probe_transfer(X, read, is_concept, fits, width(base), config.seed)
-        table.insert(0, "other", name)
-        tables.append(table)
+        for units, weight in (("all", 1), ("kept", kept)):
+            table = probe_transfer(
+                X * weight, read * weight, is_concept, fits, width(base), config.seed
+            )
+            names = {"other": name, "units": units}
+            tables.append(table.assign(**names)[[*names, *table.columns]])
     return pd.concat(tables, ignore_index=True)
 
 
 def other_bases(audits: Sequence[Audit]) -> pd.DataFrame:
     """Share of its F1 that a base's probe keeps at the last layer of another base.
 
-    Gives concept, seed, other, as_is, aligned, shuffled; of audits that were asked.
+    Gives concept, seed, other, as_is, kept (of a probe of the kept neurons alone), aligned,
+    shuffled; of audits that were asked.
     """
     asked = [one for one in audits if one.holds(["other_bases"])]
     rows = []
     for one in asked:
         table = one.table("other_bases")
         last = table[table["layer"] == table["layer"].max()]
-        f1 = last.pivot(index="other", columns="alignment", values="word_f1")
-        kept = f1.div(f1["base"], axis=0).rename(
-            columns={"none": "as_is", "procrustes": "aligned"}
-        )[["as_is", "aligned", "shuffled"]]
-        named = {"concept": one.config.concept_info.title, "seed": one.config.seed}
-        rows.append(kept.reset_index().assign(**named))
-    columns = ["concept", "seed", "other", "as_is", "aligned", "shuffled"]
-    found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
-    return found[columns].rename_axis(columns=None)
+        f1 = last.set_index(["other", "units", "alignment"])["word_f1"].unstack("alignment")
+        share = f1.div(f1["base"], axis=0).unstack("units")
+        rows += [
+            {
+                "concept": one.config.concept_info.title,
+                "seed": one.config.seed,
+                "other": other,
+                "as_is": own["none", "all"],
+                "kept": own["none", "kept"],
+                "aligned": own["procrustes", "all"],
+                "shuffled": own["shuffled", "all"],
+            }
+            for other, own in share.iterrows()
+        ]
+    columns = ["concept", "seed", "other", "as_is", "kept", "aligned", "shuffled"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def control(audits: Sequence[Audit]) -> str:

@@ -451,8 +451,8 @@ AUDIT_TABLES = {
         _READING,
     ),
     "other_bases": Table(
-        "another base, layer and alignment; `plasticity bases` adds it",
-        "other layer alignment word_f1 balanced_accuracy n_words",
+        "another base, choice of units, layer and alignment; `plasticity bases` adds it",
+        "other units layer alignment word_f1 balanced_accuracy n_words",
         {"other": Column("name", "the base of another seed, or `pretrained`"), **_OF_PROBES},
     ),
     "example": Table(
