@@ -94,7 +94,8 @@ rules.strength
 #
 # **The number** is the share of its F1 that a probe of the kept units of the base loses
 # at the end, beyond what it loses with nothing cut. **Table:** `transfer`. **Control:** the same probe on another seed's base (`other_bases`),
-# which it hardly reads. Further seeds whose bases it reads would change our mind.
+# of which it reads nothing to much. Seeds whose bases it reads as well would change our
+# mind.
 #
 # ## 5. Are concepts that share a neuron alike?
 #

@@ -106,13 +106,14 @@ charts.values(
 
 # %% tags=["remove-input"]
 Markdown(
-    f"**{test}.** A probe of one seed's base is put to the base of *another "
-    "seed*. The two models share nothing but the checkpoint they came from. "
-    f"There it keeps {100 * by_seed.as_is.min():.0f} to "
-    f"{100 * by_seed.as_is.max():.0f} % of its F1 at the last layer, and in "
-    "that checkpoint itself, which was never taught names, at most "
-    f"{100 * untaught.as_is.max():.0f} %. A probe of the neurons that the "
-    f"cut would leave keeps {100 * by_seed.kept.min():.0f} to "
+    f"**{test}.** A probe of one seed's base is put to the base of "
+    "*another seed*. The two models share nothing but the checkpoint they "
+    f"came from. There it keeps {100 * by_seed.as_is.min():.0f} to "
+    f"{100 * by_seed.as_is.max():.0f} % of its F1 at the last layer, and "
+    "in that checkpoint itself, which was never taught names, at most "
+    f"{100 * untaught.as_is.max():.0f} %. So two models may share their "
+    "directions, and need not. A probe of the neurons that the cut would "
+    f"leave keeps {100 * by_seed.kept.min():.0f} to "
     f"{100 * by_seed.kept.max():.0f} % there, where after the cut and the "
     f"training it keeps {100 * kept.kept.min():.0f} % or more."
 )
