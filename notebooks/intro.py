@@ -58,23 +58,18 @@ head = audits.found_by(at_full_size, "gate", "locations", "head")
 taught = head["removed"] - head["pretrained_removed"]
 published = groups.run_groups(pu.published_runs())
 full = groups.choose(published, model="minilm", scale="full")
-surgical = groups.choose(full, regime="surgical", variant="")
-half = groups.choose(full, regime="half", variant="")
-erased = groups.choose(full, variant="indicator=outside")
-decoder = groups.choose(
-    published, model="smollm2", scale="full", regime="surgical", variant=""
+surgical = relearning.by_run(
+    groups.choose(full, regime="surgical", variant="")
 )
+half = relearning.by_run(groups.choose(full, regime="half", variant=""))
+erased = relearning.by_run(groups.choose(full, variant="indicator=outside"))
 cuts = {
-    "a few per cent of the neurons silenced": relearning.by_run(surgical),
-    "half of all neurons set to zero": relearning.by_run(half),
-    "erased from every layer": relearning.by_run(erased),
+    "a few per cent of the neurons silenced": surgical,
+    "half of all neurons set to zero": half,
+    "erased from every layer": erased,
 }
-small, halved, gone = (
-    row for _, row in relearning.side_by_side(cuts).iterrows()
-)
-places = relearning.each_concept(relearning.by_run(surgical)).iloc[0]
-rest = relearning.each_concept(relearning.by_run(erased))["beyond"]
-second = relearning.summary(relearning.by_run(decoder))
+places = relearning.each_concept(surgical).iloc[0]
+rest = relearning.each_concept(erased)["beyond"]
 
 # %% [markdown]
 # A sentence of the news, and what the model marks in it: LOC is a place, PER a person,

@@ -43,15 +43,14 @@ decoder = groups_with_tables(model="smollm2", scale="medium")
 
 found = sameness.same(runs)
 kept = sameness.kept_f1(runs)
-audits = published_audits(scale="full")
-other_bases = sameness.other_bases(audits)
+other_bases = sameness.other_bases(published_audits(scale="full"))
 is_untaught = other_bases["other"] == sameness.PRETRAINED
 by_seed, untaught = other_bases[~is_untaught], other_bases[is_untaught]
 test = {
     rules.CAN_FAIL: "Yes",
     rules.CANNOT_FAIL: "No, so it says nothing",
     rules.OPEN: "Not resolved",
-}[sameness.control(audits)]
+}[sameness.control(other_bases)]
 says = {
     rules.SAME_DIRECTIONS: "Yes: it comes back in the same directions",
     rules.KEPT: "Yes, as far as this test can tell: the neurons that were "

@@ -304,10 +304,10 @@ def _maker(folder: Path) -> str:
 
 def _noted(part: Path) -> dict[str, Any]:
     """Notes of the sittings so far; none where there are none, or they are damaged."""
+    notes = read_note(_sittings(part))
     try:
-        notes = json.loads(_sittings(part).read_text(encoding="utf-8"))
         return {**notes, "spent": float(notes["spent"]), "began": float(notes["began"])}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return {}
 
 

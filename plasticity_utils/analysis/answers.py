@@ -178,7 +178,7 @@ def judged_answers(published: list[RunGroup]) -> list[JudgedAnswer]:
     by_parts = parts_tables.taken_over(parts).set_index("parts")
     word = rules.parts_taken_over(*by_parts.loc[_PARTS, "verdict"].tolist())
     same = sameness.same(with_tables)
-    test = sameness.control(published_audits(scale="full"))
+    test = sameness.control(sameness.other_bases(published_audits(scale="full")))
     alike = pooled.sharing(with_tables).iloc[0]
     crowded = pooled.superposition_judged(with_tables)
     moved = pooled.migration(with_tables).set_index("role").loc[pooled.OTHER_TYPES]

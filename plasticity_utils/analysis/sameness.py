@@ -12,6 +12,7 @@ turned. Not even then: another representation. Alignment to shuffled words is th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,6 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.audit import Audit, AuditStages
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.run_names import shared_settings
-from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import load_model, width
 from plasticity_utils.neurons.scores import flat_ids
@@ -139,7 +139,7 @@ def representation_table(snapshots: RunSnapshots) -> pd.DataFrame:
         # A unit that is 0 throughout adds nothing to the products of words that CKA is made of.
         for units, weight in (("all", 1), ("kept", snapshots.kept(condition))):
             table = layer_cka(base * weight, X * weight, snapshots.d_model)
-            parts.append(_named(table, condition, stage, units))
+            parts.append(_named(table, condition=condition, stage=stage, units=units))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -153,16 +153,16 @@ def transfer(snapshots: RunSnapshots) -> pd.DataFrame:
     parts = []
     for condition, stage in _COMPARED:
         X = snapshots.activations((condition, stage))
-        for units, weight in (("all", 1), ("kept", snapshots.kept(condition))):
-            table = probe_transfer(
-                base * weight,
-                X * weight,
-                snapshots.is_concept,
-                fits,
-                snapshots.d_model,
-                snapshots.run.config.seed,
-            )
-            parts.append(_named(table, condition, stage, units))
+        table = _both_transfers(
+            base,
+            X,
+            snapshots.kept(condition),
+            snapshots.is_concept,
+            fits,
+            snapshots.d_model,
+            snapshots.run.config.seed,
+        )
+        parts.append(_named(table, condition=condition, stage=stage))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -186,26 +186,21 @@ def read_other_bases(audit: Audit, others: Sequence[Audit]) -> pd.DataFrame:
             )
     if not others or config.seed in {other.config.seed for other in others}:
         raise InputError(f"{audit.path.name!r} stands alone; needed: audits of two seeds or more")
-    parts = load_sentences(config)
-    words = parts.measuring
-    base, tokenizer = audit.model("base")
-    X = word_activations(base, tokenizer, words.sentences)
-    models = {f"seed {other.config.seed}": other.model("base") for other in others}
-    models[PRETRAINED] = load_model(config.model, parts.labels, config.seed)
+    stages = AuditStages(config, only_finished=True)
+    words = stages.sentences.measuring
     is_concept, fits = members(words, config.label), in_first_part(words)
-    removed = AuditStages(config, only_finished=True).removal.neurons
-    kept = np.ones(X.shape[1], dtype=np.float32)
-    kept[flat_ids(removed, width(base))] = 0
-    tables = []
+    base, tokenizer = audit.model("base")
+    X, d_model = word_activations(base, tokenizer, words.sentences), width(base)
+    kept = np.ones(X.shape[1], dtype=bool)
+    kept[flat_ids(stages.removal.neurons, d_model)] = False
+    models = {f"seed {other.config.seed}": other.model("base") for other in others}
+    models[PRETRAINED] = load_model(config.model, stages.sentences.labels, config.seed)
+    parts = []
     for name, (model, own) in models.items():
         read = word_activations(model, own, words.sentences)
-        for units, weight in (("all", 1), ("kept", kept)):
-            table = probe_transfer(
-                X * weight, read * weight, is_concept, fits, width(base), config.seed
-            )
-            names = {"other": name, "units": units}
-            tables.append(table.assign(**names)[[*names, *table.columns]])
-    return pd.concat(tables, ignore_index=True)
+        table = _both_transfers(X, read, kept, is_concept, fits, d_model, config.seed)
+        parts.append(_named(table, other=name))
+    return pd.concat(parts, ignore_index=True)
 
 
 def other_bases(audits: Sequence[Audit]) -> pd.DataFrame:
@@ -237,9 +232,8 @@ def other_bases(audits: Sequence[Audit]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def control(audits: Sequence[Audit]) -> str:
-    """Whether the test of question 4 can fail, by `rules.can_fail`."""
-    found = other_bases(audits)
+def control(found: pd.DataFrame) -> str:
+    """Whether the test of question 4 can fail, of `other_bases` by `rules.can_fail`."""
     return rules.can_fail((1 - found.loc[found["other"] != PRETRAINED, "as_is"]).tolist())
 
 
@@ -334,8 +328,21 @@ def _kept_f1(run: Run) -> dict[str, float]:
     }
 
 
-def _named(table: pd.DataFrame, condition: str, stage: str, units: str) -> pd.DataFrame:
-    names = {"condition": condition, "stage": stage, "units": units}
+def _both_transfers(
+    X_base: Float[np.ndarray, "word neuron"],
+    X_end: Float[np.ndarray, "word neuron"],
+    kept: Bool[np.ndarray, " neuron"],
+    *rest: Any,
+) -> pd.DataFrame:
+    """`probe_transfer` of all units, and of the kept ones alone."""
+    tables = [
+        _named(probe_transfer(X_base * weight, X_end * weight, *rest), units=units)
+        for units, weight in (("all", 1), ("kept", kept))
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _named(table: pd.DataFrame, **names: str) -> pd.DataFrame:
     return table.assign(**names)[[*names, *table.columns]]
 
 
