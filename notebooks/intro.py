@@ -16,16 +16,13 @@
 # %% [markdown]
 # # Cut out, or only unread?
 #
-# **We silenced the neurons for place names in a small language model. It stopped
-# finding places. Retraining only its last layer brought them back, further than in a
-# model that was never taught names: the knowledge had never left. After harsher cuts a
-# part of it may really be new.**
+# **We silenced the neurons for place names in a small language model, and it stopped
+# finding places. Training its last layer alone brought them back, further than in a
+# model that was never taught names. The knowledge had never left; harsher cuts may take
+# a part of it.**
 #
-# Whoever wants a model to forget a private fact, or a dangerous one, can cut out the
-# neurons that carry it. If the skill returns with training, was it learned again, or had
-# it never gone? A **reader** helps to tell: a small program that learns to find the names
-# in what goes on inside the damaged model, and leaves all that as it is. The model's own
-# last layer, where it alone learns again, is the simplest reader.
+# If a model has forgotten a secret, and the secret returns with training: was it learned
+# again, or had it never gone?
 #
 # ![The experiment in four steps: the model learns to mark places; neurons are cut and
 # the mark is gone; the last layer alone learns and it is back; or the whole model
@@ -72,8 +69,7 @@ places = relearning.each_concept(surgical).iloc[0]
 rest = relearning.each_concept(erased)["beyond"]
 
 # %% [markdown]
-# A sentence of the news, and what the model marks in it: LOC is a place, PER a person,
-# ORG an organisation. The score (F1) is 1 if it marks every name and nothing else.
+# What the model marks in the news: LOC is a place, PER a person, ORG an organisation.
 
 # %% tags=["remove-input"]
 charts.marked_table(
@@ -88,6 +84,9 @@ charts.marked_table(
 
 # %% [markdown]
 # **[Try a sentence of your own](../book/sentence).**
+#
+# A **reader** learns to find the names in what the cut model still computes. The last
+# layer, learning alone, is the simplest.
 
 # %% tags=["remove-input"]
 curves = published_curves()
@@ -99,10 +98,11 @@ charts.found_by_dose(
         & by_dose["cut"].isin(["its own", "random"])
     ],
     "The larger the cut, the less is left to be read",
-    "Means over the three kinds of name, and two repeats. The whole model "
-    f"trained again on {curves[0].facts['n_train_sentences']:,} sentences "
-    "only (the next figure has all), and not after random cuts. Never "
-    "knew: a model that was taught all names but these.",
+    "F1 is 1 where every name is found and nothing else. Means over the "
+    "three kinds of name, and two repeats. The whole model trained again on "
+    f"{curves[0].facts['n_train_sentences']:,} sentences only (the next "
+    "figure has all), and not after random cuts. Never knew: a model that "
+    "was taught all names but these.",
     audits.floors(curves).mean(),
 )
 
@@ -119,25 +119,20 @@ charts.regained(
 
 # %% tags=["remove-input"]
 Markdown(
-    f"- **{places['base']:.2f} to {places['removed']:.2f}**: places, "
-    "before and after one neuron in twenty was silenced. As many random "
-    "neurons change nothing.\n"
-    f"- **{head['removed']:.2f}**: places, after the last layer alone "
-    "learned again. In a model never taught names, with the same neurons "
-    f"silenced, it comes to {head['pretrained_removed']:.2f}; only what is "
-    "beyond that had been taught, and had not left.\n"
-    f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: so "
-    "much of the score for places, persons and organisations may be new, "
-    "at most, after each was erased: every layer is changed so that no "
-    "linear reader finds it, though others may."
+    f"- **{places['base']:.2f} to {places['removed']:.2f}**: the score for "
+    "places, before and after one neuron in twenty was silenced. As many "
+    "random neurons change nothing.\n"
+    f"- **{head['removed']:.2f}**: after the last layer alone learned again; "
+    f"**{head['pretrained_removed']:.2f}** in a model never taught names.\n"
+    f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: what "
+    "may be new, at most, of places, persons and organisations, after each "
+    "was [erased](erasure.ipynb)."
 )
 
 # %% [markdown]
 # ## Nine questions and their answers
 #
-# The first has three parts. Dots say how sure an answer is. Three: three repeats, a control
-# and a second model agree. One: a first look, or a rule that was chosen after all its
-# numbers were seen. A dash: no answer.
+# More dots, surer.
 
 # %% tags=["remove-input"]
 answers = by_question(published)
@@ -158,8 +153,10 @@ said = answers["answer"].replace(
         "no": "No",
     }
 )
-lines = "- " + links + " **" + said + "** " + answers["strength"]
-Markdown("\n".join(lines))
+rows = "| " + links + " | " + said + " | " + answers["strength"] + " |"
+Markdown(
+    "| question | answer | how sure |\n|:--|:--|:--|\n" + "\n".join(rows)
+)
 
 # %% [markdown]
 # ## Before you believe it
@@ -176,6 +173,15 @@ Markdown(
     "untaught model had been taught, and survived the silencing "
     "([three repeats](removals.ipynb)).\n\n</details>"
 )
+
+# %% [markdown]
+# <details class="fold"><summary>What the dots say</summary>
+#
+# Three dots: three repeats, a control and a second model agree. One: a first look, or a
+# rule that was chosen after all its numbers were seen. A dash: no answer. Each answer
+# follows from its numbers by a rule, and [the evidence](evidence.ipynb) has both.
+#
+# </details>
 
 # %% [markdown]
 # <details class="fold"><summary>What would mislead you</summary>
@@ -216,7 +222,6 @@ Markdown(
 # %% [markdown]
 # ## Where to go next
 #
-# [How much must be taken?](dose.ipynb) asks the question as the cut grows.
-# [Locations](locations) goes down to single neurons, and [the evidence](evidence.ipynb)
-# says what would change our mind. [The method](../book/method) defines every quantity, and
-# one command [reproduces](../book/reproduce) a run.
+# [How much must be taken?](dose.ipynb) · [down to single neurons](locations) ·
+# [the evidence](evidence.ipynb) · [the method](../book/method) ·
+# [reproduce it](../book/reproduce)

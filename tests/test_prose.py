@@ -13,6 +13,12 @@ WORD = re.compile(r"[^\W\d_][\w’-]*")
 # What is not read: where a link leads, and what a role is called.
 ADDRESS = re.compile(r"(?<=\])\(\S+\)|\{\w+\}(?=`)|(?<=\w) <[\w ]+>(?=`)")
 MOST_WORDS, MOST_FIGURES, MOST_IN_A_SENTENCE = 1000, 6, 38
+# Aloud one reads some 170 words in a minute.
+MOST_IN_A_MINUTE = 175
+# What is looked at or opened, and not read aloud: headings, tables, pictures, folds, lists of links.
+NOT_ALOUD = re.compile(
+    r"(?ms)^#.*?$|^\|.*?$|!\[.*?\]\(\S+\)|<details.*?</details>|^\[[^\]]+\]\(\S+\) ·.*?(?=\n\n|\Z)"
+)
 # Where a sentence ends, beside a blank line: an item, a heading, a cell of a table.
 END = re.compile(r"[.!?](?=[\s*_”)]|$)|\n\s*\n|\n\s*(?:[-*#|>]|\d+\.)|\|")
 # Before a number, and after nothing that it could join it to.
@@ -81,6 +87,13 @@ def test_a_page_is_read_in_five_minutes(path):
         for _ in outputs(path, kind)
     ]
     assert len(figures) <= MOST_FIGURES
+
+
+def test_the_front_page_is_read_aloud_in_a_minute():
+    page = ROOT / "notebooks" / "intro.ipynb"
+    said = "\n\n".join([hand_written(page), *outputs(page, "text/markdown")])
+    aloud = re.findall(r"[^\W_][\w.’-]*", ADDRESS.sub("", NOT_ALOUD.sub("", said)))
+    assert len(aloud) <= MOST_IN_A_MINUTE, " ".join(aloud)
 
 
 @pytest.mark.parametrize(
