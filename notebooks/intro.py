@@ -18,11 +18,9 @@
 #
 # **We silenced the neurons for place names in a small language model, and it stopped
 # finding places. Training its last layer alone brought them back, further than in a
-# model that was never taught names. The knowledge had never left; harsher cuts may take
-# a part of it.**
+# model never taught names. The knowledge had never left; harsher cuts may take some.**
 #
-# If a model has forgotten a secret, and the secret returns with training: was it learned
-# again, or had it never gone?
+# If a forgotten secret returns with training, was it learned again, or had it never gone?
 #
 # ![The experiment in four steps: the model learns to mark places; neurons are cut and
 # the mark is gone; the last layer alone learns and it is back; or the whole model
@@ -69,7 +67,7 @@ places = relearning.each_concept(surgical).iloc[0]
 rest = relearning.each_concept(erased)["beyond"]
 
 # %% [markdown]
-# What the model marks in the news: LOC is a place, PER a person, ORG an organisation.
+# In the news it marks places (LOC), persons (PER) and organisations (ORG).
 
 # %% tags=["remove-input"]
 charts.marked_table(
@@ -85,8 +83,8 @@ charts.marked_table(
 # %% [markdown]
 # **[Try a sentence of your own](../book/sentence).**
 #
-# A **reader** learns to find the names in what the cut model still computes. The last
-# layer, learning alone, is the simplest.
+# A **reader** is trained to find the names in what the cut model still computes. The
+# simplest is the last layer, trained alone.
 
 # %% tags=["remove-input"]
 curves = published_curves()
@@ -99,8 +97,8 @@ charts.found_by_dose(
     ],
     "The larger the cut, the less is left to be read",
     "F1 is 1 where every name is found and nothing else. Means over the "
-    "three kinds of name, and two repeats. The whole model trained again on "
-    f"{curves[0].facts['n_train_sentences']:,} sentences only (the next "
+    "three kinds of name, and two repeats. The whole model trained again "
+    f"on {curves[0].facts['n_train_sentences']:,} sentences only (the next "
     "figure has all), and not after random cuts. Never knew: a model that "
     "was taught all names but these.",
     audits.floors(curves).mean(),
@@ -122,17 +120,18 @@ Markdown(
     f"- **{places['base']:.2f} to {places['removed']:.2f}**: the score for "
     "places, before and after one neuron in twenty was silenced. As many "
     "random neurons change nothing.\n"
-    f"- **{head['removed']:.2f}**: after the last layer alone learned again; "
-    f"**{head['pretrained_removed']:.2f}** in a model never taught names.\n"
-    f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: what "
-    "may be new, at most, of places, persons and organisations, after each "
-    "was [erased](erasure.ipynb)."
+    f"- **{head['removed']:.2f}**: after the last layer alone learned "
+    "again. The same training gives a model never taught names "
+    f"{head['pretrained_removed']:.2f}; what is beyond that was there.\n"
+    f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: "
+    "so much of the score for places, persons and organisations may be "
+    "new, at most, after each was [erased](erasure.ipynb)."
 )
 
 # %% [markdown]
 # ## Nine questions and their answers
 #
-# More dots, surer.
+# More dots, surer. The first question has three parts.
 
 # %% tags=["remove-input"]
 answers = by_question(published)
