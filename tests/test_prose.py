@@ -15,7 +15,7 @@ ADDRESS = re.compile(r"(?<=\])\(\S+\)|\{\w+\}(?=`)|(?<=\w) <[\w ]+>(?=`)")
 MOST_WORDS, MOST_FIGURES, MOST_IN_A_SENTENCE = 1000, 6, 38
 # Aloud one reads 150 to 180 words in a minute.
 MOST_IN_A_MINUTE = 180
-# What is looked at or opened, and not read aloud: headings, tables, pictures, folds, lists of links.
+# What is looked at or opened, not read aloud: headings, tables, pictures, folds, lists of links.
 NOT_ALOUD = re.compile(
     r"(?ms)^#.*?$|^\|.*?$|!\[.*?\]\(\S+\)|<details.*?</details>|^\[[^\]]+\]\(\S+\) ·.*?(?=\n\n|\Z)"
 )
