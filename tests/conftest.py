@@ -63,8 +63,8 @@ def pytest_runtest_setup(item):
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Two more than there are cores: half of the time a slow test waits for what it has started."""
-    return (os.cpu_count() or 1) + 2 * ("not slow" not in config.option.markexpr)
+    """One more than there are cores: a slow test often waits for what it has started."""
+    return (os.cpu_count() or 1) + ("not slow" not in config.option.markexpr)
 
 
 def only_slow(function, is_work=lambda *arguments: True):

@@ -15,7 +15,7 @@ import re
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,8 @@ class Cell:
         Absolute path; empty for the training of a base model, which needs no notebook.
     base : str
         Name of the cell that trains its base model; empty for such a cell itself.
+    trains : dict
+        Of a cell that trains a base model: what that depends on, beside the machine.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Cell:
     parameters: dict[str, Any]
     notebook: str = ""
     base: str = ""
+    trains: dict[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -74,6 +77,18 @@ class Cell:
     def folder(self, results: Path) -> Path:
         """Where the cell's files are."""
         return results / "batch" / self.name
+
+    def has_trained(self, results: Path) -> bool:
+        """Whether the base model that this cell trains is there, whoever trained it.
+
+        What the machine adds (its precision) is not asked: a cell that needs another trains it.
+        """
+        return any(
+            self.trains.items() <= read_note(stage / files.SEAL).get("settings", {}).items()
+            and files.is_current(stage)
+            and files.is_sound(stage)
+            for stage in results.glob("stages/base-*")
+        )
 
     def source(self, results: Path) -> tuple[Any, dict[str, Any]]:
         """Return what papermill executes, a path or a notebook, and its parameters."""
@@ -102,7 +117,8 @@ def base_cell(config: RunConfig) -> Cell:
     """Make the cell that trains the base model of a configuration, once for all that share it."""
     own: dict[str, Any] = {"model": config.model, "scale": config.scale, "seed": config.seed}
     own |= {name: getattr(config, name) for name in OF_BASE if getattr(config, name) is not None}
-    key = {**own, "model": model_fingerprint(config.model)}
+    model = model_fingerprint(config.model)
+    key = {**own, "model": model}
     parts = ["base", Path(config.model).name, config.scale, f"seed{config.seed}"]
     if not config.task.is_usual:
         key |= config.task.key()
@@ -110,7 +126,8 @@ def base_cell(config: RunConfig) -> Cell:
         own |= {"corpus": config.corpus, "tags": config.tags, "concept": config.concept}
         parts.insert(1, config.task.name)
     title = "-".join(parts)
-    return Cell(f"{title}-{files.digest(key)[:8]}", _settings(RunConfig(**own)), {})
+    name, base = f"{title}-{files.digest(key)[:8]}", RunConfig(**own)
+    return Cell(name, _settings(base), {}, trains={"model": model, **base.teaching})
 
 
 def base_cells(cells: list[Cell]) -> list[Cell]:

@@ -41,7 +41,6 @@ from plasticity_utils.batch.cells import (
     tries_of,
 )
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.files import Mirror
 from plasticity_utils.hardware import waiting
 
@@ -128,14 +127,7 @@ def fetched_and_done(cell: Cell, place: Mirror) -> bool:
     A base model is done when its stage is there, whoever made it.
     """
     if not cell.notebook:
-        # Here, not above: a worker starts kernels, and trains nothing itself.
-        from plasticity_utils.experiment.stages import Stages
-
-        config = RunConfig(**{**cell.settings, "results_dir": str(place.root)})
-        try:
-            return Stages(config, only_finished=True).base().is_dir()
-        except InputError:
-            return False
+        return cell.has_trained(place.root)
     folder = cell.folder(place.root)
     place.fetch(folder, RECORD)
     run = record_of(folder).get("run")

@@ -288,7 +288,7 @@ class _KnownStages(AuditStages):
 
     @property
     def _base_settings(self) -> dict[str, Any]:
-        return self._teaching_settings
+        return self.config.teaching
 
     @property
     def _reported_settings(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ trained once for all concepts.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,9 @@ from plasticity_utils.training.evaluate import (
     last_layer,
     scorer_of,
 )
-from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences
+from plasticity_utils.training.train import fine_tune, tag_sentences
 
 _CHECKED_SENTENCES = 20
-# The names of columns and conditions have changed so often: what was made before is made again.
-TABLE_NAMES = 2
 
 
 @dataclass(frozen=True)
@@ -122,19 +120,8 @@ class BaseStages:
         return {
             "model": model_fingerprint(self.config.model),
             "precision": training_precision(),
-            **self._teaching_settings,
+            **self.config.teaching,
             **({"processes": n_processes} if n_processes > 1 else {}),
-        }
-
-    @property
-    def _teaching_settings(self) -> dict[str, Any]:
-        """What of the base model's settings is known before the model is read."""
-        return {
-            "train": self.config.sizes.train,
-            "validation": self.config.sizes.validation,
-            "schedule": asdict(self._schedule(self.config.sizes.base_epochs)),
-            "tables": TABLE_NAMES,
-            **self.config.task.key(),
         }
 
     @property
@@ -150,10 +137,6 @@ class BaseStages:
         # The tag of one's own concept says too little: two word lists share it.
         info = self.config.concept_info
         return info.label if info.is_entity else info.name
-
-    def _schedule(self, epochs: int) -> Schedule:
-        batch_tokens = self.config.sizes.batch_tokens
-        return Schedule(epochs, self.config.rate, batch_tokens, self.config.seed)
 
     def _cached(self, stage: str, settings: dict[str, Any], make: Any) -> Path:
         root = self.config.results / "stages"
@@ -186,7 +169,7 @@ class BaseStages:
         splits = {"validation": self.sentences.validation, "test": self.sentences.test}
         tagged = {name: tag_sentences(model, tokenizer, part) for name, part in splits.items()}
         data = tag_sentences(model, tokenizer, taught(self.sentences.train))
-        schedule = self._schedule(self.config.sizes.base_epochs)
+        schedule = self.config.schedule(self.config.sizes.base_epochs)
         fine_tune(model, data, schedule, part / "checkpoints")
         scores = [score_tagged(model, data).assign(split=split) for split, data in tagged.items()]
         save_table(pd.concat(scores, ignore_index=True), part / "scores.parquet")

@@ -39,6 +39,7 @@ from plasticity_utils.files import path_of, results_root
 from plasticity_utils.models.locate import check_model
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.registry import label, protocols, rankings, removals
+from plasticity_utils.training.schedule import Schedule
 
 # Settings that a removal may have; which it has, it says itself.
 REMOVAL_SETTINGS = ("ranking", "rest", "positions", "dose", "regrow", "indicator")
@@ -50,6 +51,8 @@ TEXTS = (
 MAY_BE_NONE = ("ranking", "rest", "positions")
 LEARNING_RATES = {"minilm": 2e-4, "e5": 2e-4, "smollm2": 5e-5}
 DEFAULT_LEARNING_RATE = 5e-5
+# The names of columns and conditions have changed so often: what was made before is made again.
+TABLE_NAMES = 2
 # What finished runs do not name: that they are found again, these are named where they are set.
 CAME_LATER = ("corpus", "tags", "learning_rate", *SIZES)
 
@@ -369,6 +372,21 @@ class RunConfig:
     def rate_is_known(self) -> bool:
         """Whether the rate was set, or tried with this model."""
         return self.learning_rate is not None or self.model in LEARNING_RATES
+
+    def schedule(self, epochs: int) -> Schedule:
+        """How one trains for so many epochs."""
+        return Schedule(epochs, self.rate, self.sizes.batch_tokens, self.seed)
+
+    @property
+    def teaching(self) -> dict[str, Any]:
+        """What the base model depends on, beside the pretrained model and the machine."""
+        return {
+            "train": self.sizes.train,
+            "validation": self.sizes.validation,
+            "schedule": dataclasses.asdict(self.schedule(self.sizes.base_epochs)),
+            "tables": TABLE_NAMES,
+            **self.task.key(),
+        }
 
     @property
     def results(self) -> Path:

@@ -49,7 +49,8 @@ from plasticity_utils.removal.interface import InForce, draw_seed, in_force
 from plasticity_utils.removal.neurons import layer_matched_draw
 from plasticity_utils.training.confine import confine
 from plasticity_utils.training.protocols import HEAD, TARGETED
-from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences, train_only
+from plasticity_utils.training.schedule import Schedule
+from plasticity_utils.training.train import fine_tune, tag_sentences, train_only
 
 # Groups that have no number of neurons, and the protocol of a run by which they train.
 _PROTOCOLS = {"all": TARGETED, "head": HEAD}

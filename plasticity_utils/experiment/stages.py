@@ -44,8 +44,8 @@ from plasticity_utils.removal.interface import (
     in_force,
 )
 from plasticity_utils.training.protocols import NONE, Relearning, check_protocol
+from plasticity_utils.training.schedule import Schedule
 from plasticity_utils.training.train import (
-    Schedule,
     TaggedSentences,
     fine_tune,
     tag_sentences,
@@ -272,7 +272,7 @@ class Stages(BaseStages):
         return loaded
 
     def _retraining(self, protocol: Relearning) -> Schedule:
-        schedule = self._schedule(self.config.retrain_epochs)
+        schedule = self.config.schedule(self.config.retrain_epochs)
         return replace(schedule, learning_rate=protocol.learning_rate or schedule.learning_rate)
 
     def load(

@@ -46,6 +46,7 @@ from plasticity_utils.models.load import (
 )
 from plasticity_utils.progress import bar, quiet_transformers
 from plasticity_utils.training.lora import merge_adapters
+from plasticity_utils.training.schedule import Schedule
 from plasticity_utils.training.trainer import Snapshots, SnapshotTrainer, refuse_pickles
 from plasticity_utils.training.used_rows import trained_alone, used_rows
 
@@ -53,30 +54,6 @@ IGNORED = -100
 EVALUATION_TOKENS = 4096
 # Seconds of a small model, minutes of a larger one on a processor.
 CHECKPOINT_STEPS = 50
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """One training: linear decay to zero after a warm-up, no restarts.
-
-    Attributes
-    ----------
-    epochs : int
-    learning_rate : float
-        Peak rate of AdamW.
-    batch_tokens : int
-        Sub-words in a batch, padding included.
-    seed : int
-        Of the data order and of dropout.
-    warmup : float
-        Share of the steps in which the rate rises.
-    """
-
-    epochs: int
-    learning_rate: float
-    batch_tokens: int
-    seed: int
-    warmup: float = 0.1
 
 
 @dataclass(frozen=True)
