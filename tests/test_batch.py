@@ -300,3 +300,13 @@ def test_a_summary_is_json(grid, tmp_path):
     Board(read_grid(grid)).write(tmp_path / "batch")
     rows = json.loads((tmp_path / "batch/summary.json").read_text())
     assert {row["status"] for row in rows.values()} == {"waiting"}
+
+
+@pytest.mark.slow
+def test_a_base_model_is_found_by_what_it_depends_on(tiny_run):
+    results = tiny_run.config.results
+    assert cells.base_cell(tiny_run.config).has_trained(results)
+    for changes in ({"seed": 7}, {"scale": "smoke"}, {"base_epochs": 3}):
+        other = dataclasses.replace(tiny_run.config, **changes)
+        assert not cells.base_cell(other).has_trained(results)
+    assert not cells.base_cell(tiny_run.config).has_trained(results / "nowhere")
