@@ -12,6 +12,9 @@ HERE = Path(__file__).parent
 FILES = (
     "_config.yml",
     "book/method.md",
+    "book/method_training.md",
+    "book/method_removals.md",
+    "book/method_measures.md",
     "book/glossary.md",
     "book/references.md",
     "book/references.bib",

@@ -160,7 +160,7 @@ rules.audited
 # *targeted* trains all of the cut model. *masked* does the same to a model that
 # learned the task with the tags of this concept set to O, so that it never knew
 # the concept. The same removal is in force in both. *random* has the removal's
-# control in force instead. Further protocols ([method](../book/method.md)) are
+# control in force instead. Further protocols ([method](../book/method_training.md)) are
 # asked for by name:
 #
 #     papermill --cwd notebooks notebooks/audit.ipynb page.ipynb -p protocols targeted,random,masked,first_time,few_shot_32

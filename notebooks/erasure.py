@@ -95,7 +95,7 @@ rules.cut
 # ## What a narrower erasure would take
 #
 # One base model, erased once for each choice of the classes whose means are made
-# equal ([method](../book/method)). *removed* is F1 of locations just after the
+# equal ([method](../book/method_removals.md)). *removed* is F1 of locations just after the
 # erasure, *head* what the last layer comes back to by itself, *others* the mean
 # F1 that the other types lose.
 

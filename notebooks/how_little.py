@@ -53,7 +53,7 @@ Markdown(
 # {term}`concept` anew. Here it is shown little. Either 32 sentences that hold the concept, over
 # and over. Or half of all its names: sentences with a name of the other half are left
 # out, and F1 is measured on those other names alone. Each stands beside a model that
-# never knew the concept ({term}`masked`, on the page of [the method](../book/method.md)), with
+# never knew the concept ({term}`masked`, on the page of [the method](../book/method_training.md)), with
 # the same neurons silenced and the same sentences to learn from.
 #
 # ## Thirty-two sentences

@@ -8,6 +8,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+# Beside the notebooks, what is meant for every reader; the rest one looks things up in.
+READ_THROUGH = ["sentence", "method", "method_training", "method_removals", "method_measures",
+                "others"]  # fmt: skip
 HAND_WRITTEN = [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))]
 WORD = re.compile(r"[^\W\d_][\w’-]*")
 # What is not read: where a link leads, and what a role is called.
@@ -74,6 +77,13 @@ def test_the_first_line_of_a_page_is_its_claim(path):
     title, *rest = "\n\n".join(text for text in shown(path) if text.strip()).split("\n\n")
     assert title.startswith("# ")
     assert re.fullmatch(r"\*\*[^*]+[.?]\*\*", rest[0].strip()), rest[0]
+
+
+@pytest.mark.parametrize("name", READ_THROUGH)
+def test_a_page_without_figures_opens_with_its_claim_and_is_short(name):
+    text = hand_written(ROOT / "book" / f"{name}.md")
+    assert re.match(r"# [^\n]+\n\n\*\*[^*]+[.?]\*\*\n\n", text)
+    assert len(words(text)) <= MOST_WORDS
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -37,7 +37,8 @@ from plasticity_utils.files import ROOT
 from plasticity_utils.results.cells import grid_results
 
 # Pages that a reader of one run needs; they link to nothing beyond each other.
-_COMPANIONS = ("book/method", "book/glossary", "book/references")
+_METHOD = ("method", "method_training", "method_removals", "method_measures")
+_COMPANIONS = tuple(f"book/{name}" for name in (*_METHOD, "glossary", "references"))
 _NOT_ITS_OWN = shutil.ignore_patterns("__pycache__", "sentence")
 _LOG_LINES = 25
 _TIME_LIMIT = 300
