@@ -54,6 +54,7 @@ import plasticity_utils as pu
 from plasticity_utils import charts
 from plasticity_utils.analysis import audits, rules
 from plasticity_utils.charts import theme
+from plasticity_utils.formats import fixed
 from plasticity_utils.results.published import find_audits
 
 theme.enable()
@@ -119,7 +120,7 @@ charts.number_table(
 # the thresholds alone, the last layer, a new reader?
 # ```
 
-# %% tags=["remove-input", "hide-output"]
+# %% tags=["hide-input", "hide-output"]
 charts.number_table(
     audits.read(found),
     [
@@ -149,7 +150,11 @@ charts.number_table(
 # not given one.
 
 # %% tags=["remove-input"]
-charts.readings(audits.readings_table(found))
+charts.readings(
+    audits.readings_table(found),
+    title=f"The cut model is at {fixed(row['removed'], 2)}, and its best "
+    f"reader at {fixed(row['found'], 2)}",
+)
 
 # %% tags=["remove-input"]
 rules.audited

@@ -62,7 +62,11 @@ by_concept = relearning.each_concept(relearning.by_run(decoder))
 # *random* cuts other neurons of the same layers, *none* cuts nothing.
 
 # %% tags=["remove-input"]
-charts.outcomes(across.outcome_table(surgical), across.OVER)
+charts.outcomes(
+    across.outcome_table(surgical),
+    across.OVER,
+    title="The last layer alone brings back nearly all that was taken",
+)
 
 # %% tags=["remove-input"]
 Markdown(

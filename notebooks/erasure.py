@@ -62,7 +62,7 @@ by_concept = relearning.each_concept(rows)
 # nothing. How much F1 do persons and organisations lose by that?
 # ```
 
-# %% tags=["remove-input", "hide-output"]
+# %% tags=["hide-input", "hide-output"]
 charts.number_table(by_concept, ["concept", "lost", "lost_others"])
 
 # %% [markdown]
@@ -143,6 +143,9 @@ Markdown(
 )
 
 # %% tags=["remove-input"]
+rules.came_back
+
+# %% tags=["remove-input"]
 charts.number_table(
     relearning.beyond_by_seed({"": rows}),
     ["concept", "seed 0", "seed 1", "seed 2", "mean"],
@@ -157,7 +160,11 @@ charts.number_table(
 # removals](removals.ipynb)).
 
 # %% tags=["remove-input"]
-charts.outcomes(across.outcome_table(erased), across.OVER)
+charts.outcomes(
+    across.outcome_table(erased),
+    across.OVER,
+    title="The last layer alone brings nothing of the concept back",
+)
 
 # %% [markdown]
 # The figure holds a contrast that is the concept's own. Training the last layer
@@ -191,17 +198,23 @@ Markdown(
 
 # %% tags=["remove-input"]
 charts.probe_by_layer(
-    across.readable(groups.choose(erased, concept="locations")), "LOC"
+    across.readable(groups.choose(erased, concept="locations")),
+    "LOC",
+    title="LOC is written into the last layer again",
 )
 
 # %% tags=["remove-input"]
 charts.probe_by_layer(
-    across.readable(groups.choose(erased, concept="persons")), "PER"
+    across.readable(groups.choose(erased, concept="persons")),
+    "PER",
+    title="PER is written into the last layer again",
 )
 
 # %% tags=["remove-input"]
 charts.probe_by_layer(
-    across.readable(groups.choose(erased, concept="organisations")), "ORG"
+    across.readable(groups.choose(erased, concept="organisations")),
+    "ORG",
+    title="ORG is written into the last layer again",
 )
 
 # %% [markdown]

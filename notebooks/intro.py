@@ -16,11 +16,12 @@
 # %% [markdown]
 # # Cut out, or only unread?
 #
-# **We silenced the neurons for place names in a small language model, and it stopped
-# finding places. Training its last layer alone brought them back, further than in a
+# **We cut the {term}`neurons <neuron>` for place names out of a small language model, and
+# it stopped finding places. Training its last layer alone brought them back, further than in a
 # model never taught names. The knowledge had never left; harsher cuts may take some.**
 #
-# If a forgotten secret returns with training, was it learned again, or had it never gone?
+# Whoever makes a model forget a secret must know: if it returns with training, was it
+# learned again, or had it never gone?
 #
 # ![The experiment in four steps: the model learns to mark places; neurons are cut and
 # the mark is gone; the last layer alone learns and it is back; or the whole model
@@ -59,7 +60,7 @@ surgical = relearning.by_run(
 half = relearning.by_run(groups.choose(full, regime="half", variant=""))
 erased = relearning.by_run(groups.choose(full, variant="indicator=outside"))
 cuts = {
-    "a few per cent of the neurons silenced": surgical,
+    "a few per cent of the neurons cut out": surgical,
     "half of all neurons set to zero": half,
     "erased from every layer": erased,
 }
@@ -74,7 +75,7 @@ charts.marked_table(
     example,
     {
         "base": "before",
-        "removed": "place neurons silenced",
+        "removed": "place neurons cut out",
         "head": "last layer alone learned again",
         "targeted": "whole model learned again",
     },
@@ -83,7 +84,7 @@ charts.marked_table(
 # %% [markdown]
 # **[Try a sentence of your own](../book/sentence).**
 #
-# A **reader** is trained to find the names in what the cut model still computes. The
+# A {term}`reader` is trained to find the names in what the cut model still computes. The
 # simplest is the last layer, trained alone.
 
 # %% tags=["remove-input"]
@@ -96,11 +97,11 @@ charts.found_by_dose(
         & by_dose["cut"].isin(["its own", "random"])
     ],
     "The larger the cut, the less is left to be read",
-    "F1 is 1 where every name is found and nothing else. Means over the "
-    "three kinds of name, and two repeats. The whole model trained again "
-    f"on {curves[0].facts['n_train_sentences']:,} sentences only (the next "
-    "figure has all), and not after random cuts. Never knew: a model that "
-    "was taught all names but these.",
+    "F1, the score, is 1 where every name is found and nothing else. Means "
+    "over the three kinds of name, and two repeats. The whole model trained "
+    f"again on {curves[0].facts['n_train_sentences']:,} sentences only (the "
+    "next figure has all), and not after random cuts. Never knew: a model "
+    "that was taught all names but these.",
     audits.floors(curves).mean(),
 )
 
@@ -118,7 +119,7 @@ charts.regained(
 # %% tags=["remove-input"]
 Markdown(
     f"- **{places['base']:.2f} to {places['removed']:.2f}**: the score for "
-    "places, before and after one neuron in twenty was silenced. As many "
+    "places, before and after one neuron in twenty was cut out. As many "
     "random neurons change nothing.\n"
     f"- **{head['removed']:.2f}**: after the last layer alone learned "
     "again. The same training gives a model never taught names "
@@ -166,10 +167,10 @@ Markdown(
     "teach it again?</summary>\n\n"
     "It sees only what the layers below hold, and from that it can learn "
     "much. On a model that was never taught names, with the same neurons "
-    f"silenced, it comes to {head['pretrained_removed']:.2f} for places. "
-    f"On the silenced model it comes to {head['removed']:.2f}, and with "
+    f"cut out, it comes to {head['pretrained_removed']:.2f} for places. "
+    f"On the cut model it comes to {head['removed']:.2f}, and with "
     f"all neurons there to {head['base']:.2f}. The {taught:.2f} beyond the "
-    "untaught model had been taught, and survived the silencing "
+    "untaught model had been taught, and survived the cut "
     "([three repeats](removals.ipynb)).\n\n</details>"
 )
 

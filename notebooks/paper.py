@@ -95,7 +95,10 @@ rules.beside_removal
 # *DB-* is DistilBERT; all sets are of locations but *DB-name*. Layer by layer:
 
 # %% tags=["remove-input"]
-charts.released_profile(paper.released_lines(profile))
+charts.released_profile(
+    paper.released_lines(profile),
+    title="All neurons seem to move earlier; those left intact do not",
+)
 
 # %% [markdown]
 # F1 comes back in the released logs (folded). None that we could read retrains
@@ -223,7 +226,11 @@ charts.number_table(
 
 # %% tags=["remove-input"]
 theirs = groups.choose(protocol, restarts=4, regrow=False)
-charts.outcomes(across.outcome_table(theirs), across.OVER)
+charts.outcomes(
+    across.outcome_table(theirs),
+    across.OVER,
+    title="Their half and a random half take the places alike",
+)
 
 # %% tags=["remove-input"]
 n = relearning.by_run(theirs).iloc[0]

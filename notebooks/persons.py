@@ -58,6 +58,7 @@ from plasticity_utils import charts
 from plasticity_utils.analysis import answers, rules
 from plasticity_utils.book import banner
 from plasticity_utils.charts import theme
+from plasticity_utils.formats import fixed
 from plasticity_utils.results import across, groups, tables
 from plasticity_utils.results.derived import CARDS, derive, derived
 
@@ -69,19 +70,15 @@ Markdown(banner.settings(group, _home))
 
 # %% [markdown]
 # ## The answer in short
-#
-# A model learns to tag words. What carries the concept is cut out. Then the
-# model trains on: whole, or only its last layer, which reads what the layers
-# below offer. {term}`F1` is the score: 1 is perfect, 0 is nothing found.
+
+# %% [markdown] tags=["explains"]
+# The page of [locations](locations) says how each table and figure is read, and what they do
+# not show.
 
 # %% tags=["remove-input"]
-charts.number_table(answers.answer(group))
-
-# %% [markdown]
-# *targeted*: its own neurons cut. *random*: as many of the same layers.
-# *none*: nothing cut; of the difference, it says what training brings where
-# nothing was lost. In brackets: 95 %. The {term}`probe` is scored word by word:
-# compare it with its neighbours only.
+answer = answers.answer(group)
+f1 = answer.set_index("step")["targeted"]
+charts.number_table(answer)
 
 # %% tags=["remove-input"]
 Markdown(
@@ -108,29 +105,18 @@ rules.reader_finds
 
 # %% [markdown]
 # ## How much must go
-#
-# {term}`σ <selectivity>` = 2·AUROC − 1 says how well a neuron alone tells the concept's words from
-# others (1 or −1: perfectly). Growing shares of the best are held at their
-# mean, and the model is not trained. If they are the concept's own, its F1
-# falls first, and long before random ones do harm.
 
 # %% tags=["hide-input"]
 charts.dose_response(
-    tables.dose_curve(run.dose), run.facts["dose"], config.label
+    tables.dose_curve(run.dose),
+    run.facts["dose"],
+    config.label,
+    title=f"The cut takes the F1 of {config.label} from "
+    f"{fixed(f1[answers.BEFORE], 2)} to {fixed(f1[answers.CUT], 2)}",
 )
 
 # %% [markdown]
-# What is cut is the smallest share that takes nine tenths of the F1 or, if
-# that harms the other types, the most specific one, picked on other sentences.
-# The share goes by a few steps: one step of difference says little. The diamond
-# is the paper's removal, half of all neurons. Look at what a *random* half does
-# first.
-
-# %% [markdown]
 # ## What comes back
-#
-# {term}`head` is the last layer alone, on a body that does not change. Only what lies
-# above it is new.
 
 # %% tags=["hide-input"]
 charts.f1_through_retraining(
@@ -139,10 +125,9 @@ charts.f1_through_retraining(
     tables.base_f1(group.metrics),
     group.interval,
     group.config.only_reading,
+    title=f"Training brings the F1 of {config.label} back to "
+    f"{fixed(f1[answers.WHOLE], 2)}",
 )
-
-# %% [markdown]
-# How fast the score rose before the first snapshot, the figure cannot say.
 
 # %% tags=["hide-output", "remove-input"]
 charts.number_table(
@@ -152,46 +137,37 @@ charts.number_table(
 
 # %% [markdown]
 # ## What training writes all the same
-#
-# Where the last layer alone finds the concept, nothing *has* to be written into
-# the neurons that were left. Is it? By how much |σ| rises in the last layer,
-# from the base model to the end:
 
 # %% tags=["remove-input"]
-charts.number_table(answers.rises(group))
-
-# %% [markdown]
-# Under *head* no neuron was trained: what falls there, the cut has done, since
-# neurons above it no longer hear what was cut. *none* is what training does by
-# itself. What rises under *targeted* beyond both was written by training.
+rises = answers.rises(group)
+rise = rises.set_index("condition")["rise"]
+charts.number_table(rises)
 
 # %% tags=["hide-input"]
-charts.kept_gain(group.kept_gain, group.neuron_interval)
+charts.kept_gain(
+    group.kept_gain,
+    group.neuron_interval,
+    title=f"In the last layer |σ| for {config.label} rises by "
+    f"{fixed(rise['targeted'], 2)}",
+)
 
 # %% [markdown]
 # ## In which layers
-#
-# The mean |σ| of the neurons that were left, and their ranks. Ranks only say who
-# is first: cutting moves them by itself (dotted). Whether a concept moves beyond
-# its controls stands [side by side](compare).
 
 # %% tags=["hide-input"]
-charts.layer_profile(group.layers, config.label)
+best = answers.told_best(group)
+charts.layer_profile(
+    group.layers,
+    config.label,
+    title=f"Kept neurons tell {config.label} best in layer {best['base']}, "
+    f"and in the end in layer {best['end']}",
+)
 
 # %% [markdown]
 # ## Cut again, at the end
-#
-# As many of the *new* top neurons are cut out of the trained model, or random
-# ones. The last columns: what that takes from the other types, on average, and
-# at worst of one type under one seed.
 
 # %% tags=["remove-input"]
 charts.number_table(answers.second_cut(group))
-
-# %% [markdown]
-# F1 here, and of the growing cuts, is on fewer sentences (200 at `full`). A score that falls says that the reading broke, as after the first cut. It is
-# no evidence that the concept sits in these neurons: no last layer was trained
-# after the second cut.
 
 # %% [markdown]
 # ## Neurons, one by one
@@ -202,11 +178,6 @@ charts.number_table(answers.second_cut(group))
 # %% tags=["hide-input"]
 cards = derive(run, CARDS)
 charts.neuron_card(cards, config.label)
-
-# %% [markdown]
-# The words of a neuron that rose need not be the concept's: the five that move it
-# furthest may be surnames, while over all words, which σ is about, it tells places
-# better than before.
 
 # %% tags=["hide-input"]
 charts.neuron_map(cards, config.label)
@@ -258,15 +229,6 @@ charts.number_table(
 
 # %% tags=["skip-execution"]
 pu.explore(run)
-
-# %% [markdown]
-# ## What this does not show
-#
-# - Neurons are units of the {term}`residual stream`, which every layer reads and
-#   writes. Another basis, or a larger model, may differ.
-# - With one seed, intervals are too narrow.
-# - A small cut says nothing about larger ones: see
-#   [relearning](relearning) and the [method](../book/method).
 
 # %% tags=["remove-input"]
 Markdown(banner.made_with(run))

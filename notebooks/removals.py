@@ -59,7 +59,7 @@ table = audits.table_of_removals(found)
 # still find the concept?
 # ```
 
-# %% tags=["remove-input", "hide-output"]
+# %% tags=["hide-input", "hide-output"]
 charts.number_table(table, ["removal", "concept", "removed", "read"])
 
 # %% [markdown]

@@ -100,15 +100,3 @@ def gain_rows():
         for condition in CONDITIONS[:3] for i, entity in enumerate(ENTITIES) for layer in range(7)
     ]  # fmt: skip
     return with_interval(rows, "gain", 0.002)
-
-
-def reliance_rows():
-    rows = [
-        {
-            "condition": condition, "again": again, "entity": entity,
-            "entity_f1": 0.01 if again == "new top" and entity == "LOC" else 0.94 - 0.05 * i,
-        }
-        for condition in CONDITIONS[:3] for again in ("nothing", "same", "new top", "random")
-        for i, entity in enumerate(ENTITIES)
-    ]  # fmt: skip
-    return with_interval(rows)

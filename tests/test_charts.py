@@ -14,7 +14,6 @@ from made_up_charts import (
     metrics_rows,
     probe_rows,
     profile_rows,
-    reliance_rows,
     with_interval,
 )
 from plasticity_utils import charts
@@ -32,7 +31,6 @@ CASES = {
     "layer_profile": (profile_rows, lambda frame: charts.layer_profile(frame, "LOC")),
     "probe_by_layer": (probe_rows, lambda frame: charts.probe_by_layer(frame, "LOC")),
     "kept_gain": (gain_rows, charts.kept_gain),
-    "reliance": (reliance_rows, lambda frame: charts.reliance(frame, "LOC")),
 }
 
 # Points that each chart must draw: one for every row that is not the base model's rule.
@@ -42,7 +40,6 @@ POINTS = {
     "layer_profile": 2 * 2 * 7 + 4 * 7,
     "probe_by_layer": 2 * (1 + 3) * 7,
     "kept_gain": 3 * 4 * 7,
-    "reliance": 3 * 4 * 4,
 }
 AXES = {
     "dose_response": {"neurons removed (% of all, log scale)", "F1"},
@@ -50,7 +47,6 @@ AXES = {
     "layer_profile": {"layer (0 = embedding)", "mean |σ|", "rank saliency"},
     "probe_by_layer": {"layer (0 = embedding)", "F1 of the probe"},
     "kept_gain": {"layer (0 = embedding)", "mean rise of |σ|"},
-    "reliance": {"removed again", "F1"},
 }
 COLUMNS = {
     "dose_response": "regime dose n_removed condition entity entity_f1 entity_f1_low "
@@ -59,7 +55,6 @@ COLUMNS = {
     "layer_profile": "condition stage layer selectivity rank_saliency removal_only",
     "probe_by_layer": "condition stage layer word_f1",
     "kept_gain": "condition entity layer gain",
-    "reliance": "condition again entity entity_f1 entity_f1_low entity_f1_high",
 }
 
 pytestmark = pytest.mark.usefixtures("theme")
@@ -155,7 +150,7 @@ def test_an_empty_table_is_an_error(name):
         chart_of(name, lambda frame: frame.iloc[:0])
 
 
-@pytest.mark.parametrize("name", ["dose_response", "f1_through_retraining", "reliance"])
+@pytest.mark.parametrize("name", ["dose_response", "f1_through_retraining"])
 def test_f1_is_drawn_with_its_interval(name):
     ends = {
         (channel["field"], encoding[f"{axis}2"]["field"])
@@ -296,20 +291,27 @@ def test_no_band_leaves_the_axis():
             assert mark["clip"]
 
 
-@pytest.mark.parametrize(
-    ("name", "column"),
-    [("reliance", "again"), ("dose_response", "regime")],
-)
-def test_a_value_without_a_sign_is_an_error(name, column):
-    with pytest.raises(InputError, match=f"unknown {column} 'cheese'"):
-        chart_of(name, lambda frame: frame.assign(**{column: "cheese"}))
+def test_a_value_without_a_sign_is_an_error():
+    with pytest.raises(InputError, match="unknown regime 'cheese'"):
+        chart_of("dose_response", lambda frame: frame.assign(regime="cheese"))
 
 
 def test_a_concept_without_rows_is_an_error():
     with pytest.raises(InputError, match="'LOC'"):
-        chart_of("reliance", lambda frame: frame[frame["entity"] != "LOC"])
+        chart_of("dose_response", lambda frame: frame[frame["entity"] != "LOC"])
 
 
 def test_every_entity_needs_its_base_f1():
     with pytest.raises(InputError, match="no value for PER, ORG, MISC"):
         charts.f1_through_retraining(metrics_rows(), "LOC", {"LOC": 0.9})
+
+
+def test_a_title_says_what_was_found():
+    said = "Half of it comes back"
+    drawn = [
+        charts.dose_response(curve_rows(), 0.05, "LOC", title=said),
+        charts.kept_gain(gain_rows(), title=said),
+        charts.layer_profile(profile_rows(), "LOC", title=said),
+        charts.probe_by_layer(probe_rows(), "LOC", title=said),
+    ]
+    assert {vega.chart_title(chart.to_dict()) for chart in drawn} == {said}

@@ -9,7 +9,8 @@ import pytest
 
 from plasticity_utils import charts
 from plasticity_utils.analysis import answers, rules
-from plasticity_utils.book.pages import page_of, write_pages
+from plasticity_utils.book.pages import EXPLAINS, GUIDE, page_of, stored_charts, write_pages
+from plasticity_utils.charts.theme import chart_title
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.across import collateral
@@ -98,6 +99,23 @@ def test_a_page_is_short(name):
     assert 4 <= figures <= MOST_FIGURES
     assert len(shown_tables(name)) == len(SHOWN)
     assert sum(len(table(seeds(name))) for table in SHOWN) <= MOST_ROWS
+
+
+@every_page
+def test_what_explains_stands_on_one_page_and_the_others_say_where(name):
+    explaining = [c.source for c in cells(name) if EXPLAINS in c.metadata.get("tags", [])]
+    if name in (GUIDE, "concept"):
+        assert len(explaining) > 5
+    else:
+        assert len(explaining) == 1
+        assert f"[{GUIDE}]({GUIDE})" in explaining[0]
+
+
+@every_page
+def test_the_title_of_a_figure_says_what_was_found(name):
+    titles = [chart_title(spec) for spec in stored_charts(NOTEBOOKS / f"{name}.ipynb")]
+    # The last two are what one looks through the neurons with.
+    assert all(MEASURED.search(title) or "layer " in title for title in titles[:-2]), titles
 
 
 @every_page

@@ -58,7 +58,6 @@ def test_every_chart_of_the_page_draws_it(group, custom_run, cards):
         charts.probe_by_layer(layers, label),
         charts.layer_profile(group.layers, label),
         charts.kept_gain(group.kept_gain),
-        charts.reliance(group.reliance, label),
         charts.neuron_card(cards, label),
         charts.neuron_map(cards, label),
     ]

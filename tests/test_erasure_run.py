@@ -21,7 +21,6 @@ from plasticity_utils.book import banner
 from plasticity_utils.charts import (
     f1_through_retraining,
     kept_gain,
-    reliance,
     words_table,
 )
 from plasticity_utils.experiment.replay import model_at
@@ -121,7 +120,6 @@ def test_what_pages_show_of_neurons_can_do_without_removed_ones(run):
     group = RunGroup((run,))
     words_table(found["removed_neurons"]).to_html()
     kept_gain(group.kept_gain, group.neuron_interval).to_dict()
-    reliance(group.reliance, "LOC", group.interval).to_dict()
     f1_through_retraining(
         group.metrics, "LOC", tables.base_f1(group.metrics), group.interval
     ).to_dict()

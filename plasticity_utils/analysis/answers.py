@@ -331,6 +331,13 @@ def rises(group: RunGroup) -> pd.DataFrame:
     return table.rename(columns=lambda name: name.replace("gain", "rise"))
 
 
+def told_best(group: RunGroup) -> pd.Series:
+    """Layer in which kept neurons tell the concept best under `targeted`: at the base, the end."""
+    rows = group.layers[group.layers["condition"] == "targeted"]
+    own = rows[rows["entity"] == group.config.label].set_index("layer")
+    return own.groupby("stage")["selectivity"].idxmax()
+
+
 def _row(step: str, own: pd.Series, value: str, beside: dict[Any, float]) -> dict[str, object]:
     ends = {
         f"targeted{end}": own.get(f"{value}{end}", float("nan")) for end in ("", "_low", "_high")

@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,12 @@ TOC = "_toc.yml"
 _BEFORE = "  - file: notebooks/compare.ipynb\n"
 PARAMETERS = ("concept", "model", "scale", "seed", "regime", "corpus", "tags")
 LINE_WIDTH = 76
+# How figures are read is said once, on the page of the template's own concept.
+EXPLAINS, GUIDE = "explains", "locations"
+_SEE_GUIDE = (
+    f"The page of [{GUIDE}]({GUIDE}) says how each table and figure is read, and what they do\n"
+    "not show."
+)
 # Cells of the template, by tag, that a concept's page has in its own words.
 OPENING, PARTICULAR, HOME, _VALUES = "own-opening", "own-particular", "own-home", "parameters"
 _NEW_PROSE = """\
@@ -214,7 +221,8 @@ def page_of(template: Path, prose: Path) -> NotebookNode:
     """Fill the template with a concept's own prose and the settings that the prose is about.
 
     The prose opens with the settings between two lines `---`. What stands before its first heading
-    of the second level opens the page; that heading and all below it become a section.
+    of the second level opens the page; that heading and all below it become a section. Every page
+    but `GUIDE` names it once in place of the cells that explain.
     """
     values, opening, particular = _parts(prose)
     config = RunConfig.from_parameters(values)
@@ -233,6 +241,10 @@ def page_of(template: Path, prose: Path) -> NotebookNode:
                 f"{template} has {len(found)} cells with the tag {tag!r}; a template has one"
             )
         found[0].source = source
+    if config.concept_info.name != GUIDE:
+        explaining = (c for c in notebook.cells if EXPLAINS in c.metadata.get("tags", []))
+        for cell, source in zip(explaining, chain([_SEE_GUIDE], repeat("")), strict=False):
+            cell.source = source
     notebook.cells = [cell for cell in notebook.cells if cell.source]
     return notebook
 

@@ -4,7 +4,7 @@ How many neurons must go, and what goes with them (:func:`dose_response`)? What 
 what (:func:`f1_through_retraining`, :func:`outcomes`, :func:`regained`, :func:`differences`)? Where
 does the concept live, and where can it be read (:func:`layer_profile`, :func:`probe_by_layer`)?
 What do kept neurons come to serve (:func:`kept_gain`, :func:`claims`, :func:`superposition`)? Is
-it the same concept (:func:`cka_by_layer`, :func:`values`, :func:`reliance`), and who carries its
+it the same concept (:func:`cka_by_layer`, :func:`values`), and who carries its
 parts (:func:`part_transitions`)? Can neurons be forced to carry two (:func:`forced_f1`)? What
 became of one neuron (:func:`neuron_card`,
 :func:`neuron_map`)? What does the paper's own file show (:func:`released_profile`), and what does
@@ -25,7 +25,6 @@ from plasticity_utils.charts.f1 import (
     forced_f1,
     outcomes,
     regained,
-    reliance,
 )
 from plasticity_utils.charts.layers import (
     cka_by_layer,
@@ -67,7 +66,6 @@ __all__ = [
     "readings",
     "regained",
     "released_profile",
-    "reliance",
     "returns",
     "superposition",
     "values",

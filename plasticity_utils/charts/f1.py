@@ -22,12 +22,10 @@ from plasticity_utils.charts.parts import (
     SERIES_DASHES,
     UNIT,
     condition_signs,
-    condition_title,
     conditions_in,
     distinct,
     dots,
     entities_from,
-    entity_signs,
     lines,
     need,
     panel,
@@ -42,7 +40,6 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.formats import chosen_percent
 from plasticity_utils.names import EPOCH_TITLES, OVER_SENTENCES, OVERALL
 
-AGAIN = ("nothing", "same", "new top", "refitted", "random")
 _BIG, _SMALL, _FORCED = 190, 85, 260
 _DOSE_TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
 _EPOCH_TICKS = [0, 0.125, 0.25, 0.5, 1, 2, 4, 8]
@@ -70,12 +67,13 @@ _GROUP_DASHES = {
 
 
 def dose_response(
-    curve: pd.DataFrame, chosen_dose: float, label: str, interval: str = OVER_SENTENCES
+    curve: pd.DataFrame, chosen_dose: float, label: str, title: str = ""
 ) -> alt.VConcatChart:
     """Draw what every entity type loses as more neurons are removed, without retraining.
 
-    Of `random`, the interval is the range of the draws. `chosen_dose`, the share that the run
-    removes, is a vertical line; the panel of the concept `label` comes first.
+    The `title` says what was found; without one, it says what is drawn. Of `random`, the interval
+    is the range of the draws. `chosen_dose`, the share that the run removes, is a vertical line;
+    the panel of the concept `label` comes first.
     """
     need(curve, ["regime", "dose", "n_removed", "condition", "entity", *_INTERVAL, "n_draws"])
     entities = entities_from(curve, label)
@@ -87,10 +85,10 @@ def dose_response(
             _dose_panel(shown[shown["entity"] == name], chosen_dose, label, name == entities[-1])
             for name in entities
         ],
-        f"What is lost as the neurons of {label} are removed",
+        title or f"What is lost as the neurons of {label} are removed",
         [
             f"Vertical line: the dose of this run, {chosen} of all neurons.",
-            f"Bands: targeted, {interval}; random, median and range of {draws} draws.",
+            f"Bands: targeted, {OVER_SENTENCES}; random, median and range of {draws} draws.",
         ],
         f"Line chart, a panel for each of {', '.join(entities)}: F1 without retraining against the "
         f"share of neurons removed, for the neurons of {label} and for random ones of the same "
@@ -104,12 +102,13 @@ def f1_through_retraining(
     base_f1: Mapping[str, float] | pd.Series,
     interval: str = OVER_SENTENCES,
     mute: Collection[str] = (),
+    title: str = "",
 ) -> alt.VConcatChart:
     """Draw F1 from just after removal (epoch 0) to the end of retraining, one line a condition.
 
-    `base_f1` holds the base model's by entity. A concept without a tag is drawn without the
-    conditions that say nothing of it (`mute`: there only the head trains); its rows follow those
-    of `overall`.
+    `title`, as of `dose_response`. `base_f1` holds the base model's by entity. A concept without a
+    tag is drawn without the conditions that say nothing of it (`mute`: there only the head trains);
+    its rows follow those of `overall`.
     """
     need(metrics, ["condition", "epoch", "entity", *_INTERVAL])
     found = distinct(metrics, "entity")
@@ -128,8 +127,8 @@ def f1_through_retraining(
         if entity in untagged:
             own = own[~own["condition"].isin(mute)]
         base = pd.DataFrame({"condition": ["base"], "entity_f1": [float(base_f1[entity])]})
-        title = "epochs of retraining (0 = just removed)" if entity == entities[-1] else None
-        x = alt.X("epoch:Q", title=title, scale=scale, axis=ticks)
+        below = "epochs of retraining (0 = just removed)" if entity == entities[-1] else None
+        x = alt.X("epoch:Q", title=below, scale=scale, axis=ticks)
         y, signs = _f1_axis(entity == label), condition_signs(conditions)
         tooltips = [
             alt.Tooltip("condition:N"),
@@ -140,7 +139,7 @@ def f1_through_retraining(
         panels.append(_entity_panel(layers, entity, label))
     return stack_panels(
         panels,
-        f"F1 of {label} after removal and through retraining",
+        title or f"F1 of {label} after removal and through retraining",
         [f"Bands: {interval}.", "The axis is drawn wide where things happen early."],
         f"Line chart, a panel for each of {', '.join(entities)}: F1 against epochs of retraining "
         f"after the removal of {label}, one line for each of the conditions "
@@ -148,37 +147,11 @@ def f1_through_retraining(
     )
 
 
-def reliance(table: pd.DataFrame, label: str, interval: str = OVER_SENTENCES) -> alt.VConcatChart:
-    """Draw F1 when neurons are removed again after retraining, a panel a condition."""
-    need(table, ["condition", "again", "entity", *_INTERVAL])
-    table = table[table["entity"] != OVERALL]
-    again, entities = present_in_order(table, "again", AGAIN), entities_from(table, label)
-    conditions = conditions_in(table)
-    y = alt.Y("again:N", title="removed again", sort=again,
-              scale=alt.Scale(paddingInner=0.3, paddingOuter=0.15))  # fmt: skip
-    tooltips = [
-        alt.Tooltip("again:N", title="removed again"),
-        alt.Tooltip("entity:N", title="entity type"),
-        *value_tooltips(table, "entity_f1", "F1"),
-    ]
-    signs = entity_signs(entities) | {"yOffset": alt.YOffset("entity:N", sort=entities)}
-    panels = []
-    for condition in conditions:
-        title = "F1" if condition == conditions[-1] else None
-        own = table[table["condition"] == condition]
-        drawn = dots(own, _score(title), y, "entity_f1", tooltips, **signs)
-        panels.append(panel(drawn, condition_title(condition), 40 * len(again)))
-    return stack_panels(
-        panels,
-        f"What the retrained model relies on for {label}: removed again",
-        [f"Lines: {interval}; for random, the range of its draws."],
-        f"Dot chart, a panel for each of the conditions {', '.join(conditions)}: F1 of "
-        f"{', '.join(entities)} after retraining, when {', '.join(again)} is removed again.",
-    )
+def outcomes(table: pd.DataFrame, interval: str, title: str = "") -> alt.VConcatChart:
+    """Draw F1 of each concept and model after removal (open) and at the end, by condition.
 
-
-def outcomes(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
-    """Draw F1 of each concept and model after removal (open) and at the end, by condition."""
+    `title`, as of `dose_response`.
+    """
     need(table, ["concept", "model", "condition", "stage", *_INTERVAL])
     conditions = conditions_in(table)
     table = _named_series(table)
@@ -200,7 +173,7 @@ def outcomes(table: pd.DataFrame, interval: str) -> alt.VConcatChart:
         panels.append(panel(layers, name, 4 * 2 * ROW))
     return stack_panels(
         panels,
-        "What removal takes, and what comes back",
+        title or "What removal takes, and what comes back",
         ["Open points: just after removal. Full: at the end. Broken line: base.",
          f"Lines: {interval}."],
         f"Dot chart, a panel for each of {'; '.join(series)}: F1 just after removal and after "

@@ -45,11 +45,12 @@ _MEASURES = {
 }
 
 
-def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
+def layer_profile(profile: pd.DataFrame, label: str, title: str = "") -> alt.VConcatChart:
     """Draw in which layers the concept lives, before and after, by selectivity and by rank.
 
-    Each condition has base rows of its own, for its own kept neurons; `removal_only` is read from
-    the rows of `targeted`. Where the table has a column entity, only the rows of `label` are drawn.
+    `title`, as of `dose_response`. Each condition has base rows of its own, for its own kept
+    neurons; `removal_only` is read from the rows of `targeted`. Where the table has a column
+    entity, only the rows of `label` are drawn.
     """
     need(profile, ["condition", "stage", "layer", "selectivity", "rank_saliency", "removal_only"])
     profile = _of_concept(profile, label)
@@ -85,7 +86,7 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
     )
     return stack_panels(
         panels,
-        f"In which layers {label} is found, before removal and after retraining",
+        title or f"In which layers {label} is found, before removal and after retraining",
         ["Rank saliency is relative: it counts only beyond what removal alone predicts."],
         f"Three line charts by layer: the mean selectivity for {label} in the base model and "
         "after retraining, with the concept's neurons removed and with nothing removed; and mean "
@@ -93,7 +94,7 @@ def layer_profile(profile: pd.DataFrame, label: str) -> alt.VConcatChart:
     )
 
 
-def probe_by_layer(layers: pd.DataFrame, label: str) -> alt.VConcatChart:
+def probe_by_layer(layers: pd.DataFrame, label: str, title: str = "") -> alt.VConcatChart:
     """Draw how well a linear probe reads the concept off each layer; as `layer_profile`."""
     need(layers, ["condition", "stage", "layer", "word_f1"])
     layers = _of_concept(layers, label)
@@ -114,17 +115,19 @@ def probe_by_layer(layers: pd.DataFrame, label: str) -> alt.VConcatChart:
     ]
     return stack_panels(
         panels,
-        f"Where {label} can still be read: a linear probe on each layer",
-        ["F1 over words, on sentences that the probe was not fitted on."],
+        title or f"Where {label} can still be read: a linear probe on each layer",
+        ["A linear probe a layer. F1 over words, on sentences that it was not fitted on."],
         f"Two line charts by layer: F1 of a linear probe for {label} just after removal and after "
         f"retraining, for {', '.join(conditions)}.",
     )
 
 
-def kept_gain(gains: pd.DataFrame, interval: str = OVER_NEURONS) -> alt.VConcatChart:
+def kept_gain(
+    gains: pd.DataFrame, interval: str = OVER_NEURONS, title: str = ""
+) -> alt.VConcatChart:
     """Draw how much |σ| of kept neurons rose for each entity type, by layer, a panel a condition.
 
-    `interval` says what `gain_low` and `gain_high` are.
+    `interval` says what `gain_low` and `gain_high` are; `title`, as of `dose_response`.
     """
     need(gains, ["condition", "entity", "layer", "gain"])
     entities, conditions = entities_in(gains), conditions_in(gains)
@@ -142,7 +145,7 @@ def kept_gain(gains: pd.DataFrame, interval: str = OVER_NEURONS) -> alt.VConcatC
         panels.append(panel([zero_line("gain", "y"), *drawn], condition_title(condition), 110))
     chart = stack_panels(
         panels,
-        "What the kept neurons gain for each entity type, by layer",
+        title or "What the kept neurons gain for each entity type, by layer",
         [
             "Selectivity σ = 2·AUROC − 1; base model to the end of retraining.",
             f"Bands: {interval}.",
@@ -154,8 +157,11 @@ def kept_gain(gains: pd.DataFrame, interval: str = OVER_NEURONS) -> alt.VConcatC
     return chart.resolve_scale(y="shared")
 
 
-def released_profile(table: pd.DataFrame) -> alt.VConcatChart:
-    """Draw the released ranks by layer, of all neurons and of those that were left intact."""
+def released_profile(table: pd.DataFrame, title: str = "") -> alt.VConcatChart:
+    """Draw the released ranks by layer, of all neurons and of those that were left intact.
+
+    `title`, as of `dose_response`.
+    """
     need(table, ["neurons", "condition", "layer", "rank_saliency"])
     groups = distinct(table, "neurons")
     panels = [
@@ -172,8 +178,8 @@ def released_profile(table: pd.DataFrame) -> alt.VConcatChart:
     ]
     return stack_panels(
         panels,
-        "Released ranks of DistilBERT, locations",
-        ["base: before removal. targeted: after 8 epochs of retraining."],
+        title or "Released ranks of DistilBERT, locations",
+        ["DistilBERT, locations. base: before removal. targeted: after 8 epochs of retraining."],
         f"Line charts by layer, a panel for each of {', '.join(groups)}: mean rank saliency before "
         "removal and after retraining, and what removal alone predicts.",
     )

@@ -240,10 +240,11 @@ def _dotted(name: str, value: float) -> alt.Chart:
     return rule.encode(y=alt.Y(f"{name}:Q", scale=UNIT))
 
 
-def readings(table: pd.DataFrame) -> alt.VConcatChart:
+def readings(table: pd.DataFrame, title: str = "") -> alt.VConcatChart:
     """Draw what each reader finds of a concept, a panel a frozen body, a point a seed.
 
-    An open point is what a reader finds in the control task, where it was given one.
+    The `title` says what was found; without one, it says what is drawn. An open point is what a
+    reader finds in the control task, where it was given one.
     """
     need(table, ["body", "reader", "place", "seed", "entity_f1", "control_f1"])
     wide = table["place"].map({"every layer": " (all layers)"}).fillna("")
@@ -258,8 +259,8 @@ def readings(table: pd.DataFrame) -> alt.VConcatChart:
         )
     for body in bodies:
         own = table[table["body"] == body][["reader", "seed", "entity_f1", "control_f1"]]
-        title = "F1 of the concept" if body == bodies[-1] else None
-        x = alt.X("entity_f1:Q", title=title, scale=UNIT)
+        below = "F1 of the concept" if body == bodies[-1] else None
+        x = alt.X("entity_f1:Q", title=below, scale=UNIT)
         tips = [
             alt.Tooltip("reader:N"),
             alt.Tooltip("seed:N"),
@@ -277,7 +278,7 @@ def readings(table: pd.DataFrame) -> alt.VConcatChart:
         panels.append(panel(points, BODY_TITLES[body], ROW * len(order)))
     return stack_of_rows(
         panels,
-        "What readers of the frozen model find",
+        title or "What readers of the frozen model find",
         notes,
         f"Dot plot, a panel for each of {', '.join(BODY_TITLES[body] for body in bodies)}: F1 of "
         f"the concept as each of the readers {', '.join(order)} finds it.",

@@ -32,13 +32,13 @@ class Signs:
 
 
 def activation_spread(histogram: pd.DataFrame) -> str:
-    """Draw `activation_histogram` of a neuron as SVG, a panel for each class of words."""
+    """Draw `activation_histogram` of a neuron as SVG, a panel for each class, heights alike."""
     need(histogram, ["class", "low", "high", "share", "n"])
     classes = distinct(histogram, "class")
     own = [name for name in classes if name != OTHER]
     colours = {**(theme.entity_colours(own) if own else {}), OTHER: theme.MUTED}
     low, high = float(histogram["low"].min()), float(histogram["high"].max())
-    per_unit = (WIDTH - LEFT - RIGHT) / (high - low)
+    per_unit, tallest = (WIDTH - LEFT - RIGHT) / (high - low), float(histogram["share"].max())
     note = _text(0, 29, "Height: share of the class's words", colour=theme.MUTED)
     parts, top = [note], 32
     for name in classes:
@@ -46,8 +46,8 @@ def activation_spread(histogram: pd.DataFrame) -> str:
         top += PANEL_GAP
         parts += [
             _text(LEFT, top - 6, f"{name if own else 'all'} ({rows['n'].iloc[0]:,} words)"),
-            _text(LEFT - 6, top + 9, f"{rows['share'].max():.0%}", "end", theme.MUTED),
-            _bars(rows, low, per_unit, top, colours[name]),
+            _text(LEFT - 6, top + 9, f"{tallest:.0%}", "end", theme.MUTED),
+            _bars(rows, low, per_unit, top, tallest, colours[name]),
             _rule(LEFT, top + PANEL, WIDTH - RIGHT, top + PANEL, theme.MUTED),
         ]
         top += PANEL
@@ -128,10 +128,11 @@ def _mark(x: Number, y: Number, entity: str, tip: str, signs: Signs) -> str:
     return f'<polygon points="{points}" {fill}>{title}</polygon>'
 
 
-def _bars(rows: pd.DataFrame, low: float, per_unit: float, top: Number, colour: str) -> str:
-    """Draw the bins of a class as one shape; the fullest bin has the panel's height."""
-    tallest, foot = float(rows["share"].max()), top + PANEL
-    steps = []
+def _bars(
+    rows: pd.DataFrame, low: float, per_unit: float, top: Number, tallest: float, colour: str
+) -> str:
+    """Draw the bins of a class as one shape; the fullest bin of all has the panel's height."""
+    foot, steps = top + PANEL, []
     for row in rows.itertuples():
         left, right = (LEFT + (edge - low) * per_unit for edge in (row.low, row.high))
         y = foot - PANEL * row.share / tallest
