@@ -20,8 +20,8 @@
 # it stopped finding places. Training its last layer alone brought them back, further than in a
 # model never taught names. The knowledge had never left; harsher cuts may take some.**
 #
-# Whoever makes a model forget a secret must know: if it returns with training, was it
-# learned again, or had it never gone?
+# If a secret that a model was made to forget returns with training, was it learned
+# again, or had it never gone?
 #
 # ![The experiment in four steps: the model learns to mark places; neurons are cut and
 # the mark is gone; the last layer alone learns and it is back; or the whole model
@@ -97,9 +97,10 @@ charts.found_by_dose(
         & by_dose["cut"].isin(["its own", "random"])
     ],
     "The larger the cut, the less is left to be read",
-    "F1, the score, is 1 where every name is found and nothing else. Means "
-    "over the three kinds of name, and two repeats. The whole model trained "
-    f"again on {curves[0].facts['n_train_sentences']:,} sentences only (the "
+    "F1, the score, is 1 where every name is found and nothing else. "
+    "Means over the three kinds of name, and two repeats. The whole model "
+    "trained again on "
+    f"{curves[0].facts['n_train_sentences']:,} sentences only (the "
     "next figure has all), and not after random cuts. Never knew: a model "
     "that was taught all names but these.",
     audits.floors(curves).mean(),
@@ -123,16 +124,16 @@ Markdown(
     "random neurons change nothing.\n"
     f"- **{head['removed']:.2f}**: after the last layer alone learned "
     "again. The same training gives a model never taught names "
-    f"{head['pretrained_removed']:.2f}; what is beyond that was there.\n"
+    f"{head['pretrained_removed']:.2f}; the rest was there.\n"
     f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: "
     "so much of the score for places, persons and organisations may be "
-    "new, at most, after each was [erased](erasure.ipynb)."
+    "new, at most, once [erased](erasure.ipynb)."
 )
 
 # %% [markdown]
 # ## Nine questions and their answers
 #
-# More dots, surer. The first question has three parts.
+# More dots, surer. Question 1 has three parts.
 
 # %% tags=["remove-input"]
 answers = by_question(published)
