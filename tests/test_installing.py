@@ -100,6 +100,20 @@ def test_in_a_checkout_files_and_runs_are_the_projects():
     assert files.results_root() == ROOT / "runs"
 
 
+def test_a_source_archive_holds_what_the_wheel_is_built_from():
+    tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
+    (wanted,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FILES"
+    )
+    lines = (ROOT / "MANIFEST.in").read_text(encoding="utf-8").splitlines()
+    patterns = [p for line in lines if line.startswith("include ") for p in line.split()[1:]]
+    held = {path.relative_to(ROOT).as_posix() for p in patterns for path in ROOT.glob(p)}
+    assert "book/glossary.md" in wanted
+    assert set(wanted) <= held
+
+
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory):
     """The wheel, unpacked: the package as it is installed, without its checkout."""
