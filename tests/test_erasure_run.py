@@ -27,7 +27,7 @@ from plasticity_utils.experiment.replay import model_at
 from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.run_names import run_name
 from plasticity_utils.models.layers import layers_of
-from plasticity_utils.names import CONDITIONS
+from plasticity_utils.names import CONDITIONS, INDICATORS
 from plasticity_utils.removal.patch import LayerPatch
 from plasticity_utils.results import across, tables
 from plasticity_utils.results import groups as grouping
@@ -142,11 +142,8 @@ def test_indicators_are_compared_on_one_base(run, tmp_path):
     with pytest.raises(InputError, match="is not published"):
         add(run, "indicators", tmp_path)
     shutil.copytree(run.path, folder)
-    asked = ["types", run.config.indicator]
-    table = pd.read_parquet(
-        add(run, "indicators", tmp_path, partial(compare_indicators, indicators=asked))
-    )
-    assert table["indicator"].unique().tolist() == asked
+    table = pd.read_parquet(add(run, "indicators", tmp_path))
+    assert table["indicator"].unique().tolist() == list(INDICATORS)
     own = table[(table["indicator"] == run.config.indicator) & (table["entity"] == "LOC")]
     for snapshot, condition, stage in (("removed", "targeted", "removed"), ("head", "head", "end")):
         found = own.set_index("snapshot").loc[snapshot, "entity_f1"]
@@ -155,7 +152,7 @@ def test_indicators_are_compared_on_one_base(run, tmp_path):
     dimensions = table.groupby("indicator")["n_dimensions"].first()
     assert dimensions["types"] > dimensions["concept"] > 0
     shown = by_indicator([RunGroup((Run(folder),))])
-    assert shown["indicator"].tolist() == asked[::-1]
+    assert shown["indicator"].tolist() == list(INDICATORS)
     assert by_indicator([RunGroup((run,))]).empty
     facts = json.loads((folder / "indicators.json").read_text())
     assert {"date", "seed", "code", "libraries"} <= set(facts)

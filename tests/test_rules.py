@@ -91,11 +91,6 @@ CASES = {
         ((-0.26, -0.13), "further"),
         ((0.07, float("nan")), "no prediction"),
     ],
-    "written": [
-        ((around(0.1),), "written into neurons that were left"),
-        ((around(0.0),), "not clearly more than without a cut"),
-        ((NONE,), "not clearly more than without a cut"),
-    ],
     "parts_move": [
         ((around(0.06), around(0.06)), "yes"),
         ((around(0.06), around(0.02)), "no"),

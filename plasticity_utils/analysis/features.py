@@ -64,11 +64,11 @@ def answers(judged: pd.DataFrame) -> pd.Series:
     return found.agg(lambda words: rules.together(list(words)))
 
 
-def by_number(table: pd.DataFrame, ranking: str, value: str = "average_precision") -> pd.DataFrame:
-    """Mean over seeds: concept, n_read, and a column a kind."""
+def by_number(table: pd.DataFrame, ranking: str) -> pd.DataFrame:
+    """Mean average precision over seeds: concept, n_read, and a column a kind."""
     own = table[table["ranking"] == ranking]
     keys = ["concept", "n_read"]
-    wide = own.pivot_table(index=keys, columns="kind", values=value, sort=False)
+    wide = own.pivot_table(index=keys, columns="kind", values="average_precision", sort=False)
     return wide[own["kind"].unique()].rename_axis(columns=None).reset_index()
 
 

@@ -106,13 +106,6 @@ def released_lines(profile: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def centres(profile: pd.DataFrame) -> pd.Series:
-    """Mean layer, weighted by each column of a profile of `released_layers`."""
-    columns = ["base", "after", "removal_only", "intact_base", "intact_after"]
-    weights = profile[columns]
-    return weights.mul(profile["layer"], axis=0).sum() / weights.sum()
-
-
 # What the README of the reference tables says of each set.
 SETS = {
     "DB-loc": ("DistilBERT", "locations", "probeless, 3,000"),

@@ -143,7 +143,6 @@ def cluster_words(
     words: Sequence[str],
     vectors: Float[np.ndarray, "word dimension"],
     counts: Sequence[int] = CLUSTER_COUNTS,
-    seed: int = 0,
 ) -> Clusters:
     """Cluster different words by k-means, with as many clusters as fit best, or none."""
     if len(words) != len(vectors) or len(words) <= max(counts):
@@ -151,13 +150,13 @@ def cluster_words(
             f"{len(words)} words and {len(vectors)} vectors; allowed: as many of each, "
             f"more than {max(counts)}"
         )
-    rng = np.random.default_rng(seed)
-    silhouette, best = _best_clustering(vectors, counts, seed)
+    rng = np.random.default_rng(0)
+    silhouette, best = _best_clustering(vectors, counts)
     centred = vectors - vectors.mean(axis=0)
     references = [
         # A normal mixture of the rows has their covariance, whatever the width.
         _best_clustering(
-            rng.normal(size=(len(words), len(words))) @ centred / np.sqrt(len(words)), counts, seed
+            rng.normal(size=(len(words), len(words))) @ centred / np.sqrt(len(words)), counts
         )[0]
         for _ in range(N_REFERENCES)
     ]
@@ -318,8 +317,8 @@ def _empty(columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
 
 
-def _best_clustering(vectors: np.ndarray, counts: Sequence[int], seed: int) -> tuple[float, KMeans]:
-    fits = [KMeans(k, n_init=4, random_state=seed).fit(vectors) for k in counts]
+def _best_clustering(vectors: np.ndarray, counts: Sequence[int]) -> tuple[float, KMeans]:
+    fits = [KMeans(k, n_init=4, random_state=0).fit(vectors) for k in counts]
     scores = [float(silhouette_score(vectors, fit.labels_)) for fit in fits]
     return max(scores), fits[int(np.argmax(scores))]
 

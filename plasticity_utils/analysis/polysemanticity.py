@@ -105,13 +105,11 @@ def strongest_concept(
 def similarity_of_sharers(
     serves: Bool[np.ndarray, "neuron concept"],
     similarity: Float[np.ndarray, "concept concept"],
-    n_resamples: int = 9999,
-    seed: int = 0,
 ) -> dict[str, float]:
     """Are concepts that share a neuron more alike than others (question 5)?
 
     The null shuffles which concept is which in the similarities (Mantel 1967), so that a concept
-    with many neurons keeps them; all orders are tried where there are no more than `n_resamples`.
+    with many neurons keeps them; all orders are tried where there are no more than 9,999.
     Two types contrasted with each other share neurons by construction: look at parts of speech and
     types apart too, or at one sign of σ at a time.
 
@@ -133,8 +131,8 @@ def similarity_of_sharers(
         mean_similarity,
         permutation_type="pairings",
         vectorized=False,
-        n_resamples=n_resamples,
-        rng=np.random.default_rng(seed),
+        n_resamples=9999,
+        rng=np.random.default_rng(0),
     )
     null = result.null_distribution
     difference = result.statistic - null.mean()

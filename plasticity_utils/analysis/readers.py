@@ -109,7 +109,7 @@ def _by_reader(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def compare_indicators(run: Run, indicators: Sequence[str] = INDICATORS) -> pd.DataFrame:
+def compare_indicators(run: Run) -> pd.DataFrame:
     """Erase a run's base model with each indicator and train the head alone.
 
     What is done already is not done again; a run of another regime is an InputError.
@@ -118,7 +118,7 @@ def compare_indicators(run: Run, indicators: Sequence[str] = INDICATORS) -> pd.D
         raise InputError(
             f"removal {run.config.chosen.name!r} has no indicator; indicators are compared of leace"
         )
-    return pd.concat([_scores(run, indicator) for indicator in indicators], ignore_index=True)
+    return pd.concat([_scores(run, indicator) for indicator in INDICATORS], ignore_index=True)
 
 
 def by_indicator(groups: Sequence[RunGroup]) -> pd.DataFrame:

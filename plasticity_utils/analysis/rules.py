@@ -281,21 +281,6 @@ def beside_removal(move: float, alone: float) -> str:
     return MORE if move / alone > 1 else LESS
 
 
-WRITTEN, NOT_MORE = "written into neurons that were left", "not clearly more than without a cut"
-
-
-@rule(
-    (WRITTEN, NOT_MORE),
-    "Training *writes the concept into neurons that were left* if their |σ| rises more than where "
-    "nothing was cut out, the whole interval of the difference.",
-    AFTER,
-    "bbe57df",
-)
-def written(beyond_none: Estimate) -> str:
-    """Did neurons that were left gain more than without a cut?"""
-    return WRITTEN if beyond_none.low > 0 else NOT_MORE
-
-
 # Questions 2, 5 and 6: several concepts in one neuron
 
 ONLY_REMOVED = "only the removed concept"

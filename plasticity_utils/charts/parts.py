@@ -129,8 +129,8 @@ def entities_from(frame: pd.DataFrame, label: str) -> list[str]:
     return [label, *others]
 
 
-def condition_signs(conditions: Sequence[str], column: str = "condition") -> dict[str, Any]:
-    """Give colour and dash of a column of conditions, with one legend for both."""
+def condition_signs(conditions: Sequence[str]) -> dict[str, Any]:
+    """Give colour and dash of the column `condition`, with one legend for both."""
     others = [name for name in conditions if name not in SERIES_COLOURS]
     found = dict(zip(others, cycle(theme.FALLBACKS), strict=False))
     colours = SERIES_COLOURS | {name: colour for name, (colour, _) in found.items()}
@@ -142,9 +142,9 @@ def condition_signs(conditions: Sequence[str], column: str = "condition") -> dic
         alt.Scale(domain=list(signs), range=list(signs.values())) for signs in (colours, dashes)
     ]
     return {
-        "color": alt.Color(f"{column}:N", title="condition", scale=scales[0], legend=legend),
+        "color": alt.Color("condition:N", title="condition", scale=scales[0], legend=legend),
         "strokeDash": alt.StrokeDash(
-            f"{column}:N", title="condition", scale=scales[1], legend=legend
+            "condition:N", title="condition", scale=scales[1], legend=legend
         ),
     }
 

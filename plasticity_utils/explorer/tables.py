@@ -200,12 +200,12 @@ def words_in_sentences(
 
 
 def found_in_sentences(
-    activations: Float[np.ndarray, " word"], corpus: Corpus, phrase: Sequence[str], k: int = 8
+    activations: Float[np.ndarray, " word"], corpus: Corpus, phrase: Sequence[str]
 ) -> pd.DataFrame:
     """Give the sentences in which these words stand in a row, whatever their case.
 
-    Columns as `words_in_sentences`, end `found`; the k in which the neuron is highest at any of
-    them come first and are all.
+    Columns as `words_in_sentences`, end `found`; the eight in which the neuron is highest at any
+    of them come first and are all.
     """
     z, words = deviation_scores(activations), np.array([word.lower() for word in corpus.words])
     n, first = len(phrase), _first_words(corpus)
@@ -217,7 +217,7 @@ def found_in_sentences(
     ends = first[np.searchsorted(first, starts, side="right")]
     starts = starts[starts + n <= ends]
     heights = np.array([z[start : start + n].max() for start in starts])
-    return _around({"found": starts[np.argsort(-heights, kind="stable")]}, n, z, corpus, k)
+    return _around({"found": starts[np.argsort(-heights, kind="stable")]}, n, z, corpus, k=8)
 
 
 def _first_words(corpus: Corpus) -> np.ndarray:

@@ -114,11 +114,6 @@ class RunGroup:
         )
 
     @cached_property
-    def base(self) -> pd.DataFrame:
-        """As `Run.base`."""
-        return self._f1(lambda run: run.base, ["split", "entity", "n_gold"])
-
-    @cached_property
     def reliance(self) -> pd.DataFrame:
         """As `tables.reliance_table`; of random draws the median of each seed's."""
         keys = ["condition", "again", "entity"]
@@ -145,21 +140,6 @@ class RunGroup:
         found = stack([self], tables.recovery_of, ["seed"])
         bounds = dict.fromkeys(("base", "removed", "end"), SHARE_BOUNDS)
         return mean_interval(found, ["condition"], bounds=bounds)
-
-    @cached_property
-    def turnover(self) -> pd.DataFrame:
-        """As `neurons.turnover`, with `_low` and `_high` over seeds."""
-        return mean_interval(
-            stack([self], lambda run: derived(run, "turnover"), ["seed"]), ["condition"]
-        )
-
-    @cached_property
-    def redistribution(self) -> pd.DataFrame:
-        """As `tables.redistribution`, with `_low` and `_high` over seeds."""
-        stacked = stack(
-            [self], lambda run: tables.redistribution(run.layers, run.config.label), ["seed"]
-        )
-        return mean_interval(stacked, ["condition"])
 
     def _f1(self, of_run: Callable[[Run], pd.DataFrame], keys: list[str]) -> pd.DataFrame:
         stacked = stack([self], of_run, ["seed"])

@@ -56,11 +56,6 @@ class PlasticPart:
     axis: int
     units: Tensor
 
-    @property
-    def n_entries(self) -> int:
-        """Numbers that train."""
-        return len(self.units) * self.parameter.numel() // self.parameter.shape[self.axis]
-
     def only(self, values: Tensor, rest: Tensor) -> Tensor:
         """Return `rest` with the entries that train taken from `values`."""
         own = values.index_select(self.axis, self.units)
@@ -93,11 +88,6 @@ class Confinement(Change):
         ]
         # Of all optimizers: the one that will train these weights is made later, by the trainer.
         self._hooks.append(register_optimizer_step_post_hook(self._put_back))
-
-    @property
-    def n_entries(self) -> int:
-        """How many numbers of the model train."""
-        return sum(part.n_entries for part in self.parts)
 
     def undo(self) -> None:
         """Let everything train again that trained before. May be called twice."""
