@@ -1,6 +1,7 @@
 """The house: which package may import which, and one place for each name."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +115,44 @@ def test_no_public_name_is_defined_twice():
             places.setdefault(name, set()).add(str(path.relative_to(ROOT)))
     assert {"RunGroup", "COLUMNS", "run_experiment"} <= set(places)
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+# Files are named in docstrings as modules are.
+FORMATS = {"conll", "ipynb", "json", "md", "npy", "npz", "parquet", "safetensors", "toml", "txt"}
+
+
+def defined(tree):
+    """Every name that is defined or imported in a file, at its top or inside."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.alias):
+            yield node.name
+
+
+def named(tree):
+    """What docstrings of a file name as `module.name`; an argument is no module."""
+    nodes = list(ast.walk(tree))
+    arguments = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    for node in nodes:
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
+            text = ast.get_docstring(node) or ""
+            for module, name in re.findall(r"`(?:\w+\.)*([a-z]\w*)\.(\w+)`", text):
+                if module not in arguments and name not in FORMATS:
+                    yield module, name
+
+
+def test_what_a_docstring_names_is_there():
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+    holds = {"pu": set(pu.__all__)}
+    for path, tree in trees.items():
+        module = path.parent.name if path.stem == "__init__" else path.stem
+        holds.setdefault(module, set()).update(defined(tree))
+        holds.setdefault(path.parent.name, set()).add(path.stem)
+    # An entry-point group is called as its registry.
+    holds["plasticity"] = holds["registry"]
+    found = {(path.name, *each) for path, tree in trees.items() for each in named(tree)}
+    assert len(found) > 20
+    assert {each for each in found if each[2] not in holds.get(each[1], ())} == set()

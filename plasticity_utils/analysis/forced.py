@@ -27,7 +27,7 @@ _COMPARED = {
 
 
 def f1_by_seed(group: RunGroup) -> pd.DataFrame:
-    """`forced_tables.f1_table` of every seed, after a column seed."""
+    """`forcing.f1_table` of every seed, after a column seed."""
     return stack([group], lambda run: run.table("forced"), ["seed"])
 
 

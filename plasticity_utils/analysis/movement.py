@@ -44,7 +44,7 @@ def moves_by_run(groups: Iterable[RunGroup]) -> pd.DataFrame:
 def mean_moves(groups: Sequence[RunGroup]) -> pd.Series:
     """Mean of every number of `moves_by_run` over these concepts, with intervals, and two words.
 
-    The words: survivors_word and ranks_word, from `rules.moves_by_run`.
+    The words: survivors_word and ranks_word, from `rules.moves`.
     """
     check_poolable(groups)
     rows = moves_by_run(groups)

@@ -5,7 +5,7 @@ script? Each chart is stored three times in the notebook's output: as a Vega-Lit
 which Lab and the book draw with working tooltips and inputs, as a picture, which GitHub shows, and
 as a line of text. The specification carries the type of Vega-Lite version 5, the newest that
 JupyterLab 4 draws by itself, although Altair 6 writes version 6; what these charts use is the same
-in both. The book draws it with one local script, which `book.figures.write_bundle` makes.
+in both. The book draws it with one local script, which `book.pages.write_bundle` makes.
 
 A colour means one thing in the whole book. The two palettes were chosen by search: within each,
 colours stay apart for readers with red, green or blue deficiency (OKLab distance at least 0.12

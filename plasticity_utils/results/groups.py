@@ -128,7 +128,7 @@ class RunGroup:
 
     @cached_property
     def kept_gain(self) -> pd.DataFrame:
-        """As `neurons.kept_gain`; with several seeds the interval is over seeds."""
+        """As `neurons.kept_gain_table`; with several seeds the interval is over seeds."""
         stacked = stack([self], lambda run: derived(run, "kept_gain"), ["seed"])
         keys = ["condition", "entity", "layer"]
         n = stacked.groupby(keys, sort=False)["n_neurons"].mean().round().astype(int)
