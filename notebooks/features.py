@@ -119,6 +119,9 @@ Markdown(
 # %% tags=["remove-input"]
 rules.decide
 
+# %% tags=["remove-input"]
+rules.together
+
 # %% [markdown]
 # ## What a feature answers to
 

@@ -172,6 +172,9 @@ charts.number_table(
      "verdict"],
 )  # fmt: skip
 
+# %% tags=["remove-input"]
+rules.together
+
 # %% [markdown]
 # ## What would change our mind
 #

@@ -19,12 +19,11 @@
 # **After a small cut the concept was only unread. After harder ones more came
 # back than any reader of ours had found.**
 #
-# *Question 1. A concept was taken out of a model, the model trained on, and the
-# concept came back. How much of that had never left?*
+# *Question 1. Of a concept that came back with training, how much had never left?*
 #
 # A **reader** is a small model that looks at a frozen network and tags its
 # words. What a reader finds had never left: it only was not read any more. This
-# page takes the concept away in three ways, and compares what comes back with
+# page takes a concept away in three ways, and compares what comes back with
 # what the best reader finds. {term}`F1` is the score of whole names: 1 is perfect.
 #
 # - **The small cut** (`surgical`): a few per cent of the neurons, those that respond most to
@@ -74,41 +73,26 @@ charts.number_table(
 )
 
 # %% [markdown]
-# Shares of the lost F1 that are regained: by the last layer alone, by the best
-# reader of the frozen network, and by training the whole model. Means over the three
-# concepts in MiniLM.
+# Shares of the lost F1 that are regained: means over three concepts in MiniLM.
 
 # %% tags=["remove-input"]
 Markdown(
     f"- **The small cut: {small['came_back']}.** The last layer alone "
-    "regains "
-    f"{percent(small['by_head'])} of what was lost. Training everything "
-    "adds "
-    f"{signed(small['beyond'])} F1, and {signed(small['beyond_control'])} "
+    f"regains {percent(small['by_head'])} of what was lost. Training "
+    f"everything adds {signed(small['beyond'])} F1, and "
+    f"{signed(small['beyond_control'])} "
     f"({signed(small['beyond_control_low'])} to "
-    f"{signed(small['beyond_control_high'])}) beyond the control. The "
-    "readers "
-    "find no more than the last layer does.\n"
+    f"{signed(small['beyond_control_high'])}) beyond the control.\n"
     f"- **The half: {halved['came_back']}, but of {halved['cut']}.** A "
-    "random "
-    f"half takes {halved['lost_random']:.2f} F1 of the concept, its own "
-    "half "
-    f"{halved['lost']:.2f}. So most of what returns is the skill to find "
-    "names "
-    "of any kind. Beyond what the same training brings after a random half "
-    "it "
-    f"adds {signed(halved['beyond_control'])}.\n"
+    f"random half takes {halved['lost_random']:.2f} F1 of the concept, its "
+    f"own half {halved['lost']:.2f}. So most of what returns is the skill "
+    "to find names of any kind. Beyond what the same training brings after "
+    f"a random half it adds {signed(halved['beyond_control'])}.\n"
     f"- **The erasure: {gone['came_back']}, and also of {gone['cut']}.** "
-    "The "
-    "last "
-    "layer alone regains nothing, the best reader "
-    f"{percent(gone['by_best'])} "
-    f"and the whole model {percent(gone['by_end'])}. What lies beyond the "
-    f"reader is {gone['beyond']:.2f} F1 at most: a better reader "
-    "would "
-    f"find more. The other types lost {gone['lost_others']:.2f} as well; "
-    "of "
-    "persons alone the erasure is about the concept."
+    f"What lies beyond the best reader is {gone['beyond']:.2f} F1 at "
+    "most: a better reader would find more. The other types lost "
+    f"{gone['lost_others']:.2f} as well; of persons alone the erasure is "
+    "about the concept."
 )
 
 # %% tags=["remove-input"]
@@ -138,16 +122,14 @@ charts.number_table(relearning.beyond_by_seed(cuts))
 # %% [markdown]
 # A dash is a run without readers. Two small cuts of organisations have none either:
 # there the last layer stands for the best. The runs of the erasure with seeds 0 and 1
-# come from another machine and other base models than the rest. After the half,
-# organisations gain hardly more than after a random half.
+# come from another machine and other base models than the rest.
 #
 # ## What each reader finds
 #
-# Three readers look at the states from which the last layer reads. *head* is
-# that layer, trained as long as the model is. *linear* is a linear {term}`reader` fitted
-# until it no longer improves, and *perceptron* has a hidden layer. Both were
-# fitted on 5,000 sentences where the head saw 14,041, so the linear reader finds
-# less than the head even in an intact model. Means over seeds, F1:
+# Three readers see what the last layer sees. *head* is that layer, trained as long as
+# the model is. *linear* is a linear {term}`reader` fitted until it no longer improves,
+# and *perceptron* has a hidden layer. Both saw 5,000 sentences and the head 14,041, so
+# *linear* finds less than the head even in an intact model.
 
 # %% tags=["remove-input", "hide-output"]
 charts.number_table(
@@ -156,11 +138,11 @@ charts.number_table(
 )
 
 # %% [markdown]
-# F1 just after the cut (*removed*), of each reader, and at the *end* of training
-# the whole model. After the half the head ends below where it began: it trained
+# Means over seeds: F1 just after the cut (*removed*), of each reader, and at the *end* of
+# training the whole model. After the half the head ends below where it began: it trained
 # too fast, so there the other two readers stand for it.
 #
-# The readers on the intact models, and after random cuts:
+# On intact models, and after random cuts:
 
 # %% tags=["remove-input", "hide-output"]
 whole = mean_by_reader(surgical + half + erased)
@@ -221,12 +203,15 @@ saved = audits.table_of_removals(published_audits())
 saved = saved.groupby("removal")["savings"].mean()
 Markdown(
     "**Yes: it is back long before a model that never knew it has learned "
-    "it.** That model is trained under the same removal. At the "
-    "small scale *quick*, after the small cut, the one that knew saves "
+    "it.** At the small scale *quick*, after the small cut, the one that "
+    "knew saves "
     f"{percent(saved['gate'])} of the steps; after an erasure of the "
     f"concept alone it saves {percent(saved['leace'])} "
     "([table of removals](removals.ipynb))."
 )
+
+# %% tags=["remove-input"]
+rules.kept
 
 # %% tags=["remove-input"]
 read = audits.readings_table(published_audits())
@@ -238,9 +223,8 @@ cut, none_cut = (
 after = means.loc["leace", audits.OWN_HEAD, "removed"]
 Markdown(
     "**Was more lost than a threshold?** After the small cut, not much. "
-    "*Average precision* asks whether a model ranks the concept's words "
-    "before others, and has no threshold. There it falls from "
-    f"{none_cut['average_precision']:.2f} to "
+    "*Average precision*, which asks for the order of words and has no "
+    f"threshold, falls from {none_cut['average_precision']:.2f} to "
     f"{cut['average_precision']:.2f}, and F1 from "
     f"{none_cut['entity_f1']:.2f} to {cut['entity_f1']:.2f}. Training "
     "the biases of the last layer alone brings F1 back to "
@@ -249,8 +233,8 @@ Markdown(
 )
 
 # %% [markdown]
-# With all sentences only the small cut was asked this, [once](removals.ipynb). Training on
-# a few sentences, or on other names, has [a page of its own](how_little.ipynb).
+# With all sentences only the small cut was [asked this](removals.ipynb). Training on
+# a few sentences, or on other names, has [its own page](how_little.ipynb).
 #
 # ## What would change our mind
 #
