@@ -77,15 +77,29 @@ charts.found_by_dose(
 # The dotted line is the {term}`floor`: what the best reader finds in the model that was
 # never taught names, with nothing cut. What a reader finds up to there need not come
 # from the teaching. Small doses have more room on the axis than large ones.
-#
-# - **At 5 %** of its own neurons the model itself finds next to nothing. Its last
-#   layer, trained again, finds nearly what it found before.
-# - **Beside random neurons.** The model itself needs the neurons of the concept far
-#   more than random ones. Up to 20 % a new reader hardly tells the two apart: what it
-#   finds is spread over many neurons.
-# - **The right end.** With half of the neurons gone the last layer is at nothing, and a
-#   new reader below the floor.
-#
+
+# %% tags=["remove-input"]
+f1 = means.pivot(
+    index=["reader", "cut"], columns="dose", values="entity_f1"
+)
+none, at_5, at_10 = f1[0.0], f1[0.05], f1[0.1]
+at_15, at_20, at_half = f1[0.15], f1[0.2], f1[0.5]
+Markdown(
+    "- **At 5 %** of its own neurons the model itself comes to an F1 of "
+    f"{at_5['own_head', 'its own']:.2f}, and its last layer, trained "
+    f"again, to {at_5['head', 'its own']:.2f}: nearly the "
+    f"{none['head', 'its own']:.2f} that it has with nothing cut.\n"
+    "- **Beside random neurons.** The model itself needs the neurons of "
+    "the concept far more than random ones. A new reader hardly tells the "
+    f"two apart: it comes to {at_20['perceptron', 'its own']:.2f} without "
+    f"20 % of them, and to {at_20['perceptron', 'random']:.2f} without as "
+    "many random ones. So what it finds is spread over many neurons.\n"
+    "- **The right end.** With half of the neurons gone the last layer is "
+    f"at {at_half['head', 'its own']:.2f}, and a new reader at "
+    f"{at_half['perceptron', 'its own']:.2f}, below the floor."
+)
+
+# %% [markdown]
 # ## Every reader, and training
 
 # %% tags=["remove-input"]
@@ -93,14 +107,24 @@ charts.found_by_dose(
     means, "Thresholds go early, a reader of every layer last", note, floor
 )
 
+# %% tags=["remove-input"]
+missed = "own_head", "another concept's"
+Markdown(
+    "- **Thresholds alone** bring F1 back to "
+    f"{at_5['bias', 'its own']:.2f} at 5 %, and to "
+    f"{at_10['bias', 'its own']:.2f} at 10 %: what was lost is more than a "
+    "shift.\n"
+    "- **Another concept's neurons** are missed too, if they are many: the "
+    f"model itself comes to {at_5[missed]:.2f} without 5 % of them, to "
+    f"{at_10[missed]:.2f} without 10 % and to {at_15[missed]:.2f} without "
+    "15 %. Large cuts are about names, and not about one kind of them.\n"
+    "- **The right end.** A reader of every layer is back at the floor, "
+    f"with {at_half['linear_everywhere', 'its own']:.2f}. The training of "
+    f"the whole model does worse: {at_half['whole_model', 'its own']:.2f}. "
+    "Under random neurons it was not trained."
+)
+
 # %% [markdown]
-# - **Thresholds alone** bring back most at 5 %, and hardly anything at 10 %: what was
-#   lost is more than a shift.
-# - **Another concept's neurons** are missed too, from 10 % on: large cuts are about
-#   names, and not about one kind of them.
-# - **The right end.** A reader of every layer is back at the floor. The training of the
-#   whole model does worse. Under random neurons it was not trained.
-#
 # ## Up to which dose
 
 # %% tags=["remove-input"]
@@ -114,21 +138,33 @@ charts.number_table(kept, ["seed", "concept", "its own", "random"])
 # ## What training brings beyond reading
 
 # %% tags=["remove-input"]
-charts.number_table(audits.trained_by_dose(table))
+trained = audits.trained_by_dose(table)
+charts.number_table(trained)
 
 # %% [markdown]
 # Here neurons are held at their mean, and the model trains for two epochs of 1,800
 # sentences. (The half of [the paper](paper.ipynb) is set to zero, and trains on all.) F1 of
 # the concept is shown beside the best new reader of the same cut, and
-# beside a model that never knew the concept. Up to 15 % the whole model regains what a
-# reader finds without it. The model that never knew gets most of the way too, so F1 at
-# the end says little of relearning. How *soon* each is there says more: see the
-# [table of removals](removals.ipynb).
-#
-# At 30 % and beyond training often fails where a reader of the frozen model still
-# finds the concept. The schedule was set for whole models, and two epochs of 1,800
-# sentences are short. So this shows no limit of what can be relearned.
-#
+# beside a model that never knew the concept.
+
+# %% tags=["remove-input"]
+then = trained.groupby("dose").mean(numeric_only=True)
+little, much = then.loc[0.15], then.loc[0.3]
+Markdown(
+    "On average the whole model without 15 % comes to "
+    f"{little['whole_model']:.2f}, and the best reader, which trains "
+    f"nothing in it, to {little['best_reader']:.2f}. The model that never "
+    f"knew gets most of the way too, to {little['never_knew']:.2f}, so F1 "
+    "at the end says little of relearning. How *soon* each is there says "
+    "more: see the [table of removals](removals.ipynb).\n\n"
+    "Without 30 % training often fails, and comes to "
+    f"{much['whole_model']:.2f} on average, where a reader of the frozen "
+    f"model still finds {much['best_reader']:.2f}. The schedule was set "
+    "for whole models, and two epochs of 1,800 sentences are short. So "
+    "this shows no limit of what can be relearned."
+)
+
+# %% [markdown]
 # ## How sure
 #
 # Two repeats (seeds) of each concept, one model, and the small scale *quick*: 1,800
