@@ -23,7 +23,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.forcing_config import DOSES, RATE_FACTOR, ForcingConfig
 from plasticity_utils.experiment.presets import REGIMES, SCALES, SIZES
-from plasticity_utils.files import ROOT, refusal
+from plasticity_utils.files import ROOT, refusal, whole
 from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
 from plasticity_utils.optional import check_extra
 from plasticity_utils.registry import protocols, rankings, readers, removals
@@ -478,8 +478,9 @@ def _results(options: argparse.Namespace) -> None:
 
     table = grid_results(options.folder)
     csv, parquet = options.folder / "results.csv", options.folder / "results.parquet"
-    table.to_csv(csv, index=False)
-    table.to_parquet(parquet, index=False)
+    with whole(csv) as rows, whole(parquet) as frame:
+        table.to_csv(rows, index=False)
+        table.to_parquet(frame, index=False)
     counts = table.groupby("cell")["status"].first().value_counts()
     named = ", ".join(f"{n} {status}" for status, n in counts.items())
     print(f"{table['cell'].nunique()} cells: {named}; {len(table)} rows in {csv} and {parquet}")

@@ -12,6 +12,7 @@ sentences, and not the one that a run trains for as long as its whole model.
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -60,7 +61,7 @@ _ENTITIES = [*TYPES, OVERALL]
 # The score of a tag that the sentences of a fit lack.
 NEVER = -1e4
 TOKENS = ("cls", "sep", "unk")
-MODEL, ARRAYS, SETTINGS, VOCABULARY, TABLE, TAGS = (
+_FILES = MODEL, ARRAYS, SETTINGS, VOCABULARY, TABLE, TAGS = (
     "model.onnx", "arrays.safetensors", "settings.json", "vocabulary.txt", "eight_bits.csv",
     "tags.npz",
 )  # fmt: skip
@@ -105,18 +106,20 @@ def write_demonstration(run: Run, folder: Path) -> Path:
     check_extra("demo", "the page of a sentence")
     demonstration = Demonstration(run)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
+    # The files belong together: all take their places, or none does.
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as written:
+        new = {name: written.enter_context(files.whole(folder / name)) for name in _FILES}
         whole = Path(scratch) / "whole.onnx"
         write_graph(demonstration.model, demonstration.n_columns, whole)
-        eight_bit(whole, folder / MODEL)
-    demonstration.look(Session(folder / MODEL))
-    save_file(demonstration.arrays(), folder / ARRAYS)
-    np.savez_compressed(folder / TAGS, **demonstration.tags)  # type: ignore[arg-type]
-    _summary(demonstration.checked).to_csv(folder / TABLE, index=False)
-    vocabulary = demonstration.tokenizer.get_vocab()
-    lines = sorted(vocabulary, key=lambda token: vocabulary[token])
-    (folder / VOCABULARY).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    files.write_json(folder / SETTINGS, demonstration.facts())
+        eight_bit(whole, new[MODEL])
+        demonstration.look(Session(new[MODEL]))
+        save_file(demonstration.arrays(), new[ARRAYS])
+        np.savez_compressed(new[TAGS], **demonstration.tags)  # type: ignore[arg-type]
+        _summary(demonstration.checked).to_csv(new[TABLE], index=False)
+        vocabulary = demonstration.tokenizer.get_vocab()
+        lines = sorted(vocabulary, key=lambda token: vocabulary[token])
+        new[VOCABULARY].write_text("\n".join(lines) + "\n", encoding="utf-8")
+        files.write_json(new[SETTINGS], demonstration.facts())
     return folder
 
 

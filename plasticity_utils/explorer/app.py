@@ -229,7 +229,8 @@ class Explorer(_Shown):
         if not place.parent.is_dir():
             raise InputError(f"path {str(path)!r} is in no folder that exists")
         self.card.show(self.data, at)
-        place.write_text(self.card.page(at, self.data.line(at)), encoding="utf-8")
+        with files.whole(place) as page:
+            page.write_text(self.card.page(at, self.data.line(at)), encoding="utf-8")
         return place
 
     def _without_widgets(self) -> tuple[str, str]:
