@@ -28,6 +28,9 @@
 #
 #     plasticity run --removal book/examples/mine.py:MeanProjection
 #
+# What a removal alone knows goes in by its name: `--removal npo --removal-settings
+# beta=0.5`, or as the parameter `removal_settings`.
+#
 # This page does it at the scale `smoke`: a test of the machinery, whose numbers
 # mean nothing.
 

@@ -168,6 +168,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         ("epochs", int, "of retraining"),
         ("restarts", int, "schedules that make up the retraining"),
         ("indicator", str, f"what `erase` erases: {', '.join(INDICATORS)}"),
+        ("removal_settings", str, "of the removal alone: beta=0.5, learning_rate=1e-4"),
         ("learning_rate", float, "peak rate; by default the model's"),
         *((name, int, f"`{inside}` of the scale") for name, inside in SIZES.items()),
     ):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.presets import LARGE_DOSES, REGIMES, SCALES, SURGICAL_DOSES
+from plasticity_utils.experiment.run_names import run_name, variant
 
 
 def checked(kind=RunConfig, **values):
@@ -328,3 +329,39 @@ def test_settings_of_ones_own_stand_over_those_of_the_scale():
 def test_a_protocol_says_whether_anything_below_the_head_trains():
     assert RunConfig().only_reading == ["head"]
     assert RunConfig(protocols="targeted, bias, last_block, head").only_reading == ["bias", "head"]
+
+
+def test_what_a_removal_alone_knows_is_set_by_its_name():
+    config = RunConfig(removal="npo", removal_settings="beta=0.5, learning_rate=1e-4")
+    assert config.chosen.settings == {"beta": 0.5, "learning_rate": 1e-4}
+    made = config.chosen.make(0.1)
+    assert (made.beta, made.learning_rate) == (0.5, 1e-4)
+    assert config.chosen.key() != RunConfig(removal="npo").chosen.key()
+    assert "beta=0.5-learning_rate=1e-4" in run_name(config)
+    assert variant(config).endswith("removal_settings=beta=0.5, learning_rate=1e-4")
+    assert "removal_settings" not in RunConfig(removal="npo").settings()
+
+
+@pytest.mark.parametrize(
+    ("removal", "settings", "said"),
+    [
+        ("npo", "gamma=1", "removal 'npo' has no setting 'gamma' of its own; allowed: learning_r"),
+        ("leace", "indicator=bio", "'leace' has no setting 'indicator' of its own; allowed: none"),
+        ("npo", "beta", "removal_settings 'beta': 'beta' is there twice, or no NAME=VALUE"),
+        ("npo", "beta=1, beta=2", "'beta=2' is there twice"),
+    ],
+)
+def test_a_setting_that_the_removal_does_not_know_is_named(removal, settings, said):
+    with pytest.raises(InputError, match=said):
+        RunConfig(removal=removal, removal_settings=settings)
+
+
+def test_settings_of_a_removal_are_a_text(as_for_users):
+    with pytest.raises(InputError, match=r"removal_settings must be a text, not 0\.5"):
+        RunConfig(removal="npo", removal_settings=0.5)
+
+
+def test_a_text_where_the_removal_needs_a_number_is_named_before_any_training():
+    config = RunConfig(removal="rmu", removal_settings="alpha=much")
+    with pytest.raises(InputError, match="removal 'rmu': alpha must be a number, not 'much'"):
+        config.chosen.make(0.1)

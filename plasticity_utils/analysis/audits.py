@@ -44,6 +44,7 @@ def removal_title(audit: Audit) -> str:
     config = audit.config
     own = [config.indicator] if config.indicator != "concept" else []
     own += [f"{config.dose:g}"] if config.dose is not None else []
+    own += [config.removal_settings] if config.removal_settings else []
     return ", ".join([label(config.chosen.name), *own])
 
 

@@ -7,6 +7,7 @@ how they are chosen (see the method page).
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ REMOVAL_SETTINGS = ("ranking", "rest", "positions", "dose", "regrow", "indicator
 _PROTOCOLS = ("targeted", "random", "none", "head")
 TEXTS = (
     "concept", "model", "scale", "regime", "results_dir", "removal", "protocols", "corpus", "tags",
-    "ranking", "rest", "positions", "indicator",
+    "ranking", "rest", "positions", "indicator", "removal_settings",
 )  # fmt: skip
 MAY_BE_NONE = ("ranking", "rest", "positions")
 LEARNING_RATES = {"minilm": 2e-4, "e5": 2e-4, "smollm2": 5e-5}
@@ -54,7 +55,7 @@ DEFAULT_LEARNING_RATE = 5e-5
 # The names of columns and conditions have changed so often: what was made before is made again.
 TABLE_NAMES = 2
 # What finished runs do not name: that they are found again, these are named where they are set.
-CAME_LATER = ("corpus", "tags", "learning_rate", *SIZES)
+CAME_LATER = ("corpus", "tags", "learning_rate", "removal_settings", *SIZES)
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ class RunConfig:
         blocks of two epochs, each with a warm-up and a decay of its own.
     indicator : {"concept", "bio", "types", "outside"}
         What `leace` makes unreadable: see `indicator_of`.
+    removal_settings : str
+        What the removal alone knows, as `beta=0.5, learning_rate=1e-4`.
     corpus : str
         What the model learns to tag: `conll2003`, a folder of column files, or `hf:NAME`; see
         `load_corpus`.
@@ -132,6 +135,7 @@ class RunConfig:
     epochs: int | None = None
     restarts: int = 1
     indicator: str = "concept"
+    removal_settings: str = ""
     corpus: str = CONLL2003
     tags: str = ENTITY
     learning_rate: float | None = None
@@ -198,6 +202,13 @@ class RunConfig:
                 raise InputError(
                     f"removal {self.chosen.name!r} has no {name}, so {name} cannot be "
                     f"{getattr(self, name)!r}; allowed: {usual[name]!r}"
+                )
+        own = [name for name in allowed if name not in REMOVAL_SETTINGS]
+        for name in named_values(self.removal_settings, "removal_settings"):
+            if name not in own:
+                raise InputError(
+                    f"removal {self.chosen.name!r} has no setting {name!r} of its own; allowed: "
+                    f"{', '.join(own) or 'none'}"
                 )
 
     def _check_protocols(self) -> None:
@@ -311,7 +322,9 @@ class RunConfig:
         name = self.preset.removal
         values = {**dataclasses.asdict(self), **dataclasses.asdict(self.preset)}
         own = [each for each in removals.settings(name) if each in REMOVAL_SETTINGS]
-        return ChosenRemoval(name, {e: values[e] for e in own if values[e] is not None})
+        settings = {each: values[each] for each in own if values[each] is not None}
+        settings |= named_values(self.removal_settings, "removal_settings")
+        return ChosenRemoval(name, settings)
 
     @property
     def curve(self) -> ChosenRemoval:
@@ -404,6 +417,23 @@ def results_of(results_dir: str) -> Path:
             "(`plasticity batch --results` takes addresses)"
         )
     return path_of(results_dir, "results_dir")
+
+
+def named_values(text: str, setting: str) -> dict[str, Any]:
+    """Read `name=value, …`: numbers, True, False and None, and else texts."""
+    found: dict[str, Any] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, value = map(str.strip, part.partition("="))
+        if not name.isidentifier() or not value or name in found:
+            raise InputError(
+                f"{setting} {shown(text)}: {part!r} is there twice, or no NAME=VALUE; allowed: "
+                "beta=0.5, layer=2"
+            )
+        try:
+            found[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[name] = value
+    return found
 
 
 def _may_be_parameter(name: str, value: object) -> bool:

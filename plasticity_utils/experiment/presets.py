@@ -126,12 +126,19 @@ class ChosenRemoval:
         """Make it; a removal that takes neurons is given the dose."""
         settings = {**self.settings, **({"dose": dose} if self.takes_neurons else {})}
         kind = removals.get(self.name)
+        signature = inspect.signature(kind)
         try:
-            inspect.signature(kind).bind(**settings)
+            signature.bind(**settings)
         except TypeError as error:
             raise InputError(
                 f"removal {self.name!r} cannot be made with {settings or 'no settings'}: {error}"
             ) from None
+        for name, value in settings.items():
+            usual = signature.parameters[name].default
+            if isinstance(usual, int | float) and not isinstance(value, int | float):
+                raise InputError(
+                    f"removal {self.name!r}: {name} must be a number, not {shown(value)}"
+                )
         made: Removal = kind(**settings)
         if not hasattr(made.makes, "load"):
             raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ def group_name(config: RunConfig) -> str:
     parts += [f"epochs{config.epochs}"] if config.epochs is not None else []
     parts += [f"restarts{config.restarts}"] if config.restarts > 1 else []
     parts += [config.indicator] if config.indicator != "concept" else []
+    parts += [re.sub(r"[^\w.=-]+", "-", config.removal_settings)] if config.removal_settings else []
     parts += list(config.conditions) if config.protocols else []
     for name in ("learning_rate", *SIZES):
         value = getattr(config, name)
@@ -45,7 +47,7 @@ def variant(config: RunConfig) -> str:
     """What a run changes of its regime, for instance `rest=zero`; empty for nothing."""
     names = (
         "removal", "ranking", "rest", "positions", "dose", "regrow", "epochs", "restarts",
-        "indicator", "protocols", "corpus", "tags", "learning_rate", *SIZES,
+        "indicator", "removal_settings", "protocols", "corpus", "tags", "learning_rate", *SIZES,
     )  # fmt: skip
     usual = {field.name: field.default for field in fields(config)}
     further = [name for name in usual if name not in {field.name for field in fields(RunConfig)}]
