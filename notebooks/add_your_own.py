@@ -28,8 +28,8 @@
 #
 #     plasticity run --removal book/examples/mine.py:MeanProjection
 #
-# What a removal alone knows goes in by its name: `--removal npo --removal-settings
-# beta=0.5`, or as the parameter `removal_settings`.
+# What a removal alone knows goes in by its name: `--removal rmu --removal-settings
+# layer=2`, or as the parameter `removal_settings`.
 #
 # This page does it at the scale `smoke`: a test of the machinery, whose numbers
 # mean nothing.
