@@ -123,8 +123,9 @@ Markdown(
     "places, before and after one neuron in twenty was cut out. As many "
     "random neurons change nothing.\n"
     f"- **{head['removed']:.2f}**: after the last layer alone learned "
-    "again. The same training gives a model never taught names "
-    f"{head['pretrained_removed']:.2f}; the rest was there.\n"
+    "again. A model never taught names comes to "
+    f"{head['pretrained_removed']:.2f}; the {taught:.2f} beyond it had "
+    "survived.\n"
     f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: "
     "so much of the score for places, persons and organisations may be "
     "new, at most, once [erased](erasure.ipynb)."
@@ -141,8 +142,8 @@ links = "[" + answers["question"] + "](" + answers["page"] + ".ipynb)"
 said = answers["answer"].replace(
     {
         "read again": "No. It had never left; it is read again",
-        "more than was read, of the task": "In part, at most; and it may "
-        "be the skill of finding names at all",
+        "more than was read, of the task": "At most in part, and that "
+        "part may be the skill of finding names at all",
         "only the removed concept": "Few do, and most of that is the "
         "removed concept itself",
         "only in the class “other”": "Not for countries and cities; "

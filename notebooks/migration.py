@@ -118,7 +118,7 @@ rules.decide
 # not enough to be cut. Which of the two will gain more?
 # ```
 
-# %% tags=["remove-input", "hide-output"]
+# %% tags=["hide-input", "hide-output"]
 charts.number_table(near, ["predictor", "effect", "control"])
 
 # %% [markdown]

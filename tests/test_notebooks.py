@@ -90,6 +90,7 @@ def test_four_pages_have_an_exercise_and_a_cell_that_answers_it():
             if cell.source.startswith("```{exercise}"):
                 assert cells[i + 1].cell_type == "code"
                 assert cells[i + 1].outputs
+                assert "remove-input" not in cells[i + 1].metadata["tags"]
                 assert "```{solution}" in cells[i + 2].source
                 pages.append(path.stem)
     assert len(set(pages)) >= 4
