@@ -116,9 +116,8 @@ Markdown(
     f"{whole['others']:.2f}. It was chosen so that a linear reader would "
     "find "
     "nothing at all. With readers beside it that was not needed, and the "
-    "narrower one would have been about the concept. Its runs of full "
-    "size are not made yet; small ones stand in the [table of "
-    "removals](removals.ipynb)."
+    "narrower one would have been about the concept. Audits of it, with "
+    "all sentences too, stand in the [table of removals](removals.ipynb)."
 )
 
 # %% [markdown]
@@ -156,8 +155,7 @@ charts.number_table(
 # fitted. Seeds 0 and 1 were run on another machine than seed 2, from base models
 # other than those of the small cut, so the pages do not compare them run by run.
 # Whether it was relearned, or learned as by a model that never knew the concept, is
-# measured of the narrower erasure alone, at the small scale ([table of
-# removals](removals.ipynb)).
+# measured of the narrower erasure alone ([table of removals](removals.ipynb)).
 
 # %% tags=["remove-input"]
 charts.outcomes(

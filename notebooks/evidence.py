@@ -72,9 +72,9 @@ rules.strength
 # - *After half of all neurons, and after an erasure.* Both take most of the task, so
 #   the answer speaks of the task. A stronger reader that finds what ours miss would
 #   make "more than was read" smaller. Whether the rest is relearned or learned takes a
-#   model that never knew the concept. At the small scale such a model is far slower
-#   ([table of removals](removals.ipynb)); with all sentences that is measured after the
-#   small cut alone.
+#   model that never knew the concept. After the small cut, and after an erasure of the
+#   concept alone, such a model is slower ([table of removals](removals.ipynb)); after
+#   these two cuts that is not measured.
 #
 # ## 2. Do neurons take on new functions?
 #

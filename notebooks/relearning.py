@@ -233,7 +233,7 @@ Markdown(
 )
 
 # %% [markdown]
-# With all sentences only the small cut was [asked this](removals.ipynb). Training on
+# With all sentences both were [asked this](removals.ipynb), too. Training on
 # a few sentences, or on other names, has [its own page](how_little.ipynb).
 #
 # ## What would change our mind

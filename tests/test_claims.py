@@ -251,10 +251,22 @@ def test_stronger_readers_find_more_of_an_erasure_and_less_than_in_a_body_never_
     assert (table["found_further"] < table["floor_further"]).all()
 
 
+def test_with_all_sentences_an_erasure_weakens_and_what_is_left_was_taught_in_part():
+    found = [one for one in published_audits(scale="full") if one.config.removal == "leace"]
+    table = audits.table_of_removals(found).set_index("concept")
+    assert table["n_seeds"].to_dict() == {"locations": 3, "organisations": 2, "persons": 3}
+    assert set(table["verdict"]) == {rules.WEAKENED}
+    by_seed = audits.read(found)
+    assert (by_seed["found"] > by_seed["floor"]).all()
+    assert (table["steps_targeted"] < table["steps_masked"]).all()
+    assert table.loc[["locations", "persons"], "came_back"].eq(rules.SOONER).all()
+    assert (table["specificity"] > 0.5).all()
+
+
 def test_with_all_sentences_the_small_cut_hides_too_and_is_back_sooner():
     table = audits.table_of_removals(published_audits(scale="full"))
+    table = table[table["removal"] == "gate"]
     assert sorted(table["concept"]) == ["locations", "organisations", "persons"]
-    assert set(table["removal"]) == {"gate"}
     assert set(table["verdict"]) == {rules.HIDDEN}
     assert (table["n_seeds"] == 3).all()
     assert (table["n_reached"] == 3).all()
