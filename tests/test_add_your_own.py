@@ -74,8 +74,8 @@ def test_the_template_shows_what_was_added(settings):
     assert all("HALF_SEEN" in conditions for conditions in of_conditions)
     drawn = [json.dumps(one.to_dict()) for one in shown if hasattr(one, "to_dict")]
     drawn = [text for text in drawn if "HALF_SEEN" in text]
-    assert any("through retraining" in text for text in drawn)
-    assert any("kept neurons gain" in text for text in drawn)
+    assert any("Training brings the F1" in text for text in drawn)
+    assert any("In the last layer" in text for text in drawn)
     assert set(names["cards"]["card_neurons"]["kind"]) == {"newly salient", "polysemantic"}
 
 
