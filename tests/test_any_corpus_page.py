@@ -1,4 +1,4 @@
-"""The notebook of any concept, run by papermill as a user types it, on a corpus of one's own."""
+"""The notebook of any concept, run by papermill as a user types it, on corpora of one's own."""
 
 import json
 from pathlib import Path
@@ -12,18 +12,25 @@ from plasticity_utils.book.pages import stored_charts
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "concept.ipynb"
 
+CORPORA = {
+    "IOB1": (lambda folder: runs.write_columns(folder, "IOB1"), {"concept": "locations"}),
+    "plain": (runs.write_conllu, {"concept": "NNP", "tags": "xpos"}),
+}
+
 
 @pytest.mark.slow
-def test_papermill_runs_the_notebook_on_a_folder(tiny_run_folder, tmp_path):
-    corpus, out = str(runs.write_conllu(tmp_path / "mine")), tmp_path / "page.ipynb"
+@pytest.mark.parametrize("scheme", CORPORA)
+def test_papermill_runs_the_notebook_on_a_folder(scheme, tiny_run_folder, tmp_path):
+    write, own = CORPORA[scheme]
+    corpus, out = str(write(tmp_path / "mine")), tmp_path / "page.ipynb"
     parameters = {
-        "concept": "NNP", "corpus": corpus, "tags": "xpos", "model": str(tiny_run_folder),
-        "scale": "smoke", "results_dir": str(tmp_path / "runs"),
+        **own, "corpus": corpus, "model": str(tiny_run_folder), "scale": "smoke",
+        "results_dir": str(tmp_path / "runs"),
     }  # fmt: skip
     papermill.execute_notebook(NOTEBOOK, out, parameters, progress_bar=False)
     run = pu.find_run(pu.RunConfig(**parameters))
     label = run.config.label
-    assert run.facts["task"]["scheme"] == "plain"
+    assert run.facts["task"]["scheme"] == scheme
     assert set(run.metrics["condition"]) == {"targeted", "random", "none", "head"}
     assert label in set(run.metrics["entity"])
     text = out.read_text(encoding="utf-8")

@@ -283,10 +283,7 @@ def test_the_main_process_chooses_the_precision(folder):
 @pytest.mark.slow
 def test_the_command_runs_under_accelerate(tmp_path, monkeypatch):
     model = make_folder(tmp_path / "model")
-    settings = {"model": str(model), "scale": "smoke", "results_dir": str(tmp_path / "runs")}
-    settings |= {"base_epochs": 2, "validation_sentences": 40, "draws": 1, "protocols": "targeted"}
-    options = (part for name, value in settings.items()
-               for part in (f"--{name.replace('_', '-')}", value))  # fmt: skip
+    options = ["--model", model, "--scale", "smoke", "--results-dir", tmp_path / "runs"]
     done = launch("accelerate", "-m", "plasticity_utils", "run", *options)
     assert done.returncode == 0, done.stderr
     (found,) = [path.parent for path in (tmp_path / "runs").glob("locations-*/config.json")]
@@ -295,7 +292,7 @@ def test_the_command_runs_under_accelerate(tmp_path, monkeypatch):
         assert len(getattr(run, name)), name
     assert not list((tmp_path / "runs").rglob("*.part"))
     # One process would make a run, and stages, of its own.
-    config = RunConfig(**settings)
+    config = RunConfig(model=str(model), scale="smoke", results_dir=str(tmp_path / "runs"))
     alone = stages.Stages(config)._base_settings
     assert "processes" not in alone
     monkeypatch.setenv("WORLD_SIZE", "2")

@@ -204,7 +204,7 @@ class RunConfig:
                     f"{getattr(self, name)!r}; allowed: {usual[name]!r}"
                 )
         own = [name for name in allowed if name not in REMOVAL_SETTINGS]
-        for name in named_values(self.removal_settings, "removal_settings"):
+        for name in _named_values(self.removal_settings):
             if name not in own:
                 raise InputError(
                     f"removal {self.chosen.name!r} has no setting {name!r} of its own; allowed: "
@@ -323,7 +323,7 @@ class RunConfig:
         values = {**dataclasses.asdict(self), **dataclasses.asdict(self.preset)}
         own = [each for each in removals.settings(name) if each in REMOVAL_SETTINGS]
         settings = {each: values[each] for each in own if values[each] is not None}
-        settings |= named_values(self.removal_settings, "removal_settings")
+        settings |= _named_values(self.removal_settings)
         return ChosenRemoval(name, settings)
 
     @property
@@ -419,15 +419,15 @@ def results_of(results_dir: str) -> Path:
     return path_of(results_dir, "results_dir")
 
 
-def named_values(text: str, setting: str) -> dict[str, Any]:
-    """Read `name=value, …`: numbers, True, False and None, and else texts."""
+def _named_values(text: str) -> dict[str, Any]:
+    """Read the text of `removal_settings`: numbers, True, False and None, and else texts."""
     found: dict[str, Any] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         name, _, value = map(str.strip, part.partition("="))
         if not name.isidentifier() or not value or name in found:
             raise InputError(
-                f"{setting} {shown(text)}: {part!r} is there twice, or no NAME=VALUE; allowed: "
-                "beta=0.5, layer=2"
+                f"removal_settings {shown(text)}: {part!r} is there twice, or no NAME=VALUE; "
+                "allowed: beta=0.5, layer=2"
             )
         try:
             found[name] = ast.literal_eval(value)

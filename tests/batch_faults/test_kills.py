@@ -23,7 +23,7 @@ def test_a_killed_workers_cell_is_resumed_elsewhere(work, whole, batch):
 
 def test_a_killed_driver_is_started_again(start, work, whole, batch):
     give_second_cell(whole, work / "results")
-    driver = start(work, "--workers", "1", fault="driver")
+    driver = start(work, "--workers", "2", fault="driver")
     driver.communicate(timeout=300)
     assert driver.returncode < 0
     assert_no_process_left(work)
@@ -35,7 +35,7 @@ def test_a_killed_driver_is_started_again(start, work, whole, batch):
 
 def test_ctrl_c_stops_cleanly_and_resumes(start, work, whole, batch):
     give_second_cell(whole, work / "results")
-    driver = start(work, "--workers", "1", fault="interrupt")
+    driver = start(work, "--workers", "2", fault="interrupt")
     _, err = driver.communicate(timeout=300)
     assert driver.returncode == 130, err
     assert err.splitlines()[-1] == (
