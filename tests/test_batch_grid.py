@@ -69,7 +69,8 @@ def test_every_bad_file_has_its_message():
 
 
 def test_the_page_of_errors_says_what_the_command_says():
-    page = (ROOT / "book" / "errors.md").read_text(encoding="utf-8")
+    pages = [ROOT / "book" / name for name in ("errors.md", "errors_grids.md")]
+    page = "".join(path.read_text(encoding="utf-8") for path in pages)
     for message in MESSAGES.values():
         # The page has an example of each, with values of its own.
         fixed = max(re.split(r"'[^']*'|\d+", message), key=len).strip(" ,:;")

@@ -12,7 +12,7 @@ from plasticity_utils.data.concepts import file_corpus, kinds, members, parse_co
 from plasticity_utils.data.corpus import CONCEPTS, Corpus, load_corpus
 from plasticity_utils.errors import InputError
 
-ERRORS_PAGE = Path(__file__).parent.parent / "book" / "errors.md"
+BOOK = Path(__file__).parent.parent / "book"
 WORDS_FILE, LABELS_FILE = "words.txt", "labels.txt"
 GOOD = ("London calls\nRain in Paris\n", "X:place O\nO O X:place\n")
 MANY = "a b\n" * 416
@@ -176,7 +176,9 @@ def test_words_are_exact_forms():
 
 
 def test_the_page_of_errors_says_what_is_said():
-    page = ERRORS_PAGE.read_text(encoding="utf-8")
+    page = "".join(
+        (BOOK / name).read_text(encoding="utf-8") for name in ("errors.md", "errors_data.md")
+    )
     for message in [*(BAD_FILES[name][2] for name in BAD_FILES), *BAD_NAMES.values()]:
         # The page has an example of each kind of message, with names of its own.
         words = re.sub(r"'[^']*('|$)|\d+|labels\.txt|words\.txt", "…", message).strip("… ,")

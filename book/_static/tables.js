@@ -45,10 +45,14 @@ function fold(table, folded) {
   [...table.tBodies[0].rows].forEach((row, i) => { row.hidden = folded && i >= MOST_ROWS; });
 }
 
-for (const [i, table] of document.querySelectorAll(".cell_output table.dataframe").entries()) {
+// Of a notebook's outputs, and as they are written in Markdown: of those, short ones stay plain.
+const TABLES = ".cell_output table.dataframe, .pst-scrollable-table-container > table";
+
+for (const [i, table] of document.querySelectorAll(TABLES).entries()) {
   const heads = [...(table.tHead?.rows[0]?.cells ?? [])];
   const rows = () => [...table.tBodies[0].rows];
   if (!heads.length || rows().some(row => row.cells.length !== heads.length)) continue;
+  if (!table.matches(".dataframe") && rows().length <= MOST_ROWS) continue;
   const bar = document.createElement("p");
   bar.className = "table-bar";
   let folded = rows().length > MOST_ROWS;
@@ -75,5 +79,5 @@ for (const [i, table] of document.querySelectorAll(".cell_output table.dataframe
     const shown = [heads, ...rows().map(row => [...row.cells])];
     take(`${page}-table-${i + 1}.csv`, csvOf(shown.map(cells => cells.map(textOf))));
   }));
-  table.after(bar);
+  (table.closest(".pst-scrollable-table-container") ?? table).after(bar);
 }

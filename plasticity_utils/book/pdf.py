@@ -61,9 +61,7 @@ def write_pdf(html: Path, contents: Mapping[str, Any], out: Path) -> Path:
             f"a PDF is printed by a browser, one of {', '.join(_BROWSERS)}; none is here"
         )
     pdf = needed("pypdf", "a PDF")
-    names = [Path(name).with_suffix("") for name in _order(contents)]
-    read = [name for name in names if name.as_posix() not in _NOT_PRINTED]
-    pages = [html.resolve() / f"{name}.html" for name in read]
+    pages = [html.resolve() / f"{name}.html" for name in _order(contents)]
     for page in pages:
         if not page.is_file():
             raise InputError(f"{str(page)!r} is not there; `make book` builds the book")
@@ -85,10 +83,15 @@ def write_pdf(html: Path, contents: Mapping[str, Any], out: Path) -> Path:
     return out
 
 
-def _order(contents: Mapping[str, Any]) -> Iterator[str]:
-    yield contents["root"]
-    for part in contents["parts"]:
-        yield from (chapter["file"] for chapter in part["chapters"])
+def _order(contents: Mapping[str, Any]) -> Iterator[Path]:
+    """The pages for paper: a chapter and its sections, or neither."""
+    yield Path(contents["root"]).with_suffix("")
+    for chapter in (chapter for part in contents["parts"] for chapter in part["chapters"]):
+        first, *sections = (
+            Path(page["file"]).with_suffix("") for page in (chapter, *chapter.get("sections", []))
+        )
+        if first.as_posix() not in _NOT_PRINTED:
+            yield from (first, *sections)
 
 
 def _lead_inside(whole: Any, starts: Mapping[str, int], generic: Any) -> None:

@@ -51,6 +51,10 @@ LOOK = """() => {
   const marks = ".mark-group.role-frame [class*='role-mark'] path";
   return {
     theme: document.documentElement.dataset.theme,
+    figures: document.querySelectorAll("article :is(.vl-chart, img)").length,
+    // Of each table the rows that one sees, but for the index of names.
+    rows: [...document.querySelectorAll("article table:not(.indextable)")].map(table =>
+      [...table.querySelectorAll("tbody tr")].filter(row => row.checkVisibility()).length),
     width: document.documentElement.scrollWidth,
     charts: [...document.querySelectorAll(".vl-chart")].map(chart => ({
       text: chart.innerText.slice(0, 200),
@@ -114,6 +118,15 @@ def test_no_page_is_wider_than_a_phone(looks):
         assert page["width"] <= 390, f"{path} is {page['width']} px wide"
 
 
+@pytest.mark.parametrize("width", SCHEMES)
+def test_no_page_has_a_long_table_or_many_figures(looks, width):
+    pages = looks(width, SCHEMES[width][0])
+    for path, page in pages.items():
+        assert max(page["rows"], default=0) <= 12, path
+        assert page["figures"] <= 6, path
+    assert max(max(page["rows"], default=0) for page in pages.values()) == 12
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_no_text_of_a_chart_hides_another(looks, width):
     for path, page in looks(width).items():
@@ -169,6 +182,29 @@ def test_a_table_is_sorted_folded_and_taken_away(visit):
         assert found == sorted(found, reverse=order == "descending")
 
 
+def test_a_long_table_of_a_manual_is_folded_too_and_a_short_one_stays_plain(visit):
+    page = visit("book/errors_grids.html").page
+    tables = page.locator("article .pst-scrollable-table-container")
+    rows = tables.locator("tbody tr").count()
+    long, short = tables.nth(0), tables.nth(1)
+    assert tables.count() == 2
+    bar = long.locator("xpath=following-sibling::*[1]")
+    texts = "rows => rows.filter(row => row.checkVisibility()).map(row => row.innerText.trim())"
+    assert len(long.locator("tbody tr").evaluate_all(texts)) == 12
+    long.locator("thead button").first.click()
+    found = long.locator("tbody td:first-child").evaluate_all(texts)
+    assert len(found) == 12
+    assert found == sorted(found, key=str.lower)
+    name, table = taken(page, bar.get_by_text("CSV").click)
+    assert re.fullmatch(r"errors_grids-table-\d+\.csv", name)
+    assert table[0] == ["what is wrong", "what is said"]
+    bar.locator("button").first.click()
+    assert len(long.locator("tbody tr").evaluate_all(texts)) == len(table) - 1
+    assert len(table) - 1 + short.locator("tbody tr").count() == rows
+    assert short.locator("button").count() == 0
+    assert short.locator("xpath=following-sibling::*[1]").locator("button").count() == 0
+
+
 def test_a_chart_is_taken_away_as_a_picture_and_as_a_table(visit):
     page = visit("notebooks/relearning.html").page
     menu = page.locator(".vl-chart .vega-actions").first
@@ -181,13 +217,21 @@ def test_a_chart_is_taken_away_as_a_picture_and_as_a_table(visit):
 
 
 def test_the_book_is_printed_with_links_that_stay_inside(book_html, tmp_path):
-    # The last is not for paper.
-    files = ["notebooks/erasure.ipynb", "book/glossary", "book/api"]
-    chapters = [{"file": file} for file in files]
+    # The last is not for paper, with all that is below it.
+    chapters = [
+        {"file": "notebooks/erasure.ipynb", "sections": [{"file": "book/errors_grids"}]},
+        {"file": "book/glossary"},
+        {"file": "book/api", "sections": [{"file": "book/columns"}]},
+    ]
     contents = {"root": "notebooks/intro.ipynb", "parts": [{"chapters": chapters}]}
     printed = pypdf.PdfReader(write_pdf(book_html, contents, tmp_path / "book.pdf"))
     titles = [entry["/Title"] for entry in printed.outline]
-    assert titles == ["Cut out, or only unread?", "Erased, and written again", "Glossary"]
+    assert titles == [
+        "Cut out, or only unread?",
+        "Erased, and written again",
+        "Errors: a grid, a disk, other processes",
+        "Glossary",
+    ]
     links = [a.get_object() for page in printed.pages for a in page.get("/Annots", [])]
     assert not [link for link in links if "file:" in str(link.get("/A", ""))]
     second = printed.get_destination_page_number(printed.outline[1])
@@ -200,6 +244,8 @@ def test_the_book_is_printed_with_links_that_stay_inside(book_html, tmp_path):
     # Nothing stands there to be unfolded; of an exercise the answer is there, and folded prose.
     assert "Half of all neurons, any half, breaks the model." in text
     assert "Show code cell" not in text
+    # On paper a table that is folded on a screen is whole.
+    assert "a scheduler that does not answer" in text
     assert text.count("others lost") == 2
     with pytest.raises(InputError, match="book/nowhere"):
         write_pdf(book_html, {**contents, "root": "book/nowhere"}, tmp_path / "book.pdf")
