@@ -8,21 +8,24 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from plasticity_utils.results.columns import COLUMNS, EVERY_TABLE
+from plasticity_utils.results.benchmark_columns import BENCHMARK_TABLES
+from plasticity_utils.results.columns import COLUMNS
 from plasticity_utils.results.derived import MAKERS
+from plasticity_utils.results.dictionary import EVERY_TABLE, GROUPS
 from plasticity_utils.results.published import PUBLISHED
 
 sys.path.insert(0, str(PUBLISHED.parent / "_ext"))
 import packages
 
 KEPT_ONLY_BY_RUNS = {"neurons", "ranking"}
+MEASURED = PUBLISHED.parents[1] / "benchmarks" / "tables"
 
 
 @cache
 def published():
-    """Columns of each published table, of all runs together."""
+    """Columns of each table that is kept here: of all published runs together, and measured."""
     found = {}
-    for path in PUBLISHED.rglob("*"):
+    for path in [*PUBLISHED.rglob("*"), *MEASURED.iterdir()]:
         if path.suffix == ".parquet":
             names = pq.read_schema(path).names
         elif path.suffix == ".csv":
@@ -41,6 +44,9 @@ def described_as(table, column):
 def test_every_table_is_in_it_and_nothing_else():
     assert set(EVERY_TABLE) == set(published()) | KEPT_ONLY_BY_RUNS
     assert set(MAKERS) <= set(EVERY_TABLE)
+    assert set(BENCHMARK_TABLES) == {path.stem for path in MEASURED.iterdir()}
+    # No table of one group hides one of another.
+    assert len(EVERY_TABLE) == sum(map(len, GROUPS.values()))
 
 
 @pytest.mark.parametrize("table", sorted(set(EVERY_TABLE) - KEPT_ONLY_BY_RUNS))

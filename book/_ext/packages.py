@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 
 import plasticity_utils as pu
-from plasticity_utils.results import columns
+from plasticity_utils.results.columns import COLUMNS
+from plasticity_utils.results.dictionary import GROUPS
 
 ROOT = Path(pu.__file__).parent
 # A package imports only from those before it, and from the root; tests/test_house.py sees to it.
@@ -158,7 +159,7 @@ def columns_table(described):
 
 def tables_lines():
     """Each table: what a row is, its columns, and what those mean that mean another thing here."""
-    for heading, tables in columns.GROUPS.items():
+    for heading, tables in GROUPS.items():
         yield from (f"## {heading}", "")
         for name, table in tables.items():
             listed = ", ".join(f"`{column}`" for column in table.columns)
@@ -175,7 +176,7 @@ def fill(app, docname, source):
         ("names", names_table),
         ("map", map_table),
         ("packages", lambda: packages_lines(address)),
-        ("columns", lambda: columns_table(columns.COLUMNS)),
+        ("columns", lambda: columns_table(COLUMNS)),
         ("tables", tables_lines),
     ):
         if f"<!-- {mark} -->" in source[0]:
