@@ -40,6 +40,8 @@ def test_records_hold_what_the_tables_hold():
         assert record["change"] == pytest.approx(ends.iloc[1] - ends.iloc[0], abs=0.0006)
         share = cards["card_histograms"].query(f"{place} and stage == 'end' and entity == 'other'")
         assert record["shares"][2][4] == [round(1000 * s) for s in share["share"].iloc[0]]
+        of_end = cards["card_histograms"].query(f"{place} and stage == 'end'")["share"]
+        assert record["tallest"][2] == round(1000 * max(max(shares) for shares in of_end))
         words = cards["card_words"].query(f"{place} and stage == 'base'")
         assert record["words"][0] == words["words"].iloc[0].split(" · ")
         if record["kind"] == "removed":

@@ -4,11 +4,13 @@ import copy
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import ipywidgets as widgets
 import numpy as np
 import pytest
 
+import plasticity_utils as pu
 from plasticity_utils import (
     Explorer,
     InputError,
@@ -72,6 +74,12 @@ def select(explorer, condition="targeted", stage="end", layer=1, unit=3):
 
 def said(explorer):
     return Tags(explorer.status.value).text
+
+
+def opened_again(explorer, **names):
+    """What the line under the view opens."""
+    (line,) = re.findall("<code>(.*?)</code>", explorer.line.value)
+    return eval(Tags(line).text, {"pu": pu, **names})
 
 
 def all_widgets(widget):
@@ -187,6 +195,13 @@ def test_two_neurons_or_two_stages_stand_side_by_side(explorer):
     assert "unit 5," in view.right.heading.value
     assert view.right.charts.value != right
     assert "unit 3," in view.left.heading.value
+    view.controls.condition.value = "none"
+    again = opened_again(explorer)
+    assert again.views.selected_index == COMPARE
+    for side in ("left", "right"):
+        one, other = (getattr(each.comparison, side) for each in (again, explorer))
+        assert one.heading.value == other.heading.value
+        assert one.charts.value == other.charts.value
     view.controls.unit.value = 10_000
     assert "no neuron 10000" in said(explorer)
 
@@ -208,6 +223,11 @@ def test_a_typed_sentence_is_answered_by_three_models(explorer):
     before = explorer.sentence.answer.value
     explorer.controls.unit.value = 4
     assert explorer.sentence.answer.value != before
+    explorer.sentence.factor.value = 0
+    again = opened_again(explorer)
+    assert again.controls.selected == replace(selected, unit=4)
+    assert again.sentence.answer.value == explorer.sentence.answer.value
+    assert again.sentence.strongest.options == explorer.sentence.strongest.options
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from plasticity_utils.explorer.opening import open_model
 from plasticity_utils.explorer.panels import words_of
 from plasticity_utils.formats import short
 from plasticity_utils.neurons.scores import selectivity
-from test_explorer import tagged_words, words_shown
+from test_explorer import all_widgets, opened_again, tagged_words, words_shown
 from test_neuron_html import EVIL, Tags
 
 TEXTS = ["London calls Berlin.", "Paris, in the rain, calls London."]
@@ -164,7 +164,7 @@ def test_a_folder_of_a_model_and_one_of_a_corpus_are_opened(tiny_folder, tmp_pat
     explorer = pu.explore(model=str(tiny_folder), sentences=sentences)
     assert explorer.data.words == ["London", "calls", "Berlin", "rain", "in", "Paris"]
     assert "σ for LOC" in explorer.card.heading.value
-    assert f"model={str(tiny_folder)!r}" in Tags(explorer.card.foot.value).text
+    assert f"model={str(tiny_folder)!r}" in Tags(explorer.line.value).text
 
 
 def test_a_sentence_shows_the_models_tags_and_what_a_scaled_neuron_makes_of_them(named):
@@ -232,13 +232,63 @@ def test_the_corpus_is_searched(named):
     assert "none of 2 sentences has 'Bonn'" in Tags(explorer.search.answer.value).text
 
 
-def test_a_line_opens_the_same_view(named, tiny_folder):
+def shown_by(widget):
+    """All that stands in a widget and those in it, and what is chosen there."""
+    texts = [
+        (type(each).__name__, getattr(each, "options", ""), each.value)
+        for each in all_widgets(widget)
+        if hasattr(each, "value")
+    ]
+    # Each map has a name of its own.
+    return re.sub("pu-map-[0-9a-f]+", "pu-map", repr(texts))
+
+
+TYPED = "Paris \"calls\" 'Berlin' & <b>"
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_line_opens_the_very_view_again(tiny_folder, view):
+    about = {"sentences": TEXTS, "concept": "words:London,Paris"}
+    explorer = pu.explore(model=str(tiny_folder), **about)
+    usual = shown_by(explorer)
+    explorer.choices.order.value = "unit"
+    explorer.controls.layer.value, explorer.controls.unit.value = 2, 9
+    explorer.views.selected_index = VIEWS.index(view)
+    if view == "Sentence":
+        explorer.sentence.text.value, explorer.sentence.factor.value = TYPED, 2.5
+        explorer.sentence.word.value = 2
+    elif view == "Corpus":
+        explorer.search.text.value = "London"
+    elif view == "Compare":
+        explorer.comparison.controls.layer.value, explorer.comparison.controls.unit.value = 0, 4
+    # The other views are filled once they are in front.
+    again = opened_again(explorer)
+    assert again.views.selected_index == VIEWS.index(view)
+    for part in (again, explorer):
+        part.views.children = [part.views.children[VIEWS.index(view)]]
+    assert shown_by(again) == shown_by(explorer) != usual
+    if view == "Sentence":
+        assert (again.sentence.text.value, again.sentence.factor.value) == (TYPED, 2.5)
+        assert again.sentence.word.label == "calls"
+
+
+@pytest.mark.parametrize("typed", ["", "x " * 2000])
+def test_a_line_of_a_sentence_that_cannot_be_read_opens(tiny_folder, typed):
+    explorer = pu.explore(model=str(tiny_folder), sentences=TEXTS, sentence="Paris calls")
+    assert explorer.sentence.strongest.options
+    explorer.sentence.text.value = typed
+    assert not explorer.sentence.strongest.options
+    again = opened_again(explorer)
+    assert again.views.selected_index == VIEWS.index("Sentence")
+    assert "no words" in again.sentence.answer.value
+
+
+def test_a_line_opens_the_same_neuron(named, tiny_folder):
     sentences = corpus()
     explorer = pu.explore(model=str(tiny_folder), sentences=sentences, tags="kind", concept="N")
     explorer.controls.layer.value = 2
     explorer.controls.unit.value = 9
-    (line,) = re.findall("<code>(.*?)</code>", explorer.card.foot.value)
-    again = eval(Tags(line).text, {"pu": pu, "sentences": sentences})
+    again = opened_again(explorer, sentences=sentences)
     assert astuple(again.controls.selected) == astuple(explorer.controls.selected)
     assert again.card.heading.value == explorer.card.heading.value
     model, tokenizer = named
@@ -283,7 +333,15 @@ def test_where_there_are_no_widgets_the_card_stands_as_text(named):
      ({"concept": "words:Bonn"}, "none or at all"), ({"layer": 9}, "no neuron"),
      ({"unit": "x"}, "unit must be a whole number"),
      ({"stage": "end"}, "unknown stage 'end'; allowed: base"),
-     ({"concept": 7}, "concept must be a text")],
+     ({"concept": 7}, "concept must be a text"), ({"order": "size"}, "allowed: σ,"),
+     ({"sentence": 7}, "sentence must be a text"), ({"find": 7}, "find must be a text"),
+     ({"beside": 7}, "beside must be a mapping"), ({"beside": {"unit": 99}}, "no neuron 99"),
+     ({"beside": {"size": 1}}, "unknown size; allowed: condition, stage, layer, unit"),
+     ({"sentence": "a", "find": "b"}, "sentence and find each open a view"),
+     ({"factor": 2}, "factor and word are of sentence"), ({"word": 0}, "are of sentence"),
+     ({"sentence": "a", "factor": 11}, "factor must be from 0 to 10"),
+     ({"sentence": "a b", "word": 2}, "no word 2; the sentence has words 0 to 1"),
+     ({"sentence": "a b", "word": -1}, "word must be a whole number")],
 )  # fmt: skip
 @pytest.mark.usefixtures("as_for_users")
 def test_what_cannot_be_looked_at_is_one_line(named, options, complaint):

@@ -32,8 +32,8 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.names import EPOCH_TITLES, KINDS, OTHER, STAGE_TITLES, STAGES
 
 _STAGE_AXIS = "base, just removed, then epochs of retraining"
-_ROOM = 0.86  # of a class's row, so that its fullest bin does not touch the row above
-_ROW_HEIGHT, _WORD_HEIGHT, _WORDS_SHOWN = 32, 17, 5
+_ROOM = 0.86  # of a class's row, so that the fullest bin does not touch the row above
+_ROW_HEIGHT, _WORD_HEIGHT, _WORDS_SHOWN = 40, 17, 5
 _WORD_WIDTH = 170  # pixels; the book's script narrows it with the chart
 _BOTH = "Solid: the concept's neurons removed. Dotted: nothing removed."
 
@@ -52,7 +52,9 @@ def neuron_card(cards: Mapping[str, pd.DataFrame], label: str) -> alt.VConcatCha
     shown = alt.Chart(alt.Data(values=records)).transform_filter("datum.id === neuron")
     panels = [
         panel([_heading(shown)], "", 48),
-        panel([_histogram(shown, classes)], "Activation, by class of words", tall),
+        panel(
+            [_histogram(shown, classes), _highest_bar(shown)], "Activation, by class of words", tall
+        ),
         panel(_sigma_lines(shown, cards, "σ"), "How well it tells each type", 150),
         panel([_words(shown, 0)], "Highest-activating words", _WORD_HEIGHT * _WORDS_SHOWN),
         panel([_words(shown, 1)], "Lowest-activating words", _WORD_HEIGHT * _WORDS_SHOWN),
@@ -60,7 +62,7 @@ def neuron_card(cards: Mapping[str, pd.DataFrame], label: str) -> alt.VConcatCha
     chart = stack_panels(
         panels,
         f"A card for each of the neurons that matter most for {label}",
-        ["Histograms: each row is drawn to the height of its own fullest bin.", f"σ: {_BOTH}"],
+        ["Histograms: height is the share of a class's words, on one scale.", f"σ: {_BOTH}"],
         f"A card for one of {len(records)} neurons, chosen from a list: histograms of its "
         "activation on words of each class at a chosen snapshot; its selectivity for "
         f"{', '.join(entities_of(cards))} from the base model through retraining, with the "
@@ -135,7 +137,7 @@ def _histogram(shown: alt.Chart, classes: list[str]) -> alt.Chart:
             begin=f"datum.low + datum.bin * {step}",
             end=f"datum.low + (datum.bin + 1) * {step}",
             top=f"{level} - indexof({json.dumps(classes)}, datum.entity)"
-            f" + {_ROOM} * datum.thousandths / max(1, extent(datum.row)[1])",
+            f" + {_ROOM} * datum.thousandths / max(1, datum.tallest[snapshot])",
         )
     )
     names = alt.Axis(
@@ -157,6 +159,15 @@ def _histogram(shown: alt.Chart, classes: list[str]) -> alt.Chart:
             alt.Tooltip("end:Q", title="to", format=".3g"),
             alt.Tooltip("share:Q", title="share of these words", format=".1%"),
         ],
+    )
+
+
+def _highest_bar(shown: alt.Chart) -> alt.Chart:
+    """Say above the histograms which share of its class's words the highest bar stands for."""
+    share = f"format(datum.tallest[snapshot] / {THOUSAND}, '.0%')"
+    lines = shown.transform_calculate(highest=f"'highest bar: ' + {share}")
+    return lines.mark_text(align="right", baseline="bottom", color=theme.MUTED).encode(
+        text="highest:N", x=alt.value("width"), y=alt.value(-6)
     )
 
 
@@ -312,7 +323,8 @@ def card_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str
 
     As `map_records`, and: low, high; gain (one number for each of `STAGES`); words (for each of
     `STAGES` the highest and the lowest, each a list); shares (for each of `STAGES` and
-    `classes_of`, thousandths of the class's words in each bin).
+    `classes_of`, thousandths of the class's words in each bin); tallest (for each of `STAGES`, the
+    greatest of these).
     """
     mapped, classes = map_records(cards, label), classes_of(cards)
     stages = cards["card_stages"]
@@ -331,15 +343,15 @@ def card_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str
             for stage in STAGES
             for end in ("words", "words_low")
         ]
+        heights = [[shares[place][stage, entity] for entity in classes] for stage in STAGES]
         records.append(
             {
                 **record,
                 **{name: float(f"{value:.4g}") for name, value in range_ends.items()},
                 "gain": [gains[place][stage] for stage in STAGES],
                 "words": lists,
-                "shares": [
-                    [shares[place][stage, entity] for entity in classes] for stage in STAGES
-                ],
+                "shares": heights,
+                "tallest": [max(map(max, of_stage)) for of_stage in heights],
             }
         )
     return records

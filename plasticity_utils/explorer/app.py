@@ -13,15 +13,15 @@ first card stands there as it is, and what is missing is said.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
 from plasticity_utils import files
-from plasticity_utils.errors import InputError, check_whole
+from plasticity_utils.errors import InputError, check_kind, check_whole, is_number, shown
 from plasticity_utils.experiment.presets import SCALES
 from plasticity_utils.experiment.run import Run, check_run, finished_run
 from plasticity_utils.explorer import draw, tables
@@ -36,10 +36,20 @@ from plasticity_utils.explorer.controls import (
 )
 from plasticity_utils.explorer.data import Opened, RunData, Selected
 from plasticity_utils.explorer.opening import open_model
-from plasticity_utils.explorer.panels import Comparison, NeuronCard, SearchPanel, SentencePanel
+from plasticity_utils.explorer.panels import (
+    EXAMPLE,
+    MOST_FACTOR,
+    Comparison,
+    NeuronCard,
+    SearchPanel,
+    SentencePanel,
+    words_of,
+)
 from plasticity_utils.explorer.style import MAP_STYLE, STYLE
 
-VIEWS = ("Neuron", "Sentence", "Corpus", "Compare")
+# The views, and by which argument of `explore` each is opened.
+OPENED_BY = {"Neuron": "", "Sentence": "sentence", "Corpus": "find", "Compare": "beside"}
+VIEWS = tuple(OPENED_BY)
 # The style of what stands there until what was asked for is read.
 WAITING = "pu-waiting"
 NO_WIDGETS = (
@@ -59,6 +69,12 @@ def explore(
     stage: str = "",
     layer: int | None = None,
     unit: int | None = None,
+    order: str = "",
+    sentence: str | None = None,
+    factor: float = 1.0,
+    word: int | None = None,
+    find: str | None = None,
+    beside: Mapping[str, Any] | None = None,
 ) -> widgets.VBox:
     """Look at the neurons of a finished run, or of any model, live.
 
@@ -86,6 +102,20 @@ def explore(
         Of a run, what is shown first; by default the first condition, at the end.
     layer, unit : int, optional
         The neuron that is shown first; by default the one that tells the concept best.
+    order : str
+        What the list of neurons is sorted by at first, as it is named there.
+    sentence : str, optional
+        Open the view of this sentence.
+    factor : float
+        With `sentence`: the neuron's distance from its mean is multiplied by this, from 0 (switched
+        off) to 10.
+    word : int, optional
+        With `sentence`: the place, from 0, of the word whose neurons are listed.
+    find : str, optional
+        Open the view of the corpus, and find these words in it.
+    beside : mapping, optional
+        Open the view that compares two neurons; `condition`, `stage`, `layer` and `unit` of the
+        second, where they are not the first's.
 
     Returns
     -------
@@ -96,10 +126,12 @@ def explore(
     Raises
     ------
     InputError
-        Neither a run nor a model, or both; a condition, stage or neuron that there is not; and what
-        `load_model` and `word_activations` refuse.
+        Neither a run nor a model, or both; two views at once; a condition, stage, neuron, order or
+        word that there is not; and what `load_model` and `word_activations` refuse.
     """
     view: dict[str, Any] = {"condition": condition, "stage": stage, "layer": layer, "unit": unit}
+    view |= {"order": order, "sentence": sentence, "factor": factor, "word": word}
+    view |= {"find": find, "beside": beside}
     if model is not None:
         if run is not None:
             raise InputError("explore takes a run or a model, not both")
@@ -173,7 +205,7 @@ class Explorer(_Shown):
     ----------
     data : Opened
         What is shown first.
-    condition, stage, layer, unit
+    condition, stage, layer, unit, order, sentence, factor, word, find, beside
         See `explore`.
 
     Attributes
@@ -189,6 +221,8 @@ class Explorer(_Shown):
         What went wrong, or what is waited for.
     views : ipywidgets.Tab
         `card`, `sentence`, `search` and `comparison`; only the one in front is filled.
+    line : ipywidgets.HTML
+        The line of Python that opens this view again.
     """
 
     def __init__(
@@ -198,27 +232,43 @@ class Explorer(_Shown):
         stage: str = "",
         layer: int | None = None,
         unit: int | None = None,
+        order: str = "",
+        sentence: str | None = None,
+        factor: float = 1.0,
+        word: int | None = None,
+        find: str | None = None,
+        beside: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__([], NO_WIDGETS)
         self.data = data
-        first = _asked(data, condition, stage, layer, unit)
+        front = _in_front({"sentence": sentence, "find": find, "beside": beside})
+        _check_sentence(sentence, factor, word)
+        asked = {"condition": condition, "stage": stage, "layer": layer, "unit": unit}
+        first = _asked(data, data.first(), asked)
+        other = _beside(data, first) if beside is None else _asked(data, first, beside)
         self._opened = {seed: data for seed in data.runs if data.runs[seed] is _run_of(data)}
         seeds = sorted(data.runs) or [0]
         self.seed = choice("seed", seeds, next(iter(self._opened), 0))
         self.seed.observe(self._guarded(self._change_seed), "value")
         self.controls = NeuronControls(data, first, self._guarded(self._show))
-        self.choices = NeuronList(_orders(data), self._guarded(self._show_layer), self._pick)
+        orders = _orders(data)
+        if order and order not in orders:
+            raise InputError(f"unknown order {shown(order)}; allowed: {', '.join(orders)}")
+        self.choices = NeuronList(orders, order, self._guarded(self._show_layer), self._pick)
         self.layer_map = LayerMap(self._pick, crossed=len(data.stages) > 1)
         self.status = widgets.HTML()
         self.card = NeuronCard()
-        self.sentence = SentencePanel(self._guarded(self._show_view), self._open_neuron)
-        self.search = SearchPanel(self._guarded(self._show_view))
-        self.comparison = Comparison(data, _beside(data, first), self._guarded(self._show_view))
+        again = self._guarded(self._show_view)
+        typed = EXAMPLE if sentence is None else sentence
+        self.sentence = SentencePanel(again, self._open_neuron, typed, factor, word)
+        self.search = SearchPanel(again, find or "")
+        self.comparison = Comparison(data, other, again)
+        self.line = widgets.HTML()
         self._panels = (self.card, self.sentence, self.search, self.comparison)
-        shown = [panel.widget for panel in self._panels]
-        self.views = widgets.Tab(shown, titles=VIEWS, selected_index=0)
-        self.views.observe(self._guarded(self._show_view), "selected_index")
-        sides = widgets.Box([self._side(), widgets.VBox([self.status, self.views])])
+        views = [panel.widget for panel in self._panels]
+        self.views = widgets.Tab(views, titles=VIEWS, selected_index=front)
+        self.views.observe(again, "selected_index")
+        sides = widgets.Box([self._side(), widgets.VBox([self.status, self.views, self.line])])
         sides.add_class("pu-sides")
         self.children = (widgets.HTML(STYLE + MAP_STYLE), sides)
         self._guarded(self._show)()
@@ -235,9 +285,12 @@ class Explorer(_Shown):
 
     def _without_widgets(self) -> tuple[str, str]:
         at = self.controls.selected
+        if not self.card.heading.value:
+            # Another view is in front.
+            self.card.show(self.data, at)
         page = "".join(part.value for part in self.card.widget.children[:-1])
         html = STYLE + draw.message(NO_WIDGETS) + page
-        text = "\n".join([NO_WIDGETS, draw.title(at), self.data.line(at)])
+        text = "\n".join([NO_WIDGETS, draw.title(at), self._code()])
         return text, f'<div class="pu-explorer">{html}</div>'
 
     def _side(self) -> widgets.Widget:
@@ -256,8 +309,19 @@ class Explorer(_Shown):
                 act()
             except (InputError, OSError) as error:
                 self._say(str(error))
+            else:
+                self.line.value = draw.code_line(self._code())
 
         return observer
+
+    def _code(self) -> str:
+        """Write the line that opens what is in front, as it is now."""
+        at = self.controls.selected
+        view = self._panels[self.views.selected_index].asked(self.data, at)
+        order = self.choices.order
+        if order.value != order.options[0]:
+            view = {"order": order.value, **view}
+        return self.data.line(at, **view)
 
     def _pick(self, unit: int) -> None:
         self.controls.unit.value = unit
@@ -328,17 +392,39 @@ def _run_of(data: Opened) -> Run | None:
     return data.run if isinstance(data, RunData) else None
 
 
-def _asked(
-    data: Opened, condition: str, stage: str, layer: int | None, unit: int | None
-) -> Selected:
-    """What is shown first; what was not asked for is as `Opened.first` has it."""
-    asked: dict[str, Any] = {"condition": condition, "stage": stage, "layer": layer, "unit": unit}
+def _in_front(asked: Mapping[str, Any]) -> int:
+    """Place of the view that was asked for among `VIEWS`."""
+    wanted = [name for name, value in asked.items() if value is not None]
+    for name in wanted:
+        kind, called = (Mapping, "a mapping") if name == "beside" else (str, "a text")
+        check_kind(asked[name], kind, f"{name} must be {called}")
+    if len(wanted) > 1:
+        raise InputError(f"{' and '.join(wanted)} each open a view of its own; give one of them")
+    return list(OPENED_BY.values()).index(wanted[0] if wanted else "")
+
+
+def _check_sentence(sentence: Any, factor: Any, word: Any) -> None:
+    if not is_number(factor) or not 0 <= factor <= MOST_FACTOR:
+        raise InputError(f"factor must be from 0 to {MOST_FACTOR}, not {shown(factor)}")
+    if sentence is None and (factor != 1 or word is not None):
+        raise InputError("factor and word are of sentence=…")
+    if word is not None:
+        check_whole(word, "word")
+        words = words_of(sentence)
+        if word >= len(words):
+            raise InputError(f"no word {word}; the sentence has words 0 to {len(words) - 1}")
+
+
+def _asked(data: Opened, first: Selected, asked: Mapping[str, Any]) -> Selected:
+    """The neuron that was asked for; what was not said is as `first` has it."""
+    if unknown := set(asked) - set(asdict(first)):
+        raise InputError(f"unknown {', '.join(unknown)}; allowed: {', '.join(asdict(first))}")
     given = {name: value for name, value in asked.items() if value is not None and value != ""}
     for name in {"layer", "unit"} & set(given):
         check_whole(given[name], name)
-    first = replace(data.first(), **given)
-    data.check(first)
-    return first
+    found = replace(first, **given)
+    data.check(found)
+    return found
 
 
 def _beside(data: Opened, first: Selected) -> Selected:

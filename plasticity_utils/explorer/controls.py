@@ -86,6 +86,8 @@ class NeuronList(Quiet):
     ----------
     orders : sequence of str
         From `tables.ORDERS`, those that can be had.
+    order : str
+        The order at first; if empty, the first of them.
     sort : callable
         Called when another order is wanted.
     pick : callable of int
@@ -93,10 +95,10 @@ class NeuronList(Quiet):
     """
 
     def __init__(
-        self, orders: list[str], sort: Callable[[], None], pick: Callable[[int], None]
+        self, orders: list[str], order: str, sort: Callable[[], None], pick: Callable[[int], None]
     ) -> None:
         self._pick = pick
-        self.order = dropdown("sorted by", orders, orders[0])
+        self.order = dropdown("sorted by", orders, order or orders[0])
         self.units = widgets.Select(
             options=[], rows=9, description="neurons", layout=FIELD, style=DESCRIBED
         )

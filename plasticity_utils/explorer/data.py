@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -167,12 +167,18 @@ class Opened(ABC):
                 raise InputError(f"unknown {name} {value!r}; allowed: {', '.join(allowed)}")
         self.history(at)
 
-    def line(self, at: Selected) -> str:
-        """Return the line of Python that opens this view."""
-        place = f"layer={at.layer}, unit={at.unit}"
-        if len(self.stages) > 1:
-            place = f"condition={at.condition!r}, stage={at.stage!r}, {place}"
-        return f"pu.explore({self.command}, {place})"
+    def line(self, at: Selected, **view: Any) -> str:
+        """Return the line of Python that opens this neuron, and a view if one is asked for."""
+        place = self.place(at) | view
+        return f"pu.explore({self.command}, {', '.join(f'{n}={v!r}' for n, v in place.items())})"
+
+    def place(self, at: Selected) -> dict[str, Any]:
+        """Name a neuron as `explore` takes it; of a model alone, its layer and unit."""
+        return {
+            name: value
+            for name, value in asdict(at).items()
+            if len(self.stages) > 1 or name in ("layer", "unit")
+        }
 
     def history(self, at: Selected) -> pd.DataFrame:
         """The neuron through all stages: see `neuron_history`."""

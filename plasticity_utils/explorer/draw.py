@@ -225,11 +225,18 @@ def profile_table(profile: pd.DataFrame, history: pd.DataFrame) -> str:
     )
 
 
-def code_line(code: str, page: str, name: str) -> str:
-    """Show the line that opens this view again, and a link that saves its card."""
+def save_link(page: str, name: str) -> str:
+    """Show a link that saves a card as a page."""
     data = b64encode(page.encode()).decode()
-    link = f'<a download="{escape(name)}.html" href="data:text/html;base64,{data}">Save as HTML</a>'
-    return f'<p class="pu-muted">{link} · Open this view again: <code>{escape(code)}</code></p>'
+    return (
+        f'<p><a download="{escape(name)}.html" href="data:text/html;base64,{data}">'
+        "Save this card as HTML</a></p>"
+    )
+
+
+def code_line(code: str) -> str:
+    """Show the line that opens this view again."""
+    return f'<p class="pu-muted">Open this view again: <code>{escape(code)}</code></p>'
 
 
 def card_page(at: Selected, code: str, parts: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from plasticity_utils.models.load import check_loaded, load_model
 from plasticity_utils.models.tokens import as_sentences
 
 SENTENCES = 500  # of the usual corpus
+_WRITTEN_OUT = 300  # characters of texts in a line of code
 
 
 def open_model(model: Any, sentences: Any, tags: str, concept: str) -> ModelData:
@@ -26,10 +27,17 @@ def open_model(model: Any, sentences: Any, tags: str, concept: str) -> ModelData
     corpus, label = _about(_corpus(sentences), tags, concept)
     named = isinstance(model, str | Path)
     command = f"model={str(model)!r}" if named else "model=(model, tokenizer)"
-    command += "" if sentences is None else ", sentences=sentences"
+    command += "" if sentences is None else f", sentences={_in_code(sentences)}"
     for name, value in (("tags", tags), ("concept", concept)):
         command += f", {name}={value!r}" if value else ""
     return ModelData(load_model(model) if named else _pair(model), corpus, label, command)
+
+
+def _in_code(sentences: Any) -> str:
+    """Write a few texts out; of anything else there is only the name that it may have."""
+    rows = items_of(sentences) if not isinstance(sentences, Corpus) else None
+    is_short = rows is not None and all(isinstance(row, str) for row in rows)
+    return repr(rows) if is_short and len(repr(rows)) <= _WRITTEN_OUT else "sentences"
 
 
 def _pair(model: Any) -> Loaded:

@@ -26,6 +26,7 @@ from plasticity_utils.explorer.data import Opened, Selected
 
 EXAMPLE = "Peter Blackburn flew from Brussels to meet the European Commission."
 MOST_CHARACTERS = 2000
+MOST_FACTOR = 10
 _WORDS = re.compile(r"(?:[A-Z]\.){2,}|\w+(?:[-'’.]\w+)*|[^\w\s]")
 
 
@@ -72,8 +73,11 @@ class NeuronCard:
         self.charts.value = f'<div class="pu-row">{drawn}</div>'
         if not self._short:
             name = f"layer{at.layer}-unit{at.unit}-{at.condition}-{at.stage}".replace(" ", "-")
-            code = data.line(at)
-            self.foot.value = draw.code_line(code, self.page(at, code), name)
+            self.foot.value = draw.save_link(self.page(at, data.line(at)), name)
+
+    def asked(self, data: Opened, at: Selected) -> dict[str, Any]:
+        """Nothing has to be asked of `explore` to open this view."""
+        return {}
 
     def page(self, at: Selected, code: str) -> str:
         """Return the card as a page of its own."""
@@ -111,6 +115,11 @@ class Comparison:
             alike, shared = tables.agreement(*pair), tables.shared_words(*pair, data.words, k=8)
             self.together.value = draw.go_together(alike, len(data.words), shared)
 
+    def asked(self, data: Opened, at: Selected) -> dict[str, Any]:
+        """What `explore` is asked for to open this view."""
+        first, other = data.place(at), data.place(self.controls.selected)
+        return {"beside": {name: v for name, v in other.items() if v != first[name]}}
+
 
 class SentencePanel(Quiet):
     """A sentence of one's own: what the neuron does on each word, and what becomes of the tags.
@@ -121,19 +130,31 @@ class SentencePanel(Quiet):
         Called when the user has typed another sentence, scales the neuron, or asks again.
     open_neuron : callable of int, int
         Called with layer and unit of a neuron that is chosen for a word.
+    text : str
+        The sentence at first.
+    factor : float
+        What the neuron is scaled by at first.
+    word : int, optional
+        Place of the word that is chosen at first; by default where the neuron goes highest.
     """
 
     def __init__(
-        self, changed: Callable[[], None], open_neuron: Callable[[int, int], None]
+        self,
+        changed: Callable[[], None],
+        open_neuron: Callable[[int, int], None],
+        text: str,
+        factor: float,
+        word: int | None,
     ) -> None:
         self._open_neuron = open_neuron
-        self.text = _line("sentence", EXAMPLE)
+        self._wanted = word
+        self.text = _line("sentence", text)
         self.ask = widgets.Button(description="See the response")
         self.answer = widgets.HTML()
         self.factor = widgets.FloatSlider(
-            value=1, min=0, max=10, step=0.5, description="scale it by", continuous_update=False,
-            readout_format=".1f", layout={**FIELD, "width": "24rem", "max_width": "100%"},
-            style=DESCRIBED,
+            value=factor, min=0, max=MOST_FACTOR, step=0.5, description="scale it by",
+            continuous_update=False, readout_format=".1f", style=DESCRIBED,
+            layout={**FIELD, "width": "24rem", "max_width": "100%"},
         )  # fmt: skip
         self.reads = widgets.HTML()
         self.word = dropdown("word", [""], "")
@@ -159,7 +180,11 @@ class SentencePanel(Quiet):
             words = words_of(self.text.value)
             shown = data.respond(at, words, self.factor.value)
         except InputError as error:
-            self.answer.value = draw.message(str(error))
+            # Nothing of an earlier sentence stands under the message.
+            with self.silent():
+                self.word.options, self.word.value = [""], ""
+                self.strongest.options = []
+            self.answer.value, self.reads.value = draw.message(str(error)), ""
             return
         self.answer.value = draw.responses(shown, draw.type_colours(data.types), self.factor.value)
         self.reads.value = draw.head_table(
@@ -168,13 +193,23 @@ class SentencePanel(Quiet):
         options = [(word, place) for place, word in enumerate(words)]
         with self.silent():
             if options != list(self.word.options):
-                of_stage = shown.loc[shown["stage"] == at.stage, "z"]
-                self.word.options, self.word.value = options, int(of_stage.argmax())
+                highest = int(shown.loc[shown["stage"] == at.stage, "z"].argmax())
+                wanted, self._wanted = self._wanted, None
+                self.word.options = options
+                self.word.value = highest if wanted is None else wanted
             found = data.strongest(at, words, self.word.value)
             self.strongest.options = [_neuron_option(row) for row in found.itertuples()]
             chosen = at.layer, at.unit
             known = [value for _, value in self.strongest.options]
             self.strongest.value = chosen if chosen in known else None
+
+    def asked(self, data: Opened, at: Selected) -> dict[str, Any]:
+        """What `explore` is asked for to open this view."""
+        if self.word.value == "":
+            # What was typed could not be read.
+            return {"sentence": ""}
+        view = {"sentence": self.text.value, "factor": self.factor.value, "word": self.word.value}
+        return {name: value for name, value in view.items() if name != "factor" or value != 1}
 
     def _on_choice(self, change: dict) -> None:
         if not self.quiet and change["new"] is not None:
@@ -188,10 +223,12 @@ class SearchPanel:
     ----------
     changed : callable
         Called when the user looks for something else.
+    text : str
+        What is looked for at first.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self.text = _line("find", "")
+    def __init__(self, changed: Callable[[], None], text: str) -> None:
+        self.text = _line("find", text)
         self.answer = widgets.HTML()
         self.text.observe(lambda _: changed(), "value")
         self.widget = widgets.VBox([self.text, self.answer])
@@ -210,6 +247,10 @@ class SearchPanel:
             self.answer.value = draw.sentences(found, draw.type_colours(data.types))
         except InputError as error:
             self.answer.value = draw.message(str(error))
+
+    def asked(self, data: Opened, at: Selected) -> dict[str, Any]:
+        """What `explore` is asked for to open this view."""
+        return {"find": self.text.value}
 
 
 def _line(name: str, text: str) -> widgets.Text:

@@ -1,5 +1,8 @@
 """The live explorer in a real JupyterLab and Notebook 7: run the notebook, and see it answer.
 
+One server and one kernel serve all tests. Of the notebook, the charts are left out but for the one
+with the most in it: `.ci/run` has executed them all.
+
 ``PLASTICITY_LAB_RESULTS`` names the folder of finished runs (default: ``runs/``). A run at quick
 scale is taken where there is one, else one at smoke scale; nothing is trained here.
 """
@@ -38,10 +41,30 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @dataclass
+class Served:
+    """A server, and the folder that it serves."""
+
+    base: str
+    token: str
+    folder: Path
+
+    def api(self, path: str, body: dict | None = None):
+        """Ask the server for something, or give it something."""
+        request = urllib.request.Request(
+            f"{self.base}/api/{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"Authorization": f"token {self.token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+
+@dataclass
 class Lab:
     """A browser with one notebook open, and all that went wrong in it."""
 
     page: object
+    served: Served
     troubles: list = field(default_factory=list)
 
 
@@ -68,11 +91,20 @@ def has_models(run: Run) -> bool:
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory) -> Path:
-    """A copy of the notebook whose parameters name the finished run, without outputs."""
+    """What the notebook needs to look inside, without outputs; parameters name the finished run."""
     config = finished_run().config
     names = ("concept", "model", "scale", "seed", "regime")
     values = {**{name: getattr(config, name) for name in names}, "results_dir": str(RESULTS)}
     copy = nbformat.read(ROOT / "notebooks" / "locations.ipynb", as_version=4)
+    tags = {"parameters", "own-home"}
+    needed = re.compile(r"^import plasticity_utils|neuron_card\(|explore\(", re.M)
+    copy.cells = [
+        cell
+        for cell in copy.cells
+        if tags & set(cell.metadata.get("tags", []))
+        or (cell.cell_type == "code" and needed.search(cell.source))
+    ]
+    assert len(copy.cells) == 5, [cell.source for cell in copy.cells]
     for cell in copy.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -84,13 +116,8 @@ def notebook(tmp_path_factory) -> Path:
 
 
 @contextmanager
-def server(
-    folder: Path, app: str = "jupyterlab", with_widgets: bool = True
-) -> Iterator[tuple[str, str]]:
-    """Serve a folder with JupyterLab or Notebook 7; in the end, server and kernels end too.
-
-    Without widgets it is as where ipywidgets is installed beside the kernel alone.
-    """
+def server(folder: Path) -> Iterator[Served]:
+    """Serve a folder with JupyterLab and Notebook 7; in the end, server and kernels end too."""
     token, home = secrets.token_hex(16), folder / ".home"
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -103,9 +130,6 @@ def server(
     asked = home / "settings" / "@jupyterlab" / "apputils-extension"
     asked.mkdir(parents=True)
     (asked / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
-    disabled = json.dumps({"disabledExtensions": {WIDGETS: not with_widgets}})
-    (home / "config" / "labconfig").mkdir(parents=True)
-    (home / "config" / "labconfig" / "page_config.json").write_text(disabled)
     options = [
         "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
         "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
@@ -114,13 +138,13 @@ def server(
     ]  # fmt: skip
     with (folder / "lab.log").open("w") as log:
         lab = subprocess.Popen(
-            [sys.executable, "-m", app, *options],
+            [sys.executable, "-m", "jupyterlab", *options],
             env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
             base = f"http://127.0.0.1:{port}"
             _wait_for(f"{base}/api/status?token={token}", lab, folder / "lab.log")
-            yield base, token
+            yield Served(base, token, folder)
         finally:
             os.killpg(lab.pid, signal.SIGTERM)
             try:
@@ -128,6 +152,17 @@ def server(
             except subprocess.TimeoutExpired:
                 os.killpg(lab.pid, signal.SIGKILL)
                 lab.wait(10)
+
+
+def give_widgets(folder: Path, given: bool) -> None:
+    """Without them it is as where ipywidgets is installed beside the kernel alone.
+
+    The server reads this again for every page.
+    """
+    config = folder / ".home" / "config" / "labconfig"
+    config.mkdir(parents=True, exist_ok=True)
+    disabled = json.dumps({"disabledExtensions": {WIDGETS: not given}})
+    (config / "page_config.json").write_text(disabled)
 
 
 def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
@@ -144,12 +179,14 @@ def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
 @pytest.fixture(scope="module")
 def lab(browser, notebook) -> Iterator[Lab]:
     """JupyterLab with the notebook open, all cells run, and the explorer in view."""
-    with server(notebook.parent) as (base, token):
+    with server(notebook.parent) as served:
         context = browser.new_context(viewport={"width": 1400, "height": 1000})
-        seen = Lab(context.new_page())
-        watch(context, seen, base)
-        seen.page.goto(f"{base}/lab/tree/{notebook.name}?token={token}", timeout=2 * MINUTE)
-        run_all(seen.page, base, token)
+        seen = Lab(context.new_page(), served)
+        watch(context, seen, served.base)
+        seen.page.goto(
+            f"{served.base}/lab/tree/{notebook.name}?token={served.token}", timeout=2 * MINUTE
+        )
+        run_all(seen)
         scroll_to_explorer(seen.page)
         yield seen
         context.close()
@@ -175,14 +212,14 @@ def watch(context, seen: Lab, base: str) -> None:
     seen.page.on("dialog", lambda dialog: (seen.troubles.append("dialog"), dialog.dismiss()))
 
 
-def run_all(page, base: str, token: str) -> None:
+def run_all(seen: Lab) -> None:
     """Wait until the kernel is there, then Run > Run All Cells, and wait for the last."""
+    page = seen.page
     page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=2 * MINUTE)
 
     def is_ready():
         try:
-            with urllib.request.urlopen(f"{base}/api/kernels?token={token}", timeout=10) as answer:
-                kernels = json.load(answer)
+            kernels = seen.served.api("kernels")
         except OSError:  # while a kernel starts, the list of them may fail
             return False
         return any(k["connections"] and k["execution_state"] == "idle" for k in kernels)
@@ -230,6 +267,20 @@ def labelled(page, name: str):
     return page.locator(".pu-explorer").get_by_label(name, exact=True)
 
 
+def in_view(page, view: str) -> None:
+    page.locator(".pu-explorer .lm-TabBar-tab", has_text=view).click()
+
+
+def ask(page, name: str, text: str) -> None:
+    labelled(page, name).fill(text)
+    labelled(page, name).press("Enter")
+
+
+def line(page) -> str:
+    """The line of Python under the view."""
+    return page.locator(".pu-explorer code:visible").inner_text()
+
+
 def test_a_typed_neuron_changes_the_figures(lab, record_property):
     page = lab.page
     before, figures = heading(page), drawn(page)
@@ -270,17 +321,15 @@ def test_stage_and_list_change_the_view(lab):
 
 def test_a_typed_sentence_is_answered_and_is_text(lab, record_property):
     page = lab.page
-    page.locator(".pu-explorer .lm-TabBar-tab", has_text="Sentence").click()
+    in_view(page, "Sentence")
     answer = page.locator(".pu-explorer .pu-sentence:visible")
     until(page, lambda: answer.count() == 3, "no answer to the example")
-    labelled(page, "sentence").fill("Ann <img src=x onerror=alert(1)> left Oslo")
-    labelled(page, "sentence").press("Enter")
+    ask(page, "sentence", "Ann <img src=x onerror=alert(1)> left Oslo")
     seconds = until(page, lambda: "Oslo" in answer.first.inner_text(), "no answer")
     record_property("seconds_to_a_typed_sentence", round(seconds, 3))
     assert "< img src = x onerror" in " ".join(answer.first.inner_text().split())
     assert page.locator(".pu-explorer img").count() == 0
-    labelled(page, "sentence").fill("   ")
-    labelled(page, "sentence").press("Enter")
+    ask(page, "sentence", "   ")
     said = page.locator(".pu-explorer .pu-message:visible")
     until(page, lambda: said.count() == 1, "an empty sentence is not named")
     assert "no words" in said.inner_text()
@@ -289,7 +338,7 @@ def test_a_typed_sentence_is_answered_and_is_text(lab, record_property):
 
 def test_a_condition_that_was_never_read_says_so_at_once(lab):
     page = lab.page
-    page.locator(".pu-explorer .lm-TabBar-tab", has_text="Neuron").click()
+    in_view(page, "Neuron")
     page.wait_for_selector(IDLE, timeout=MINUTE)
     assert page.locator(".pu-explorer .pu-waiting").count() == 0
     # What is waited for is kept beside the run, so a second test run finds it: look at each step.
@@ -309,7 +358,7 @@ def test_a_condition_that_was_never_read_says_so_at_once(lab):
 
 def test_the_explorer_is_wide_not_tall_and_its_card_is_saved(lab, tmp_path):
     page = lab.page
-    page.locator(".pu-explorer .lm-TabBar-tab", has_text="Neuron").click()
+    in_view(page, "Neuron")
     page.wait_for_selector(IDLE, timeout=MINUTE)
     box = page.locator(".pu-explorer").bounding_box()
     assert box["height"] < 1300, box
@@ -337,24 +386,89 @@ def look_at_the_model_alone(page) -> None:
     alone.get_by_text("correlate at r").wait_for(timeout=MINUTE)
 
 
+def test_a_neuron_switched_off_changes_the_tags(lab):
+    page = lab.page
+    in_view(page, "Sentence")
+    answer = page.locator(".pu-explorer .pu-sentence:visible")
+    ask(page, "sentence", "Anna flew from Oslo to Geneva .")
+    until(page, lambda: "Geneva" in answer.last.inner_text(), "no answer")
+    slider = page.locator(".pu-explorer [role=slider]:visible")
+    assert float(slider.get_attribute("aria-valuenow")) == 1
+    assert "→" not in answer.last.inner_text()
+    tags = {}
+    for key, factor in (("Home", "0"), ("End", "10")):
+        slider.press(key)
+        until(page, lambda f=factor: f"factor={f}.0" in line(page), "it was not scaled", 60)
+        tags[factor] = answer.last.inner_text()
+        assert "→" in tags[factor]
+    assert tags["0"] != tags["10"]
+    assert "sentence='Anna flew from Oslo to Geneva .'" in line(page)
+    assert lab.troubles == []
+
+
+def test_a_word_leads_to_the_neurons_that_fire_on_it(lab):
+    page = lab.page
+    in_view(page, "Sentence")
+    ask(page, "sentence", "Anna flew from Oslo to Geneva .")
+    until(page, lambda: labelled(page, "word").locator("option").count() == 7, "no words")
+    neurons = labelled(page, "neurons").last
+    listed = {}
+    for place, word in ((0, "Anna"), (5, "Geneva")):
+        labelled(page, "word").select_option(label=word)
+        until(page, lambda p=place: f"word={p}" in line(page), "the word stayed")
+        listed[word] = neurons.inner_text()
+        assert neurons.locator("option").count() == 20
+    assert listed["Anna"] != listed["Geneva"]
+    option = neurons.locator("option").nth(1).inner_text()
+    layer, unit = re.match(r"layer\s(\d+),\sunit\s(\d+):\sz\s=\s\+", option).groups()
+    neurons.select_option(index=1)
+    until(page, lambda: labelled(page, "neuron (unit)").first.input_value() == unit, "not chosen")
+    assert labelled(page, "layer").first.input_value() == layer
+    in_view(page, "Neuron")
+    until(page, lambda: f"Layer {layer}, unit {unit}," in heading(page), "the card stayed")
+    assert lab.troubles == []
+
+
+def test_the_corpus_is_searched_and_its_line_opens_the_view(lab):
+    page = lab.page
+    in_view(page, "Corpus")
+    found = page.locator(".pu-explorer .pu-sentence:visible")
+    ask(page, "find", "the")
+    until(page, lambda: 1 <= found.count() <= 8, "nothing was found")
+    peaks = page.locator(".pu-explorer .pu-sentence:visible .pu-peak").all_inner_texts()
+    assert {peak.lower() for peak in peaks} == {"the"}
+    ask(page, "find", "<b> nowhere")
+    said = page.locator(".pu-explorer .pu-message:visible")
+    until(page, lambda: said.count() == 1, "what is not found is not named")
+    assert "sentences has '< b > nowhere'" in said.inner_text()
+    assert "find='<b> nowhere'" in line(page)
+    assert lab.troubles == []
+
+
 @pytest.mark.parametrize("with_widgets", [True, False])
-def test_notebook_7_has_the_widgets_of_its_server_or_says_so(browser, tmp_path, with_widgets):
+def test_notebook_7_has_the_widgets_of_its_server_or_says_so(browser, lab, with_widgets):
     code = [
         f"import plasticity_utils as pu\npu.explore(pu.load_run({str(finished_run().path)!r}))",
         "pu.explore(model='minilm', sentences=['Anna flew from Oslo.', 'Oslo is cold.'])",
     ]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in code])
     book.metadata.kernelspec = {"name": "python3", "display_name": "x", "language": "python"}
-    nbformat.write(book, tmp_path / "one.ipynb")
-    with server(tmp_path, "notebook", with_widgets) as (base, token):
-        context = browser.new_context(viewport={"width": 1400, "height": 1000})
-        seen = Lab(context.new_page())
-        watch(context, seen, base)
-        seen.page.goto(f"{base}/notebooks/one.ipynb?token={token}", timeout=2 * MINUTE)
+    served, name = lab.served, f"widgets-{with_widgets}.ipynb"
+    nbformat.write(book, served.folder / name)
+    give_widgets(served.folder, with_widgets)
+    kernel = served.api("kernels")[0]["id"]
+    session = {"path": name, "name": name, "type": "notebook", "kernel": {"id": kernel}}
+    served.api("sessions", session)
+    with browser.new_context(viewport={"width": 1400, "height": 1000}) as context:
+        seen = Lab(context.new_page(), served)
+        watch(context, seen, served.base)
+        # jupyter-server refuses a file to the second app if the first has one of the same name.
+        context.route("**/*.woff2", lambda route: route.fulfill(body=b""))
+        seen.page.goto(f"{served.base}/notebooks/{name}?token={served.token}", timeout=2 * MINUTE)
         seen.page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=2 * MINUTE)
         # Notebook 7 complains of itself while it starts.
         seen.troubles.clear()
-        run_all(seen.page, base, token)
+        run_all(seen)
         page = seen.page
         page.wait_for_selector(".pu-explorer h4", timeout=MINUTE)
         if with_widgets:
@@ -368,4 +482,3 @@ def test_notebook_7_has_the_widgets_of_its_server_or_says_so(browser, tmp_path, 
             assert page.locator(".pu-explorer select").count() == 0
             assert NO_WIDGETS in page.locator(".pu-explorer .pu-message").first.inner_text()
             assert page.locator(".pu-explorer").first.locator("svg[role=img]").count() == 2
-        context.close()
