@@ -82,6 +82,12 @@ def opened_again(explorer, **names):
     return eval(Tags(line).text, {"pu": pu, **names})
 
 
+def scales_of(charts):
+    """What stands at the axes of histograms."""
+    texts = re.findall("<text [^>]*>([^<]*)</text>", charts)
+    return {"heights": [text for text in texts if text.endswith("%")], "range": texts[-3:]}
+
+
 def all_widgets(widget):
     yield widget
     for child in getattr(widget, "children", ()):
@@ -195,6 +201,11 @@ def test_two_neurons_or_two_stages_stand_side_by_side(explorer):
     assert "unit 5," in view.right.heading.value
     assert view.right.charts.value != right
     assert "unit 3," in view.left.heading.value
+    # Two neurons have the same heights; one at two stages has the same range, too.
+    for unit, alike in ((5, ["heights"]), (3, ["heights", "range"])):
+        view.controls.unit.value = unit
+        scales = [scales_of(side.charts.value) for side in (view.left, view.right)]
+        assert [name for name in scales[0] if scales[0][name] == scales[1][name]] == alike
     view.controls.condition.value = "none"
     again = opened_again(explorer)
     assert again.views.selected_index == COMPARE

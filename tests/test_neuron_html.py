@@ -111,13 +111,24 @@ def course(**values):
 
 def test_a_histogram_has_a_shape_a_class_in_the_class_s_colour():
     svg = ElementTree.fromstring(
-        figures.activation_spread(spread()).replace("<svg", f'<svg xmlns="{SVG[1:-1]}"')
+        figures.activation_spread(spread(), 1.0).replace("<svg", f'<svg xmlns="{SVG[1:-1]}"')
     )
     colours = [path.get("fill") for path in svg.iter(f"{SVG}path") if path.get("fill") != "none"]
     assert colours == [theme.ENTITY_COLOURS["LOC"], theme.ENTITY_COLOURS["PER"], theme.MUTED]
     texts = [text.text for text in svg.iter(f"{SVG}text")]
     assert "other (2 words)" in texts
     assert "LOC, PER, other" in svg.get("aria-label")
+
+
+def test_a_histogram_is_as_high_as_its_share_of_the_tallest():
+    heights = []
+    for tallest in (1.0, 2.0):
+        (path,) = re.findall(r'<path d="([^"]*)" fill="#', drawn := figures.activation_spread(
+            spread()[spread()["class"] == "LOC"], tallest))  # fmt: skip
+        foot = float(re.search(r"M[\d.]+,(\d+)V", path).group(1))
+        heights.append(foot - min(float(y) for y in re.findall(r"V([\d.]+)H", path)))
+        assert f"{tallest:.0%}" in drawn
+    assert heights == [figures.PANEL, figures.PANEL / 2]
 
 
 def test_the_course_puts_greater_selectivity_higher_and_leaves_gaps():
@@ -145,4 +156,4 @@ def test_types_of_another_task_have_signs_of_their_own_and_a_legend_that_fits():
 
 def test_a_table_without_its_columns_is_named():
     with pytest.raises(InputError, match="'share'"):
-        figures.activation_spread(spread().drop(columns="share"))
+        figures.activation_spread(spread().drop(columns="share"), 1.0)

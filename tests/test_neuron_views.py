@@ -128,6 +128,8 @@ def test_a_histogram_has_the_shares_of_each_class():
     assert (loc["low"] <= [3, 5]).all()
     assert (loc["high"] >= [3, 5]).all()
     assert table.groupby("class")["n"].first().to_dict() == {"LOC": 2, "PER": 1, "other": 6}
+    wide = views.activation_histogram(ACTIVE, classes, names, np.array([-10.0, 10]))
+    assert (wide["low"].min(), wide["high"].max()) == (-10, 10)
     flat = views.activation_histogram(np.zeros(9, dtype=np.float32), classes, names)
     assert (flat["high"] > flat["low"]).all()
 

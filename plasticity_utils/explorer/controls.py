@@ -181,8 +181,8 @@ def map_of_stages(layer: pd.DataFrame, stage: str, label: str) -> Mapped:
     """Put the neurons of `layer_neurons` where σ in the base model and at a stage say."""
     reach = max(0.1, float(layer[["sigma_base", "sigma"]].abs().max().max()))
     caption = (
-        f"Across: σ for {label} in the base model. Up: σ {STAGE_TITLES[stage]}, on the same scale. "
-        "Squares: neurons that the condition removes."
+        f"Across: σ for {label} in the base model. Up: σ, {STAGE_TITLES[stage]}, on the same "
+        "scale. Squares: neurons that the condition removes."
     )
     left, bottom = ((1 + layer[name] / reach) / 2 for name in ("sigma_base", "sigma"))
     return Mapped(_points(layer, left, bottom), _around_zero(reach), caption)

@@ -123,6 +123,14 @@ def sentences(shown: pd.DataFrame, colours: Mapping[str, str]) -> str:
     return "".join([*parts, f'<p class="pu-muted">{legend}</p>'])
 
 
+def searched(n_sentences: int, most: int) -> str:
+    """Say what a search goes through, and what it shows."""
+    return (
+        f'<p class="pu-muted">{n_sentences:,} sentences are searched, whatever the case of their '
+        f"letters. At most {most} are shown, the one in which the neuron goes highest first.</p>"
+    )
+
+
 def _sentence(rows: pd.DataFrame, colours: Mapping[str, str]) -> str:
     """Show words in a row, each shaded by its activation; types underline, and peaks are bold."""
     spans = []

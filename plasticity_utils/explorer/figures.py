@@ -31,14 +31,17 @@ class Signs:
     shapes: dict[str, str]
 
 
-def activation_spread(histogram: pd.DataFrame) -> str:
-    """Draw `activation_histogram` of a neuron as SVG, a panel for each class, heights alike."""
+def activation_spread(histogram: pd.DataFrame, tallest: float) -> str:
+    """Draw `activation_histogram` of a neuron as SVG, a panel for each class, heights alike.
+
+    `tallest` is the share that has a panel's height.
+    """
     need(histogram, ["class", "low", "high", "share", "n"])
     classes = distinct(histogram, "class")
     own = [name for name in classes if name != OTHER]
     colours = {**(theme.entity_colours(own) if own else {}), OTHER: theme.MUTED}
     low, high = float(histogram["low"].min()), float(histogram["high"].max())
-    per_unit, tallest = (WIDTH - LEFT - RIGHT) / (high - low), float(histogram["share"].max())
+    per_unit = (WIDTH - LEFT - RIGHT) / (high - low)
     note = _text(0, 29, "Height: share of the class's words", colour=theme.MUTED)
     parts, top = [note], 32
     for name in classes:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.explorer import draw, figures, tables
@@ -48,8 +49,12 @@ class NeuronCard:
         layout = {"flex": "1 1 18rem", "max_width": "27rem", "min_width": "0"} if short else {}
         self.widget = widgets.VBox([*self._parts, self.foot], layout=layout)
 
-    def show(self, data: Opened, at: Selected) -> None:
-        """Fill the card; where activations are not kept, with what the tables hold."""
+    def show(self, data: Opened, at: Selected, beside: Selected | None = None) -> None:
+        """Fill the card; where activations are not kept, with what the tables hold.
+
+        Its histograms have the heights of those of the neuron beside it, and where that is the same
+        at another stage, their range, too.
+        """
         history, profile = data.history(at), data.profile(at)
         charts = []
         self.heading.value = draw.heading(data, at)
@@ -63,10 +68,17 @@ class NeuronCard:
             if not self._short:
                 shown = tables.words_in_sentences(activations, data.corpus, k=3)
                 self.sentences.value = draw.sentences(shown, draw.type_colours(data.types))
-            histogram = tables.activation_histogram(
-                activations, data.classes, [*data.types, tables.OTHER]
-            )
-            charts.append(figures.activation_spread(histogram))
+            compared = [activations] if beside is None else [activations, data.activations(beside)]
+            is_same = beside is not None and (at.layer, at.unit) == (beside.layer, beside.unit)
+            names = [*data.types, tables.OTHER]
+            histograms = [
+                tables.activation_histogram(
+                    each, data.classes, names, np.concatenate(compared) if is_same else each
+                )
+                for each in compared
+            ]
+            tallest = max(float(each["share"].max()) for each in histograms)
+            charts.append(figures.activation_spread(histograms[0], tallest))
         if not self._short and not profile.empty and len(history) > 1:
             charts.append(figures.selectivity_course(profile))
         drawn = "".join(f"<div>{chart}</div>" for chart in charts)
@@ -108,8 +120,9 @@ class Comparison:
     def show(self, data: Opened, at: Selected) -> None:
         """Fill both cards, and say how far the two go together."""
         other = self.controls.selected
-        self.left.show(data, at)
-        self.right.show(data, other)
+        data.check(other)
+        self.left.show(data, at, other)
+        self.right.show(data, other, at)
         if not data.missing:
             pair = data.activations(at), data.activations(other)
             alike, shared = tables.agreement(*pair), tables.shared_words(*pair, data.words, k=8)
@@ -236,8 +249,7 @@ class SearchPanel:
     def show(self, data: Opened, at: Selected) -> None:
         """Fill the answer, or say why there is none."""
         if not self.text.value.strip():
-            n = f"{len(data.corpus):,} sentences are searched, whatever the case of their letters."
-            self.answer.value = f'<p class="pu-muted">{n}</p>'
+            self.answer.value = draw.searched(len(data.corpus), tables.FOUND)
             return
         try:
             phrase = words_of(self.text.value)

@@ -11,7 +11,8 @@ CARD_STYLE = f"""
 .pu-explorer p {{ margin: .2em 0 .5em; }}
 .pu-explorer .pu-muted {{ color: var(--pu-muted); }}
 .pu-explorer .pu-message {{ border-left: 4px solid #c77700; padding: .2em .6em; margin: .3em 0; }}
-.pu-explorer .pu-row {{ display: flex; flex-wrap: wrap; gap: .3rem 1.5rem; }}
+.pu-explorer .pu-row {{ display: flex; flex-wrap: wrap; gap: .3rem 1rem; }}
+.pu-explorer .pu-row h4 {{ font-size: 13px; }}
 .pu-explorer .pu-row > * {{ flex: 0 1 auto; min-width: 0; max-width: 100%; align-self: start; }}
 .pu-explorer .pu-scroll {{ overflow-x: auto; }}
 .pu-explorer .pu-sentence {{ margin: .15em 0 .45em; line-height: 1.9; overflow-wrap: anywhere; }}
@@ -22,7 +23,7 @@ CARD_STYLE = f"""
 .pu-explorer .pu-tagged small b {{ color: var(--pu-ink); }}
 .pu-explorer .pu-peak {{ font-weight: 700; }}
 .pu-explorer code {{ user-select: all; font-size: 12px; overflow-wrap: anywhere; }}
-.pu-explorer a {{ color: inherit; }}
+.pu-explorer a {{ color: inherit; text-decoration: underline; }}
 .pu-explorer summary {{ cursor: pointer; font-weight: 600; margin: .5em 0; }}
 .pu-explorer table {{ border-collapse: collapse; font-size: 12.5px; margin: 0; }}
 .pu-explorer :is(th, td) {{ padding: .1em .45em; text-align: right; color: var(--pu-ink); }}

@@ -25,6 +25,7 @@ from plasticity_utils.neurons.words import highest_activating_words
 POS = "pos"
 _BINS = 40
 PARTS_OF_SPEECH = 8
+FOUND = 8  # sentences that a search shows
 CONTEXT = 12  # words shown on each side of the word for which a sentence is shown
 ORDERS = ("σ", "|σ|", "rise of |σ|", "|effect|", "activation", "peak z", "unit")
 # What these sort by stands in no table, and is worked out of the activations.
@@ -129,13 +130,18 @@ def sorted_neurons(
 
 
 def activation_histogram(
-    activations: Float[np.ndarray, " word"], classes: Sequence[str], names: Iterable[str]
+    activations: Float[np.ndarray, " word"],
+    classes: Sequence[str],
+    names: Iterable[str],
+    among: Float[np.ndarray, " of_range"] | None = None,
 ) -> pd.DataFrame:
     """Count how a neuron's activations spread within each of these classes of words.
 
-    class, low, high (edges of the bin), share (of the class's words), n (words of the class).
+    Bins go over the range of `among`, by default of the activations themselves. Columns: class,
+    low, high (edges of the bin), share (of the class's words), n (words of the class).
     """
-    edges = np.histogram_bin_edges(activations.astype(np.float64), _BINS)
+    among = activations if among is None else among
+    edges = np.histogram_bin_edges(among.astype(np.float64), _BINS)
     of_word = np.array(classes)
     parts = []
     for name in names:
@@ -204,7 +210,7 @@ def found_in_sentences(
 ) -> pd.DataFrame:
     """Give the sentences in which these words stand in a row, whatever their case.
 
-    Columns as `words_in_sentences`, end `found`; the eight in which the neuron is highest at any
+    Columns as `words_in_sentences`, end `found`; the `FOUND` in which the neuron is highest at any
     of them come first and are all.
     """
     z, words = deviation_scores(activations), np.array([word.lower() for word in corpus.words])
@@ -217,7 +223,7 @@ def found_in_sentences(
     ends = first[np.searchsorted(first, starts, side="right")]
     starts = starts[starts + n <= ends]
     heights = np.array([z[start : start + n].max() for start in starts])
-    return _around({"found": starts[np.argsort(-heights, kind="stable")]}, n, z, corpus, k=8)
+    return _around({"found": starts[np.argsort(-heights, kind="stable")]}, n, z, corpus, FOUND)
 
 
 def _first_words(corpus: Corpus) -> np.ndarray:
