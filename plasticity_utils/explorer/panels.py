@@ -249,7 +249,7 @@ class SearchPanel:
     def show(self, data: Opened, at: Selected) -> None:
         """Fill the answer, or say why there is none."""
         if not self.text.value.strip():
-            self.answer.value = draw.searched(len(data.corpus), tables.FOUND)
+            self.answer.value = draw.searched(len(data.corpus), tables.MOST_FOUND)
             return
         try:
             phrase = words_of(self.text.value)

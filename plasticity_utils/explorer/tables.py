@@ -25,7 +25,7 @@ from plasticity_utils.neurons.words import highest_activating_words
 POS = "pos"
 _BINS = 40
 PARTS_OF_SPEECH = 8
-FOUND = 8  # sentences that a search shows
+MOST_FOUND = 8  # sentences that a search shows
 CONTEXT = 12  # words shown on each side of the word for which a sentence is shown
 ORDERS = ("σ", "|σ|", "rise of |σ|", "|effect|", "activation", "peak z", "unit")
 # What these sort by stands in no table, and is worked out of the activations.
@@ -210,8 +210,8 @@ def found_in_sentences(
 ) -> pd.DataFrame:
     """Give the sentences in which these words stand in a row, whatever their case.
 
-    Columns as `words_in_sentences`, end `found`; the `FOUND` in which the neuron is highest at any
-    of them come first and are all.
+    Columns as `words_in_sentences`, end `found`; the `MOST_FOUND` in which the neuron is highest at
+    any of them come first and are all.
     """
     z, words = deviation_scores(activations), np.array([word.lower() for word in corpus.words])
     n, first = len(phrase), _first_words(corpus)
@@ -223,7 +223,7 @@ def found_in_sentences(
     ends = first[np.searchsorted(first, starts, side="right")]
     starts = starts[starts + n <= ends]
     heights = np.array([z[start : start + n].max() for start in starts])
-    return _around({"found": starts[np.argsort(-heights, kind="stable")]}, n, z, corpus, FOUND)
+    return _around({"found": starts[np.argsort(-heights, kind="stable")]}, n, z, corpus, MOST_FOUND)
 
 
 def _first_words(corpus: Corpus) -> np.ndarray:

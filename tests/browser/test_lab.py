@@ -429,7 +429,7 @@ def test_a_word_leads_to_the_neurons_that_fire_on_it(lab):
     assert lab.troubles == []
 
 
-def test_the_corpus_is_searched_and_its_line_opens_the_view(lab):
+def test_the_corpus_is_searched(lab):
     page = lab.page
     in_view(page, "Corpus")
     found = page.locator(".pu-explorer .pu-sentence:visible")
