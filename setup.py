@@ -18,6 +18,7 @@ FILES = (
     "book/glossary.md",
     "book/references.md",
     "book/references.bib",
+    "notebooks/templates/banner.md",
     "notebooks/templates/grid.py",
 )
 FOLDERS = ("book/_ext", "book/_static")

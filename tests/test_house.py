@@ -86,22 +86,28 @@ def test_no_module_imports_what_imports_it():
     graph.prepare()
 
 
-def test_charts_load_without_a_model_and_at_once():
+def test_charts_load_without_a_model():
     code = """if True:
-        import resource, sys
-        import altair, vl_convert, PIL.Image, pandas.io.formats.style
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+        import sys
         import plasticity_utils.charts
-        took = resource.getrusage(resource.RUSAGE_SELF).ru_utime - before
-        print(took, *(name for name in sys.modules if name.split(".")[0] == "plasticity_utils"))
+        print(*(name for name in sys.modules if name.split(".")[0] == "plasticity_utils"))
         assert not {"torch", "transformers", "sklearn", "scipy"} & set(sys.modules)
     """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    took, *modules = run.stdout.split()
-    assert float(took) < 1
+    modules = run.stdout.split()
     allowed = ("plasticity_utils.charts", "plasticity_utils.errors", "plasticity_utils.names")
     allowed += ("plasticity_utils.formats",)
     assert [m for m in modules[1:] if not m.startswith(allowed)] == []
+
+
+def test_a_process_that_ends_looks_for_no_garbage():
+    code = """if True:
+        import atexit, gc
+        atexit.register(lambda: print(gc.get_freeze_count() > len(gc.get_objects())))
+        import plasticity_utils
+    """
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "True\n"
 
 
 def test_what_deals_out_the_cells_of_a_batch_loads_no_model(tmp_path):
