@@ -199,7 +199,7 @@ charts.returns(
 # %% [markdown]
 # ## With all sentences
 #
-# Here all sentences train, under three seeds (`leace` of organisations: two). *floor* is
+# Here all sentences train, under three seeds. *floor* is
 # the F1 that the best reader finds in a body that was never taught names, cut or erased
 # in the same way.
 
