@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
+from hashlib import sha256
 from html import escape
 from numbers import Integral
 from typing import Any
@@ -132,7 +133,7 @@ def number_table(frame: pd.DataFrame, columns: Sequence[str] = ()) -> Styler:
         headings[name]: partial(_written, digits=0 if name.startswith(_STEPS) else 3)
         for name in names
     }
-    table = shown.style.format(written, na_rep="–", escape="html").hide(axis="index")
+    table = _styled(shown).format(written, na_rep="–", escape="html").hide(axis="index")
     table.set_table_styles({heading: _looks(shown[heading]) for heading in texts})
     return table.set_table_attributes('class="dataframe"')
 
@@ -156,8 +157,13 @@ def marked_table(frame: pd.DataFrame, stages: Mapping[str, str]) -> Styler:
     ]
     shown = pd.DataFrame(rows, columns=["when", "what the model marks"])
     # Words are escaped where they are marked.
-    table = shown.style.hide(axis="index").set_table_attributes('class="dataframe"')
+    table = _styled(shown).hide(axis="index").set_table_attributes('class="dataframe"')
     return table.set_table_styles({name: _looks(shown[name]) for name in shown})
+
+
+def _styled(frame: pd.DataFrame) -> Styler:
+    """Name a table after what it holds: a page that is executed again is the same."""
+    return Styler(frame, uuid=sha256(frame.to_csv().encode()).hexdigest()[:8], cell_ids=False)
 
 
 def _marked(words: pd.DataFrame) -> str:
