@@ -1,4 +1,4 @@
-"""A layer at a time: the numbers of the whole matrix, and what is in memory meanwhile."""
+"""A part at a time: the numbers of the whole matrix, and what is in memory meanwhile."""
 
 import tracemalloc
 
@@ -11,9 +11,10 @@ from plasticity_utils.experiment.measure import (
     WORDS_SHOWN,
     concept_columns,
     measure_layers,
-    rank_by_layer,
+    rank_stored,
 )
-from plasticity_utils.models.activations import activations_by_layer, word_activations
+from plasticity_utils.models import activations
+from plasticity_utils.models.activations import stored_activations, word_activations
 from plasticity_utils.neurons.probes import fit_discriminants
 from plasticity_utils.neurons.scores import (
     deviations,
@@ -52,16 +53,30 @@ def model_and_tokenizer(tiny_model, tiny_tokenizer):
     return tiny_model("bert"), tiny_tokenizer(WORDS)
 
 
-def test_layers_are_those_of_the_whole_matrix(model_and_tokenizer, tmp_path):
+@pytest.fixture
+def read_in_parts(monkeypatch):
+    """So few values at once that some dozens of sentences are read in several parts."""
+    monkeypatch.setattr(activations, "VALUES_READ", 2**11)
+    monkeypatch.setattr(activations, "WORDS_TOGETHER", 32)
+
+
+def test_parts_are_those_of_the_whole_matrix(model_and_tokenizer, tmp_path, read_in_parts):
     corpus = corpus_of(60)
     X = word_activations(*model_and_tokenizer, corpus.sentences)
-    with activations_by_layer(*model_and_tokenizer, corpus.sentences, tmp_path) as layers:
-        assert np.array_equal(np.concatenate(list(layers), axis=1), X)
-        assert np.array_equal(layers[1], layers[1])
+    with stored_activations(*model_and_tokenizer, corpus.sentences, tmp_path) as stored:
+        by_neurons, last = list(stored.by_neurons()), stored.units(stored.n_layers - 1)
+        by_words = list(stored.by_words(stored.n_layers - 1))
+    assert len(by_neurons) > 2 and len(by_words) > 2
+    assert all(part.size <= 2**11 for part in by_words)
+    for ids, part in by_neurons:
+        assert part.size <= 2**11
+        assert np.array_equal(part, X[:, ids])
+    assert np.concatenate([part for _, part in by_neurons], axis=1).shape == X.shape
+    assert np.array_equal(np.concatenate(by_words), X[:, last])
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_measured_by_layer_is_what_the_matrix_gives(model_and_tokenizer):
+def test_what_is_measured_in_parts_is_what_the_matrix_gives(model_and_tokenizer, read_in_parts):
     measuring, ranking = corpus_of(60), corpus_of(50, seed=1)
     tables = measure_layers(*model_and_tokenizer, measuring, ranking)
     X = word_activations(*model_and_tokenizer, measuring.sentences)
@@ -87,22 +102,26 @@ def test_what_is_measured_by_layer_is_what_the_matrix_gives(model_and_tokenizer)
 
 
 @pytest.mark.parametrize("method", [name for name in rankings.own if name != "probe"])
-def test_a_ranking_by_layer_is_that_of_all_neurons(model_and_tokenizer, method):
+def test_a_ranking_in_parts_is_that_of_all_neurons(model_and_tokenizer, read_in_parts, method):
     corpus = corpus_of(60)
     X, inside = word_activations(*model_and_tokenizer, corpus.sentences), concept_columns(corpus)
     whole = rank_neurons(X, inside[:, 0], method)
-    with activations_by_layer(*model_and_tokenizer, corpus.sentences) as layers:
-        found = rank_by_layer(layers, inside[:, 0], method)
+    with stored_activations(*model_and_tokenizer, corpus.sentences) as stored:
+        found = rank_stored(stored, inside[:, 0], method)
     assert np.array_equal(found.order, whole.order)
     assert np.array_equal(found.scores, whole.scores)
 
 
-def test_one_layer_is_in_memory(model_and_tokenizer):
-    sentences = corpus_of(2000).sentences
-    matrix = word_activations(*model_and_tokenizer, sentences).nbytes
-    with activations_by_layer(*model_and_tokenizer, sentences) as layers:
-        peak = peak_of(lambda: [layers[layer].sum() for layer in range(len(layers))])
-    assert peak < 1.5 * matrix / len(layers)
+def test_what_is_measured_does_not_fill_the_memory(tiny_model, tiny_tokenizer, monkeypatch):
+    monkeypatch.setattr(activations, "VALUES_READ", 2**16)
+    model, tokenizer = tiny_model("bert", hidden_size=128), tiny_tokenizer(WORDS)
+    parts = [corpus_of(n) for n in (300, 1200)]
+    small, large = (
+        peak_of(lambda c=corpus: measure_layers(model, tokenizer, c, c)) for corpus in parts
+    )
+    added = parts[1].n_words - parts[0].n_words
+    # A word's tokens, labels and row numbers stay; one layer of its activations takes more.
+    assert large - small < 4 * 128 * added
 
 
 def test_writing_needs_a_place(model_and_tokenizer, tmp_path):

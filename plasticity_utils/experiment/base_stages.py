@@ -22,12 +22,12 @@ from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.dose import save_table
-from plasticity_utils.experiment.measure import rank_by_layer, score_tagged
+from plasticity_utils.experiment.measure import rank_stored, score_tagged
 from plasticity_utils.experiment.splits import Sentences, load_sentences
 from plasticity_utils.experiment.store import provenance, save_model
 from plasticity_utils.hardware import training_precision
-from plasticity_utils.models.activations import activations_by_layer, word_activations
-from plasticity_utils.models.load import encode_for, load_model, width
+from plasticity_utils.models.activations import stored_activations, word_activations
+from plasticity_utils.models.load import encode_for, load_model
 from plasticity_utils.models.locate import model_fingerprint
 from plasticity_utils.neurons.scores import layer_unit
 from plasticity_utils.registry import label, protocols, rankings, removals
@@ -190,12 +190,13 @@ class BaseStages:
         """Rank a model's neurons, as it is, by each method on the ranking part."""
         ranking = self.sentences.ranking
         is_concept = members(ranking, self.config.label)
-        with activations_by_layer(model, tokenizer, ranking.sentences, part) as layers:
-            means = np.concatenate([X.mean(axis=0, dtype=np.float64) for X in layers])
-            places = layer_unit(range(len(means)), width(model))
-            table = pd.DataFrame(places, columns=["layer", "unit"]).assign(mean=means)
+        with stored_activations(model, tokenizer, ranking.sentences, part) as stored:
+            means = [X.mean(axis=0, dtype=np.float64) for _, X in stored.by_neurons()]
+            places = layer_unit(range(stored.n_neurons), stored.d_model)
+            table = pd.DataFrame(places, columns=["layer", "unit"])
+            table["mean"] = np.concatenate(means)
             for method in methods:
-                found = rank_by_layer(layers, is_concept, method)
+                found = rank_stored(stored, is_concept, method)
                 table[f"score_{label(method)}"] = found.scores
                 table[f"rank_{label(method)}"] = found.ranks
         return table

@@ -27,14 +27,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from plasticity_utils.data.concepts import kinds, members
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.experiment.splits import Sentences
-from plasticity_utils.models.activations import Layers, activations_by_layer
+from plasticity_utils.models.activations import StoredActivations, stored_activations
 from plasticity_utils.models.load import width
-from plasticity_utils.neurons.probes import fit_discriminants
+from plasticity_utils.neurons.probes import Discriminants, Moments, discriminants
 from plasticity_utils.neurons.scores import (
     Ranking,
     deviations,
     effect_sizes,
     flat_ids,
+    layer_unit,
     probeless,
     rank_neurons,
     rank_saliency,
@@ -77,29 +78,32 @@ class Classes:
         return cls(corpus.words, tuple(kinds(corpus)), concept_columns(corpus))
 
 
-def measure_neurons(X: np.ndarray, classes: Classes, base_deviation: np.ndarray) -> pd.DataFrame:
-    """Describe every neuron of a layer: scores for each type, and words at either end.
+def measure_neurons(
+    X: np.ndarray, classes: Classes, base_deviation: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Describe neurons: scores for each type, words at either end, and the deviation.
 
-    `base_deviation` is the standard deviation of each neuron on these words in the base model.
+    `base_deviation` is the standard deviation of each neuron on these words in the base model; by
+    default the neurons are of the base.
     """
-    table = pd.DataFrame({"unit": range(X.shape[1])})
+    table, deviation = pd.DataFrame(index=range(X.shape[1])), deviations(X)
+    reference = deviation if base_deviation is None else base_deviation
     sigma = selectivity(X, classes.inside)
     for column, entity in enumerate(classes.names):
         inside = classes.inside[:, column]
         table[f"selectivity_{entity}"] = sigma[:, column].astype(np.float32)
         table[f"probeless_{entity}"] = probeless(X, inside).astype(np.float32)
-        table[f"effect_{entity}"] = effect_sizes(X, inside, base_deviation).astype(np.float32)
-    return table.join(_top_words(X, classes.words))
+        table[f"effect_{entity}"] = effect_sizes(X, inside, reference).astype(np.float32)
+    return table.join(_top_words(X, classes.words)).assign(deviation=deviation.astype(np.float32))
 
 
-def probe_layer(X_fit: np.ndarray, fit: Classes, X_test: np.ndarray, test: Classes) -> pd.DataFrame:
-    """How well a linear probe, fitted on other words, reads each type off one layer."""
-    predicted = fit_discriminants(X_fit, fit.inside).predict(X_test)
+def score_readings(read: np.ndarray, classes: Classes) -> pd.DataFrame:
+    """How well a linear probe read each type off one layer, bool [n_words, n_concepts]."""
     rows = []
-    for column, entity in enumerate(fit.names):
-        truth = test.inside[:, column]
+    for column, entity in enumerate(classes.names):
+        truth = classes.inside[:, column]
         precision, recall, f1, _ = precision_recall_fscore_support(
-            truth, predicted[:, column], average="binary", zero_division=0
+            truth, read[:, column], average="binary", zero_division=0
         )
         rows.append((entity, precision, recall, f1, int(truth.sum())))
     names = ["entity", "word_precision", "word_recall", "word_f1", "n_words"]
@@ -114,11 +118,11 @@ def measure(
     base_deviation: np.ndarray | None = None,
     folder: Path | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Measure a model as it is now, with whatever is removed from it, layer by layer.
+    """Measure a model as it is now, with whatever is removed from it.
 
     Gives `metrics`, `neurons` and `layers`, as in the module's description. `base_deviation` holds
     the standard deviations of the base model; by default the model is the base. Activations lie in
-    `folder` meanwhile, see `activations_by_layer`.
+    `folder` meanwhile, see `stored_activations`.
     """
     tables = measure_layers(
         model, tokenizer, sentences.measuring, sentences.ranking, base_deviation, folder
@@ -134,40 +138,52 @@ def measure_layers(
     base_deviation: np.ndarray | None = None,
     folder: Path | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Give the tables `neurons` and `layers` of `measure`; one layer is in memory at a time."""
+    """Give the tables `neurons` and `layers` of `measure`, reading activations a part at a time."""
     reported, fitted = Classes.of(measuring), Classes.of(ranking)
-    base = None if base_deviation is None else base_deviation.reshape(-1, width(model))
-    neurons, probes = [], []
-    with (
-        activations_by_layer(model, tokenizer, measuring.sentences, folder) as layers,
-        activations_by_layer(model, tokenizer, ranking.sentences, folder) as fit_layers,
-    ):
-        for layer in bar(range(len(layers)), "layers"):
-            X, X_fit = layers[layer], fit_layers[layer]
-            own_deviation = deviations(X)
-            reference = own_deviation if base is None else base[layer]
-            table = measure_neurons(X, reported, reference)
-            table["deviation"] = own_deviation.astype(np.float32)
-            on_ranking = selectivity(X_fit, fitted.inside).astype(np.float32)
-            table[[f"ranking_selectivity_{entity}" for entity in fitted.names]] = on_ranking
-            table.insert(0, "layer", layer)
-            neurons.append(table)
-            probe = probe_layer(X_fit, fitted, X, reported)
-            probe.insert(0, "layer", layer)
-            probes.append(probe)
-            del X, X_fit  # before the next layer, which needs their memory
+    with stored_activations(model, tokenizer, ranking.sentences, folder) as stored:
+        on_ranking, probes = _ranked_and_probed(stored, fitted)
+    neurons, layers = [], []
+    with stored_activations(model, tokenizer, measuring.sentences, folder) as stored:
+        for ids, X in bar(stored.by_neurons(), "neurons"):
+            own = None if base_deviation is None else base_deviation[ids]
+            neurons.append(measure_neurons(X, reported, own))
+        for layer, probe in enumerate(probes):
+            read = np.concatenate([probe.predict(X) for X in stored.by_words(layer)])
+            scores = score_readings(read, reported)
+            scores.insert(0, "layer", layer)
+            layers.append(scores)
+    table = pd.concat(neurons, ignore_index=True)
+    table[[f"ranking_selectivity_{entity}" for entity in fitted.names]] = on_ranking
+    places = layer_unit(range(len(table)), width(model))
     return {
-        "neurons": pd.concat(neurons, ignore_index=True),
-        "layers": pd.concat(probes, ignore_index=True),
+        "neurons": pd.DataFrame(places, columns=PLACE).join(table),
+        "layers": pd.concat(layers, ignore_index=True),
     }
 
 
-def rank_by_layer(layers: Layers, is_concept: np.ndarray, method: str) -> Ranking:
-    """Rank all neurons as `rank_neurons` does, a layer at a time where each is scored alone."""
+def _ranked_and_probed(
+    stored: StoredActivations, classes: Classes
+) -> tuple[np.ndarray, list[Discriminants]]:
+    """Selectivity of all neurons, and a probe of each layer."""
+    scores, parts = [], []
+    for _, X in stored.by_neurons():
+        scores.append(selectivity(X, classes.inside).astype(np.float32))
+        parts.append(Moments.of(X, classes.inside))
+    moments, shares = Moments.joined(parts), classes.inside.mean(axis=0)
+    probes = [
+        discriminants(stored.by_words(layer), shares, moments.of_units(stored.units(layer)))
+        for layer in range(stored.n_layers)
+    ]
+    return np.concatenate(scores), probes
+
+
+def rank_stored(stored: StoredActivations, is_concept: np.ndarray, method: str) -> Ranking:
+    """Rank all neurons as `rank_neurons` does, some at a time where each is scored alone."""
     if not scores_alone(rankings.get(method)):
-        return rank_neurons(np.concatenate(list(layers), axis=1), is_concept, method)
-    scores = [rank_neurons(X, is_concept, method).scores for X in layers]
-    return ranking_of(np.concatenate(scores), method, len(layers))
+        X = np.concatenate([X for _, X in stored.by_neurons()], axis=1)
+        return rank_neurons(X, is_concept, method)
+    scores = [rank_neurons(X, is_concept, method).scores for _, X in stored.by_neurons()]
+    return ranking_of(np.concatenate(scores), method, stored.n_layers)
 
 
 def _top_words(X: np.ndarray, words: Sequence[str]) -> pd.DataFrame:

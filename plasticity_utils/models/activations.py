@@ -10,18 +10,18 @@ tokeniser yields nothing is the unknown token here, where NeuroX gives a row of 
 
 The matrix of all activations is what fills the memory. `word_activations` can write it to a file
 as it goes, `ActivationStream` gives it batch by batch to those who need it only once or twice, and
-`activations_by_layer` one layer at a time: 50,000 words of a small decoder fill 3.6 GB, and what
-looks at neurons one by one, or at layers, needs no more than a layer.
+`stored_activations` a few neurons, or a few words, at a time: 50,000 words of a small decoder fill
+3.6 GB, and what looks at neurons one by one, or adds up over words, needs no more than a part.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, starmap
 from pathlib import Path
 from typing import IO
 
@@ -168,15 +168,20 @@ def _written(stream: ActivationStream, path: Path) -> np.ndarray:
     # Written and not mapped: pages of a mapping count as this process's memory.
     with files.whole(path) as unfinished, unfinished.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        start, row_bytes = file.tell(), 4 * stream.shape[1]
-        for rows, X in stream:
-            # Words of a sentence are neighbours: each run of rows is written at once.
-            breaks = (np.flatnonzero(np.diff(rows) != 1) + 1).tolist()
-            for first, end in pairwise([0, *breaks, rows.size]):
-                file.seek(start + int(rows[first]) * row_bytes)
-                file.write(X[first:end].astype("<f4", copy=False).data)
-            del X  # before the next batch, which needs its memory
+        _write_rows(stream, file)
     return np.load(path, mmap_mode="r")
+
+
+def _write_rows(stream: ActivationStream, file: IO[bytes]) -> None:
+    """Write all words in order, each at its place from here on, though they come in another."""
+    start, row_bytes = file.tell(), 4 * stream.shape[1]
+    for rows, X in stream:
+        # Words of a sentence are neighbours: each run of rows is written at once.
+        breaks = (np.flatnonzero(np.diff(rows) != 1) + 1).tolist()
+        for first, end in pairwise([0, *breaks, rows.size]):
+            file.seek(start + int(rows[first]) * row_bytes)
+            file.write(X[first:end].astype("<f4", copy=False).data)
+        del X  # before the next batch, which needs its memory
 
 
 def by_neuron(X: Float[np.ndarray, "word neuron"]) -> Float[np.ndarray, "neuron word"]:
@@ -282,53 +287,83 @@ def _cut(order: list[int], lengths: Sequence[int], batch_tokens: int) -> list[li
     return batches
 
 
+# Of `StoredActivations`: values that are read at once, and words whose values lie together.
+VALUES_READ, WORDS_TOGETHER = 2**22, 384
+
+
 @dataclass(frozen=True)
-class Layers:
-    """The layers of `word_activations`, the embedding output first; read anew at each look."""
+class StoredActivations:
+    """`word_activations` in a file, read a part at a time: so much, however many words there are.
 
-    _files: Sequence[IO[bytes]]
-    _batches: Sequence[np.ndarray]
-    _d_model: int
+    Attributes
+    ----------
+    n_words, n_layers, d_model : int
+    """
 
-    def __len__(self) -> int:
-        return len(self._files)
+    # `WORDS_TOGETHER` words after another; of these all of the first neuron, then of the next.
+    _file: IO[bytes]
+    n_words: int
+    n_layers: int
+    d_model: int
 
-    def __getitem__(self, layer: int) -> Float32[np.ndarray, "word unit"]:
-        """Read one layer, [n_words, d_model]."""
-        file = self._files[layer]
-        file.seek(0)
-        X = np.empty((sum(map(len, self._batches)), self._d_model), dtype=np.float32)
-        for rows in self._batches:
-            own = np.fromfile(file, dtype=np.float32, count=len(rows) * self._d_model)
-            X[rows] = own.reshape(len(rows), self._d_model)
+    @property
+    def n_neurons(self) -> int:
+        """Neurons of all layers."""
+        return self.n_layers * self.d_model
+
+    def units(self, layer: int) -> slice:
+        """Flat ids of a layer's neurons."""
+        return slice(layer * self.d_model, (layer + 1) * self.d_model)
+
+    def by_neurons(self) -> Iterator[tuple[slice, Float32[np.ndarray, "word neuron"]]]:
+        """Read some neurons after another: flat ids, and their activations on all words."""
+        for ids in _pieces(self.n_neurons, self.n_words):
+            yield ids, self._read(slice(0, self.n_words), ids)
+
+    def by_words(self, layer: int) -> Iterator[Float32[np.ndarray, "word unit"]]:
+        """Read some words after another, in order, at one layer."""
+        n_together = -(-self.n_words // WORDS_TOGETHER)
+        for own in _pieces(n_together, WORDS_TOGETHER * self.d_model):
+            first, end = own.start * WORDS_TOGETHER, own.stop * WORDS_TOGETHER
+            yield self._read(slice(first, min(end, self.n_words)), self.units(layer))
+
+    def _read(self, words: slice, neurons: slice) -> np.ndarray:
+        """Read neurons on words; these start and end where some lie together."""
+        X = np.empty((words.stop - words.start, neurons.stop - neurons.start), dtype=np.float32)
+        for first in range(words.start, words.stop, WORDS_TOGETHER):
+            own = X[first - words.start :][:WORDS_TOGETHER]
+            together = np.empty(own.T.shape, dtype=np.float32)
+            self._file.seek(4 * (first * self.n_neurons + neurons.start * len(own)))
+            self._file.readinto(together.data)  # type: ignore[attr-defined]
+            own[:] = together.T
         return X
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[layer] for layer in range(len(self)))
 
 
 @contextmanager
-def activations_by_layer(
+def stored_activations(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     sentences: Sequence[Sequence[str]],
     folder: Path | None = None,
-) -> Iterator[Layers]:
-    """Run the model over the words, and give its layers one by one.
+) -> Iterator[StoredActivations]:
+    """Run the model over the words, and keep what its neurons do in a file until the context ends.
 
-    `folder` is where the files lie meanwhile, by default that of the system.
+    `folder` is where the file lies meanwhile, by default that of the system.
     """
     stream = ActivationStream(model, tokenizer, sentences)
-    d_model, batches = width(model), []
-    with ExitStack() as stack:
-        # Unbuffered, so that numpy and Python agree on where in the file they are.
-        files = [
-            stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))
-            for _ in range(count_layers(model))
-        ]
-        for rows, X in stream:
-            batches.append(rows)
-            for layer, file in enumerate(files):
-                np.ascontiguousarray(X[:, layer * d_model : (layer + 1) * d_model]).tofile(file)
-            del X  # before the next batch, which needs its memory
-        yield Layers(files, batches, d_model)
+    n_words, n_neurons = stream.shape
+    with tempfile.TemporaryFile(dir=folder) as file:
+        _write_rows(stream, file)
+        for first in range(0, n_words, WORDS_TOGETHER):
+            X = np.empty((min(WORDS_TOGETHER, n_words - first), n_neurons), dtype=np.float32)
+            file.seek(4 * first * n_neurons)
+            file.readinto(X.data)
+            file.seek(4 * first * n_neurons)
+            file.write(np.ascontiguousarray(X.T).data)
+        yield StoredActivations(file, n_words, n_neurons // width(model), width(model))
+
+
+def _pieces(n: int, n_values: int) -> Iterator[slice]:
+    """Cut n things of so many values each into even pieces of at most `VALUES_READ`, or one."""
+    n_pieces = -(-n // max(1, VALUES_READ // n_values))
+    return starmap(slice, pairwise(np.linspace(0, n, n_pieces + 1).astype(int).tolist()))

@@ -22,6 +22,7 @@ from plasticity_utils.errors import InputError, check_kind, items_of
 _SPACE_MARKERS = ("Ġ", "▁")
 _REPLACEMENT_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 _SHOWN = 60
+_AT_ONCE = 1000  # sentences: what the tokenizer knows of each token takes a hundred times its id
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -58,17 +59,15 @@ def encode_words(
     sentences = as_sentences(sentences)
     if not sentences:
         return []
-    space = _missing_space(tokenizer)
-    words = [[space + word for word in sentence] for sentence in sentences]
-    batch = _tokenize(tokenizer, words)
-    opening = _opening_ids(tokenizer, batch.encodings[0].word_ids[0] is None)
+    space, opening = _missing_space(tokenizer), _opening_ids(tokenizer)
     stand_in, special = _stand_in_ids(tokenizer), set(special_token_ids(tokenizer))
-    encoded = [
-        _with_every_word(
-            *_without_specials(row, special, stand_in), len(sentence), opening, stand_in
-        )
-        for row, sentence in zip(batch.encodings, sentences, strict=True)
-    ]
+    encoded = []
+    for start in range(0, len(sentences), _AT_ONCE):
+        part = sentences[start : start + _AT_ONCE]
+        rows = _tokenize(tokenizer, [[space + word for word in own] for own in part]).encodings
+        for row, own in zip(rows, part, strict=True):
+            tokens = _without_specials(row, special, stand_in)
+            encoded.append(_with_every_word(*tokens, len(own), opening, stand_in))
     for number, row in enumerate(encoded, start=1):
         if max_tokens is not None and len(row.ids) > max_tokens:
             raise InputError(
@@ -171,8 +170,8 @@ def _missing_space(tokenizer: PreTrainedTokenizerBase) -> str:
     return " " if not is_marked("a") and is_marked(" a") else ""
 
 
-def _opening_ids(tokenizer: PreTrainedTokenizerBase, adds_its_own: bool) -> list[int]:
-    if adds_its_own:
+def _opening_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    if _tokenize(tokenizer, [["a"]]).encodings[0].word_ids[0] is None:
         return []
     for token_id in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token_id is not None:

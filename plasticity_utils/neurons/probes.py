@@ -8,11 +8,13 @@ anew for every class of every concept. The one large product runs where the mode
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float32
 
 from plasticity_utils.hardware import find_device
 from plasticity_utils.neurons.scores import check_concepts
@@ -41,24 +43,74 @@ class Discriminants:
         return X @ self.weights + self.biases > 0
 
 
+class Moments(NamedTuple):
+    """What is known of units one by one, and scales them to mean 0 and variance 1.
+
+    Attributes
+    ----------
+    mean, scale : float array, [n_units]
+        Mean and standard deviation over all words; 0 for the deviation of a unit that differs from
+        word to word by rounding alone, which is no answer.
+    own : float array, [n_units, n_concepts]
+        Mean of each concept's words, scaled; 0 for a unit that does not vary.
+    """
+
+    mean: Float[np.ndarray, " unit"]
+    scale: Float[np.ndarray, " unit"]
+    own: Float[np.ndarray, "unit concept"]
+
+    @classmethod
+    def of(
+        cls, X: Float[np.ndarray, "word unit"], concepts: Bool[np.ndarray, "word concept"]
+    ) -> Moments:
+        """Work them out of all words of some units."""
+        check_concepts(X, concepts)
+        mean, scale = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
+        scale[scale <= np.finfo(np.float32).eps * np.abs(mean)] = 0.0
+        own = np.zeros((X.shape[1], concepts.shape[1]))
+        scaled = cls(mean, scale, own).scaled(X)
+        for column, inside in enumerate(concepts.T):
+            own[scale > 0, column] = scaled[inside].mean(axis=0, dtype=np.float64)
+        return cls(mean, scale, own)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Moments]) -> Moments:
+        """Put those of some units after another together."""
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def of_units(self, units: slice) -> Moments:
+        """Take those of some units."""
+        return Moments(*(values[units] for values in self))
+
+    def scaled(self, X: Float[np.ndarray, "word unit"]) -> Float32[np.ndarray, "word varying"]:
+        """Scale words; units that do not vary are left out."""
+        varies = self.scale > 0
+        # Shrinkage pulls towards equal variances: unscaled, a few wide units would set it for all.
+        scaled = X[:, varies] - self.mean[varies]
+        scaled /= self.scale[varies]
+        return scaled.astype(np.float32)
+
+
 def fit_discriminants(
     X: Float[np.ndarray, "word unit"], concepts: Bool[np.ndarray, "word concept"]
 ) -> Discriminants:
     """Fit a probe of each concept on one layer, words inside against all others."""
-    check_concepts(X, concepts)
-    mean, scale = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
-    # What differs from word to word by rounding alone is no answer.
-    varies = scale > np.finfo(np.float32).eps * np.abs(mean)
-    mean, scale = mean[varies], scale[varies]
-    # Shrinkage pulls towards equal variances: unscaled, a few wide units would set it for all.
-    scaled = ((X[:, varies] - mean) / scale).astype(np.float32)
-    covariance, shrinkage = _covariance(scaled)
-    weights, biases = np.zeros((X.shape[1], concepts.shape[1])), np.zeros(concepts.shape[1])
-    for column, inside in enumerate(concepts.T):
-        share = inside.mean()
+    return discriminants([X], concepts.mean(axis=0), Moments.of(X, concepts))
+
+
+def discriminants(
+    parts: Iterable[Float[np.ndarray, "word unit"]],
+    shares: Float[np.ndarray, " concept"],
+    moments: Moments,
+) -> Discriminants:
+    """Fit probes on a layer's words, some after another; `shares` of them are of each concept."""
+    varies = moments.scale > 0
+    mean, scale, own_means = moments.mean[varies], moments.scale[varies], moments.own[varies]
+    covariance, shrinkage = _covariance(map(moments.scaled, parts), mean.size)
+    weights, biases = np.zeros(moments.own.shape), np.zeros(shares.size)
+    for column, (share, own) in enumerate(zip(shares, own_means.T, strict=True)):
         odds = share / (1 - share)
         # The other words' mean follows, since all words together have mean 0.
-        own = scaled[inside].mean(axis=0, dtype=np.float64)
         within = _shrunk(covariance - odds * np.outer(own, own), shrinkage)
         direction = np.linalg.solve(within, (1 + odds) * own)
         # Models that are read later are read in the activations' own units.
@@ -68,16 +120,19 @@ def fit_discriminants(
     return Discriminants(weights, biases)
 
 
-def _covariance(scaled: np.ndarray) -> tuple[np.ndarray, float]:
+def _covariance(scaled: Iterable[np.ndarray], n_units: int) -> tuple[np.ndarray, float]:
     """Covariance of words with mean 0, and the shrinkage of Ledoit & Wolf (2004) for it."""
-    n_words, n_units = scaled.shape
-    words = torch.from_numpy(scaled).to(find_device())
-    covariance = (words.T @ words).cpu().numpy().astype(np.float64) / n_words
-    lengths = words.square().sum(dim=1).cpu().numpy().astype(np.float64)
+    products, lengths = torch.zeros(n_units, n_units, device=find_device()), []
+    for part in scaled:
+        words = torch.from_numpy(part).to(products.device)
+        products.addmm_(words.T, words)
+        lengths.append(words.square().sum(dim=1).cpu().numpy().astype(np.float64))
+    length = np.concatenate(lengths)
+    covariance = products.cpu().numpy().astype(np.float64) / length.size
     squares = np.square(covariance).sum()
     # How far the covariance is from a multiple of the identity, and how uncertain it is itself.
     distance = squares - np.trace(covariance) ** 2 / max(n_units, 1)
-    uncertainty = (np.square(lengths).mean() - squares) / n_words
+    uncertainty = (np.square(length).mean() - squares) / length.size
     share = uncertainty / distance if distance > 0 else 0.0
     return covariance, float(np.clip(share, LEAST, 1.0))
 

@@ -25,7 +25,7 @@ from plasticity_utils.data.concepts import members
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.errors import InputError
-from plasticity_utils.models.activations import word_activations
+from plasticity_utils.models.activations import ActivationStream
 from plasticity_utils.models.load import width
 from plasticity_utils.names import OVERALL
 from plasticity_utils.neurons.probes import fit_discriminants
@@ -132,7 +132,7 @@ class CustomProbe:
 def fit_custom_probe(
     X: Float[np.ndarray, "word unit"], is_concept: Bool[np.ndarray, " word"]
 ) -> CustomProbe:
-    """Fit a linear discriminant on the last layer of the base model, as `probe_layer` does."""
+    """Fit a linear discriminant on the last layer of the base model, as `measure_layers` does."""
     probe = fit_discriminants(X, is_concept[:, None])
     return CustomProbe(probe.weights[:, 0], float(probe.biases[0]))
 
@@ -141,7 +141,11 @@ def last_layer(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
 ) -> Float[np.ndarray, "word unit"]:
     """Activations of the layer that the head reads, [n_words, d_model]."""
-    return word_activations(model, tokenizer, corpus.sentences)[:, -width(model) :]
+    stream, d_model = ActivationStream(model, tokenizer, corpus.sentences), width(model)
+    X = np.empty((stream.shape[0], d_model), dtype=np.float32)
+    for rows, values in stream:
+        X[rows] = values[:, -d_model:]
+    return X
 
 
 def score_custom(
@@ -152,8 +156,10 @@ def score_custom(
     label: str,
 ) -> pd.DataFrame:
     """Score the probe's reading of a model as a row of `entity_scores`; counts are of words."""
-    found = last_layer(model, tokenizer, corpus) @ probe.weights + probe.bias > 0
     true = members(corpus, label)
+    found = np.empty_like(true)
+    for rows, X in ActivationStream(model, tokenizer, corpus.sentences):
+        found[rows] = X[:, -width(model) :] @ probe.weights + probe.bias > 0
     sentence = np.repeat(np.arange(len(corpus)), [len(words) for words in corpus.sentences])
     counts = np.stack(
         [
