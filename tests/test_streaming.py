@@ -66,7 +66,7 @@ def test_parts_are_those_of_the_whole_matrix(model_and_tokenizer, tmp_path, read
     with stored_activations(*model_and_tokenizer, corpus.sentences, tmp_path) as stored:
         by_neurons, last = list(stored.by_neurons()), stored.units(stored.n_layers - 1)
         by_words = list(stored.by_words(stored.n_layers - 1))
-    assert len(by_neurons) > 2 and len(by_words) > 2
+    assert min(len(by_neurons), len(by_words)) > 2
     assert all(part.size <= 2**11 for part in by_words)
     for ids, part in by_neurons:
         assert part.size <= 2**11

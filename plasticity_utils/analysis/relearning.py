@@ -21,15 +21,13 @@ from plasticity_utils.results.stack import Estimate, mean_interval, seed_columns
 from plasticity_utils.results.tables import reliance_table
 
 _RUN = ["concept", "seed"]
-_READERS = ["head", "linear", "perceptron"]
-FITTED = _READERS[1:]
 
 
 def by_run(groups: Sequence[RunGroup]) -> pd.DataFrame:
     """One row a run: what was lost, what readers find of it, and what training brings beyond them.
 
-    Columns: concept, seed; F1 of the concept: base, removed, head, linear, perceptron (readers of
-    the frozen network; missing where none were fitted), best (the best of them), end; lost,
+    Columns: concept, seed; F1 of the concept: base, removed, head, linear, perceptron and others
+    (readers of the frozen network; missing where they were not fitted), best (the best), end; lost,
     lost_others (mean of the other types), lost_random (of the concept, after a random cut); shares
     of the loss: by_head, by_best, by_end; F1: beyond_head, beyond (the best reader), drift (what
     training brings with nothing cut out), control (what it brings beyond the best reader after a
@@ -41,14 +39,15 @@ def by_run(groups: Sequence[RunGroup]) -> pd.DataFrame:
     rows = pd.DataFrame([_numbers(run) for group in groups for run in group.runs])
     read = by_reader(groups).set_index([*_RUN, "condition"])
     own, random = (_of(read, condition) for condition in ("targeted", "random"))
-    rows = rows.join(own[FITTED], on=_RUN)
+    fitted = list(read.loc[:, "head":"end"])[1:-1]  # type: ignore[misc]
+    rows = rows.join(own[fitted], on=_RUN)
     rows["by_head"] = (rows["head"] - rows["removed"]) / rows["lost"]
-    known = rows["linear"].notna() | (rows["by_head"] >= READ_AGAIN)
-    rows["best"] = rows[_READERS].max(axis=1).where(known)
+    known = rows[fitted].notna().any(axis=1) | (rows["by_head"] >= READ_AGAIN)
+    rows["best"] = rows[["head", *fitted]].max(axis=1).where(known)
     rows["by_best"] = (rows["best"] - rows["removed"]) / rows["lost"]
     rows["by_end"] = (rows["end"] - rows["removed"]) / rows["lost"]
     rows["beyond_head"], rows["beyond"] = rows["end"] - rows["head"], rows["end"] - rows["best"]
-    after_random = (random["end"] - random[FITTED].max(axis=1)).rename("control")
+    after_random = (random["end"] - random[fitted].max(axis=1)).rename("control")
     rows = rows.join(after_random, on=_RUN)
     rows["control"] = rows["control"].fillna(rows["drift"])
     rows["beyond_control"] = rows["beyond"] - rows["control"]

@@ -26,6 +26,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.data.concepts import kinds, members
 from plasticity_utils.data.corpus import Corpus
+from plasticity_utils.entries import RANKING_ENTRIES, Entry
 from plasticity_utils.experiment.splits import Sentences
 from plasticity_utils.models.activations import StoredActivations, stored_activations
 from plasticity_utils.models.load import width
@@ -214,7 +215,7 @@ def neuron_table(
     """Every neuron at every stage: the table `neurons`.
 
     `in_force` is what each condition removes, and `method` the ranking by which it was chosen:
-    `rank` is by probeless if that is it, else by |σ|.
+    `rank` is by that where it is measured at every stage, else by |σ|.
     """
     table = _stacked(measured, "neurons")
     table["removed"] = False
@@ -229,8 +230,8 @@ def neuron_table(
     table["gain"] = table["gain"].fillna(1 - table["removed"].astype(float))
     for score in ("probeless", "selectivity", "effect", "ranking_selectivity"):
         table[score] = table[f"{score}_{label}"]
-    # Other methods rank the base model only; through the stages |σ| stands in for them.
-    by = table["probeless" if method == "probeless" else "selectivity"].abs()
+    # What is not measured ranks the base model only; through the stages |σ| stands in for it.
+    by = table[getattr(RANKING_ENTRIES.get(method), "score", Entry.score)].abs()
     grouped = by.groupby([table[key] for key in _KEYS], sort=False)
     table["rank"] = grouped.transform(_ranks).astype(int)
     table["rank_saliency"] = grouped.transform(_saliency)
