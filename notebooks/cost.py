@@ -175,9 +175,11 @@ charts.number_table(growth, ["curve", "points", "from", "to"])
 charts.number_table(growth, ["curve", "seconds", "memory"])
 
 # %% [markdown]
-# What a run measures at each snapshot, it measures layer by layer: the model
-# runs over the words once, each layer goes to a file, and one is in memory at
-# a time. The numbers are those of the whole matrix, to the bit.
+# What a run measures at each snapshot, it reads a part at a time. The model
+# runs over the words once, and what its neurons do goes to a file. In memory
+# is a few neurons on all words, or some words at one layer, about as much
+# however many words there are. The numbers are those of the whole matrix, to
+# the bit.
 
 # %% [markdown]
 # ## Larger models, on paper
