@@ -32,11 +32,11 @@ from plasticity_utils.charts.parts import (
     zero_line,
 )
 from plasticity_utils.names import NOTHING
-from plasticity_utils.registry import protocols
 
 _FIELD = 26
 _WIDE_NAMES, _NAMES = 240, 150
 _STEPS_HEIGHT, _GROWTH_HEIGHT = 170, 130
+_NEVER = ("masked", "first_time")
 _STEP_TICKS = [0, 4, 8, 16, 32, 64, 128, 256, 512]
 _LOG = alt.Scale(type="log", nice=False, padding=8)
 _COSTS = {"seconds": "seconds", "rise_mb": "memory, MB"}
@@ -207,8 +207,7 @@ def returns(table: pd.DataFrame, title: str, goal: pd.Series | None = None) -> a
     ticks = alt.Axis(values=[tick for tick in _STEP_TICKS if tick <= last])
     concepts, panels = distinct(table, "concept"), []
     signs = condition_signs(conditions)
-    known = [name for name in conditions if name in protocols.own]
-    never = [name for name in known if protocols.get(name).start != "base"]
+    never = [name for name in conditions if name.endswith(_NEVER)]
     for concept in concepts:
         own = table[table["concept"] == concept]
         heading = "steps of training (0 = just removed)" if concept == concepts[-1] else None
