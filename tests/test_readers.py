@@ -6,12 +6,13 @@ import pytest
 import torch
 
 import plasticity_utils as pu
-from plasticity_utils.analysis import readers
-from plasticity_utils.analysis.readers import mean_by_reader, read_anew
+from plasticity_utils.analysis import readers, relearning
+from plasticity_utils.analysis.readers import by_reader, mean_by_reader, read_anew
 from plasticity_utils.data.corpus import load_corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.activations import inputs
 from plasticity_utils.models.load import head
+from plasticity_utils.results.groups import choose, run_groups
 from plasticity_utils.results.published import published_runs
 from plasticity_utils.training import readers as readers_of_states
 from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny
@@ -179,3 +180,16 @@ def test_readers_are_averaged_over_the_seeds_of_a_concept(monkeypatch):
     assert table.loc["targeted", "perceptron"] == pytest.approx(0.3)
     assert table.loc["targeted", ["n_seeds", "end"]].tolist() == [2, 0.8]
     assert table.loc["none", ["linear", "perceptron"]].isna().all()
+
+
+def test_the_best_reader_may_be_one_of_ones_own(monkeypatch):
+    groups = choose(run_groups(published_runs()), model="minilm", scale="full", regime="surgical")
+    groups = choose(groups, variant="")
+    table = by_reader(groups)
+    table.insert(table.columns.get_loc("end"), "neighbours", 0.999)
+    assert relearning.by_run(groups)["best"].max() < 0.999
+    monkeypatch.setattr(relearning, "by_reader", lambda groups: table)
+    rows = relearning.by_run(groups)
+    # The others were read by the last layer alone.
+    assert rows["neighbours"].notna().sum() > 3
+    assert (rows["best"] == 0.999).equals(rows["neighbours"].notna())

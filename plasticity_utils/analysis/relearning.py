@@ -39,7 +39,7 @@ def by_run(groups: Sequence[RunGroup]) -> pd.DataFrame:
     rows = pd.DataFrame([_numbers(run) for group in groups for run in group.runs])
     read = by_reader(groups).set_index([*_RUN, "condition"])
     own, random = (_of(read, condition) for condition in ("targeted", "random"))
-    fitted = list(read.loc[:, "head":"end"])[1:-1]  # type: ignore[misc]
+    fitted = list(read.loc[:, "head":"end"])[1:-1]
     rows = rows.join(own[fitted], on=_RUN)
     rows["by_head"] = (rows["head"] - rows["removed"]) / rows["lost"]
     known = rows[fitted].notna().any(axis=1) | (rows["by_head"] >= READ_AGAIN)

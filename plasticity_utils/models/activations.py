@@ -288,7 +288,7 @@ def _cut(order: list[int], lengths: Sequence[int], batch_tokens: int) -> list[li
 
 
 # Of `StoredActivations`: values that are read at once, and words whose values lie together.
-VALUES_READ, WORDS_TOGETHER = 2**22, 384
+VALUES_READ, WORDS_TOGETHER = 2**21, 384
 
 
 @dataclass(frozen=True)

@@ -343,7 +343,7 @@ def absolute_selectivity(X: np.ndarray, is_concept: np.ndarray) -> np.ndarray:
 
 
 # Ranked at once; with many words fewer neurons, so that memory does not grow with them.
-NEURONS_ON_CPU, VALUES_ON_CPU, VALUES_ON_CUDA = 64, 2**20, 2**24
+NEURONS_ON_CPU, VALUES_ON_CPU, VALUES_ON_CUDA = 64, 2**18, 2**24
 
 
 def rank_sums(
