@@ -54,7 +54,7 @@ pdf: book  ## the book as one PDF, printed by a browser
 	$(BIN)/plasticity pdf _build/html _build/plasticity.pdf
 
 zip: book  ## the book in one file, to be read offline
-	$(BIN)/python -m zipfile -c _build/plasticity.zip _build/html/
+	$(BIN)/plasticity zip _build/html _build/plasticity.zip
 
 pages: $(STAMP)  ## the concepts' pages from notebooks/concept.py and notebooks/prose/
 	$(BIN)/plasticity pages

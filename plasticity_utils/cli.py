@@ -126,6 +126,10 @@ def _parser() -> argparse.ArgumentParser:
     pdf.add_argument("html", type=Path, help="folder of the built book")
     pdf.add_argument("out", type=Path, help="the file")
     pdf.set_defaults(command=_pdf)
+    packed = commands.add_parser("zip", help="pack the built book to be read without a server")
+    packed.add_argument("html", type=Path, help="folder of the built book")
+    packed.add_argument("out", type=Path, help="the file")
+    packed.set_defaults(command=_zip)
     concepts = commands.add_parser("concepts", help="list concepts, or check one of your own")
     concepts.add_argument("concept", nargs="?", help=f"counted by part; {CUSTOM_KINDS}, or a name")
     concepts.add_argument("--scale", default="quick", help=f"{', '.join(SCALES)} (%(default)r)")
@@ -254,6 +258,12 @@ def _pdf(options: argparse.Namespace) -> None:
 
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     print(f"PDF: {write_pdf(options.html, contents, options.out)}")
+
+
+def _zip(options: argparse.Namespace) -> None:
+    from plasticity_utils.book.archive import write_zip
+
+    print(f"zip: {write_zip(options.html, options.out)}")
 
 
 def _pages(options: argparse.Namespace) -> None:

@@ -40,7 +40,12 @@ def test_the_form_stands_on_the_page_where_all_is_there(app):
         (folder / name).write_bytes(b"made up")
     assert 'id="sentence-page"' in filled(app)
     sentence.copy_ours(app, None)
-    assert {path.name for path in folder.iterdir()} == {*sentence.OURS, *sentence.TAKEN.values()}
+    names = {*sentence.OURS, *sentence.TAKEN.values(), sentence.FORM}
+    assert {path.name for path in folder.iterdir()} == names
+    # A neuron's card puts the same form where it stands.
+    script = (folder / sentence.FORM).read_text(encoding="utf-8")
+    text = script[script.index('"') : script.rindex('"') + 1]
+    assert json.loads(text) == (FOLDER / "form.html").read_text(encoding="utf-8")
 
 
 def test_without_npm_the_page_says_so(app, monkeypatch):

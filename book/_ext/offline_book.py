@@ -20,6 +20,10 @@ from plasticity_utils.charts.theme import picture
 CHARTS = [f"application/vnd.vegalite.v{v}{sign}json" for v in (5, 6) for sign in "+."]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SCRIPTS = ("vega-bundle.js", "charts.js")
+# Under each page that a search finds stand some of its words, which are fetched; a browser fetches
+# nothing from a file.
+NO_SUMMARIES = """if (location.protocol === "file:")
+  DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;"""
 
 
 class Charts(render.MimeRenderPlugin):
@@ -68,6 +72,11 @@ def without_thebe(app, pagename, templatename, context, doctree):
     context["script_files"] = [s for s in context.get("script_files", []) if not is_thebe(s)]
 
 
+def search_from_a_file(app, pagename, templatename, context, doctree):
+    if pagename == "search":
+        app.add_js_file(None, body=NO_SUMMARIES)
+
+
 def bars_are_absolute_values(app, what, name, obj, options, lines):
     """Docstrings write |x| for an absolute value; reStructuredText would put in what x names."""
     for i, line in enumerate(lines):
@@ -81,5 +90,6 @@ def setup(app):
     load = render.load_mime_renders
     render.load_mime_renders = lambda: [Charts, Widgets, *load()]
     app.connect("autodoc-process-docstring", bars_are_absolute_values)
+    app.connect("html-page-context", search_from_a_file)
     app.connect("html-page-context", without_thebe, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -29,6 +29,8 @@ OURS = (
     "arrays.safetensors", "model.onnx", "sentence.css", "sentence.js", "settings.json",
     "vocabulary.txt", "worker.js",
 )  # fmt: skip
+# The form as a script, which puts it where it stands: so a neuron's card holds the same form.
+FORM, PLACED = "form.js", "document.currentScript.insertAdjacentHTML('beforebegin', {form});\n"
 SECONDS = 120
 NOT_HERE = """```{{note}}
 The demonstration is not in this copy of the book: {why}. Everything else is.
@@ -79,13 +81,16 @@ def missing(app):
     return None
 
 
+def form_of(app):
+    return (source_of(app) / "form.html").read_text(encoding="utf-8")
+
+
 def fill(app, docname, source):
     """Put the form in place of its mark, or a note on what is missing."""
     if docname != PAGE or app.builder.format != "html":
         return
     why = missing(app)
-    form = (source_of(app) / "form.html").read_text(encoding="utf-8")
-    shown = NOT_HERE.format(why=why) if why else f"```{{raw}} html\n{form}```"
+    shown = NOT_HERE.format(why=why) if why else f"```{{raw}} html\n{form_of(app)}```"
     source[0] = source[0].replace(MARK, shown)
 
 
@@ -100,6 +105,8 @@ def copy_ours(app, exception):
     if exception is None and folder.is_dir():
         for name in OURS:
             shutil.copyfile(source_of(app) / name, folder / name)
+        script = PLACED.format(form=json.dumps(form_of(app)))
+        (folder / FORM).write_text(script, encoding="utf-8")
 
 
 def setup(app):

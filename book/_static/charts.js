@@ -65,20 +65,45 @@ function withCsv(view, spec, name) {
   menu.append(link);
 }
 
-// The neuron of a card, on a sentence of the reader's own, where the book has the page for it.
-function withSentence(view, drawn, spec) {
+// The neuron of a card on a sentence of the reader's own, in a fold below it, where the book has the
+// page for that. Nothing is loaded before a fold is opened, and then once for all cards of the page.
+function withSentence(chart, drawn, spec) {
   const choice = spec.params?.find(param => param.name === "neuron");
   const page = document.querySelector('a[href$="book/sentence.html"]');
   if (!choice || !page) return;
-  const link = document.createElement("a");
-  const name = index => {
-    const [layer, unit] = choice.bind.labels[index].match(/\d+/g).slice(-2);
-    link.href = `${page.href}#layer=${layer}&unit=${unit}`;
-    link.textContent = `Layer ${layer}, unit ${unit} on a sentence of your own`;
+  const [fold, title, link] = ["details", "summary", "a"].map(kind => document.createElement(kind));
+  fold.className = "fold sentence-fold";
+  title.textContent = "Try this neuron, or any other, on a sentence of your own";
+  fold.append(title, link);
+  let place;
+  const choose = index => {
+    place = choice.bind.labels[index].match(/\d+/g).slice(-2);
+    link.href = `${page.href}#layer=${place[0]}&unit=${place[1]}`;
+    link.textContent = `Layer ${place[0]}, unit ${place[1]} on a page of its own`;
+    if (fold.open) show();
   };
-  name(choice.value);
-  drawn.view.addSignalListener("neuron", (_, index) => name(index));
-  view.append(link);
+  const show = () => sentenceForm(page, fold).then(form => {
+    const [layer, unit, colour] = ["layer", "unit", "colour"]
+      .map(name => form.querySelector(`#sentence-${name}`));
+    [layer.value, unit.value, colour.checked] = [...place, true];
+    colour.dispatchEvent(new Event("input", {bubbles: true}));
+  }, () => { title.textContent = "The model is not in this copy of the book"; });
+  choose(choice.value);
+  drawn.view.addSignalListener("neuron", (_, index) => choose(index));
+  fold.addEventListener("toggle", () => { if (fold.open) show(); });
+  chart.after(fold);
+}
+
+// The form of the page of a sentence, loaded once, and moved to where it is wanted.
+let formOfPage;
+function sentenceForm(page, fold) {
+  const load = name => new Promise((found, lost) => {
+    const src = new URL(`../_static/sentence/${name}`, page.href);
+    fold.append(Object.assign(document.createElement("script"), {src, onload: found, onerror: lost}));
+  });
+  formOfPage ??= load("form.js").then(() => load("sentence.js"))
+    .then(() => document.getElementById("sentence-page"));
+  return formOfPage.then(form => { if (form.parentElement !== fold) fold.append(form); return form; });
 }
 
 const PAGE = location.pathname.split("/").pop().replace(".html", "");
@@ -92,7 +117,7 @@ for (const [i, chart] of document.querySelectorAll(".vl-chart").entries()) {
     actions: {export: {svg: true, png: true}, source: false, compiled: false, editor: false},
     ...spec.usermeta?.embedOptions,
   }).then(drawn => {
-    withSentence(view, drawn, spec);
+    withSentence(chart, drawn, spec);
     // A list or slider comes before what it changes, for the eye and for the tab key.
     view.prepend(...view.querySelectorAll(".vega-bindings"));
     withCsv(view, spec, `${PAGE}-figure-${i + 1}`);

@@ -7,13 +7,26 @@
   const chosen = name => form.querySelector(`[name=${name}]:checked`).value;
   const minus = number => (Math.round(10 * number) / 10 + 0).toFixed(1).replace("-", "−");
 
-  if (location.protocol === "file:") {
-    part("status").textContent = "A browser runs no model from a file. Serve the book’s folder, "
-      + "for instance with: python -m http.server";
+  // In the zip each file is a script that puts it here as a data: address, and their names stand
+  // here before: from a file a browser fetches nothing, but it runs scripts.
+  const packed = window.sentenceFiles ?? {};
+  if (location.protocol === "file:" && !window.sentenceFiles) {
+    part("status").textContent = "From a file the model runs in the zip of the book alone. Serve "
+      + "this folder, for instance with: python -m http.server";
     return;
   }
   const begun = performance.now();
-  const worker = new Worker(new URL("worker.js", script), {type: "module"});
+  const unpacked = name => new Promise((found, lost) => {
+    const file = document.createElement("script");
+    Object.assign(file, {src: new URL(`${name}.js`, script), onload: found, onerror: lost});
+    document.head.append(file);
+  });
+  let worker;
+  Promise.all(Object.keys(packed).map(unpacked)).then(() => {
+    worker = new Worker(packed["worker.js"] ?? new URL("worker.js", script), {type: "module"});
+    Object.assign(worker, {onmessage: hear, onerror: fail});
+    worker.postMessage({addresses: packed});
+  }).catch(() => fail({message: "a file of the zip is not there"}));
   let facts, rest, deviation, doses, busy = false, waiting = false;
   let whole = {text: null}, shown = null;
 
@@ -42,7 +55,7 @@
     worker.postMessage({words, text, isNew, setting: isNew ? 0 : setting(), trained: !isNew && trained()});
   }
 
-  worker.onmessage = ({data}) => {
+  function hear({data}) {
     if (data.ready) return begin(data.ready);
     busy = false;
     if (data.failed) { part("status").textContent = `The model did not answer: ${data.failed}`; return; }
@@ -51,8 +64,9 @@
     waiting = false;
     if (!data.request.isNew || isLast) { shown = data; show(); }
     if (!isLast) ask(); else form.dataset.asked = "shown";
-  };
-  worker.onerror = error => { part("status").textContent = `The model did not load: ${error.message}`; };
+  }
+
+  function fail({message}) { part("status").textContent = `The model did not load: ${message}`; }
 
   function begin(ready) {
     ({facts, rest, deviation} = ready);

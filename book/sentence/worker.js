@@ -1,10 +1,6 @@
 // Runs the model of the page in a thread of its own: words in, tags and activations out.
-import * as ort from "./ort.js";
-
 const MOST_LETTERS = 100; // of a word that is cut into pieces; a longer one is unknown
-const here = name => new URL(name, import.meta.url).href;
-ort.env.wasm.numThreads = 1; // more threads need headers that a simple server does not send
-ort.env.wasm.wasmPaths = {wasm: here("ort.wasm")};
+let ort;
 
 // --- Words to pieces, as the Python tokenizer cuts them (uncased WordPiece) ---
 
@@ -68,16 +64,21 @@ function tensorsOf(buffer) {
     [name, new Float32Array(buffer, 8 + length + start, (end - start) / 4)]));
 }
 
-async function load() {
+// Each file lies beside this one, unless it has an address among those that the page sent.
+async function load(addresses) {
+  const address = name => addresses[name] ?? new URL(name, import.meta.url).href;
   const got = async (name, read) => {
-    const answer = await fetch(here(name));
+    const answer = await fetch(address(name));
     if (!answer.ok) throw new Error(`${name}: ${answer.status}`);
     return answer[read]();
   };
-  const [facts, list, buffer, model] = await Promise.all([
-    got("settings.json", "json"), got("vocabulary.txt", "text"),
+  const [runtime, facts, list, buffer, model] = await Promise.all([
+    import(address("ort.js")), got("settings.json", "json"), got("vocabulary.txt", "text"),
     got("arrays.safetensors", "arrayBuffer"), got("model.onnx", "arrayBuffer"),
   ]);
+  ort = runtime;
+  ort.env.wasm.numThreads = 1; // more threads need headers that a simple server does not send
+  ort.env.wasm.wasmPaths = {wasm: address("ort.wasm")};
   const vocabulary = new Map(list.split("\n").map((piece, id) => [piece, id]));
   const session = await ort.InferenceSession.create(model);
   return {facts, vocabulary, arrays: tensorsOf(buffer), session};
@@ -143,17 +144,19 @@ export async function run({words, setting, trained}, loaded) {
   return {tags: named, activations, ids};
 }
 
-// Requests that came while one was running are answered in their order; the page sends few.
-export const ready = load();
+// The first message says where the files lie. Requests are answered in their order; few are sent.
+export const ready = new Promise(begin => {
+  onmessage = ({data}) => { onmessage = answer; begin(load(data.addresses)); };
+});
 ready.then(
   ({facts, arrays}) => postMessage({ready: {facts, rest: arrays.rest, deviation: arrays.deviation}}),
   error => postMessage({failed: error.message}),
 );
 let last = ready.catch(() => {});
-onmessage = ({data}) => {
+function answer({data}) {
   last = last.then(async () => {
     const begun = performance.now();
-    const answer = await run(data, await ready);
-    postMessage({...answer, request: data, milliseconds: performance.now() - begun});
+    const answered = await run(data, await ready);
+    postMessage({...answered, request: data, milliseconds: performance.now() - begun});
   }).catch(error => postMessage({failed: error.message, request: data}));
-};
+}

@@ -17,8 +17,11 @@ from plasticity_utils import charts
 from plasticity_utils.book.pages import render_page
 from plasticity_utils.charts import theme as vega
 
-from .conftest import served
+from .conftest import DESKTOP, served
+from .test_sentence import SECONDS, answered
 
+LOADED = "performance.getEntriesByType('resource').map(each => each.name)"
+IS_UNIT = "unit => document.querySelector('#sentence-unit').value === unit"
 PHONE = {"width": 390, "height": 844}
 MOST_BYTES = 3_000_000
 CARD, MAP = "A card for each of the neurons", "Drag over layers"
@@ -99,12 +102,54 @@ def test_the_list_changes_the_neuron(open_card):
         assert drawn(card)[0] != bars
         assert drawn(card)[1] != before
         # In the book, where there is a page for a sentence of one's own, the card leads there.
-        link = card.locator("a[href*='sentence.html']")
+        link = seen.page.locator(".sentence-fold a[href*='sentence.html']")
         pages = seen.page.locator("a[href$='book/sentence.html']")
         assert link.count() == min(pages.count(), 1)
         if link.count():
             layer, unit = re.search(r"layer (\d+), unit (\d+)", label).groups()
             assert link.get_attribute("href").endswith(f"#layer={layer}&unit={unit}")
+    assert seen.troubles == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])
+def test_below_a_card_any_neuron_reads_a_sentence(visit, book_html, viewport, scheme):
+    """The form of the page of a sentence, loaded when its fold is opened and not before."""
+    if not (book_html / "_static" / "sentence" / "ort.js").is_file():
+        pytest.skip("the book was built without npm: it holds no demonstration")
+    pages = [p for p in sorted((book_html / "notebooks").glob("*.html")) if CARD in p.read_text()]
+    seen = visit(f"notebooks/{pages[0].name}", viewport=viewport, scheme=scheme)
+    page = seen.page
+
+    def neuron():
+        return tuple(int(page.input_value(f"#sentence-{part}")) for part in ("layer", "unit"))
+
+    def chosen(label):
+        return tuple(map(int, re.search(r"layer (\d+), unit (\d+)", label).groups()))
+
+    choice = page.locator(".vl-chart", has_text=CARD).get_by_role("combobox", name="neuron")
+    labels = choice.locator("option").all_text_contents()
+    fold = page.locator(".sentence-fold")
+    assert not any("_static/sentence/" in name for name in page.evaluate(LOADED))
+    assert page.locator("#sentence-page").count() == 0
+    fold.locator("summary").focus()
+    page.keyboard.press("Enter")
+    page.locator("#sentence-page[data-shown]").wait_for(timeout=SECONDS)
+    assert neuron() == chosen(labels[0])
+    shaded = page.locator("#sentence-words li[data-away]")
+    first = shaded.evaluate_all("words => words.map(word => word.dataset.away)")
+    assert len(first) == page.locator("#sentence-words li").count() > 0
+    # The card's list leads, and any other neuron can be asked for.
+    choice.select_option(label=labels[-1])
+    page.wait_for_function(IS_UNIT, arg=str(chosen(labels[-1])[1]))
+    assert neuron() == chosen(labels[-1])
+    page.get_by_label("unit", exact=True).fill("17")
+    page.get_by_label("Your sentence").fill("Rain fell in Bergen .")
+    answered(page)
+    assert shaded.count() == 5
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    inner = "form => form.scrollHeight - form.clientHeight"
+    assert page.locator("#sentence-page").evaluate(inner) == 0
     assert seen.troubles == []
 
 
