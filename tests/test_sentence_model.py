@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from plasticity_utils.book.onnx_model import Session, arrays_of, eight_bit, inputs_of, write_graph
+from plasticity_utils.book.onnx_model import (
+    GREATEST,
+    Session,
+    _rounded,
+    arrays_of,
+    eight_bit,
+    inputs_of,
+    write_graph,
+)
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import count_layers, encode_words, width
 from plasticity_utils.removal.gate import HeldNeurons
@@ -26,8 +34,11 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graph")
     model = make_tiny_model("bert")
     write_graph(model, N_COLUMNS, folder / "whole.onnx")
-    eight_bit(folder / "whole.onnx", folder / "bits.onnx")
-    return model, encode_words(make_tiny_tokenizer(WORDS), SENTENCES), folder
+    sentences = encode_words(make_tiny_tokenizer(WORDS), SENTENCES)
+    arrays = arrays_of(model, None, N_COLUMNS)
+    read = [{**inputs_of(encoded), **arrays} for encoded in sentences]
+    eight_bit(folder / "whole.onnx", folder / "bits.onnx", read)
+    return model, sentences, folder
 
 
 def removals(model):
@@ -73,13 +84,26 @@ def test_special_tokens_are_left_alone(made):
 
 
 def test_eight_bits_are_a_small_step_away(made):
-    """No weight may be further off than half a step of its own column."""
     model, sentences, folder = made
     whole, bits = (Session(folder / f"{name}.onnx") for name in ("whole", "bits"))
     arrays = arrays_of(model, None, N_COLUMNS)
     for encoded in sentences:
         expected, found = whole.states(encoded, arrays), bits.states(encoded, arrays)
         assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+
+
+def test_rows_take_up_what_other_rows_lose():
+    """What a matrix gives for the states that it was rounded for changes by far less."""
+    random = np.random.default_rng(0)
+    # Units that go together, as those of a model do.
+    states = random.normal(size=(500, 8)) @ random.normal(size=(8, 32))
+    states += 0.1 * random.normal(size=states.shape)
+    steps = random.uniform(-GREATEST, GREATEST, (32, 16))
+    found = _rounded(steps, states.T @ states)
+    assert set(np.unique(found % 1)) == {0}
+    assert np.abs(found).max() <= GREATEST
+    lost, one_by_one = (np.abs(states @ (each - steps)).mean() for each in (found, steps.round()))
+    assert lost < 0.5 * one_by_one
 
 
 def test_what_the_graph_has_no_input_for_is_named(made):

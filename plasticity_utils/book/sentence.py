@@ -12,9 +12,11 @@ sentences, and not the one that a run trains for as long as its whole model.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from plasticity_utils.book.onnx_model import (
     Session,
     arrays_of,
     eight_bit,
+    inputs_of,
     write_graph,
 )
 from plasticity_utils.charts.theme import ENTITY_COLOURS
@@ -111,7 +114,7 @@ def write_demonstration(run: Run, folder: Path) -> Path:
         new = {name: written.enter_context(files.whole(folder / name)) for name in _FILES}
         whole = Path(scratch) / "whole.onnx"
         write_graph(demonstration.model, demonstration.n_columns, whole)
-        eight_bit(whole, new[MODEL])
+        eight_bit(whole, new[MODEL], demonstration.read())
         demonstration.look(Session(new[MODEL]))
         save_file(demonstration.arrays(), new[ARRAYS])
         np.savez_compressed(new[TAGS], **demonstration.tags)  # type: ignore[arg-type]
@@ -167,6 +170,14 @@ class Demonstration:
     def n_columns(self) -> int:
         """Of every eraser: the indicators have as many classes."""
         return int(self.erasers[0].left.shape[-1])
+
+    def read(self) -> Iterator[ArraysInForce]:
+        """Sentences that last layers are trained on, for the graph: whole, or a concept erased."""
+        train = self.sentences.train.first(TRAINING_SENTENCES)
+        encoded = tag_sentences(self.model, self.tokenizer, train).encoded
+        in_force = [arrays_of(self.model, made, self.n_columns) for made in (None, *self.erasers)]
+        for sentence, arrays in zip(encoded, cycle(in_force), strict=False):
+            yield {**inputs_of(sentence), **arrays}
 
     def look(self, session: Session) -> None:
         """Train a last layer for every setting, and compare the 8-bit model with this one."""
