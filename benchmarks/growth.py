@@ -1,7 +1,8 @@
 """How time and memory grow with words, neurons and concepts: curves and their exponents.
 
 Each point is a process of its own. The exponent is the slope of log seconds on log n over the
-curve's points, with the 95 % interval of the regression; of memory likewise.
+curve's points, with the 95 % interval of the regression; of memory likewise. The allocator gives
+back what is freed, so that the peak is what the work holds.
 
 *words*: extraction into a file, and what a run measures at each snapshot (scores, top words and
 probes, layer by layer), of the training split of CoNLL-2003, repeated where it has too few.
@@ -19,7 +20,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.inputs import ACTIVATIONS, concept_columns, first_words
-from benchmarks.measure import Work, in_own_process
+from benchmarks.measure import Work, giving_back, in_own_process
 from plasticity_utils.data.corpus import Corpus, load_corpus
 from plasticity_utils.experiment.measure import measure_layers
 from plasticity_utils.models.activations import word_activations
@@ -111,7 +112,8 @@ def measure(size: str, folder: Path, model: str) -> Iterator[tuple[str, dict[str
     }  # fmt: skip
     for name, (function, settings) in curves.items():
         work = folder / "work"
-        yield name, curve([in_own_process(f"growth:{function}", work, **s) for s in settings])
+        target = f"growth:{function}"
+        yield name, curve([giving_back(target, work, **s) for s in settings])
 
 
 def curve(points: list[dict[str, Any]]) -> dict[str, Any]:
