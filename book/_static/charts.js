@@ -102,7 +102,11 @@ function sentenceForm(page, fold) {
     fold.append(Object.assign(document.createElement("script"), {src, onload: found, onerror: lost}));
   });
   formOfPage ??= load("form.js").then(() => load("sentence.js"))
-    .then(() => document.getElementById("sentence-page"));
+    .then(() => {
+      const form = document.getElementById("sentence-page");
+      form.querySelector(`[name=concept][value="${PAGE}"]`)?.click(); // on a concept's own page
+      return form;
+    });
   return formOfPage.then(form => { if (form.parentElement !== fold) fold.append(form); return form; });
 }
 

@@ -112,13 +112,15 @@ def test_the_list_changes_the_neuron(open_card):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])
-def test_below_a_card_any_neuron_reads_a_sentence(visit, book_html, viewport, scheme):
+@pytest.mark.parametrize(
+    ("concept", "viewport", "scheme"),
+    [("locations", DESKTOP, "light"), ("persons", PHONE, "dark")],
+)
+def test_below_a_card_any_neuron_reads_a_sentence(visit, book_html, concept, viewport, scheme):
     """The form of the page of a sentence, loaded when its fold is opened and not before."""
     if not (book_html / "_static" / "sentence" / "ort.js").is_file():
         pytest.skip("the book was built without npm: it holds no demonstration")
-    pages = [p for p in sorted((book_html / "notebooks").glob("*.html")) if CARD in p.read_text()]
-    seen = visit(f"notebooks/{pages[0].name}", viewport=viewport, scheme=scheme)
+    seen = visit(f"notebooks/{concept}.html", viewport=viewport, scheme=scheme)
     page = seen.page
 
     def neuron():
@@ -136,6 +138,7 @@ def test_below_a_card_any_neuron_reads_a_sentence(visit, book_html, viewport, sc
     page.keyboard.press("Enter")
     page.locator("#sentence-page[data-shown]").wait_for(timeout=SECONDS)
     assert neuron() == chosen(labels[0])
+    assert page.locator("[name=concept]:checked").get_attribute("value") == concept
     shaded = page.locator("#sentence-words li[data-away]")
     first = shaded.evaluate_all("words => words.map(word => word.dataset.away)")
     assert len(first) == page.locator("#sentence-words li").count() > 0
