@@ -5,7 +5,7 @@ curve's points, with the 95 % interval of the regression; of memory likewise. Th
 back what is freed, so that the peak is what the work holds.
 
 *words*: extraction into a file, and what a run measures at each snapshot (scores, top words and
-probes, layer by layer), of the training split of CoNLL-2003, repeated where it has too few.
+probes, a part at a time), of the training split of CoNLL-2003, repeated where it has too few.
 *neurons*: scores and top words of a matrix in memory, where MiniLM's neurons stand side by side
 repeatedly, up to the number that SmolLM2 has. *concepts*: selectivity of all neurons, in memory.
 """

@@ -141,7 +141,7 @@ rules.kept
 
 # %% tags=["remove-input"]
 with_tweets = published_audits(protocol="tweets")
-curves = audits.mean_returns(with_tweets)
+curves = audits.mean_returns(with_tweets).drop(columns="first_time")
 charts.returns(
     curves[curves["condition"].isin(["tweets", "tweets_masked"])].replace(
         {"tweets": "knew the concept", "tweets_masked": "never knew it"}

@@ -178,8 +178,7 @@ charts.number_table(growth, ["curve", "seconds", "memory"])
 # What a run measures at each snapshot, it reads a part at a time. The model
 # runs over the words once, and what its neurons do goes to a file. In memory
 # is a few neurons on all words, or some words at one layer, about as much
-# however many words there are. The numbers are those of the whole matrix, to
-# the bit.
+# however many words there are. The numbers are those of the whole matrix.
 
 # %% [markdown]
 # ## Larger models, on paper

@@ -37,7 +37,7 @@ names = {FEW: knew, f"{FEW}_masked": never_knew}
 names |= {OTHERS: knew, f"{OTHERS}_masked": never_knew}
 found = published_audits(protocol=f"{FEW}_masked")
 before = audits.taken(found).groupby("concept")["base"].mean()
-curves = audits.mean_returns(found)
+curves = audits.mean_returns(found).drop(columns="first_time")
 ends = curves.groupby(["condition", "concept"])["entity_f1"].last()
 ends = ends.unstack("condition")
 few, never = ends[FEW] / before, ends[f"{FEW}_masked"] / before

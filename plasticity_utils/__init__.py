@@ -5,11 +5,6 @@ packages stand in the order of the method; see the book's method page. The publi
 `__init__.pyi`; each is imported when it is first asked for, since the whole package takes seconds.
 """
 
-import atexit
-import gc
-
 import lazy_loader
 
-# A process that ends gives all back at once: to look for garbage first takes it a second.
-atexit.register(gc.freeze)
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

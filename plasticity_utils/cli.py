@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import ast
+import atexit
 import contextlib
 import dataclasses
+import gc
 import os
 import sys
 from functools import partial
@@ -40,6 +42,8 @@ SENTENCE = "book/sentence"
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns 0, 1 for a failed cell, 2 for bad input, 130 when interrupted."""
     options = _parser().parse_args(arguments)
+    # A process that ends gives all back at once: to look for garbage first takes it a second.
+    atexit.register(gc.freeze)
     try:
         return options.command(options) or 0
     except InputError as error:

@@ -7,17 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """A name of this package: where its object is, what it does, who had the idea, its settings.
-
-    `score` is the column of a run's `neurons` by which neurons that a ranking chose are ranked at
-    every stage: its own where it is measured there.
-    """
+    """A name of this package: where its object is, what it does, who had the idea, its settings."""
 
     target: str
     what: str
     source: str
     settings: tuple[str, ...] = ()
-    score: str = "selectivity"
 
 
 _REMOVAL, _PROTOCOLS = "plasticity_utils.removal", "plasticity_utils.training.protocols"
@@ -167,7 +162,6 @@ RANKING_ENTRIES = {
         f"{_NEURONS}.scores:probeless",
         "distance between the means of the concept's words and of the rest",
         "Antverg & Belinkov 2022",
-        score="probeless",
     ),
     "selectivity": Entry(
         f"{_NEURONS}.scores:absolute_selectivity",

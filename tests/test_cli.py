@@ -52,6 +52,20 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "freezes"), [("import plasticity_utils", False), ("main(['concepts'])", True)]
+)
+def test_a_command_that_ends_looks_for_no_garbage_and_an_import_changes_nothing(line, freezes):
+    code = f"""if True:
+        import atexit, gc
+        atexit.register(lambda: print(gc.get_freeze_count() > len(gc.get_objects())))
+        from plasticity_utils.cli import main
+        {line}
+    """
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == str(freezes)
+
+
 def test_the_command_itself_ends_in_seconds_without_a_traceback():
     command = [sys.executable, "-m", "plasticity_utils", "run", "--concept", "cheeses"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

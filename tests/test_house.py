@@ -100,16 +100,6 @@ def test_charts_load_without_a_model():
     assert [m for m in modules[1:] if not m.startswith(allowed)] == []
 
 
-def test_a_process_that_ends_looks_for_no_garbage():
-    code = """if True:
-        import atexit, gc
-        atexit.register(lambda: print(gc.get_freeze_count() > len(gc.get_objects())))
-        import plasticity_utils
-    """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "True\n"
-
-
 def test_what_deals_out_the_cells_of_a_batch_loads_no_model(tmp_path):
     grid = tmp_path / "grid.yaml"
     grid.write_text("concepts: [locations]\nscale: smoke\n")

@@ -12,7 +12,7 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.audit import Audit
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.names import READ_AGAIN
-from plasticity_utils.registry import label
+from plasticity_utils.registry import label, protocols
 from plasticity_utils.results.stack import (
     DIFFERENCE_BOUNDS,
     SHARE_BOUNDS,
@@ -115,13 +115,19 @@ def found_by(audits: Sequence[Audit], removal: str, concept: str, reader: str) -
 
 
 def returns_table(audits: Sequence[Audit]) -> pd.DataFrame:
-    """F1 of the concept by step: removal, concept, seed, condition, step, epoch, …"""
-    return _of_concept(audits, "returns")
+    """F1 of the concept by step: removal, concept, seed, condition, step, epoch, …
+
+    `first_time` is true under conditions in which the model never knew the concept.
+    """
+    table = _of_concept(audits, "returns")
+    named = {name: each for one in audits for name, each in one.config.conditions.items()}
+    knew = [name for name, each in named.items() if protocols.get(each).start == "base"]
+    return table.assign(first_time=~table["condition"].isin(knew))
 
 
 def mean_returns(audits: Sequence[Audit]) -> pd.DataFrame:
-    """Means of `returns_table` over seeds, with intervals: KEYS, condition, step, entity_f1."""
-    keys = [*KEYS, "condition", "step"]
+    """Means of `returns_table` over seeds, with intervals: KEYS, condition, first_time, step, …"""
+    keys = [*KEYS, "condition", "first_time", "step"]
     bounds = {"entity_f1": SHARE_BOUNDS}
     return mean_interval(returns_table(audits), keys, ["entity_f1"], bounds=bounds)
 

@@ -36,7 +36,6 @@ from plasticity_utils.names import NOTHING
 _FIELD = 26
 _WIDE_NAMES, _NAMES = 240, 150
 _STEPS_HEIGHT, _GROWTH_HEIGHT = 170, 130
-_NEVER = ("masked", "first_time")
 _STEP_TICKS = [0, 4, 8, 16, 32, 64, 128, 256, 512]
 _LOG = alt.Scale(type="log", nice=False, padding=8)
 _COSTS = {"seconds": "seconds", "rise_mb": "memory, MB"}
@@ -198,8 +197,9 @@ def _matrix(own: pd.DataFrame, title: str) -> alt.LayerChart:
 def returns(table: pd.DataFrame, title: str, goal: pd.Series | None = None) -> alt.VConcatChart:
     """Draw F1 of a concept by step of training, a panel a concept, a line a protocol.
 
-    `table` has concept, condition, step, entity_f1 and may have its interval; `title` says what was
-    found; `goal`, F1 by concept, is a line across: what the steps are counted to.
+    `table` has concept, condition, step, entity_f1 and may have its interval, and first_time, true
+    under conditions in which the model never knew the concept; `title` says what was found; `goal`,
+    F1 by concept, is a line across: what the steps are counted to.
     """
     need(table, ["concept", "condition", "step", "entity_f1"])
     conditions, last = conditions_in(table), float(table["step"].max())
@@ -207,7 +207,7 @@ def returns(table: pd.DataFrame, title: str, goal: pd.Series | None = None) -> a
     ticks = alt.Axis(values=[tick for tick in _STEP_TICKS if tick <= last])
     concepts, panels = distinct(table, "concept"), []
     signs = condition_signs(conditions)
-    never = [name for name in conditions if name.endswith(_NEVER)]
+    never = conditions_in(table[table["first_time"]]) if "first_time" in table else []
     for concept in concepts:
         own = table[table["concept"] == concept]
         heading = "steps of training (0 = just removed)" if concept == concepts[-1] else None

@@ -26,7 +26,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.data.concepts import kinds, members
 from plasticity_utils.data.corpus import Corpus
-from plasticity_utils.entries import RANKING_ENTRIES, Entry
 from plasticity_utils.experiment.splits import Sentences
 from plasticity_utils.models.activations import StoredActivations, stored_activations
 from plasticity_utils.models.load import width
@@ -145,9 +144,11 @@ def measure_layers(
         on_ranking, probes = _ranked_and_probed(stored, fitted)
     neurons, layers = [], []
     with stored_activations(model, tokenizer, measuring.sentences, folder) as stored:
-        for ids, X in bar(stored.by_neurons(), "neurons"):
-            own = None if base_deviation is None else base_deviation[ids]
-            neurons.append(measure_neurons(X, reported, own))
+        with bar(desc="neurons", total=stored.n_neurons) as progress:
+            for ids, X in stored.by_neurons():
+                own = None if base_deviation is None else base_deviation[ids]
+                neurons.append(measure_neurons(X, reported, own))
+                progress.update(X.shape[1])
         for layer, probe in enumerate(probes):
             read = np.concatenate([probe.predict(X) for X in stored.by_words(layer)])
             scores = score_readings(read, reported)
@@ -197,6 +198,7 @@ def _top_words(X: np.ndarray, words: Sequence[str]) -> pd.DataFrame:
 
 Measured = Mapping[str, Mapping[tuple[str, float], Mapping[str, pd.DataFrame]]]
 _KEYS = ["condition", "stage", "epoch"]
+_SCORES = ("probeless", "selectivity", "effect", "ranking_selectivity")
 PLACE = ["layer", "unit"]
 
 
@@ -228,10 +230,10 @@ def neuron_table(
     if "gain" not in table:
         table["gain"] = np.nan
     table["gain"] = table["gain"].fillna(1 - table["removed"].astype(float))
-    for score in ("probeless", "selectivity", "effect", "ranking_selectivity"):
+    for score in _SCORES:
         table[score] = table[f"{score}_{label}"]
     # What is not measured ranks the base model only; through the stages |σ| stands in for it.
-    by = table[getattr(RANKING_ENTRIES.get(method), "score", Entry.score)].abs()
+    by = table[method if method in _SCORES else "selectivity"].abs()
     grouped = by.groupby([table[key] for key in _KEYS], sort=False)
     table["rank"] = grouped.transform(_ranks).astype(int)
     table["rank_saliency"] = grouped.transform(_saliency)

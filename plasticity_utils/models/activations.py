@@ -287,7 +287,8 @@ def _cut(order: list[int], lengths: Sequence[int], batch_tokens: int) -> list[li
     return batches
 
 
-# Of `StoredActivations`: values that are read at once, and words whose values lie together.
+# Of `StoredActivations`: values that are read at once, about, and words whose values lie together. A
+# product over words adds up in steps of so many: then one over parts has the same bits.
 VALUES_READ, WORDS_TOGETHER = 2**21, 384
 
 
@@ -332,10 +333,8 @@ class StoredActivations:
         X = np.empty((words.stop - words.start, neurons.stop - neurons.start), dtype=np.float32)
         for first in range(words.start, words.stop, WORDS_TOGETHER):
             own = X[first - words.start :][:WORDS_TOGETHER]
-            together = np.empty(own.T.shape, dtype=np.float32)
-            self._file.seek(4 * (first * self.n_neurons + neurons.start * len(own)))
-            self._file.readinto(together.data)  # type: ignore[attr-defined]
-            own[:] = together.T
+            place = first * self.n_neurons + neurons.start * len(own)
+            own[:] = _array_at(self._file, place, own.T.shape).T
         return X
 
 
@@ -355,15 +354,26 @@ def stored_activations(
     with tempfile.TemporaryFile(dir=folder) as file:
         _write_rows(stream, file)
         for first in range(0, n_words, WORDS_TOGETHER):
-            X = np.empty((min(WORDS_TOGETHER, n_words - first), n_neurons), dtype=np.float32)
-            file.seek(4 * first * n_neurons)
-            file.readinto(X.data)
+            shape = min(WORDS_TOGETHER, n_words - first), n_neurons
+            X = _array_at(file, first * n_neurons, shape)
             file.seek(4 * first * n_neurons)
             file.write(np.ascontiguousarray(X.T).data)
         yield StoredActivations(file, n_words, n_neurons // width(model), width(model))
 
 
+def _array_at(file: IO[bytes], place: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Read float32 values, the first of them at a place that counts values; EOFError if it ends."""
+    X = np.empty(shape, dtype=np.float32)
+    file.seek(4 * place)
+    if file.readinto(X.data) != X.nbytes:  # type: ignore[attr-defined]
+        raise EOFError(f"a file of activations ends before value {place + X.size}")
+    return X
+
+
 def _pieces(n: int, n_values: int) -> Iterator[slice]:
-    """Cut n things of so many values each into even pieces of at most `VALUES_READ`, or one."""
-    n_pieces = -(-n // max(1, VALUES_READ // n_values))
+    """Cut n things of so many values each into even pieces of about `VALUES_READ`, or two things.
+
+    A sum over one neuron alone would add up in another order than over several.
+    """
+    n_pieces = max(1, n // max(2, VALUES_READ // n_values))
     return starmap(slice, pairwise(np.linspace(0, n, n_pieces + 1).astype(int).tolist()))

@@ -183,7 +183,7 @@ def ranking_of(
 
 
 def each_alone(score: Scored) -> Scored:
-    """Say of a ranking that it scores each neuron by itself: it may be given a layer at a time."""
+    """Say of a ranking that it scores each neuron by itself: it may be given some at a time."""
     score.__dict__["each_alone"] = True
     return score
 
