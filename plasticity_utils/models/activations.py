@@ -287,8 +287,8 @@ def _cut(order: list[int], lengths: Sequence[int], batch_tokens: int) -> list[li
     return batches
 
 
-# Of `StoredActivations`: values that are read at once, about, and words whose values lie together. A
-# product over words adds up in steps of so many: then one over parts has the same bits.
+# Of `StoredActivations`: values that are read at once, about, and words whose values lie together.
+# A product over words adds up in steps of so many: then one over parts has the same bits.
 VALUES_READ, WORDS_TOGETHER = 2**21, 384
 
 
