@@ -198,7 +198,8 @@ def _top_words(X: np.ndarray, words: Sequence[str]) -> pd.DataFrame:
 
 Measured = Mapping[str, Mapping[tuple[str, float], Mapping[str, pd.DataFrame]]]
 _KEYS = ["condition", "stage", "epoch"]
-_SCORES = ("probeless", "selectivity", "effect", "ranking_selectivity")
+# Rankings that are measured at every stage.
+_RANKED = ("probeless", "selectivity")
 PLACE = ["layer", "unit"]
 
 
@@ -230,10 +231,10 @@ def neuron_table(
     if "gain" not in table:
         table["gain"] = np.nan
     table["gain"] = table["gain"].fillna(1 - table["removed"].astype(float))
-    for score in _SCORES:
+    for score in (*_RANKED, "effect", "ranking_selectivity"):
         table[score] = table[f"{score}_{label}"]
     # What is not measured ranks the base model only; through the stages |σ| stands in for it.
-    by = table[method if method in _SCORES else "selectivity"].abs()
+    by = table[method if method in _RANKED else "selectivity"].abs()
     grouped = by.groupby([table[key] for key in _KEYS], sort=False)
     table["rank"] = grouped.transform(_ranks).astype(int)
     table["rank_saliency"] = grouped.transform(_saliency)

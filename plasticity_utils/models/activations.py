@@ -287,7 +287,7 @@ def _cut(order: list[int], lengths: Sequence[int], batch_tokens: int) -> list[li
     return batches
 
 
-# Of `StoredActivations`: values that are read at once, about, and words whose values lie together.
+# Of `StoredActivations`: values that are read at once, and words whose values lie together.
 # A product over words adds up in steps of so many: then one over parts has the same bits.
 VALUES_READ, WORDS_TOGETHER = 2**21, 384
 
@@ -371,9 +371,9 @@ def _array_at(file: IO[bytes], place: int, shape: tuple[int, ...]) -> np.ndarray
 
 
 def _pieces(n: int, n_values: int) -> Iterator[slice]:
-    """Cut n things of so many values each into even pieces of about `VALUES_READ`, or two things.
+    """Cut n things of so many values each into even pieces of at most `VALUES_READ`, or of two.
 
     A sum over one neuron alone would add up in another order than over several.
     """
-    n_pieces = max(1, n // max(2, VALUES_READ // n_values))
+    n_pieces = min(-(-n // max(1, VALUES_READ // n_values)), max(1, n // 2))
     return starmap(slice, pairwise(np.linspace(0, n, n_pieces + 1).astype(int).tolist()))
