@@ -213,7 +213,8 @@ def test_the_words_of_the_removals_that_were_audited():
     seeds = table.groupby("removal")["n_seeds"].unique().map(list).to_dict()
     with_three = {"gate", "leace", "mean_projection", "relabel"}
     assert {name for name, n in seeds.items() if n == [3]} == with_three
-    assert all(n == [1] for name, n in seeds.items() if name not in with_three)
+    assert {name for name, n in seeds.items() if n == [2]} == {"npo"}
+    assert {name for name, n in seeds.items() if n == [1]} == {"gradient_difference", "rmu"}
     assert (table.groupby("removal")["concept"].nunique() == 3).all()
     verdicts = table.groupby("removal")["verdict"].unique().map(list).to_dict()
     assert verdicts.pop("leace") == [rules.WEAKENED]
@@ -231,7 +232,7 @@ def test_the_words_of_the_removals_that_were_audited():
     own = table.set_index(["removal", "concept"])
     share = own["lost_random"] / own["base"]
     assert share[["npo", "gradient_difference"]].min() > 0.15
-    assert share.xs("organisations", level="concept")[["npo", "gradient_difference"]].min() > 0.5
+    assert share.xs("organisations", level="concept")[["npo", "gradient_difference"]].min() > 0.4
     mild = own.loc[["relabel", "rmu"], ["lost_random", "lost_another"]]
     assert mild.max().max() < 0.05
     another = (own["lost_another"] / own["base"])["mean_projection"]
