@@ -269,8 +269,10 @@ def test_an_unknown_neuron_gets_a_message_and_the_view_stays(tiny, unit):
         tiny.views.selected_index = view
         tiny.controls.unit.value = unit
         assert f"no neuron {unit} in layer 1" in said(tiny)
+        assert tiny.line.value == ""
         tiny.controls.unit.value = 3
         assert said(tiny) == ""
+        assert "unit=3" in tiny.line.value
     assert tiny.card.heading.value == before
 
 
@@ -305,6 +307,9 @@ def test_a_run_without_its_models_is_shown_from_its_tables(tiny_run, tmp_path):
     assert "activation" not in explorer.choices.order.options
     explorer.views.selected_index = 1
     assert "not kept here" in Tags(explorer.sentence.answer.value).text
+    explorer.sentence.text.value, explorer.sentence.factor.value = "London calls", 2.5
+    again = opened_again(explorer)
+    assert (again.sentence.text.value, again.sentence.factor.value) == ("London calls", 2.5)
     explorer.views.selected_index = COMPARE
     assert "Layer 2" in explorer.comparison.left.heading.value
     assert not list(tmp_path.glob("stages"))

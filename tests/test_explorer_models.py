@@ -99,6 +99,13 @@ def test_a_name_and_some_texts_are_enough(tiny_folder):
     assert {control.layout.display for control in hidden} == {"none"}
 
 
+@pytest.mark.parametrize("kind", [iter, np.array, tuple])
+def test_texts_of_any_sequence_stand_in_the_line(tiny_folder, kind):
+    explorer = pu.explore(model=str(tiny_folder), sentences=kind(TEXTS))
+    assert f"sentences={TEXTS!r}" in Tags(explorer.line.value).text
+    assert opened_again(explorer).data.words == WORDS
+
+
 def test_types_and_words_have_a_selectivity_as_in_a_run(named):
     explorer = pu.explore(model=named, sentences=corpus())
     at = explorer.controls.selected
@@ -243,6 +250,7 @@ def shown_by(widget):
     return re.sub("pu-map-[0-9a-f]+", "pu-map", repr(texts))
 
 
+LONG = "a " * 900  # few enough characters, too many tokens
 TYPED = "Paris \"calls\" 'Berlin' & <b>"
 
 
@@ -272,15 +280,25 @@ def test_a_line_opens_the_very_view_again(tiny_folder, view):
         assert again.sentence.word.label == "calls"
 
 
-@pytest.mark.parametrize("typed", ["", "x " * 2000])
+@pytest.mark.parametrize("typed", ["", " \n", "x " * 2000, LONG])
 def test_a_line_of_a_sentence_that_cannot_be_read_opens(tiny_folder, typed):
     explorer = pu.explore(model=str(tiny_folder), sentences=TEXTS, sentence="Paris calls")
     assert explorer.sentence.strongest.options
+    explorer.sentence.factor.value = 2.5
     explorer.sentence.text.value = typed
     assert not explorer.sentence.strongest.options
     again = opened_again(explorer)
     assert again.views.selected_index == VIEWS.index("Sentence")
-    assert "no words" in again.sentence.answer.value
+    assert (again.sentence.text.value, again.sentence.factor.value) == (typed, 2.5)
+    assert again.sentence.answer.value == explorer.sentence.answer.value
+    assert "pu-message" in again.sentence.answer.value
+
+
+def test_the_word_of_a_sentence_that_cannot_be_read_is_of_no_other(named):
+    explorer = pu.explore(model=named, sentences=corpus(), sentence=LONG, word=800)
+    assert "tokens; the model reads at most" in Tags(explorer.sentence.answer.value).text
+    explorer.sentence.text.value = "Paris calls"
+    assert explorer.sentence.word.label in ("Paris", "calls")
 
 
 def test_a_line_opens_the_same_neuron(named, tiny_folder):
@@ -334,11 +352,17 @@ def test_where_there_are_no_widgets_the_card_stands_as_text(named):
      ({"unit": "x"}, "unit must be a whole number"),
      ({"stage": "end"}, "unknown stage 'end'; allowed: base"),
      ({"concept": 7}, "concept must be a text"), ({"order": "size"}, "allowed: σ,"),
+     ({"order": 0}, "unknown order 0; allowed: σ,"),
      ({"sentence": 7}, "sentence must be a text"), ({"find": 7}, "find must be a text"),
-     ({"beside": 7}, "beside must be a mapping"), ({"beside": {"unit": 99}}, "no neuron 99"),
-     ({"beside": {"size": 1}}, "unknown size; allowed: condition, stage, layer, unit"),
+     ({"beside": 7}, "beside must be a mapping"),
+     ({"beside": {"unit": 99}}, "beside: no neuron 99"),
+     ({"beside": {"unit": "x", "layer": "y"}}, "beside: layer must be a whole number.* not 'y'"),
+     ({"beside": {"size": 1, 2: 3}},
+      "beside: unknown 'size', 2; allowed: condition, stage, layer, unit"),
      ({"sentence": "a", "find": "b"}, "sentence and find each open a view"),
-     ({"factor": 2}, "factor and word are of sentence"), ({"word": 0}, "are of sentence"),
+     ({"factor": 2}, "factor=2 without a sentence; needed: sentence=…"),
+     ({"factor": 0, "word": 1}, "factor=0 and word=1 without a sentence"),
+     ({"word": 0}, "^word=0 without a sentence"),
      ({"sentence": "a", "factor": 11}, "factor must be from 0 to 10"),
      ({"sentence": "a b", "word": 2}, "no word 2; the sentence has words 0 to 1"),
      ({"sentence": "a b", "word": -1}, "word must be a whole number")],

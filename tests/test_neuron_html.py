@@ -1,7 +1,9 @@
 """What stands on the screen is text, and the drawings hold what their tables hold."""
 
+import ast
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -61,6 +63,16 @@ def test_words_are_text_and_never_markup(html):
     tags = Tags(html)
     assert "img" not in tags.names
     assert EVIL in tags.text
+
+
+def test_no_sentence_is_put_together_where_it_is_drawn():
+    texts = [
+        "".join(part.value if isinstance(part, ast.Constant) else "x" for part in node.values)
+        for node in ast.walk(ast.parse(Path(draw.__file__).read_text("utf-8")))
+        if isinstance(node, ast.JoinedStr)
+    ]
+    assert any("pu-sentence" in text for text in texts)
+    assert [text for text in texts if re.search(r"[a-z]\.(\s|<|$)", text)] == []
 
 
 def test_shading_follows_the_activation_and_says_the_number():

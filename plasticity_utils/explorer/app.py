@@ -245,14 +245,14 @@ class Explorer(_Shown):
         _check_sentence(sentence, factor, word)
         asked = {"condition": condition, "stage": stage, "layer": layer, "unit": unit}
         first = _asked(data, data.first(), asked)
-        other = _beside(data, first) if beside is None else _asked(data, first, beside)
+        other = _beside(data, first, beside)
         self._opened = {seed: data for seed in data.runs if data.runs[seed] is _run_of(data)}
         seeds = sorted(data.runs) or [0]
         self.seed = choice("seed", seeds, next(iter(self._opened), 0))
         self.seed.observe(self._guarded(self._change_seed), "value")
         self.controls = NeuronControls(data, first, self._guarded(self._show))
         orders = _orders(data)
-        if order and order not in orders:
+        if order != "" and order not in orders:
             raise InputError(f"unknown order {shown(order)}; allowed: {', '.join(orders)}")
         self.choices = NeuronList(orders, order, self._guarded(self._show_layer), self._pick)
         self.layer_map = LayerMap(self._pick, crossed=len(data.stages) > 1)
@@ -309,6 +309,7 @@ class Explorer(_Shown):
                 act()
             except (InputError, OSError) as error:
                 self._say(str(error))
+                self.line.value = ""
             else:
                 self.line.value = draw.code_line(self._code())
 
@@ -406,8 +407,10 @@ def _in_front(asked: Mapping[str, Any]) -> int:
 def _check_sentence(sentence: Any, factor: Any, word: Any) -> None:
     if not is_number(factor) or not 0 <= factor <= MOST_FACTOR:
         raise InputError(f"factor must be from 0 to {MOST_FACTOR}, not {shown(factor)}")
-    if sentence is None and (factor != 1 or word is not None):
-        raise InputError("factor and word are of sentence=…")
+    given = [f"factor={shown(factor)}"] if factor != 1 else []
+    given += [f"word={shown(word)}"] if word is not None else []
+    if sentence is None and given:
+        raise InputError(f"{' and '.join(given)} without a sentence; needed: sentence=…")
     if word is not None:
         check_whole(word, "word")
         words = words_of(sentence)
@@ -417,18 +420,24 @@ def _check_sentence(sentence: Any, factor: Any, word: Any) -> None:
 
 def _asked(data: Opened, first: Selected, asked: Mapping[str, Any]) -> Selected:
     """The neuron that was asked for; what was not said is as `first` has it."""
-    if unknown := set(asked) - set(asdict(first)):
-        raise InputError(f"unknown {', '.join(unknown)}; allowed: {', '.join(asdict(first))}")
     given = {name: value for name, value in asked.items() if value is not None and value != ""}
-    for name in {"layer", "unit"} & set(given):
-        check_whole(given[name], name)
     found = replace(first, **given)
+    for name in ("layer", "unit"):
+        check_whole(getattr(found, name), name)
     data.check(found)
     return found
 
 
-def _beside(data: Opened, first: Selected) -> Selected:
-    """What a neuron is compared with at first: itself before, or the next best of its layer."""
+def _beside(data: Opened, first: Selected, asked: Mapping[str, Any] | None) -> Selected:
+    """What a neuron is compared with; by default itself before, or the next best of its layer."""
+    if asked is not None:
+        names = list(asdict(first))
+        if unknown := [shown(name) for name in asked if name not in names]:
+            raise InputError(f"beside: unknown {', '.join(unknown)}; allowed: {', '.join(names)}")
+        try:
+            return _asked(data, first, asked)
+        except InputError as error:
+            raise InputError(f"beside: {error}") from None
     if len(data.stages) > 1:
         return replace(first, stage=data.stages[0])
     order = _orders(data)[0]

@@ -34,6 +34,23 @@ PART_NAMES = {
     "VBN": "participle", "VBZ": "verb, 3rd person",
 }  # fmt: skip
 
+# The sentences whose numbers and names are filled in.
+SIGMA = "σ: how well it tells words of {label} from all others, 1 or −1 perfectly, 0 not at all."
+EFFECT = "Effect: how much higher it is on words of {label} than on others, in standard deviations."
+BASE_EFFECT = (
+    "Effect: how much higher it is on words of {label} than on others, in standard deviations of "
+    "the base model."
+)
+CORRELATE = "Over {n_words:,} words the two correlate at r = {r}."
+SHARED = "Among the highest-activating words of both: {words}."
+SEARCHED = (
+    '<p class="pu-muted">{n_sentences:,} sentences are searched, whatever the case of their '
+    "letters. At most {most} are shown, the one in which the neuron goes highest first.</p>"
+)
+STRONGEST = "Strongest at “{word}”: activation {activation}, z = {z}."
+THE_SAME = "The same on every word: activation {activation}, z = {z}."
+OTHER_LAYER = "The head reads layer {last}, and no other."
+
 
 def type_colours(types: Sequence[str]) -> dict[str, str]:
     """Give each type of word its colour, in which names of it are underlined."""
@@ -70,9 +87,8 @@ def heading(data: Opened, at: Selected) -> str:
         f"rank {int(row['rank']) + 1:,} of {data.n_neurons:,}",
     ]
     notes = [
-        f"σ: how well it tells words of {label} from all others, 1 or −1 perfectly, 0 not at all.",
-        f"Effect: how much higher it is on words of {label} than on others, in standard deviations"
-        + ("." if is_base else " of the base model."),
+        SIGMA.format(label=label),
+        (EFFECT if is_base else BASE_EFFECT).format(label=label),
     ]
     if not is_base:
         facts.insert(0, f"{'removed' if row['removed'] else 'in place'}, gain {short(row['gain'])}")
@@ -96,9 +112,9 @@ def go_together(agreement: float, n_words: int, shared: Sequence[str]) -> str:
     """Say how far two neurons go together: their correlation, and the highest words of both."""
     if not np.isfinite(agreement):
         return "<p>One of the two says the same of every word: there is nothing to compare.</p>"
-    said = f"Over {n_words:,} words the two correlate at r = {short(agreement, True)}."
-    words = " · ".join(map(escape, shared)) or "none"
-    return f"<p>{said} Among the highest-activating words of both: {words}.</p>"
+    said = CORRELATE.format(n_words=n_words, r=short(agreement, True))
+    both = SHARED.format(words=" · ".join(map(escape, shared)) or "none")
+    return f"<p>{said} {both}</p>"
 
 
 def listed_words(highest: str, lowest: str) -> str:
@@ -123,14 +139,6 @@ def sentences(shown: pd.DataFrame, colours: Mapping[str, str]) -> str:
     return "".join([*parts, f'<p class="pu-muted">{legend}</p>'])
 
 
-def searched(n_sentences: int, most: int) -> str:
-    """Say what a search goes through, and what it shows."""
-    return (
-        f'<p class="pu-muted">{n_sentences:,} sentences are searched, whatever the case of their '
-        f"letters. At most {most} are shown, the one in which the neuron goes highest first.</p>"
-    )
-
-
 def _sentence(rows: pd.DataFrame, colours: Mapping[str, str]) -> str:
     """Show words in a row, each shaded by its activation; types underline, and peaks are bold."""
     spans = []
@@ -151,16 +159,17 @@ def responses(shown: pd.DataFrame, colours: Mapping[str, str], factor: float) ->
     parts, stages = [], shown["stage"].nunique()
     for stage, rows in shown.groupby("stage", sort=False):
         greatest = rows.loc[rows["z"].abs().idxmax()]
-        said = f"activation {short(greatest['activation'])}, z = {short(greatest['z'], True)}"
-        where = f"Strongest at “{greatest['word']}”"
-        if np.ptp(rows["z"]) < _SAME:
-            where = "The same on every word"
+        said = (THE_SAME if np.ptp(rows["z"]) < _SAME else STRONGEST).format(
+            word=greatest["word"],
+            activation=short(greatest["activation"]),
+            z=short(greatest["z"], True),
+        )
         words = "".join(_tagged(row, colours, factor) for row in rows.itertuples())
         if stages > 1:
             parts.append(f"<h4>{escape(STAGE_TITLES[str(stage)].capitalize())}</h4>")
         parts.append(
             f'<div class="pu-sentence pu-tagged">{words}</div>'
-            f'<p class="pu-muted">{escape(where)}: {said}.</p>'
+            f'<p class="pu-muted">{escape(said)}</p>'
         )
     notes = []
     if (shown["tag"] + shown["tag_now"]).any():
@@ -192,7 +201,7 @@ def _tagged(row: Any, colours: Mapping[str, str], factor: float) -> str:
 def head_table(reads: pd.DataFrame, last_layer: int, has_tags: bool) -> str:
     """Show what the head makes of a neuron (`head_reads`), or why there is nothing to show."""
     if reads.empty:
-        why = f"The head reads layer {last_layer}, and no other."
+        why = OTHER_LAYER.format(last=last_layer)
         why = why if has_tags else "No head of this model was trained, so it gives no tags."
         return f'<p class="pu-muted">{why}</p>'
     row = "".join(

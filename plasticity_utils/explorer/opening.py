@@ -24,20 +24,23 @@ def open_model(model: Any, sentences: Any, tags: str, concept: str) -> ModelData
     for name, value in (("tags", tags), ("concept", concept)):
         if not isinstance(value, str):
             raise InputError(f"{name} must be a text, not {shown(value)}")
-    corpus, label = _about(_corpus(sentences), tags, concept)
+    # Once: a generator has nothing to give the second time.
+    rows = items_of(sentences)
+    corpus, label = _about(_corpus(sentences, rows), tags, concept)
     named = isinstance(model, str | Path)
     command = f"model={str(model)!r}" if named else "model=(model, tokenizer)"
-    command += "" if sentences is None else f", sentences={_in_code(sentences)}"
+    command += "" if sentences is None else f", sentences={_in_code(rows)}"
     for name, value in (("tags", tags), ("concept", concept)):
         command += f", {name}={value!r}" if value else ""
     return ModelData(load_model(model) if named else _pair(model), corpus, label, command)
 
 
-def _in_code(sentences: Any) -> str:
+def _in_code(rows: list | None) -> str:
     """Write a few texts out; of anything else there is only the name that it may have."""
-    rows = items_of(sentences) if not isinstance(sentences, Corpus) else None
-    is_short = rows is not None and all(isinstance(row, str) for row in rows)
-    return repr(rows) if is_short and len(repr(rows)) <= _WRITTEN_OUT else "sentences"
+    if rows is None or not all(isinstance(row, str) for row in rows):
+        return "sentences"
+    written = repr([str(row) for row in rows])
+    return written if len(written) <= _WRITTEN_OUT else "sentences"
 
 
 def _pair(model: Any) -> Loaded:
@@ -51,12 +54,11 @@ def _pair(model: Any) -> Loaded:
     return pair[0], pair[1]
 
 
-def _corpus(sentences: Any) -> Corpus:
+def _corpus(sentences: Any, rows: list | None) -> Corpus:
     if sentences is None:
         return load_corpus(CONLL2003, "test").first(SENTENCES)
     if isinstance(sentences, Corpus):
         return sentences
-    rows = items_of(sentences)
     if rows is None:
         raise InputError(
             f"sentences must be a sequence of texts or of words, or a corpus of load_corpus, not "

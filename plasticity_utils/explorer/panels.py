@@ -189,6 +189,7 @@ class SentencePanel(Quiet):
 
     def show(self, data: Opened, at: Selected) -> None:
         """Fill the answers, or say why there are none."""
+        wanted, self._wanted = self._wanted, None
         try:
             words = words_of(self.text.value)
             shown = data.respond(at, words, self.factor.value)
@@ -207,7 +208,6 @@ class SentencePanel(Quiet):
         with self.silent():
             if options != list(self.word.options):
                 highest = int(shown.loc[shown["stage"] == at.stage, "z"].argmax())
-                wanted, self._wanted = self._wanted, None
                 self.word.options = options
                 self.word.value = highest if wanted is None else wanted
             found = data.strongest(at, words, self.word.value)
@@ -218,11 +218,10 @@ class SentencePanel(Quiet):
 
     def asked(self, data: Opened, at: Selected) -> dict[str, Any]:
         """What `explore` is asked for to open this view."""
-        if self.word.value == "":
-            # What was typed could not be read.
-            return {"sentence": ""}
         view = {"sentence": self.text.value, "factor": self.factor.value, "word": self.word.value}
-        return {name: value for name, value in view.items() if name != "factor" or value != 1}
+        # A sentence that the model cannot read has no word to choose.
+        usual = {"factor": 1, "word": ""}
+        return {name: value for name, value in view.items() if value != usual.get(name)}
 
     def _on_choice(self, change: dict) -> None:
         if not self.quiet and change["new"] is not None:
@@ -249,7 +248,9 @@ class SearchPanel:
     def show(self, data: Opened, at: Selected) -> None:
         """Fill the answer, or say why there is none."""
         if not self.text.value.strip():
-            self.answer.value = draw.searched(len(data.corpus), tables.MOST_FOUND)
+            self.answer.value = draw.SEARCHED.format(
+                n_sentences=len(data.corpus), most=tables.MOST_FOUND
+            )
             return
         try:
             phrase = words_of(self.text.value)
