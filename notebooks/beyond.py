@@ -177,7 +177,7 @@ Markdown(
 # One model, MiniLM; one seed of the other concepts and of the tweets, three of names in
 # news; 1,800 sentences to train on. The word *not taken* was added to the rule after
 # `NNP` was seen. Tweets need a package that the book does not install for you
-# ([reproduce](../book/reproduce.md)). A task whose concept stays lost to the last layer,
+# ([which](../book/corpora.md)). A task whose concept stays lost to the last layer,
 # while the whole model finds it again, would change our mind. To add a row:
 #
 #     plasticity audit --tags pos --concept CD --seed 1

@@ -252,6 +252,14 @@ def whole(path: Path) -> Iterator[Path]:
         unfinished.replace(path)
 
 
+def check_place(path: Path) -> None:
+    """Raise InputError unless a file can be written there: no folder, and in one that exists."""
+    if path.is_dir():
+        raise InputError(f"{str(path)!r} is a folder; needed: the name of a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{str(path)!r} is in no folder that exists")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all."""
     with whole(path) as file:

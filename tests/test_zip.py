@@ -83,9 +83,22 @@ def test_a_book_without_the_demonstration_is_packed_as_it_is(html, tmp_path):
         assert set(archive.namelist()) == {f"{TOP}/index.html", f"{TOP}/book/sentence.html"}
 
 
+def test_a_zip_in_the_books_own_folder_holds_neither_itself_nor_what_stands_beside(html, tmp_path):
+    (html / "_static" / "drawing.pdf").touch()
+    with zipfile.ZipFile(write_zip(html, tmp_path / "book.zip")) as archive:
+        expected = archive.namelist()
+    assert f"{TOP}/_static/drawing.pdf" in expected
+    (html / "plasticity.pdf").touch()
+    for name in ("plasticity.zip", "plasticity.zip", "_static/packed", "_static/packed"):
+        with zipfile.ZipFile(write_zip(html, html / name)) as archive:
+            assert archive.namelist() == expected
+
+
 def test_a_folder_without_a_book_is_named_and_nothing_is_written(html, tmp_path):
     with pytest.raises(InputError, match="make book"):
         write_zip(tmp_path, tmp_path / "book.zip")
     with pytest.raises(InputError, match="is a folder"):
         write_zip(html, tmp_path)
+    with pytest.raises(InputError, match=r"/nowhere/book\.zip' is in no folder"):
+        write_zip(html, tmp_path / "nowhere" / "book.zip")
     assert [path.name for path in tmp_path.iterdir()] == ["_build"]

@@ -72,8 +72,9 @@ function withSentence(chart, drawn, spec) {
   const page = document.querySelector('a[href$="book/sentence.html"]');
   if (!choice || !page) return;
   const [fold, title, link] = ["details", "summary", "a"].map(kind => document.createElement(kind));
+  const invitation = "Try this neuron, or any other, on a sentence of your own";
   fold.className = "fold sentence-fold";
-  title.textContent = "Try this neuron, or any other, on a sentence of your own";
+  title.textContent = invitation;
   fold.append(title, link);
   let place;
   const choose = index => {
@@ -87,27 +88,42 @@ function withSentence(chart, drawn, spec) {
       .map(name => form.querySelector(`#sentence-${name}`));
     [layer.value, unit.value, colour.checked] = [...place, true];
     colour.dispatchEvent(new Event("input", {bubbles: true}));
-  }, () => { title.textContent = "The model is not in this copy of the book"; });
+    title.textContent = invitation;
+  }, ({message}) => {
+    title.textContent = `The model did not load: ${message}. Close this and open it to try again`;
+  });
   choose(choice.value);
   drawn.view.addSignalListener("neuron", (_, index) => choose(index));
   fold.addEventListener("toggle", () => { if (fold.open) show(); });
   chart.after(fold);
 }
 
-// The form of the page of a sentence, loaded once, and moved to where it is wanted.
+// The form of the page of a sentence, loaded once, and moved to the fold that was opened last.
 let formOfPage;
 function sentenceForm(page, fold) {
   const load = name => new Promise((found, lost) => {
     const src = new URL(`../_static/sentence/${name}`, page.href);
-    fold.append(Object.assign(document.createElement("script"), {src, onload: found, onerror: lost}));
+    const missed = () => lost(new Error(`${name} was not reached`));
+    fold.append(Object.assign(document.createElement("script"), {src, onload: found, onerror: missed}));
   });
   formOfPage ??= load("form.js").then(() => load("sentence.js"))
     .then(() => {
       const form = document.getElementById("sentence-page");
       form.querySelector(`[name=concept][value="${PAGE}"]`)?.click(); // on a concept's own page
       return form;
+    })
+    .catch(error => {
+      formOfPage = null;
+      document.getElementById("sentence-page")?.remove();
+      throw error;
     });
-  return formOfPage.then(form => { if (form.parentElement !== fold) fold.append(form); return form; });
+  return formOfPage.then(form => {
+    if (form.parentElement !== fold) {
+      form.parentElement.open = false;
+      fold.append(form);
+    }
+    return form;
+  });
 }
 
 const PAGE = location.pathname.split("/").pop().replace(".html", "");

@@ -17,8 +17,9 @@
   }
   const begun = performance.now();
   const unpacked = name => new Promise((found, lost) => {
-    const file = document.createElement("script");
-    Object.assign(file, {src: new URL(`${name}.js`, script), onload: found, onerror: lost});
+    const file = document.createElement("script"), src = new URL(`${name}.js`, script);
+    const missed = () => lost(new Error(`${name} is not there`));
+    Object.assign(file, {src, onload: () => { file.remove(); found(); }, onerror: missed});
     document.head.append(file);
   });
   let worker;
@@ -26,7 +27,8 @@
     worker = new Worker(packed["worker.js"] ?? new URL("worker.js", script), {type: "module"});
     Object.assign(worker, {onmessage: hear, onerror: fail});
     worker.postMessage({addresses: packed});
-  }).catch(() => fail({message: "a file of the zip is not there"}));
+    for (const name in packed) packed[name] = null; // some 50 MB, which the worker has now
+  }).catch(fail);
   let facts, rest, deviation, doses, busy = false, waiting = false;
   let whole = {text: null}, shown = null;
 
@@ -66,7 +68,10 @@
     if (!isLast) ask(); else form.dataset.asked = "shown";
   }
 
-  function fail({message}) { part("status").textContent = `The model did not load: ${message}`; }
+  // Of a worker whose script does not come a browser says nothing.
+  function fail({message = "its worker did not start"}) {
+    part("status").textContent = `The model did not load: ${message}`;
+  }
 
   function begin(ready) {
     ({facts, rest, deviation} = ready);

@@ -64,23 +64,30 @@ function tensorsOf(buffer) {
     [name, new Float32Array(buffer, 8 + length + start, (end - start) / 4)]));
 }
 
-// Each file lies beside this one, unless it has an address among those that the page sent.
+// Each file lies beside this one, unless it has an address among those that the page sent. Such an
+// address is the file itself, so it is kept no longer than it is needed.
 async function load(addresses) {
   const address = name => addresses[name] ?? new URL(name, import.meta.url).href;
   const got = async (name, read) => {
     const answer = await fetch(address(name));
     if (!answer.ok) throw new Error(`${name}: ${answer.status}`);
-    return answer[read]();
+    const content = await answer[read]();
+    delete addresses[name];
+    return content;
   };
-  const [runtime, facts, list, buffer, model] = await Promise.all([
-    import(address("ort.js")), got("settings.json", "json"), got("vocabulary.txt", "text"),
-    got("arrays.safetensors", "arrayBuffer"), got("model.onnx", "arrayBuffer"),
+  const short = async name => addresses[name] ? URL.createObjectURL(await got(name, "blob"))
+    : address(name);
+  const [runtime, wasm, facts, list, buffer, model] = await Promise.all([
+    import(address("ort.js")), short("ort.wasm"), got("settings.json", "json"),
+    got("vocabulary.txt", "text"), got("arrays.safetensors", "arrayBuffer"),
+    got("model.onnx", "arrayBuffer"),
   ]);
   ort = runtime;
   ort.env.wasm.numThreads = 1; // more threads need headers that a simple server does not send
-  ort.env.wasm.wasmPaths = {wasm: address("ort.wasm")};
+  ort.env.wasm.wasmPaths = {wasm}; // it is kept by what runs the model
   const vocabulary = new Map(list.split("\n").map((piece, id) => [piece, id]));
   const session = await ort.InferenceSession.create(model);
+  URL.revokeObjectURL(wasm);
   return {facts, vocabulary, arrays: tensorsOf(buffer), session};
 }
 

@@ -25,10 +25,14 @@ _SCRIPT = f"{_PAGE}/sentence.js"
 _NEVER_FETCHED = {_SCRIPT, f"{_PAGE}/form.js", f"{_PAGE}/sentence.css"}
 # Systems differ in what they call these two; a browser runs and compiles them by these names only.
 _TYPES = {".js": "text/javascript", ".wasm": "application/wasm"}
+# Where the book is published, itself in one file stands beside its front page.
+_BESIDE = {".pdf", ".zip"}
 
 
 def write_zip(html: Path, out: Path) -> Path:
     """Pack a built book into one zip, in a folder of its own, to be read without a server.
+
+    Left out are `out` and every PDF and zip beside the front page.
 
     Parameters
     ----------
@@ -45,13 +49,18 @@ def write_zip(html: Path, out: Path) -> Path:
     Raises
     ------
     InputError
-        If no book is built there, or `out` is a folder.
+        If no book is built there, or `out` is a folder or in none that exists.
     """
     if not (html / "index.html").is_file():
         raise InputError(f"{str(html)!r} holds no book; `make book` builds it")
-    if out.is_dir():
-        raise InputError(f"{str(out)!r} is a folder; needed: the name of a file")
-    paths = {path.relative_to(html).as_posix(): path for path in html.rglob("*") if path.is_file()}
+    files.check_place(out)
+    paths = {
+        path.relative_to(html).as_posix(): path
+        for path in html.rglob("*")
+        if path.is_file()
+        and path.resolve() != out.resolve()
+        and not (path.parent == html and path.suffix in _BESIDE)
+    }
     fetched = {
         name: Path(name).name
         for name in sorted(paths)

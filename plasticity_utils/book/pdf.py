@@ -51,10 +51,10 @@ def write_pdf(html: Path, contents: Mapping[str, Any], out: Path) -> Path:
     Raises
     ------
     InputError
-        If a page is not built, there is no browser to print it, or `out` is a folder.
+        If a page is not built, there is no browser to print it, or `out` is a folder or in none
+        that exists.
     """
-    if out.is_dir():
-        raise InputError(f"{str(out)!r} is a folder; needed: the name of a file")
+    files.check_place(out)
     browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if browser is None:
         raise InputError(

@@ -64,6 +64,14 @@ def book_html(once) -> Path:
     return once("book", build_book) / "_build" / "html"
 
 
+@pytest.fixture(scope="session")
+def demonstration(book_html) -> Path:
+    """Folder of the book, whose page of a sentence has its model."""
+    if not (book_html / "_static" / "sentence" / "ort.js").is_file():
+        pytest.skip("the book was built without npm: it holds no demonstration")
+    return book_html
+
+
 def build_book(source: Path) -> None:
     source.mkdir()
     for name in SOURCES:

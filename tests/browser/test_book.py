@@ -6,6 +6,7 @@
 import csv
 import json
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -151,6 +152,13 @@ def test_a_picture_stands_in_for_a_chart_without_scripts(book_html):
     for path in chart_pages(book_html):
         html = (book_html / path).read_text(encoding="utf-8")
         assert html.count("<noscript>") >= html.count('class="vl-chart"')
+
+
+def test_no_page_has_an_id_twice(book_html):
+    for path in pages_of(book_html):
+        html = (book_html / path).read_text(encoding="utf-8")
+        counts = Counter(re.findall(r"<[^<>]*\sid=\"([^\"]+)\"", html))
+        assert [name for name, count in counts.items() if count > 1] == [], path
 
 
 def taken(page, click):

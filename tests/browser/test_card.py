@@ -116,10 +116,8 @@ def test_the_list_changes_the_neuron(open_card):
     ("concept", "viewport", "scheme"),
     [("locations", DESKTOP, "light"), ("persons", PHONE, "dark")],
 )
-def test_below_a_card_any_neuron_reads_a_sentence(visit, book_html, concept, viewport, scheme):
+def test_below_a_card_any_neuron_reads_a_sentence(visit, demonstration, concept, viewport, scheme):
     """The form of the page of a sentence, loaded when its fold is opened and not before."""
-    if not (book_html / "_static" / "sentence" / "ort.js").is_file():
-        pytest.skip("the book was built without npm: it holds no demonstration")
     seen = visit(f"notebooks/{concept}.html", viewport=viewport, scheme=scheme)
     page = seen.page
 
@@ -154,6 +152,31 @@ def test_below_a_card_any_neuron_reads_a_sentence(visit, book_html, concept, vie
     inner = "form => form.scrollHeight - form.clientHeight"
     assert page.locator("#sentence-page").evaluate(inner) == 0
     assert seen.troubles == []
+
+
+def test_a_fold_whose_form_did_not_come_or_went_brings_it_when_it_is_opened_again(
+    visit, demonstration
+):
+    page = visit("notebooks/locations.html").page
+    # As on a page with two cards.
+    page.evaluate("""() => withSentence([...document.querySelectorAll(".vl-chart")].pop(),
+      {view: {addSignalListener() {}}},
+      {params: [{name: "neuron", value: 0, bind: {labels: ["layer 2, unit 17"]}}]})""")
+    first, other = (page.locator(".sentence-fold").nth(number) for number in range(2))
+    form = page.locator("#sentence-page")
+    page.route("**/sentence/sentence.js", lambda route: route.abort())
+    first.locator("summary").click()
+    first.get_by_text("The model did not load: sentence.js was not reached").wait_for()
+    assert form.count() == 0
+    page.unroute("**/sentence/sentence.js")
+    for fold in (first, other, first):
+        if fold.get_attribute("open") is not None:
+            fold.locator("summary").click()
+        fold.locator("summary").click()
+        fold.locator("#sentence-page[data-shown]").wait_for(timeout=SECONDS)
+        assert form.count() == 1
+        assert page.locator(".sentence-fold[open]").count() == 1
+        assert fold.locator("summary", has_text="Try this neuron").count() == 1
 
 
 def test_the_slider_changes_the_snapshot(open_card):

@@ -1,6 +1,6 @@
 """The live explorer in a real JupyterLab and Notebook 7: run the notebook, and see it answer.
 
-One server and one kernel serve all tests.
+One server and one kernel serve all tests but that of Notebook 7's own start.
 
 ``PLASTICITY_LAB_RESULTS`` names the folder of finished runs (default: ``runs/``). A run at quick
 scale is taken where there is one, else one at smoke scale; nothing is trained here.
@@ -19,7 +19,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
+from urllib.parse import urlparse
 
 import nbformat
 import pytest
@@ -56,6 +58,14 @@ class Served:
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
+
+    def page_config(self, path: str) -> dict:
+        """What the server tells a page of itself."""
+        with urllib.request.urlopen(f"{self.base}/{path}?token={self.token}", timeout=10) as page:
+            found = re.search(
+                r'id="jupyter-config-data"[^>]*>(.*?)</script>', page.read().decode(), re.S
+            )
+        return json.loads(found[1])
 
 
 @dataclass
@@ -106,8 +116,11 @@ def notebook(tmp_path_factory) -> Path:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[Served]:
-    """Serve a folder with JupyterLab and Notebook 7; in the end, server and kernels end too."""
+def server(folder: Path, app: str = "jupyterlab") -> Iterator[Served]:
+    """Serve a folder with JupyterLab and Notebook 7; in the end, server and kernels end too.
+
+    `app`: which of the two is started; it brings the other along.
+    """
     token, home = secrets.token_hex(16), folder / ".home"
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -128,7 +141,7 @@ def server(folder: Path) -> Iterator[Served]:
     ]  # fmt: skip
     with (folder / "lab.log").open("w") as log:
         lab = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options],
+            [sys.executable, "-m", app, *options],
             env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
@@ -163,7 +176,7 @@ def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
             return
         except OSError:
             time.sleep(0.5)
-    raise AssertionError(f"JupyterLab did not start: {log.read_text()[-3000:]}")
+    raise AssertionError(f"the server did not start: {log.read_text()[-3000:]}")
 
 
 @pytest.fixture(scope="module")
@@ -453,7 +466,11 @@ def test_notebook_7_has_the_widgets_of_its_server_or_says_so(browser, lab, with_
         seen = Lab(context.new_page(), served)
         watch(context, seen, served.base)
         # jupyter-server refuses a file to the second app if the first has one of the same name.
-        context.route("**/*.woff2", lambda route: route.fulfill(body=b""))
+        own = files("notebook") / "static"
+        context.route(
+            "**/static/notebook/*.woff2",
+            lambda route: route.fulfill(path=own / urlparse(route.request.url).path.split("/")[-1]),
+        )
         seen.page.goto(f"{served.base}/notebooks/{name}?token={served.token}", timeout=2 * MINUTE)
         seen.page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=2 * MINUTE)
         # Notebook 7 complains of itself while it starts.
@@ -472,3 +489,15 @@ def test_notebook_7_has_the_widgets_of_its_server_or_says_so(browser, lab, with_
             assert page.locator(".pu-explorer select").count() == 0
             assert NO_WIDGETS in page.locator(".pu-explorer .pu-message").first.inner_text()
             assert page.locator(".pu-explorer").first.locator("svg[role=img]").count() == 2
+
+
+def test_notebook_7_starts_by_itself_with_the_widgets(tmp_path):
+    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "one.ipynb")
+    with server(tmp_path, "notebook") as served:
+        for path in ("tree", "notebooks/one.ipynb"):
+            config = served.page_config(path)
+            assert (config["appName"], config["notebookPage"]) == (
+                "Jupyter Notebook",
+                path.split("/")[0],
+            )
+            assert WIDGETS in [each["name"] for each in config["federated_extensions"]]

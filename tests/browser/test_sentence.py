@@ -42,10 +42,8 @@ TAGS = (
 
 
 @pytest.fixture
-def opened(book_html, visit):
+def opened(demonstration, visit):
     """The page with its model loaded, and what went wrong on it."""
-    if not (book_html / "_static" / "sentence" / "ort.js").is_file():
-        pytest.skip("the book was built without npm: it holds no demonstration")
 
     def open_page(path=PATH, **options):
         seen = visit(path, **options)
@@ -193,6 +191,21 @@ def test_a_sentence_of_ones_own_on_a_phone_in_the_dark(opened):
     page.get_by_label("Your sentence").fill("  ")
     assert page.inner_text("#sentence-status") == "No words yet."
     assert seen.troubles == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        ("{ constructor() { throw new Error('no more threads'); } }", "no more threads"),
+        ("extends Worker { constructor() { super('nowhere.js'); } }", "its worker did not start"),
+    ],
+)
+def test_a_browser_that_refuses_the_worker_is_told_of(browser, demonstration, site, refusal, said):
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.add_init_script(f"window.Worker = class {refusal}")
+        page.goto(f"{site}/{PATH}")
+        page.locator("#sentence-status", has_text=f"The model did not load: {said}").wait_for()
 
 
 def types_of(page):

@@ -18,13 +18,11 @@ CARD = "A card for each of the neurons"
 
 
 @pytest.fixture(scope="module")
-def unpacked(book_html, tmp_path_factory):
+def unpacked(demonstration, tmp_path_factory):
     """Folder of the book, packed by the command that `make zip` runs, and unpacked."""
-    if not (book_html / "_static" / "sentence" / "ort.js").is_file():
-        pytest.skip("the book was built without npm: it holds no demonstration")
     folder = tmp_path_factory.mktemp("zip")
     verb, *_ = recipe()
-    assert main([verb, str(book_html), str(folder / "book.zip")]) == 0
+    assert main([verb, str(demonstration), str(folder / "book.zip")]) == 0
     with zipfile.ZipFile(folder / "book.zip") as archive:
         archive.extractall(folder)
     (top,) = [path for path in folder.iterdir() if path.is_dir()]
@@ -47,6 +45,10 @@ def test_the_front_page_leads_to_the_sentence_which_is_read_cut_and_read_again(o
     page.locator(f"a[href$='{PATH}']").first.evaluate("link => link.click()")
     form_shown(page)
     assert page.url.startswith("file:")
+    # The worker has the files; the page keeps their names alone.
+    kept = page.evaluate("window.sentenceFiles")
+    assert "model.onnx" in kept
+    assert set(kept.values()) == {None}
     page.get_by_label("Your sentence").fill("Bill Clinton met Boris Yeltsin in Helsinki .")
     answered(page)
     names = {"Bill": "PER", "Clinton": "PER", "Boris": "PER", "Yeltsin": "PER"}
@@ -108,6 +110,15 @@ def test_a_search_finds_pages(opened):
     seen.page.locator("#search-results .search-summary", has_text=re.compile(r"\d")).wait_for()
     assert results.count() > 3
     assert seen.troubles == []
+
+
+def test_a_file_that_the_zip_lacks_is_named(browser, unpacked):
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route("**/vocabulary.txt.js", lambda route: route.abort())
+        page.goto(f"{unpacked.as_uri()}/{PATH}")
+        said = "The model did not load: vocabulary.txt is not there"
+        page.locator("#sentence-status", has_text=said).wait_for()
 
 
 def test_the_book_that_was_not_zipped_says_what_it_wants(browser, book_html, unpacked):
