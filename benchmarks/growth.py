@@ -1,8 +1,8 @@
 """How time and memory grow with words, neurons and concepts: curves and their exponents.
 
 Each point is a process of its own. The exponent is the slope of log seconds on log n over the
-curve's points, with the 95 % interval of the regression; of memory likewise. The allocator gives
-back what is freed, so that the peak is what the work holds.
+curve's points, with the 95 % interval of the regression; of memory likewise. Of
+words the allocator gives back what is freed, so that the peak is what the work holds.
 
 *words*: extraction into a file, and what a run measures at each snapshot (scores, top words and
 probes, a part at a time), of the training split of CoNLL-2003, repeated where it has too few.
@@ -112,8 +112,9 @@ def measure(size: str, folder: Path, model: str) -> Iterator[tuple[str, dict[str
     }  # fmt: skip
     for name, (function, settings) in curves.items():
         work = folder / "work"
-        target = f"growth:{function}"
-        yield name, curve([giving_back(target, work, **s) for s in settings])
+        # What runs the model frees as much as it holds, in other sizes each time.
+        measured = giving_back if "model" in settings[0] else in_own_process
+        yield name, curve([measured(f"growth:{function}", work, **s) for s in settings])
 
 
 def curve(points: list[dict[str, Any]]) -> dict[str, Any]:
