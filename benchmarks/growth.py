@@ -1,8 +1,8 @@
 """How time and memory grow with words, neurons and concepts: curves and their exponents.
 
 Each point is a process of its own. The exponent is the slope of log seconds on log n over the
-curve's points, with the 95 % interval of the regression; of memory likewise. Of
-words the allocator gives back what is freed, so that the peak is what the work holds.
+curve's points, with the 95 % interval of the regression; of memory likewise. Where
+the model runs, the allocator gives back what is freed: the peak is what the work holds.
 
 *words*: extraction into a file, and what a run measures at each snapshot (scores, top words and
 probes, a part at a time), of the training split of CoNLL-2003, repeated where it has too few.

@@ -252,12 +252,13 @@ def whole(path: Path) -> Iterator[Path]:
         unfinished.replace(path)
 
 
-def check_place(path: Path) -> None:
+def check_place(path: Path, what: str = "") -> None:
     """Raise InputError unless a file can be written there: no folder, and in one that exists."""
+    told = f"{what} {str(path)!r}".lstrip()
     if path.is_dir():
-        raise InputError(f"{str(path)!r} is a folder; needed: the name of a file")
+        raise InputError(f"{told} is a folder; needed: the name of a file")
     if not path.parent.is_dir():
-        raise InputError(f"{str(path)!r} is in no folder that exists")
+        raise InputError(f"{told} is in no folder that exists")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -161,28 +161,28 @@ def eight_bit(source: Path, path: Path, read: Iterable[ArraysInForce]) -> None:
     onnx: Any = needed("onnx", PURPOSE)
     graph = onnx.load(str(source))
     weights = {each.name: each for each in graph.graph.initializer}
-    rounded: dict[str, np.ndarray] = {}
+    rounded: dict[str, Any] = {}
     for node in graph.graph.node:
         is_lookup = node.op_type == "Gather" and node.input[1] == "ids"
         if is_lookup or node.op_type == "MatMul":
             weight = weights.get(node.input[0 if is_lookup else 1])
             if weight is not None:
-                rounded[node.output[0]] = onnx.numpy_helper.to_array(weight)
+                rounded[node.output[0]] = weight
     matrices = [n for n in graph.graph.node if n.output[0] in rounded and n.op_type == "MatMul"]
     seen = _seen(onnx, source, {node.input[0] for node in matrices}, read)
     nodes: list[Any] = []
     for node in graph.graph.node:
-        array = rounded.get(node.output[0])
-        if array is None:
+        weight = rounded.get(node.output[0])
+        if weight is None:
             nodes.append(node)
             continue
+        array = onnx.numpy_helper.to_array(weight)
         # One scale a column of a matrix, and one a row of an embedding, which is looked up.
         is_matrix = node.op_type == "MatMul"
         scale = np.abs(array).max(axis=0 if is_matrix else 1, keepdims=True) / GREATEST
         scale = np.where(scale > 0, scale, 1).astype(np.float32)
         steps = array / scale
         bits = _rounded(steps, seen[node.input[0]]) if is_matrix else np.round(steps)
-        weight = weights[node.input[1 if is_matrix else 0]]
         parts = {"bits": bits.astype(np.int8), "scale": scale}
         names = {part: f"{weight.name}.{part}" for part in parts}
         for part, values in parts.items():

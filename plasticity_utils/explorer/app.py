@@ -276,8 +276,7 @@ class Explorer(_Shown):
     def save_card(self, path: str | Path) -> Path:
         """Write the card of the neuron that is chosen as a page that needs nothing beside it."""
         at, place = self.controls.selected, files.path_of(path, "path")
-        if not place.parent.is_dir():
-            raise InputError(f"path {str(path)!r} is in no folder that exists")
+        files.check_place(place, "path")
         self.card.show(self.data, at)
         with files.whole(place) as page:
             page.write_text(self.card.page(at, self.data.line(at)), encoding="utf-8")
