@@ -7,4 +7,7 @@ packages stand in the order of the method; see the book's method page. The publi
 
 import lazy_loader
 
+from plasticity_utils.garbage import uncollected
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = uncollected()(__getattr__)

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import argparse
 import ast
-import atexit
 import contextlib
 import dataclasses
-import gc
 import os
 import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plasticity_utils import garbage
 from plasticity_utils.data.column_files import SPLITS
 from plasticity_utils.data.concepts import CUSTOM_KINDS, FILE, WORDS
 from plasticity_utils.data.corpus import CONCEPTS
@@ -42,8 +41,7 @@ SENTENCE = "book/sentence"
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns 0, 1 for a failed cell, 2 for bad input, 130 when interrupted."""
     options = _parser().parse_args(arguments)
-    # A process that ends gives all back at once: to look for garbage first takes it a second.
-    atexit.register(gc.freeze)
+    garbage.rarely()
     try:
         return options.command(options) or 0
     except InputError as error:

@@ -16,6 +16,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import pytest
 from filelock import FileLock
 
+# What is imported and collected stays: it is not looked through for garbage on the way.
+gc.disable()
+
 # Workers take whole files, in this order: a long file that begins last is waited for by all.
 LONGEST = (
     "test_places.py",
@@ -53,7 +56,12 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    # What is imported stays: it need not be looked through whenever memory is given back.
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure():
+    # A process that ends gives all back at once.
     gc.freeze()
 
 

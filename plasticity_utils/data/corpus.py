@@ -11,10 +11,8 @@ on the other. `two_parts` makes that cut, the same for every run.
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -47,6 +45,7 @@ from plasticity_utils.data.schemes import (
 )
 from plasticity_utils.errors import InputError, check_kind, check_whole, items_of, shown
 from plasticity_utils.files import path_of
+from plasticity_utils.garbage import uncollected
 from plasticity_utils.names import OVERALL
 from plasticity_utils.optional import package_folder
 
@@ -164,19 +163,7 @@ class Corpus:
         return self.select(range(min(n_sentences, len(self))))
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Make very many small objects, without a look now and then through all that are in memory."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-@_uncollected()
+@uncollected()
 def load_corpus(
     source: str | Path | Sequence[str | Path],
     split: str = "train",
