@@ -182,8 +182,8 @@ charts.kept_gain(
 
 # %% [markdown] tags=["explains"]
 # The mean |σ| of the neurons that were left, and their ranks. Ranks only say who
-# is first: cutting moves them by itself (dotted). Whether a concept moves beyond
-# its controls stands [side by side](compare).
+# is first: cutting moves them by itself (dotted). [Two models side by side](compare)
+# says whether a concept moves beyond its controls.
 
 # %% tags=["hide-input"]
 best = answers.told_best(group)
@@ -281,7 +281,7 @@ pu.explore(run)
 #
 # - Neurons are units of the {term}`residual stream`, which every layer reads and
 #   writes. Another basis, or a larger model, may differ.
-# - With one seed, intervals are too narrow.
+# - No interval holds both other seeds and other sentences.
 # - A small cut says nothing about larger ones: see
 #   [relearning](relearning) and the [method](../book/method).
 

@@ -47,7 +47,7 @@ Markdown(
 # otherwise, beside what the machine could do, and for larger models? Every
 # number here is read from `benchmarks/tables`, which are made of what was measured
 # last of each. `make bench` and `make bench-growth` measure
-# anew. The last section is arithmetic on these numbers. Two days, and two machines:
+# anew. The last section is arithmetic on these numbers. Three days, and two machines:
 
 # %% tags=["remove-input"]
 charts.number_table(benchmark("made").fillna("nothing"))

@@ -244,4 +244,5 @@ charts.number_table(
 #
 # - A reader of the frozen network that finds nine tenths: then nothing had to be
 #   learned.
-# - The narrower erasure, if what lies beyond its readers is next to nothing.
+# - The narrower erasure, if a reader found nine tenths after it. Those of its
+#   [audits](removals.ipynb) find less.

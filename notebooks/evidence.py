@@ -16,9 +16,8 @@
 # %% [markdown]
 # # What each answer rests on
 #
-# **One answer of nine is sure: after a small cut the last layer reads the concept
-# again. For every other answer this page says what it lacks, and what would change
-# our mind.**
+# **One answer is sure: after a small cut the last layer reads the concept again. For
+# every other answer this page says what it lacks, and what would change our mind.**
 #
 # The first table has the number that decides each question, with its 95 % interval
 # over seeds within a concept. *effect minus control* is the same number less what the
@@ -74,7 +73,8 @@ rules.strength
 #   make "more than was read" smaller. Whether the rest is relearned or learned takes a
 #   model that never knew the concept. After the small cut, and after an erasure of the
 #   concept alone, such a model is slower ([table of removals](removals.ipynb)); after
-#   these two cuts that is not measured.
+#   these two cuts that is not measured. After the half the mean hides that with
+#   organisations too little is added to matter ([by concept](relearning.ipynb)).
 #
 # ## 2. Do neurons take on new functions?
 #
@@ -94,7 +94,7 @@ rules.strength
 #
 # **The number** is the share of its F1 that a probe of the kept units of the base loses
 # at the end, beyond what it loses with nothing cut. **Table:** `transfer`. **Control:** the same probe on another seed's base (`other_bases`),
-# of which it reads nothing to much. Seeds whose bases it reads as well would change our
+# of which it reads anything from nothing to most. Seeds whose bases it reads as well would change our
 # mind.
 #
 # ## 5. Are concepts that share a neuron alike?
@@ -112,8 +112,8 @@ rules.strength
 #
 # ## 7. Do neurons of other concepts take it over?
 #
-# **The number** is by how much neurons of other entity types are more frequent among
-# those that gain than among all. **Table:** `migration`. **Control:** a random cut. An
+# **The number** is by how much the share of neurons of other entity types in what is
+# gained goes beyond what their layers let expect. **Table:** `migration`. **Control:** a random cut. An
 # excess of a twentieth in two further seeds would change our mind.
 #
 # ## 8. Can neurons be forced to carry two?
@@ -133,7 +133,8 @@ rules.strength
 #
 # ## What is judged apart
 #
-# Audits of removals are at the scale *quick*, with one to three seeds. Their rules were
-# written before their numbers, but for one word, and stand on their pages:
+# Audits of removals are at the scale *quick*, with three seeds at most. After the small cut
+# and the erasure of the concept alone there are audits with all sentences, too. Their rules
+# were written before their numbers, but for one word, and stand on their pages:
 # [removals](removals.ipynb), [beyond names in news](beyond.ipynb),
 # [how much must be taken](dose.ipynb).

@@ -96,7 +96,7 @@ charts.values(
         row=rises["group"],
         value=rises["rise"],
     ),
-    "The host's neurons do not come to carry both",
+    "Where many may change, the host's do not come to carry both",
     "Rise of the share that carries both, one point a seed.",
     "rise of the share",
     (-0.8, 0.8),

@@ -50,8 +50,8 @@ Markdown(
 
 # %% [markdown]
 # On most pages the model trains on all sentences after the cut. Then it might learn the
-# {term}`concept` anew. Here it is shown little. Either 32 sentences that hold the concept, over
-# and over. Or half of all its names: sentences with a name of the other half are left
+# {term}`concept` anew. Here it is shown little. It sees either 32 sentences that hold the concept, over and
+# over, or half of all its names. Then sentences with a name of the other half are left
 # out, and F1 is measured on those other names alone. Each stands beside a model that
 # never knew the concept ({term}`masked`, on the page of [the method](../book/method_training.md)), with
 # the same neurons silenced and the same sentences to learn from.
@@ -98,8 +98,8 @@ charts.number_table(
 
 # %% [markdown]
 # F1 at the end. The model that never knew stands at nothing for the first steps, as it
-# was taught that these words are no names, and still rises at the end. That of *other names* is measured on fewer sentences, so it is not to be
-# compared with *base*.
+# was taught that these words are no names, and still rises at the end. F1 of *other names*
+# is measured on fewer sentences, so it is not to be compared with *base*.
 #
 # ## How sure
 #

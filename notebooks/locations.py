@@ -16,8 +16,8 @@
 # %% [markdown] tags=["own-opening"]
 # # Locations
 #
-# **Cut out, the model marks hardly any place; train nothing but its last layer,
-# and it marks them as before. The places had not left.**
+# **With its neurons for places cut out, the model marks hardly any. Its last layer,
+# trained alone, marks them as before: they had not left.**
 #
 # "Anna flew from Oslo to Geneva for Reuters": a small model, fine-tuned on news,
 # marks Oslo and Geneva as places. The neurons that answer most to places are cut
@@ -194,8 +194,8 @@ charts.kept_gain(
 
 # %% [markdown] tags=["explains"]
 # The mean |σ| of the neurons that were left, and their ranks. Ranks only say who
-# is first: cutting moves them by itself (dotted). Whether a concept moves beyond
-# its controls stands [side by side](compare).
+# is first: cutting moves them by itself (dotted). [Two models side by side](compare)
+# says whether a concept moves beyond its controls.
 
 # %% tags=["hide-input"]
 best = answers.told_best(group)
@@ -293,7 +293,7 @@ pu.explore(run)
 #
 # - Neurons are units of the {term}`residual stream`, which every layer reads and
 #   writes. Another basis, or a larger model, may differ.
-# - With one seed, intervals are too narrow.
+# - No interval holds both other seeds and other sentences.
 # - A small cut says nothing about larger ones: see
 #   [relearning](relearning) and the [method](../book/method).
 

@@ -19,12 +19,12 @@
 # **The move to earlier layers is the cut's, and not the concept's.**
 #
 # [Lo, Barez and Cohen](https://aclanthology.org/2024.findings-acl.492/) (Findings
-# of ACL 2024, pages 8306–8323; first a
+# of ACL 2024; first a
 # [preprint](https://arxiv.org/abs/2401.01814)) cut the neurons that carry a
 # concept out of a {term}`fine-tuned <fine-tuning>` model and train on. The concept comes back, and
 # their tables suggest that it comes back in earlier layers. The published
-# abstract says so with more care than the preprint's. Its authors gave their code and tables away, which is why one can
-# look at all.
+# abstract says so with more care than the preprint's. Its authors gave their code and tables away, so
+# one can look.
 
 # %% tags=["remove-cell"]
 # !test ! -d /content -o -e plasticity/installed || \
@@ -165,8 +165,8 @@ charts.number_table(
 # %% [markdown]
 # ## Eight mistakes that change conclusions
 #
-# Found in the public code, with the commit that shows each. In this project's
-# code each has a test that fails if it comes back.
+# Found in the public code, with the commit that shows each. Here each
+# has a test that fails if it comes back.
 #
 # | | what the code does | what it changes |
 # |---|---|---|
@@ -179,10 +179,10 @@ charts.number_table(
 # | 7 | missing values are 0 in the base and dropped later | saliency seems to rise everywhere |
 # | 8 | "8 epochs" are four runs of two | four warm-ups and decays instead of one |
 #
-# Each was made on purpose on this book's models. Mistake 1 spares the concept,
-# 2 puts every neuron of the control into the embeddings, and 7 makes the mean
-# rise whatever happens. Mistake 3 spares the embeddings at the paper's dose, and
-# so moves what removal alone predicts. Mistake 4, made on SmolLM2 (built like
+# Each was made on purpose on this book's models. After the small cut mistake 1 spares
+# the concept and 2 puts all of the control into the embeddings; at half both do less.
+# Mistake 7 makes the mean rise whatever happens. Mistake 3 spares the embeddings at the
+# paper's dose, and so moves what removal alone predicts. Mistake 4, made on SmolLM2 (built like
 # GPT-2), leaves most of the concept. 5 and 8 move F1 little. The differences:
 # after the small cut, at half, in SmolLM2, and of 5 and 8.
 

@@ -22,7 +22,7 @@ REMOVAL_ENTRIES = {
     "gate": Entry(
         f"{_REMOVAL}.gate:Gate",
         "units held at a resting value, whatever they would say",
-        "method, section 3",
+        "method: removing",
         ("ranking", "dose", "rest", "positions", "regrow"),
     ),
     "layernorm": Entry(
@@ -50,13 +50,13 @@ REMOVAL_ENTRIES = {
     "weights": Entry(
         f"{_REMOVAL}.weights:Weights",
         "weights that write units and weights that read them set to zero, in any saved model",
-        "method, section 12",
+        "method: removing",
         ("ranking", "dose"),
     ),
     "relabel": Entry(
         f"{_REMOVAL}.unlearn:Relabel",
         "the model trained on with the concept's tags set to O, until it is lost",
-        "method, section 12",
+        "method: removing",
         ("learning_rate",),
     ),
     "gradient_difference": Entry(
@@ -84,15 +84,23 @@ PROTOCOL_ENTRIES = {
         f"{_PROTOCOLS}:TARGETED", "the removal in force, everything trains", "Lo et al. 2024"
     ),
     "random": Entry(
-        f"{_PROTOCOLS}:RANDOM", "its matched control in force, everything trains", "method, 4"
+        f"{_PROTOCOLS}:RANDOM",
+        "its matched control in force, everything trains",
+        "method: training on",
     ),
-    "none": Entry(f"{_PROTOCOLS}:NONE", "nothing removed, everything trains", "method, 4"),
+    "none": Entry(
+        f"{_PROTOCOLS}:NONE", "nothing removed, everything trains", "method: training on"
+    ),
     "head": Entry(
-        f"{_PROTOCOLS}:HEAD", "the removal in force, only the linear head trains", "method, 4"
+        f"{_PROTOCOLS}:HEAD",
+        "the removal in force, only the linear head trains",
+        "method: training on",
     ),
-    "bias": Entry(f"{_PROTOCOLS}:BIAS", "only the biases of the linear head train", "method, 13"),
+    "bias": Entry(
+        f"{_PROTOCOLS}:BIAS", "only the biases of the linear head train", "method: training on"
+    ),
     "last_block": Entry(
-        f"{_PROTOCOLS}:LAST_BLOCK", "only the last block and the head train", "method, 13"
+        f"{_PROTOCOLS}:LAST_BLOCK", "only the last block and the head train", "method: training on"
     ),
     "lora": Entry(
         f"{_PROTOCOLS}:LORA",
@@ -102,42 +110,44 @@ PROTOCOL_ENTRIES = {
     "first_time": Entry(
         f"{_PROTOCOLS}:FIRST_TIME",
         "from the pretrained weights, which never learned the task",
-        "method, 13",
+        "method: training on",
     ),
     "masked": Entry(
         f"{_PROTOCOLS}:MASKED",
         "from a model that learned the task with the concept's tags set to O, or left out",
-        "method, 13",
+        "method: training on",
     ),
     "without_concept": Entry(
         f"{_PROTOCOLS}:WITHOUT_CONCEPT",
         "trained on sentences with no word of the concept",
-        "method, 13",
+        "method: training on",
     ),
     "other_names": Entry(
         f"{_PROTOCOLS}:OTHER_NAMES",
         "trained on half of the concept's names, scored on the others",
-        "method, 13",
+        "method: training on",
     ),
     "other_names_masked": Entry(
-        f"{_PROTOCOLS}:OTHER_NAMES_MASKED", "the same, from the start of `masked`", "method, 13"
+        f"{_PROTOCOLS}:OTHER_NAMES_MASKED",
+        "the same, from the start of `masked`",
+        "method: training on",
     ),
     "few_shot_32_masked": Entry(
         f"{_PROTOCOLS}:FEW_SHOT_32_MASKED",
         "trained on 32 sentences that hold the concept, from the start of `masked`",
-        "method, 13",
+        "method: training on",
     ),
     "tweets": Entry(
         f"{_PROTOCOLS}:TWEETS", "trained on tweets, scored on news", "Strauss et al. 2016"
     ),
     "tweets_masked": Entry(
-        f"{_PROTOCOLS}:TWEETS_MASKED", "the same, from the start of `masked`", "method, 13"
+        f"{_PROTOCOLS}:TWEETS_MASKED", "the same, from the start of `masked`", "method: training on"
     ),
     **{
         f"few_shot_{k}": Entry(
             f"{_PROTOCOLS}:FEW_SHOT_{k}",
             f"trained on {k} sentences that hold the concept",
-            "method, 13",
+            "method: training on",
         )
         for k in (8, 32, 128, 512)
     },
@@ -166,7 +176,7 @@ RANKING_ENTRIES = {
     "selectivity": Entry(
         f"{_NEURONS}.scores:absolute_selectivity",
         "|2·AUROC − 1|, free of a neuron's scale",
-        "method, section 2",
+        "method: scores",
     ),
     "probe": Entry(
         f"{_NEURONS}.other_rankings:probe_scores",

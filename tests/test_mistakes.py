@@ -1,4 +1,4 @@
-"""Mistakes 1, 6, 7 and 8 of the public code (method, section 9); 2 to 5 are in test_pruning.py."""
+"""Mistakes 1, 6, 7, 8 of the public code (the paper's page); 2 to 5: test_removal_mistakes.py."""
 
 import re
 from pathlib import Path

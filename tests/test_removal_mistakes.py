@@ -1,4 +1,4 @@
-"""The mistakes of the public code that concern removal (method, section 9), and the paper's way."""
+"""The mistakes of the public code that concern removal (the paper's page), and the paper's way."""
 
 import copy
 

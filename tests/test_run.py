@@ -46,7 +46,7 @@ def stage_of(run, name):
 
 
 def test_tables_hold_what_others_script_against(run):
-    """Method, section 10."""
+    """The columns that the page on columns names are there."""
     assert {"entity", "precision", "recall", "entity_f1", "n_gold", *KEYS} <= set(run.metrics)
     names = {
         "layer",

@@ -121,7 +121,7 @@ def remove_neurons(
     regrow: bool = False,
     X: Matrix = None,
 ) -> NeuronPatch:
-    """Set neurons to their resting values (method, section 3).
+    """Set neurons to their resting values (method: removing).
 
     Neurons are named in one of three ways here and wherever neurons are taken: (layer, unit) pairs,
     an [n, 2] array or sequence of integers, layer 0 being the embedding output; flat ids,
@@ -220,7 +220,7 @@ class HeldNeurons(RemovedNeurons):
 
 @dataclass(frozen=True)
 class Gate(NeuronRemoval):
-    """Hold the top neurons at a resting value (method, section 3); see this module.
+    """Hold the top neurons at a resting value (method: removing); see this module.
 
     Attributes
     ----------
