@@ -76,8 +76,6 @@ def test_every_table_names_the_series_and_draws(groups):
     outcomes = across.outcome_table(groups)
     assert set(outcomes["stage"]) == {"base", "removed", "end"}
     assert charts.outcomes(outcomes, "over seeds").to_dict()
-    others = across.collateral(groups)
-    assert set(others["other"]) == {"PER", "ORG", "MISC"}
     assert len(across.turnovers(groups)) == 4
     assert set(across.relied_on(groups)["again"]) == {"nothing", "same", "new top", "random"}
     readable = across.readable(groups)

@@ -52,7 +52,7 @@ def relearning(groups: Iterable[RunGroup]) -> pd.DataFrame:
 def recoveries(groups: Iterable[RunGroup]) -> pd.DataFrame:
     """`tables.recovery` of the concept, a row a condition."""
     bounds = dict.fromkeys(("base", "removed", "end"), SHARE_BOUNDS)
-    return group_means(groups, _recovery, ["condition"], bounds=bounds)
+    return group_means(groups, tables.recovery_of, ["condition"], bounds=bounds)
 
 
 def relearned(run: Run) -> dict[str, float]:
@@ -83,16 +83,6 @@ def dose_table(groups: Iterable[RunGroup]) -> pd.DataFrame:
     table = mean_interval(rows, GROUP, losses, bounds=dict.fromkeys(losses, DIFFERENCE_BOUNDS))
     doses = rows.groupby(GROUP, sort=False, dropna=False)["dose"].agg(_written)
     return table.assign(doses=doses.to_numpy())
-
-
-def collateral(groups: Iterable[RunGroup]) -> pd.DataFrame:
-    """What removal takes from the other entity types, and what is missing of them in the end.
-
-    Gives condition (`targeted`, `random`), other (entity type), at_removal, at_end (change of F1
-    from the base).
-    """
-    names = [name for name in GROUP if name != "entity"]
-    return group_means(groups, _others, ["condition", "other"], names=names)
 
 
 def turnovers(groups: Iterable[RunGroup]) -> pd.DataFrame:
@@ -134,10 +124,6 @@ def _outcome(run: Run) -> pd.DataFrame:
     rows = run.metrics
     shown = rows["stage"].isin(["base", "removed", "end"]) & (rows["entity"] == run.config.label)
     return rows.loc[shown, ["condition", "stage", "entity_f1", "entity_f1_low", "entity_f1_high"]]
-
-
-def _recovery(run: Run) -> pd.DataFrame:
-    return tables.recovery_of(run)
 
 
 def _relied_on(run: Run) -> pd.DataFrame:
@@ -184,18 +170,6 @@ def _erased(run: Run) -> dict[str, float]:
         "specificity": own - others,
         "random_loss": lost["random"][label],
     }
-
-
-def _others(run: Run) -> pd.DataFrame:
-    rows = run.metrics[run.metrics["condition"].isin(["targeted", "random"])]
-    rows = rows[~rows["entity"].isin([run.config.label, OVERALL])]
-    f1 = rows.pivot_table(
-        index=["condition", "entity"], columns="stage", values="entity_f1", sort=False
-    )
-    table = pd.DataFrame(
-        {"at_removal": f1["removed"] - f1["base"], "at_end": f1["end"] - f1["base"]}
-    )
-    return table.reset_index().rename(columns={"entity": "other"})
 
 
 def _turnover(run: Run) -> pd.DataFrame:

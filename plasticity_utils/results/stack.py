@@ -71,14 +71,9 @@ def group_means(
     keys: Sequence[str] = (),
     values: Sequence[str] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
-    names: Sequence[str] = GROUP,
 ) -> pd.DataFrame:
-    """Average a table of each run over the seeds of its group: `stack`, then `mean_interval`.
-
-    `names` are those of `GROUP` that are kept, before the keys.
-    """
-    table = mean_interval(stack(groups, of_run), [*GROUP, *keys], values, bounds=bounds)
-    return table.drop(columns=[name for name in GROUP if name not in names])
+    """Average a table of each run over the seeds of its group: `stack`, then `mean_interval`."""
+    return mean_interval(stack(groups, of_run), [*GROUP, *keys], values, bounds=bounds)
 
 
 def mean_interval(
