@@ -11,12 +11,13 @@ import pytest
 from plasticity_utils.results.benchmark_columns import BENCHMARK_TABLES
 from plasticity_utils.results.columns import COLUMNS
 from plasticity_utils.results.derived import MAKERS
-from plasticity_utils.results.dictionary import EVERY_TABLE, GROUPS
+from plasticity_utils.results.dictionary import GROUPS
 from plasticity_utils.results.published import PUBLISHED
 
 sys.path.insert(0, str(PUBLISHED.parent / "_ext"))
 import packages
 
+EVERY_TABLE = {name: table for tables in GROUPS.values() for name, table in tables.items()}
 KEPT_ONLY_BY_RUNS = {"neurons", "ranking"}
 MEASURED = PUBLISHED.parents[1] / "benchmarks" / "tables"
 

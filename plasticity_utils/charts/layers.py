@@ -33,11 +33,6 @@ from plasticity_utils.charts.parts import (
 from plasticity_utils.errors import InputError
 from plasticity_utils.names import OVER_NEURONS, STAGE_TITLES
 
-_FUNCTIONS = {
-    "took_on": "Share that serves a concept it did not serve before",
-    "polysemantic": "Share that serves two concepts or more",
-    "n_concepts": "Concepts that a neuron serves",
-}
 _LATER = ("removed", "end")
 _MEASURES = {
     "interference": ("Interference", "mean |cos|"),
@@ -190,7 +185,7 @@ def cka_by_layer(table: pd.DataFrame, title: str, interval: str) -> alt.VConcatC
     need(table, ["concept", "condition", "layer", "cka_debiased"])
     conditions, concepts = conditions_in(table), distinct(table, "concept")
     # A fall of some hundredths must be seen, so this axis does not start at 0.
-    least = _ends(table.filter(like="cka_debiased"))[0]
+    least = float(table.filter(like="cka_debiased").min().min())
     scale = alt.Scale(domain=[min(least, 0.99), 1])
     panels = [
         layer_panel(
@@ -258,11 +253,6 @@ def _layer_axis(last: bool) -> alt.X:
 
 def _value_axis() -> alt.Axis:
     return alt.Axis(tickCount=5, labelPadding=LABEL_GAP)
-
-
-def _ends(values: pd.DataFrame) -> list[float]:
-    numbers = values.astype(float)
-    return [float(numbers.min().min()), float(numbers.max().max())]
 
 
 def _of_concept(frame: pd.DataFrame, label: str) -> pd.DataFrame:

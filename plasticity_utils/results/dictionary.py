@@ -17,4 +17,3 @@ GROUPS = {
     "Of an audit": AUDIT_TABLES,
     "Of the benchmarks": BENCHMARK_TABLES,
 }
-EVERY_TABLE = {name: table for tables in GROUPS.values() for name, table in tables.items()}
