@@ -52,20 +52,17 @@ _JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 
 def project_root() -> Path:
     """The folder of the book's configuration; InputError where the package came without it."""
-    root = ROOT
-    if not (root / "_config.yml").is_file():
-        raise InputError(f"no _config.yml in {root}: the package is not whole, install it again")
-    return root
+    if not (ROOT / "_config.yml").is_file():
+        raise InputError(f"no _config.yml in {ROOT}: the package is not whole, install it again")
+    return ROOT
 
 
-def render_page(
-    executed_notebook: Path, out_dir: Path, title: str | None = None, strict: bool = False
-) -> Path:
+def render_page(executed_notebook: Path, out_dir: Path, strict: bool = False) -> Path:
     """Render one executed notebook as an HTML page in the book's look; returns the page's file.
 
     `out_dir` is replaced once the new page is complete. InputError if the notebook is missing or
     `out_dir` holds something else than a page; RuntimeError, with the log's end, if the build fails
-    (`strict`: at a warning too). By default the small book has the book's own title.
+    (`strict`: at a warning too).
     """
     executed_notebook, out_dir = Path(executed_notebook).resolve(), Path(out_dir).resolve()
     if not executed_notebook.is_file():
@@ -73,11 +70,11 @@ def render_page(
     files.read_notebook(executed_notebook)
     _check_replaceable(out_dir)
     with tempfile.TemporaryDirectory(prefix="plasticity-page-") as folder:
-        small = _small_book(executed_notebook, Path(folder), title)
+        small = _small_book(executed_notebook, Path(folder))
         return _put_in_place(small, executed_notebook, out_dir, strict)
 
 
-def render_grid(results: Path, out_dir: Path, title: str | None = None) -> Path:
+def render_grid(results: Path, out_dir: Path) -> Path:
     """Make a book of a grid: an index that compares its cells, and the page of each cell.
 
     `results` is the folder of a batch, finished or not. `out_dir` is replaced once the new book is
@@ -98,7 +95,7 @@ def render_grid(results: Path, out_dir: Path, title: str | None = None) -> Path:
         papermill.execute_notebook(
             str(index), str(index), {"folder": str(results)}, cwd=str(results), progress_bar=False
         )
-        small = _small_book(index, Path(folder) / "book", title, pages)
+        small = _small_book(index, Path(folder) / "book", pages)
         return _put_in_place(small, index, out_dir, strict=False)
 
 
@@ -118,13 +115,10 @@ def _check_replaceable(out_dir: Path) -> None:
         raise InputError(f"out_dir: {out_dir} is not empty and holds no page; name another folder")
 
 
-def _small_book(
-    notebook: Path, folder: Path, title: str | None, others: Mapping[str, Path] | None = None
-) -> Path:
+def _small_book(notebook: Path, folder: Path, others: Mapping[str, Path] | None = None) -> Path:
     """Lay out a book around a notebook, with others by the names that its contents give them."""
     root, others = project_root(), others or {}
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    config["title"] = title or config["title"]
     # The executed notebook is no file of the repository, so nothing may link to it there.
     buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
     config["html"] |= dict.fromkeys(buttons, False)

@@ -47,12 +47,12 @@ def test_a_run_has_a_page_with_its_chart_and_without_bars(executed_notebook, tmp
     out.mkdir(parents=True)
     for old in ("searchindex.js", "old.txt"):
         (out / old).touch()
-    page = render_page(executed_notebook, out, title="One run", strict=True)
+    page = render_page(executed_notebook, out, strict=True)
     html = page.read_text(encoding="utf-8")
     assert page.is_relative_to(out)
     assert 'class="vl-chart"' in html
     assert (out / "_static" / "vega-bundle.js").stat().st_size > 100_000
-    assert "One run" in html
+    assert "Plasticity</title>" in html
     for unwanted in ("it/s", "a warning of a library", "cdn.", "unpkg"):
         assert unwanted not in html, unwanted
     # It replaces the page that was there, and leaves nothing beside it.
