@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Set
 from numbers import Integral, Real
+from typing import TypeGuard
 
 _LINE_ENDS = re.compile(r"\s*[\r\n]\s*")
 
@@ -36,8 +37,7 @@ def items_of(values: object) -> list | None:
 
 def check_whole(value: object, what: str, least: int = 0) -> None:
     """Raise InputError unless a value is a whole number of at least so many."""
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < least:  # type: ignore[operator]
+    if not is_whole(value) or value < least:
         raise InputError(f"{what} must be a whole number of at least {least}, not {shown(value)}")
 
 
@@ -46,6 +46,11 @@ def check_seed(seed: object) -> None:
     check_whole(seed, "seed")
     if seed >= _SEEDS:  # type: ignore[operator]
         raise InputError(f"seed must be below {_SEEDS}, not {shown(seed)}")
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is a whole number; True and False are none here."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> bool:

@@ -43,12 +43,13 @@ from plasticity_utils.experiment.stages import FITTING_SENTENCES
 from plasticity_utils.experiment.store import provenance
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import count_layers, head, label_ids, load_model, width
+from plasticity_utils.names import OVERALL
 from plasticity_utils.neurons.inputs import flat_ids
 from plasticity_utils.optional import check_extra
 from plasticity_utils.progress import bar
 from plasticity_utils.removal.interface import NO_NEURONS, Intervention, Material, in_force
 from plasticity_utils.removal.neurons import top_neurons
-from plasticity_utils.training.evaluate import OVERALL, entity_scores
+from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.readers import label_states, linear
 from plasticity_utils.training.steps import score
 from plasticity_utils.training.train import TaggedSentences, tag_sentences

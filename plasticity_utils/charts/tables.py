@@ -10,7 +10,6 @@ from dataclasses import astuple, dataclass
 from functools import partial
 from hashlib import sha256
 from html import escape
-from numbers import Integral
 from typing import Any
 
 import pandas as pd
@@ -18,6 +17,7 @@ from pandas.io.formats.style import Styler
 
 from plasticity_utils.charts.parts import need
 from plasticity_utils.charts.theme import CUSTOM_COLOUR, ENTITY_COLOURS
+from plasticity_utils.errors import is_whole
 from plasticity_utils.formats import digits_with_interval, fixed, number
 
 # Characters of a text that stays in one line: a date, a name.
@@ -199,6 +199,6 @@ def _written(value: object, digits: int) -> object:
         digits = min(digits, digits_with_interval(*astuple(value)))
         mean, low, high = (fixed(end, digits) for end in astuple(value))
         return f"{mean} <small>[{low},\u00a0{high}]</small>"
-    if isinstance(value, Integral) and not isinstance(value, bool):
+    if is_whole(value):
         return fixed(value, 0)
     return number(value, digits) if isinstance(value, float) else value

@@ -38,13 +38,12 @@ from plasticity_utils.experiment.presets import (
 )
 from plasticity_utils.files import path_of, results_root
 from plasticity_utils.models.locate import check_model
-from plasticity_utils.names import INDICATORS, POSITIONS, RESTS
+from plasticity_utils.names import CONDITIONS, INDICATORS, POSITIONS, RESTS
 from plasticity_utils.registry import label, protocols, rankings, removals
 from plasticity_utils.training.schedule import Schedule
 
 # Settings that a removal may have; which it has, it says itself.
 REMOVAL_SETTINGS = ("ranking", "rest", "positions", "dose", "regrow", "indicator")
-_PROTOCOLS = ("targeted", "random", "none", "head")
 TEXTS = (
     "concept", "model", "scale", "regime", "results_dir", "removal", "protocols", "corpus", "tags",
     "ranking", "rest", "positions", "indicator", "removal_settings",
@@ -358,7 +357,7 @@ class RunConfig:
     @property
     def _protocol_names(self) -> tuple[str, ...]:
         given = tuple(name.strip() for name in self.protocols.split(",") if name.strip())
-        return given or _PROTOCOLS
+        return given or CONDITIONS
 
     @property
     def retrain_epochs(self) -> int:

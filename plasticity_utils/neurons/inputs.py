@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Int
 
-from plasticity_utils.errors import InputError, items_of, shown
+from plasticity_utils.errors import InputError, is_whole, items_of, shown
 
 # Anything that numpy makes an array of. Checked here, not by type.
 Matrix: TypeAlias = Any
@@ -98,8 +98,7 @@ def as_flat_ids(
 
 def check_layers(n_layers: Any, n_neurons: int) -> None:
     """Raise InputError unless neurons can be cut into so many layers."""
-    whole = isinstance(n_layers, int | np.integer) and not isinstance(n_layers, bool)
-    if not whole or n_layers < 1 or n_neurons % n_layers:
+    if not is_whole(n_layers) or n_layers < 1 or n_neurons % n_layers:
         raise InputError(f"{n_neurons} neurons cannot be cut into {shown(n_layers)} layers")
 
 
@@ -147,7 +146,7 @@ def _ordered(neurons: Neurons) -> Any:
             "a ranking holds all neurons; give its best: ranking.top(0.02) for a share of them, "
             "ranking.top(50) for a number"
         )
-    if isinstance(neurons, tuple) and len(neurons) == 2 and all(map(_is_whole, neurons)):
+    if isinstance(neurons, tuple) and len(neurons) == 2 and all(map(is_whole, neurons)):
         first, second = neurons
         raise InputError(
             f"neurons {neurons} may be one (layer, unit) pair or two flat ids; write "
@@ -162,13 +161,9 @@ def _ordered(neurons: Neurons) -> Any:
     if isinstance(neurons, pd.DataFrame) and {"layer", "unit"} <= set(neurons.columns):
         return neurons[["layer", "unit"]]
     if isinstance(neurons, set | frozenset):
-        whole = all(map(_is_whole, neurons)) or all(isinstance(one, tuple) for one in neurons)
+        whole = all(map(is_whole, neurons)) or all(isinstance(one, tuple) for one in neurons)
         return sorted(neurons) if whole else list(neurons)
     return neurons if hasattr(neurons, "__array__") else list(neurons)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def as_activations(X: Matrix) -> np.ndarray:

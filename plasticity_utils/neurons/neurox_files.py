@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from plasticity_utils import files
-from plasticity_utils.errors import InputError, items_of, shown
+from plasticity_utils.errors import InputError, is_whole, items_of, shown
 from plasticity_utils.neurons.inputs import Matrix, as_activations
 from plasticity_utils.optional import needed
 from plasticity_utils.progress import bar
@@ -176,7 +176,7 @@ def _check_content(path: Path, X: np.ndarray, sentences: list[list[str]], n_laye
             f"{path}: {len(X)} rows of activations for {n_words} words; "
             "there must be one row for each word, and at least one word"
         )
-    if not isinstance(n_layers, int | np.integer) or isinstance(n_layers, bool):
+    if not is_whole(n_layers):
         raise InputError(f"{path}: n_layers must be a whole number, not {n_layers!r}")
     if n_layers < 1 or X.shape[1] == 0 or X.shape[1] % n_layers:
         raise InputError(f"{path}: {X.shape[1]} neurons do not divide into {n_layers} layers")

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 
-from plasticity_utils.errors import InputError, shown
+from plasticity_utils.errors import InputError, is_whole, shown
 from plasticity_utils.hardware import find_device
 from plasticity_utils.neurons.inputs import (
     Labels,
@@ -96,7 +96,7 @@ class Ranking:
         if self.n_layers is None:
             raise InputError("top gives (layer, unit) pairs: rank_neurons needs n_layers for that")
         n_neurons = self.order.size
-        whole = isinstance(how_many, int | np.integer) and not isinstance(how_many, bool)
+        whole = is_whole(how_many)
         share = isinstance(how_many, float | np.floating)
         if not (whole and 1 <= how_many <= n_neurons) and not (share and 0 < how_many <= 1):
             raise InputError(

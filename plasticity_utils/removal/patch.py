@@ -16,13 +16,12 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from plasticity_utils.errors import InputError, check_kind, shown
+from plasticity_utils.errors import InputError, check_kind, is_whole, shown
 from plasticity_utils.models.layers import layers_of
 from plasticity_utils.models.load import check_loaded, count_layers, width
 
@@ -256,7 +255,7 @@ def patch_layers(
     if not isinstance(functions, Mapping):
         raise InputError(f"functions must map layers to functions, not {type(functions).__name__}")
     for layer, function in functions.items():
-        if isinstance(layer, bool) or not isinstance(layer, int | np.integer):
+        if not is_whole(layer):
             raise InputError(f"layer {shown(layer)}; allowed: 0 to {count_layers(model) - 1}")
         _try(function, layer, model)
     return Patch(model, {int(layer): f for layer, f in functions.items()}, positions)
