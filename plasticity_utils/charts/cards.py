@@ -395,15 +395,9 @@ def map_records(cards: Mapping[str, pd.DataFrame], label: str) -> list[dict[str,
 
 
 def _nested(frame: pd.DataFrame, keys: list[str], value: str) -> dict[tuple[int, int], dict]:
-    """Values of a column by neuron, then by `keys`, in the frame's order."""
+    """Values of a column by neuron, then by one key or several, in the frame's order."""
     found: dict[tuple[int, int], dict] = {}
-    names = keys if len(keys) > 1 else keys[0]
-    for layer, unit, key, item in zip(
-        frame["layer"],
-        frame["unit"],
-        frame[names].itertuples(index=False, name=None) if len(keys) > 1 else frame[names],
-        frame[value],
-        strict=True,
-    ):
-        found.setdefault((layer, unit), {})[key] = item
+    columns = (frame[name] for name in (*_PLACE, *keys, value))
+    for layer, unit, *key, item in zip(*columns, strict=True):
+        found.setdefault((layer, unit), {})[tuple(key) if len(key) > 1 else key[0]] = item
     return found
