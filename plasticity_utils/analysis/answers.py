@@ -140,6 +140,11 @@ def judged_answers(published: list[RunGroup]) -> list[JudgedAnswer]:
     What the strengths rest on stands here: that the last layer of a second model agrees about the
     small cut, and which rules were set or changed after numbers were seen.
     """
+    return [*_after_cuts(published), *_of_neurons()]
+
+
+def _after_cuts(published: list[RunGroup]) -> list[JudgedAnswer]:
+    """Question 1: was what came back after each way of cutting relearned?"""
     full = choose(published, model="minilm", scale="full")
     cuts = {
         "1a": choose(full, regime="surgical", variant=""),
@@ -170,8 +175,12 @@ def judged_answers(published: list[RunGroup]) -> list[JudgedAnswer]:
                 is_post_hoc=row["came_back"] == rules.BEYOND,
             )
         )
-    settings = {"model": "minilm", "scale": "full", "regime": "surgical"}
-    with_tables = pooled.groups_with_tables(**settings)
+    return found
+
+
+def _of_neurons() -> list[JudgedAnswer]:
+    """Questions 2 to 9: what do neurons carry, and whose do they become?"""
+    with_tables = pooled.groups_with_tables(model="minilm", scale="full", regime="surgical")
     seeds = min(len(group.runs) for group in with_tables)
     functions = pooled.functions(with_tables)
     parts = parts_tables.with_parts(with_tables)
@@ -187,7 +196,6 @@ def judged_answers(published: list[RunGroup]) -> list[JudgedAnswer]:
     forcings = run_group(find_run(ForcingConfig(scale="full", host="persons")))
     hosts = forced.judged(forcings).iloc[-1]
     return [
-        *found,
         JudgedAnswer(
             "2",
             rules.new_functions,
