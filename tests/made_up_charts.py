@@ -1,14 +1,21 @@
-"""Made-up tables for charts: only the drawing is tested with them."""
+"""Made-up tables for charts, and the picture of one: only the drawing is tested with them."""
 
 import numpy as np
 import pandas as pd
+import vl_convert as vlc
 
+from plasticity_utils.charts.theme import VEGALITE_VERSION
 from plasticity_utils.experiment.presets import LARGE_DOSES, SURGICAL_DOSES
 
 ENTITIES = ["LOC", "PER", "ORG", "MISC"]
 DOSES = [*SURGICAL_DOSES, *LARGE_DOSES]
 EPOCHS = [0, 0.125, 0.25, 0.5, 1, 2, 4]
 CONDITIONS = ["targeted", "random", "none", "head"]
+
+
+def svg_of(spec):
+    """The picture that a page shows of a chart's specification."""
+    return vlc.vegalite_to_svg(spec, vl_version=VEGALITE_VERSION)
 
 
 def with_interval(rows, value="entity_f1", half=0.02):

@@ -5,7 +5,6 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-import vl_convert as vlc
 
 from made_up_charts import (
     ENTITIES,
@@ -14,6 +13,7 @@ from made_up_charts import (
     metrics_rows,
     probe_rows,
     profile_rows,
+    svg_of,
     with_interval,
 )
 from plasticity_utils import charts
@@ -107,7 +107,7 @@ def legend_values(spec):
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_row_becomes_a_point(name):
-    svg = vlc.vegalite_to_svg(spec_of(name), vl_version=vega.VEGALITE_VERSION)
+    svg = svg_of(spec_of(name))
     assert svg.count('aria-roledescription="point"') == POINTS[name]
 
 
@@ -270,7 +270,7 @@ def test_a_condition_that_others_bring_has_a_sign_of_its_own(name):
     signs = {found["bias"] for found in of if "bias" in found}
     assert signs.isdisjoint(known)
     assert signs or name == "kept_gain"
-    svg = vlc.vegalite_to_svg(spec, vl_version=vega.VEGALITE_VERSION)
+    svg = svg_of(spec)
     assert ">bias<" in svg
 
 

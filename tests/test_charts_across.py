@@ -4,11 +4,10 @@ import itertools
 
 import pandas as pd
 import pytest
-import vl_convert as vlc
 
+from made_up_charts import svg_of
 from plasticity_utils import charts
 from plasticity_utils.analysis.paper import released_lines
-from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError
 
 CONCEPTS = ("locations", "persons")
@@ -78,7 +77,7 @@ pytestmark = pytest.mark.usefixtures("theme")
 @pytest.mark.parametrize("name", CASES_ACROSS)
 def test_every_row_becomes_a_point(name):
     make, draw = CASES_ACROSS[name]
-    svg = vlc.vegalite_to_svg(draw(make()).to_dict(), vl_version=vega.VEGALITE_VERSION)
+    svg = svg_of(draw(make()).to_dict())
     assert svg.count('aria-roledescription="point"') == POINTS[name]
 
 
@@ -101,10 +100,7 @@ def test_two_models_are_told_apart(name):
     make, draw = CASES_ACROSS[name]
     one = make()
     both = pd.concat([one, one.assign(model="smollm2")], ignore_index=True)
-    alone, svg = (
-        vlc.vegalite_to_svg(draw(table).to_dict(), vl_version=vega.VEGALITE_VERSION)
-        for table in (one, both)
-    )
+    alone, svg = (svg_of(draw(table).to_dict()) for table in (one, both))
     assert ">locations<" in alone
     for series in ("locations (minilm)", "locations (smollm2)"):
         assert f">{series}<" in svg

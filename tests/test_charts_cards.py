@@ -3,21 +3,16 @@
 import json
 
 import pytest
-import vl_convert as vlc
 
 from made_up_cards import EPOCHS, HOSTILE, made_up_cards
+from made_up_charts import svg_of
 from plasticity_utils import charts
-from plasticity_utils.charts import theme as vega
 from plasticity_utils.charts.cards import NO_WORDS, card_records, map_records, times
 from plasticity_utils.errors import InputError
 
 DRAW = [charts.neuron_card, charts.neuron_map]
 
 pytestmark = pytest.mark.usefixtures("theme")
-
-
-def svg_of(chart):
-    return vlc.vegalite_to_svg(chart.to_dict(), vl_version=vega.VEGALITE_VERSION)
 
 
 def with_change(name, change):
@@ -64,7 +59,7 @@ def test_stages_are_named():
 
 
 def test_a_card_opens_with_the_first_neuron():
-    svg = svg_of(charts.neuron_card(made_up_cards(), "LOC"))
+    svg = svg_of(charts.neuron_card(made_up_cards(), "LOC").to_dict())
     assert "removed 1: layer 0, unit 0" in svg
     assert svg.count('aria-roledescription="bar"') == 5 * 20
     assert svg.count('aria-roledescription="line mark"') == 2 * 4
@@ -72,12 +67,12 @@ def test_a_card_opens_with_the_first_neuron():
 
 
 def test_a_map_shows_every_neuron():
-    svg = svg_of(charts.neuron_map(made_up_cards(), "LOC"))
+    svg = svg_of(charts.neuron_map(made_up_cards(), "LOC").to_dict())
     assert svg.count('aria-roledescription="point"') == 12 + 4 * len(EPOCHS)
 
 
 def test_words_are_written_as_they_are():
-    svg = svg_of(charts.neuron_card(made_up_cards(), "LOC"))
+    svg = svg_of(charts.neuron_card(made_up_cards(), "LOC").to_dict())
     assert HOSTILE not in svg
     assert "&lt;img" in svg
 

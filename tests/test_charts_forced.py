@@ -1,11 +1,10 @@
 """Charts of a forcing, on small made-up tables."""
 
 import pytest
-import vl_convert as vlc
 
+from made_up_charts import svg_of
 from plasticity_utils import charts
 from plasticity_utils.analysis import forced
-from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError
 from test_forced_numbers import three
 
@@ -18,15 +17,11 @@ def drawn(group):
 pytestmark = pytest.mark.usefixtures("theme")
 
 
-def svg(chart):
-    return vlc.vegalite_to_svg(chart.to_dict(), vl_version=vega.VEGALITE_VERSION)
-
-
 def test_every_seed_group_and_number_of_neurons_becomes_a_point():
-    svg_text = svg(drawn(three()))
-    assert svg_text.count('aria-roledescription="point"') == 3 * 2 * 2
-    assert "host" in svg_text
-    assert "random" in svg_text
+    svg = svg_of(drawn(three()).to_dict())
+    assert svg.count('aria-roledescription="point"') == 3 * 2 * 2
+    assert "host" in svg
+    assert "random" in svg
 
 
 def test_what_has_no_number_of_neurons_is_a_line_across():

@@ -4,10 +4,9 @@ import itertools
 
 import pandas as pd
 import pytest
-import vl_convert as vlc
 
+from made_up_charts import svg_of
 from plasticity_utils import charts
-from plasticity_utils.charts import theme as vega
 from plasticity_utils.errors import InputError
 from test_charts_across import spread
 
@@ -84,14 +83,14 @@ COLUMN = {
 pytestmark = pytest.mark.usefixtures("theme")
 
 
-def svg_of(name):
+def picture_of(name):
     make, draw = CASES_QUESTIONS[name]
-    return vlc.vegalite_to_svg(draw(make()).to_dict(), vl_version=vega.VEGALITE_VERSION)
+    return svg_of(draw(make()).to_dict())
 
 
 @pytest.mark.parametrize("name", CASES_QUESTIONS)
 def test_every_row_is_drawn_under_the_title_of_the_page(name):
-    svg = svg_of(name)
+    svg = picture_of(name)
     assert svg.count(f'aria-roledescription="{MARKS.get(name, "point")}"') == DRAWN[name]
     assert f">{TITLE}<" in svg
 
@@ -145,6 +144,6 @@ def test_a_matrix_has_a_panel_a_condition_and_names_what_is_nothing_last():
 
 
 def test_clusters_are_named_in_full_beside_the_rows_and_by_a_word_below():
-    svg = svg_of("part_transitions")
+    svg = picture_of("part_transitions")
     assert svg.count(">smith · jones<") == 2
     assert svg.count(">smith<") == 2

@@ -7,9 +7,9 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-import vl_convert as vlc
 
 from made_up_cards import made_up_cards
+from made_up_charts import svg_of
 from plasticity_utils import charts
 from plasticity_utils.charts import theme as vega
 from plasticity_utils.charts.parts import KIND_COLOURS, SERIES_COLOURS
@@ -77,8 +77,8 @@ def spec_of(name):
 
 
 @cache
-def svg_of(name):
-    return vlc.vegalite_to_svg(spec_of(name), vl_version=vega.VEGALITE_VERSION)
+def picture_of(name):
+    return svg_of(spec_of(name))
 
 
 def linear(colour):
@@ -138,7 +138,7 @@ def test_a_name_has_one_colour_in_the_whole_book(name):
 
 @pytest.mark.parametrize("name", CHARTS)
 def test_no_other_colour_is_drawn(name):
-    drawn = set(re.findall(r'(?:fill|stroke)="([^"]+)"', svg_of(name)))
+    drawn = set(re.findall(r'(?:fill|stroke)="([^"]+)"', picture_of(name)))
     neutral = {vega.INK, vega.MUTED, vega.GRID, "white", "none", "transparent"}
     palettes = {colour for palette in PALETTES.values() for colour in palette.values()}
     # The brush of the map has colours of its own, with an opacity that leaves points readable.
@@ -168,7 +168,7 @@ def test_a_chart_is_described_in_words(name):
 def test_a_chart_fits_the_column(name):
     spec = spec_of(name)
     assert [p for p in parts(spec) if isinstance(p.get("width"), int) and p["width"] > PLOT] == []
-    assert float(re.search(r'<svg[^>]* width="([\d.]+)"', svg_of(name))[1]) <= COLUMN
+    assert float(re.search(r'<svg[^>]* width="([\d.]+)"', picture_of(name))[1]) <= COLUMN
 
 
 def as_list(value):
