@@ -7,6 +7,7 @@ marked fails. The process that only deals out tests to others loads no library.
 
 import gc
 import os
+import shutil
 from functools import cache, wraps
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def pytest_configure(config):
     if config.getoption("dist", "no") != "no":
         return
     # After jaxtyping's hook, which checks what is imported from then on.
-    global runs, tiny
+    global runs, tiny, toy
     import hypothesis
     from transformers import Trainer
 
@@ -117,6 +118,7 @@ def pytest_configure(config):
     load._load_weights = only_slow(load._load_weights, lambda name, *_: name in locate.PACKAGED)
     import runs
     import tiny
+    import toy
 
 
 @pytest.fixture(scope="session")
@@ -179,6 +181,26 @@ def two_runs(tiny_run, make_run, once):
 
 
 @pytest.fixture(scope="session")
+def published_once(two_runs, tmp_path_factory):
+    from plasticity_utils import publish
+
+    folder = tmp_path_factory.mktemp("published")
+    for run in two_runs:
+        publish(run, folder)
+    return folder
+
+
+@pytest.fixture
+def shelf(published_once, tmp_path, monkeypatch):
+    """A folder of published runs, with both of them in it."""
+    from plasticity_utils.results import published
+
+    folder = shutil.copytree(published_once, tmp_path / "results")
+    monkeypatch.setattr(published, "PUBLISHED", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def erased_run(make_run):
     return make_run(regime="erase", dose=None)
 
@@ -234,6 +256,12 @@ def tiny_model():
 def tiny_tokenizer():
     """Return a factory: tiny_tokenizer(words) → word-piece tokenizer, ids 0, 1, 2 special."""
     return tiny.make_tiny_tokenizer
+
+
+@pytest.fixture
+def tokenizer():
+    """Of the toy sentences."""
+    return toy.toy_tokenizer()
 
 
 @pytest.fixture

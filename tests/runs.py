@@ -15,6 +15,11 @@ from tiny import make_tiny_model, make_tiny_tokenizer
 
 TINY = Scale(200, 40, 40, 40, 40, 20, 40, 12, 1, 150, (0.0, 0.5, 1.0), draws=2)
 VOCABULARY = 1500
+# Tables that are worked out when a run is published, beside cards and answers.
+SHORT = (
+    "kept_gain", "turnover", "neuron_changes", "regrowth", "removed_neurons", "newly_salient",
+    "method_overlap",
+)  # fmt: skip
 FRAMES = ("metrics", "neurons", "layers", "dose", "reliance", "ranking", "base")
 
 

@@ -15,7 +15,7 @@ from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.training import train as training
 from plasticity_utils.training import trainer
 from plasticity_utils.training.train import Schedule, fine_tune
-from test_training import SCHEDULE, data_for, same, tiny, tokenizer, weights  # noqa: F401
+from toy import SCHEDULE, data_for, same, tiny, weights
 
 
 class Planted:
@@ -104,7 +104,7 @@ def test_random_states_come_back_exactly(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(("restarts", "regrow"), [(1, True), (2, False), (2, True)])
 def test_a_training_with_gates_and_restarts_resumes_exactly(
-    restarts, regrow, tokenizer, tmp_path, monkeypatch  # noqa: F811
+    restarts, regrow, tokenizer, tmp_path, monkeypatch
 ):  # fmt: skip
     monkeypatch.setattr(training, "CHECKPOINT_STEPS", 3)
     schedule = Schedule(2, 1e-2, 60, 0)
@@ -134,7 +134,7 @@ def test_a_training_with_gates_and_restarts_resumes_exactly(
 
 
 @pytest.mark.slow
-def test_a_checkpoint_is_safetensors_and_json(tokenizer, tmp_path):  # noqa: F811
+def test_a_checkpoint_is_safetensors_and_json(tokenizer, tmp_path):
     model = tiny()
     fine_tune(model, data_for(model, tokenizer), SCHEDULE, tmp_path, (2.0,))
     (folder,) = tmp_path.glob("checkpoint-*")
@@ -158,7 +158,7 @@ def test_a_checkpoint_is_safetensors_and_json(tokenizer, tmp_path):  # noqa: F81
              "pytorch_model.bin", "deep/er.pkl"],
 )  # fmt: skip
 def test_a_planted_pickle_is_refused_and_never_read(
-    name, sealed, tokenizer, tmp_path  # noqa: F811
+    name, sealed, tokenizer, tmp_path
 ):  # fmt: skip
     folder, trace = tmp_path / "work" / "checkpoint-4", tmp_path / "it was read"
     planted = folder / name

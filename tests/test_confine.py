@@ -11,18 +11,12 @@ from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.training.confine import confine
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.train import Schedule, fine_tune, predict_tags
-from test_training import TAG_OF, data_for, same, tiny, weights
-from tiny import BLOCKS, WIDTH, make_tiny_model, make_tiny_tokenizer
+from tiny import BLOCKS, WIDTH, make_tiny_model
+from toy import SCHEDULE, data_for, same, tiny, toy_tokenizer, weights
 
 FAMILIES = sorted(ANATOMIES)
 # The embedding output, a block in the middle, and the last layer.
 NEURONS = [(0, 3), (1, 3), (1, 9), (BLOCKS, 5)]
-SCHEDULE = Schedule(epochs=2, learning_rate=1e-2, batch_tokens=60, seed=0)
-
-
-@pytest.fixture
-def tokenizer():
-    return make_tiny_tokenizer(list(TAG_OF))
 
 
 @pytest.fixture
@@ -255,7 +249,7 @@ def test_an_unknown_architecture_is_named():
 
 @pytest.fixture
 def toy_f1(tmp_path):
-    tokenizer = make_tiny_tokenizer(list(TAG_OF))
+    tokenizer = toy_tokenizer()
 
     def after(neurons, removed=()):
         """Return F1 before and after a training confined to some neurons, some being removed."""

@@ -17,8 +17,8 @@ from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.neurons import neuron_cards
 from plasticity_utils.results.published import publish, published_runs, status
+from runs import SHORT
 from test_custom_concepts import ENTITIES
-from test_published import SHORT
 
 _CARDS = {}
 

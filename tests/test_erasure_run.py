@@ -35,8 +35,7 @@ from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.neurons import neuron_cards
 from plasticity_utils.results.published import _keep_additions, add, published_runs
-from runs import FRAMES
-from test_published import SHORT
+from runs import FRAMES, SHORT
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from plasticity_utils import cli, hardware
 from plasticity_utils.errors import InputError
 from plasticity_utils.training import train
 from plasticity_utils.training.train import Schedule, fine_tune
-from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny
+from toy import data_for, tiny, toy_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_rounds_hold_a_batch_for_each_process(monkeypatch):
 
 def test_processes_that_do_not_see_the_same_files_are_named(monkeypatch, tmp_path):
     model = tiny()
-    data = data_for(model, make_tiny_tokenizer(list(TAG_OF)))
+    data = data_for(model, toy_tokenizer())
     schedule = Schedule(epochs=1, learning_rate=1e-2, batch_tokens=60, seed=0)
     elsewhere = tmp_path / "elsewhere"
     monkeypatch.setattr(train, "training_precision", lambda: "fp32")

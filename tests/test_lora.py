@@ -15,13 +15,7 @@ from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.removal.weights import silence_weights
 from plasticity_utils.training import lora
 from plasticity_utils.training.train import fine_tune, steps_until, train_only
-from test_training import SCHEDULE, TAG_OF, data_for, same, tiny, toy, weights
-from tiny import make_tiny_tokenizer
-
-
-@pytest.fixture
-def tokenizer():
-    return make_tiny_tokenizer(list(TAG_OF))
+from toy import SCHEDULE, data_for, same, tiny, toy, weights
 
 
 def logits(model, data):

@@ -1,6 +1,7 @@
 """Mistakes 1, 6, 7, 8 of the public code (the paper's page); 2 to 5: test_removal_mistakes.py."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,10 @@ from plasticity_utils.removal.gate import Gate
 from plasticity_utils.removal.neurons import top_neurons
 from plasticity_utils.results import neurons as neuron_changes
 from plasticity_utils.results import tables
-from plasticity_utils.training.train import Schedule, fine_tune
+from plasticity_utils.training.train import fine_tune
 from test_tables import LOC, made_up_measured
-from test_training import SCHEDULE, data_for, tiny
 from tiny import BLOCKS, WIDTH, make_tiny_model, make_tiny_tokenizer
+from toy import SCHEDULE, data_for, tiny
 
 N_WORDS = 200
 
@@ -143,10 +144,9 @@ def test_mistake_7_a_neuron_without_words_counts_like_any_other():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("epochs", [1, 4])
-def test_mistake_8_restarted_schedules(epochs, tmp_path):
+def test_mistake_8_restarted_schedules(epochs, tokenizer, tmp_path):
     """ "8 epochs" were four runs of two; here the rate rises once and falls once, to 0."""
-    schedule = Schedule(epochs, SCHEDULE.learning_rate, SCHEDULE.batch_tokens, SCHEDULE.seed)
-    tokenizer = make_tiny_tokenizer(["london", "paris", "anna", "peter", "rain", "calls"])
+    schedule = replace(SCHEDULE, epochs=epochs)
     model = tiny()
     data = data_for(model, tokenizer)
     rates, optimizers = [], set()
@@ -180,10 +180,9 @@ def test_mistake_8_restarted_schedules(epochs, tmp_path):
 
 
 @pytest.mark.slow
-def test_mistake_8_can_be_made_on_purpose(tmp_path):
+def test_mistake_8_can_be_made_on_purpose(tokenizer, tmp_path):
     """For the chapter on the paper: two schedules in a row, each with an optimizer of its own."""
-    schedule = Schedule(4, SCHEDULE.learning_rate, SCHEDULE.batch_tokens, SCHEDULE.seed)
-    tokenizer = make_tiny_tokenizer(["london", "paris", "anna", "peter", "rain", "calls"])
+    schedule = replace(SCHEDULE, epochs=4)
     model = tiny()
     rates, fresh = [], []
 

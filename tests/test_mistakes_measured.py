@@ -16,22 +16,21 @@ from plasticity_utils.experiment.run import Run
 from plasticity_utils.results.derived import MISTAKES
 from plasticity_utils.results.groups import run_groups
 from plasticity_utils.results.published import published_runs
-from test_published import published_once, shelf  # noqa: F401
 
 
 @pytest.fixture
-def changes(shelf):  # noqa: F811
+def changes(shelf):
     return mistake_changes(published_runs(shelf)[0]).set_index(["mistake", "quantity"])
 
 
-def test_published_runs_have_them(shelf):  # noqa: F811
+def test_published_runs_have_them(shelf):
     run = published_runs(shelf)[0]
     assert run.holds(MISTAKES)
     (run.path / f"{MISTAKES[0]}.parquet").unlink()
     assert not run.holds(MISTAKES)
 
 
-def test_without_the_mistake_the_numbers_are_the_runs_own(shelf, changes):  # noqa: F811
+def test_without_the_mistake_the_numbers_are_the_runs_own(shelf, changes):
     run = published_runs(shelf)[0]
     after = run.metrics[(run.metrics["stage"] == "removed") & (run.metrics["entity"] == "LOC")]
     f1 = after.set_index("condition")["entity_f1"]
@@ -41,7 +40,7 @@ def test_without_the_mistake_the_numbers_are_the_runs_own(shelf, changes):  # no
     assert changes.loc[(6, "neurons removed"), "right"] == run.facts["n_removed"]
 
 
-def test_each_mistake_shows_in_its_own_quantity(shelf, changes):  # noqa: F811
+def test_each_mistake_shows_in_its_own_quantity(shelf, changes):
     run = published_runs(shelf)[0]
     assert changes.loc[(2, "share in the embedding layer"), "made"] == 1
     assert changes.loc[(3, "share in the embedding layer"), "made"] == 0
@@ -53,7 +52,7 @@ def test_each_mistake_shows_in_its_own_quantity(shelf, changes):  # noqa: F811
     assert (changes["difference"] == changes["made"] - changes["right"]).all()
 
 
-def test_seeds_are_averaged_and_runs_without_are_left_out(shelf):  # noqa: F811
+def test_seeds_are_averaged_and_runs_without_are_left_out(shelf):
     runs = published_runs(shelf)
     each = [mistake_changes(run)["difference"].mean() for run in runs]
     table = changes_over(run_groups(runs))
@@ -93,7 +92,7 @@ def with_setting(run, folder, lost, **changed):
     return Run(copy)
 
 
-def test_mistakes_that_are_settings_are_told_by_runs_that_make_one_alone(shelf, tmp_path):  # noqa: F811
+def test_mistakes_that_are_settings_are_told_by_runs_that_make_one_alone(shelf, tmp_path):
     run = published_runs(shelf)[0]
     assert setting_changes(run_groups([run])).empty
     regrown = with_setting(run, tmp_path, 0.1, regrow=True)

@@ -25,9 +25,8 @@ from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.training import train
 from plasticity_utils.training.train import Schedule, fine_tune, tag_sentences
 from runs import make_folder
-from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny, toy, weights
+from toy import SCHEDULE, data_for, tiny, toy, toy_tokenizer, weights
 
-SCHEDULE = Schedule(epochs=2, learning_rate=1e-2, batch_tokens=60, seed=0)
 SNAPSHOTS = (0.5, 1.0, 2.0)
 KILLED_AT = 7
 LIMIT = 300
@@ -102,7 +101,7 @@ def first_gradient(model, data, work, batch_tokens):
 def regrown(work):
     """Gains of removed neurons, after a training in which they may grow back."""
     model = tiny()
-    data = data_for(model, make_tiny_tokenizer(list(TAG_OF)), n_sentences=20)
+    data = data_for(model, toy_tokenizer(), n_sentences=20)
     with remove_neurons(model, [(2, 5), (1, 1)], regrow=True) as removal:
         fine_tune(model, data, Schedule(1, 1e-2, 60, 0), work, gates=removal.parameters())
         return removal.gains().tolist()
@@ -120,7 +119,7 @@ def trained(work, out, killed=False):
 
     handle = register_optimizer_step_pre_hook(count)
     model = tiny()
-    tokenizer = make_tiny_tokenizer(list(TAG_OF))
+    tokenizer = toy_tokenizer()
     fine_tune(model, data_for(model, tokenizer), SCHEDULE, work, SNAPSHOTS, epochs.append)
     handle.remove()
     rank = os.environ["RANK"]
@@ -164,7 +163,7 @@ def main(mode, folder):
     if mode == "whole":
         (out / f"precision-{rank}.txt").write_text(agreed_precision())
         made_once(folder / "results", out)
-        tokenizer = make_tiny_tokenizer(list(TAG_OF))
+        tokenizer = toy_tokenizer()
         model = without_dropout()
         gradient = first_gradient(model, equal_sentences(model, tokenizer, 8), own / "one", 24)
         save_file(gradient, out / f"gradient-{rank}.safetensors")
@@ -199,7 +198,7 @@ def facts(folder):
 
 
 def expected_rounds():
-    data = data_for(tiny(), make_tiny_tokenizer(list(TAG_OF)))
+    data = data_for(tiny(), toy_tokenizer())
     lengths = [len(sentence.ids) for sentence in data.encoded]
     per_epoch = training_batches(lengths, SCHEDULE.batch_tokens, SCHEDULE.epochs, SCHEDULE.seed)
     return [-(-len(batches) // 2) for batches in per_epoch]
@@ -246,13 +245,13 @@ def test_a_killed_launch_goes_on_and_ends_with_the_same_weights(folder):
 def test_a_gradient_is_the_mean_over_both_batches(folder, tmp_path):
     """The same step by one process, with the eight sentences in one batch."""
     model = without_dropout()
-    data = equal_sentences(model, make_tiny_tokenizer(list(TAG_OF)), 8)
+    data = equal_sentences(model, toy_tokenizer(), 8)
     lengths = {len(sentence.ids) for sentence in data.encoded}
     assert lengths == {6}
     whole = first_gradient(model, data, tmp_path, batch_tokens=48)
     half = first_gradient(
         without_dropout(),
-        equal_sentences(model, make_tiny_tokenizer(list(TAG_OF)), 4),
+        equal_sentences(model, toy_tokenizer(), 4),
         tmp_path / "half", batch_tokens=24,
     )  # fmt: skip
     first, second = saved(folder / "whole", "gradient")

@@ -14,8 +14,8 @@ from plasticity_utils.training import protocols
 from plasticity_utils.training.readers import FrozenHead
 from plasticity_utils.training.train import IGNORED, _Rows, tag_sentences, train_only
 from test_config import checked
-from test_training import tiny
 from tiny import make_tiny_model, make_tiny_tokenizer
+from toy import tiny
 
 
 def corpus_of(*sentences):

@@ -1,7 +1,6 @@
 """Published runs and several seeds as one, on tiny runs of two seeds."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -16,28 +15,9 @@ from plasticity_utils.results import published as published_module
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import largest, run_groups
 from plasticity_utils.results.published import published_runs, status
+from runs import SHORT
 
 LOC = "LOC"
-SHORT = (
-    "kept_gain", "turnover", "neuron_changes", "regrowth", "removed_neurons", "newly_salient",
-    "method_overlap",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def published_once(two_runs, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("published")
-    for run in two_runs:
-        publish(run, folder)
-    return folder
-
-
-@pytest.fixture
-def shelf(published_once, tmp_path, monkeypatch):
-    """A folder of published runs, with both of them in it."""
-    folder = shutil.copytree(published_once, tmp_path / "results")
-    monkeypatch.setattr(published_module, "PUBLISHED", folder)
-    return folder
 
 
 def never(*arguments):

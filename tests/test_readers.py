@@ -15,13 +15,13 @@ from plasticity_utils.models.load import head
 from plasticity_utils.results.groups import choose, run_groups
 from plasticity_utils.results.published import published_runs
 from plasticity_utils.training import readers as readers_of_states
-from test_training import TAG_OF, data_for, make_tiny_tokenizer, tiny
+from toy import data_for, tiny, toy_tokenizer
 
 
 @pytest.fixture(scope="module")
 def states_of():
     model = tiny().eval()
-    data = data_for(model, make_tiny_tokenizer(list(TAG_OF)), n_sentences=60)
+    data = data_for(model, toy_tokenizer(), n_sentences=60)
     return model, data, readers_of_states.label_states(model, data)
 
 

@@ -8,8 +8,8 @@ from plasticity_utils.training import train as training
 from plasticity_utils.training.confine import confine
 from plasticity_utils.training.train import fine_tune
 from plasticity_utils.training.used_rows import used_rows
-from test_training import SCHEDULE, data_for, tiny, tokenizer, weights  # noqa: F401
 from tiny import VOCABULARY, WIDTH
+from toy import SCHEDULE, data_for, tiny, weights
 
 EMBEDDINGS = {
     "bert": "bert.embeddings.word_embeddings.weight",
@@ -23,7 +23,7 @@ def all_rows(monkeypatch):
     return lambda: monkeypatch.setattr(training, "used_rows", lambda model, ids: None)
 
 
-def start(family, tokenizer):  # noqa: F811
+def start(family, tokenizer):
     model = tiny(family)
     return model, data_for(model, tokenizer)
 
@@ -31,7 +31,7 @@ def start(family, tokenizer):  # noqa: F811
 @pytest.mark.slow
 @pytest.mark.parametrize("family", EMBEDDINGS)
 def test_the_weights_are_those_of_a_training_of_all_rows(
-    family, tokenizer, all_rows, tmp_path  # noqa: F811
+    family, tokenizer, all_rows, tmp_path
 ):  # fmt: skip
     found = []
     for name in ("rows", "all"):
@@ -59,7 +59,7 @@ def test_the_weights_are_those_of_a_training_of_all_rows(
 
 
 @pytest.mark.slow
-def test_a_checkpoint_holds_the_rows_in_use_alone(tokenizer, tmp_path):  # noqa: F811
+def test_a_checkpoint_holds_the_rows_in_use_alone(tokenizer, tmp_path):
     model, data = start("bert", tokenizer)
     fine_tune(model, data, SCHEDULE, tmp_path, [1.0], lambda epoch: None)
     rows = load_file(next(tmp_path.glob("checkpoint-*/model.safetensors")))[EMBEDDINGS["bert"]]
@@ -69,7 +69,7 @@ def test_a_checkpoint_holds_the_rows_in_use_alone(tokenizer, tmp_path):  # noqa:
 
 
 @pytest.mark.slow
-def test_an_interrupted_training_leaves_the_model_whole(tokenizer, tmp_path):  # noqa: F811
+def test_an_interrupted_training_leaves_the_model_whole(tokenizer, tmp_path):
     model, data = start("bert", tokenizer)
     embedding = model.get_input_embeddings()
     weight, padding = embedding.weight, embedding.padding_idx
