@@ -2,7 +2,7 @@
 
 Eight mistakes in the public code of Lo, Cohen & Barez (2024) change conclusions (the paper's
 chapter lists them with their commits). Here is each as a plan (mistake 4: as a removal) that goes
-wrong in that one way and is right otherwise. `mistakes_measured` makes them on a finished run.
+wrong in that one way and is right otherwise. `measure_mistakes` makes them on a finished run.
 
 Mistakes 5 and 8 are settings of a run: `removal="layernorm", regrow=True` lets zeroed gains train
 on, and `epochs=8, restarts=4` makes four schedules out of one (`setting_changes`).

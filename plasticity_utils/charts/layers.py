@@ -1,4 +1,4 @@
-"""Charts by layer and by neuron: where the concept lives, can be read, and is represented alike.
+"""Charts by layer: where the concept lives, can be read, and is represented alike.
 
 Panels that are compared have one scale. A layer profile by rank is relative: its mean over the
 model is always ½, so a rise in one layer is a fall in another, and removal alone already moves it.

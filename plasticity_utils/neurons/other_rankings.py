@@ -1,11 +1,11 @@
-"""The field's single-neuron baselines: mean-select, IoU and the Gaussian probe.
+"""The field's baselines: mean-select, IoU and the Gaussian probe, and NeuroX's linear probe.
 
-Would a simpler score have found the same neurons? These three look at each neuron by itself. They
+Would a simpler score have found the same neurons? The first three look at each neuron by itself and
 are not in NeuroX 1.0.9, so they stand here, after later versions of NeuroX and the papers named in
 each docstring; Fan et al. (2023, "Evaluating Neuron Interpretation Methods of NLP Models") compare
 such methods and find that they share over 60 % of their top neurons.
 
-Caveat: none of them knows what other neurons carry, so a hundred copies of one signal take the
+Caveat: none of the three knows what other neurons carry, so a hundred copies of one signal take the
 first hundred places. A neuron that does not vary tells nothing and gets the lowest score.
 """
 
