@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from plasticity_utils.analysis.mistakes import mistake_changes
@@ -50,16 +49,6 @@ def test_full_size_base_models_are_good_enough():
     full = table[(table["scale"] == "full") & (table["model"] == "minilm")]
     assert len(full)
     assert (full["base_f1"] >= 0.90).all()
-
-
-def shown_on(notebook):
-    stored = nbformat.read(NOTEBOOKS / f"{notebook}.ipynb", as_version=4)
-    return [
-        output["data"]["text/markdown"]
-        for cell in stored.cells
-        for output in cell.get("outputs", [])
-        if "text/markdown" in output.get("data", {})
-    ]
 
 
 def full(**wanted):
