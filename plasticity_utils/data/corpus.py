@@ -225,7 +225,7 @@ def load_corpus(
     return Corpus(
         str(source),
         words,
-        {name: _in_iob2(labels[name], found[name]) for name in labels},
+        {name: [convert(tags, found[name]) for tags in labels[name]] for name in labels},
         found,
         is_cut,
     )
@@ -251,12 +251,6 @@ def _scheme(source: str | Path, name: str, column: list[list[str]], said: str | 
                 f"of names, and {OVERALL} for all types; needed: another name for this one"
             )
     return scheme
-
-
-def _in_iob2(column: list[list[str]], scheme: str) -> list[list[str]]:
-    if scheme in (PLAIN, "IOB2"):
-        return column
-    return [convert(tags, scheme) for tags in column]
 
 
 def two_parts(corpus: Corpus) -> tuple[Corpus, Corpus]:
