@@ -14,6 +14,8 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.neurons.scores import selectivity
 
 LEAST_SELECTIVITY, SHUFFLED_PERCENTILE = 0.4, 99.9
+# Of all words, from which a part of speech is frequent.
+FREQUENT = 0.02
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,10 @@ class Inventory:
     among: Bool[np.ndarray, "word concept"]
 
 
-def inventory(
-    entity: Sequence[str],
-    pos: Sequence[str] = (),
-    least_share: float = 0.02,
-    most: int | None = None,
-) -> Inventory:
+def inventory(entity: Sequence[str], pos: Sequence[str] = (), most: int | None = None) -> Inventory:
     """Make an inventory of the labels of words: the entity types, and the frequent parts of speech.
 
-    Entity labels may have B- and I-. Frequent are parts of speech from `least_share` of all words
+    Entity labels may have B- and I-. Frequent are parts of speech from `FREQUENT` of all words
     on; or with `most` that many of them, the most frequent first, punctuation left out.
     """
     if pos and len(entity) != len(pos):
@@ -54,7 +51,7 @@ def inventory(
         raise InputError(f"entity types {types}; at least two are needed to tell them apart")
     counts = Counter(pos)
     if most is None:
-        least = least_share * len(pos)
+        least = FREQUENT * len(pos)
         frequent = sorted(part for part, n in counts.items() if least <= n < len(pos))
     else:
         frequent = [part for part, _ in counts.most_common() if part[:1].isalpha()][:most]
