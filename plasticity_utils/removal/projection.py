@@ -35,33 +35,34 @@ Directions = Float[np.ndarray, "direction unit"]
 
 
 @dataclass(frozen=True)
-class MeanProjection(Removal):
-    """Project out, at each layer, the direction between the concept's mean and the rest's."""
+class _DirectionRemoval(Removal):
+    """Projects fitted directions out of every layer."""
 
     makes: ClassVar[type[Intervention]] = Erasers
+
+    def control(self, fitted: Intervention, on: Material) -> Erasers:
+        """Draw as many directions of each layer, with like shares of its variance."""
+        assert isinstance(fitted, Erasers)
+        rng, ranks = np.random.default_rng(on.seed), fitted.ranks
+        return _fit(on, lambda layer, X: random_like(X, fitted.right[layer, : ranks[layer]], rng))
+
+
+@dataclass(frozen=True)
+class MeanProjection(_DirectionRemoval):
+    """Project out, at each layer, the direction between the concept's mean and the rest's."""
 
     def fit(self, on: Material) -> Erasers:
         """Fit a direction at every layer."""
         return _fit(on, lambda layer, X: mean_difference(X, on.is_concept))
 
-    def control(self, fitted: Intervention, on: Material) -> Erasers:
-        """Draw as many directions of each layer, with like shares of its variance."""
-        return _random(fitted, on)
-
 
 @dataclass(frozen=True)
-class Inlp(Removal):
+class Inlp(_DirectionRemoval):
     """Project out, at each layer, the directions of linear probes until they tell nothing."""
-
-    makes: ClassVar[type[Intervention]] = Erasers
 
     def fit(self, on: Material) -> Erasers:
         """Fit the directions of every layer."""
         return _fit(on, lambda layer, X: probed_directions(X, on.is_concept, on.seed))
-
-    def control(self, fitted: Intervention, on: Material) -> Erasers:
-        """Draw as many directions of each layer, with like shares of its variance."""
-        return _random(fitted, on)
 
 
 def mean_difference(
@@ -149,9 +150,3 @@ def _fit(on: Material, directions_of: Callable[[int, np.ndarray], Directions]) -
     finally:
         model.train(was_training)
     return erasers
-
-
-def _random(fitted: Intervention, on: Material) -> Erasers:
-    assert isinstance(fitted, Erasers)
-    rng, ranks = np.random.default_rng(on.seed), fitted.ranks
-    return _fit(on, lambda layer, X: random_like(X, fitted.right[layer, : ranks[layer]], rng))
