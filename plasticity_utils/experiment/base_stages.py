@@ -21,10 +21,9 @@ from plasticity_utils.data.concepts import members, without_tags
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.dose import save_table
 from plasticity_utils.experiment.measure import rank_stored, score_tagged
 from plasticity_utils.experiment.splits import Sentences, load_sentences
-from plasticity_utils.experiment.store import provenance, save_model
+from plasticity_utils.experiment.store import provenance, save_model, save_table
 from plasticity_utils.hardware import training_precision
 from plasticity_utils.models.activations import stored_activations, word_activations
 from plasticity_utils.models.load import encode_for, load_model

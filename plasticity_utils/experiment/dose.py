@@ -23,6 +23,7 @@ from plasticity_utils.experiment.presets import (
     ChosenRemoval,
     chosen_of,
 )
+from plasticity_utils.experiment.store import save_table
 from plasticity_utils.progress import bar
 from plasticity_utils.removal.dose import losses, pick
 from plasticity_utils.removal.interface import Material, Removal, in_force
@@ -79,12 +80,6 @@ def specificity(
     base = rows[rows["condition"] == "base"].set_index("entity")["entity_f1"]
     rows = rows[(rows["condition"] == "targeted") & (rows["regime"] == regime)]
     return losses(rows.pivot(index="dose", columns="entity", values="entity_f1"), base, label)
-
-
-def save_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a Parquet file whole or not at all."""
-    with files.whole(path) as file:
-        table.to_parquet(file, index=False)
 
 
 def _cell(

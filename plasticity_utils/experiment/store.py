@@ -18,7 +18,6 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files
-from plasticity_utils.experiment.dose import save_table
 from plasticity_utils.files import IN_CHECKOUT, ROOT
 from plasticity_utils.hardware import find_device, training_precision
 from plasticity_utils.progress import quiet_transformers
@@ -33,6 +32,12 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, part:
         PreTrainedModel.save_pretrained(model, part / "model")
     tokenizer.save_pretrained(part / "model")
     shutil.rmtree(part / "checkpoints")
+
+
+def save_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a Parquet file whole or not at all."""
+    with files.whole(path) as file:
+        table.to_parquet(file, index=False)
 
 
 def save_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
