@@ -7,14 +7,14 @@ from plasticity_utils.names import KINDS
 from plasticity_utils.names import STAGES as SNAPSHOTS
 
 HOSTILE = "<img/src=x/onerror=alert(1)>"
-ENTITIES = ("LOC", "PER", "ORG", "MISC")
+ENTITIES, BINS = ("LOC", "PER", "ORG", "MISC"), 20
 EPOCHS = [-1.0, 0.0, 0.125, 0.5, 1.0]
 STAGES = ["base", "removed", "retraining", "retraining", "end"]
 
 
-def made_up_cards(n_neurons=12, n_bins=20, seed=0, entities=ENTITIES):
+def made_up_cards(n_neurons=12, entities=ENTITIES):
     """The tables of `cards.neuron_cards`; no two neurons are alike."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     places = [(i % 4, 7 * i % 19) for i in range(n_neurons)]
     neurons = pd.DataFrame(places, columns=["layer", "unit"])
     neurons["kind"] = [KINDS[i % 3] for i in range(n_neurons)]
@@ -41,7 +41,7 @@ def made_up_cards(n_neurons=12, n_bins=20, seed=0, entities=ENTITIES):
             lists = {"words": "" if gone else " · ".join(high), "words_low": " · ".join(low)}
             words.append({"stage": stage, **place, **lists})
             for entity in (*entities, "other"):
-                share = np.eye(n_bins)[n_bins // 2] if gone else rng.dirichlet(np.ones(n_bins))
+                share = np.eye(BINS)[BINS // 2] if gone else rng.dirichlet(np.ones(BINS))
                 row = {"stage": stage, **place, "entity": entity, "n_words": 50}
                 histograms.append({**row, "share": np.float32(share.round(4))})
     return {

@@ -12,7 +12,7 @@ from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.neurons.inventory import inventory, inventory_selectivity, thresholds
 from plasticity_utils.neurons.scores import flat_ids
 from plasticity_utils.results import neurons as cards
-from test_run import at
+from runs import at
 
 PLACE = ["layer", "unit"]
 

@@ -1,5 +1,7 @@
 """Training confined to chosen neurons: what moves, what does not, and that it can be undone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from plasticity_utils.models.load import POST_NORM_ENCODERS, PRE_NORM_DECODERS, 
 from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.training.confine import confine
 from plasticity_utils.training.evaluate import entity_scores
-from plasticity_utils.training.train import Schedule, fine_tune, predict_tags
+from plasticity_utils.training.train import fine_tune, predict_tags
 from tiny import BLOCKS, WIDTH, make_tiny_model
 from toy import SCHEDULE, data_for, same, tiny, toy_tokenizer, weights
 
@@ -255,7 +257,7 @@ def toy_f1(tmp_path):
         """Return F1 before and after a training confined to some neurons, some being removed."""
         model = tiny()
         data = data_for(model, tokenizer)
-        schedule = Schedule(epochs=12, learning_rate=1e-2, batch_tokens=60, seed=0)
+        schedule = replace(SCHEDULE, epochs=12)
         with remove_neurons(model, removed, "zero", "all"):
             before = _f1(data, predict_tags(model, data))
             with confine(model, neurons):

@@ -5,14 +5,14 @@ import pytest
 
 from plasticity_utils.experiment.dose import pick_dose, specificity
 from plasticity_utils.results import tables
-from test_tables import at
+from runs import at
 
 
-def curve(concept, others, random=((0.9, 0.8),), base=0.9):
+def curve(concept, others, random=((0.9, 0.8),)):
     """A dose–response with F1 of LOC and of the other types at each dose, on both parts."""
     rows = []
     for part in ("dose", "scoring"):
-        rows += [("curve", 0.0, 0, "base", 0, part, e, base) for e in ("LOC", "PER", "overall")]
+        rows += [("curve", 0.0, 0, "base", 0, part, e, 0.9) for e in ("LOC", "PER", "overall")]
         for dose, f1, rest in zip((0.01, 0.05, 0.1), concept, others, strict=True):
             rows += [
                 ("curve", dose, int(1000 * dose), "targeted", 0, part, entity, value)

@@ -19,10 +19,11 @@ TAG_OF = {word: tag for tag, words in TAGS.items() for word in words}
 LAYERS = 4
 
 
-def made_up_corpus(n_sentences=120, seed=0):
+@pytest.fixture(scope="module")
+def corpus():
     """Random words; every third has a second sub-word, "##s"."""
-    rng = np.random.default_rng(seed)
-    drawn = [rng.choice(WORDS, size=rng.integers(3, 9)).tolist() for _ in range(n_sentences)]
+    rng = np.random.default_rng(0)
+    drawn = [rng.choice(WORDS, size=rng.integers(3, 9)).tolist() for _ in range(120)]
     tags = [[TAG_OF[word] for word in sentence] for sentence in drawn]
     drawn = [[w + "s" * (rng.random() < 1 / 3) for w in sentence] for sentence in drawn]
     return Corpus("made up", drawn, {"entity": tags})
@@ -40,11 +41,6 @@ def planted(tiny_model, tiny_tokenizer):
         weight[ids, 5] += inner
         weight[ids, 11] += person
     return model, tokenizer
-
-
-@pytest.fixture(scope="module")
-def corpus():
-    return made_up_corpus()
 
 
 def token_states(model, tokenizer, corpus):

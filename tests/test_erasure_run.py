@@ -35,7 +35,7 @@ from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.neurons import neuron_cards
 from plasticity_utils.results.published import _keep_additions, add, published_runs
-from runs import FRAMES, SHORT
+from runs import FRAMES, SHORT, f1_of
 
 
 @pytest.fixture
@@ -46,11 +46,6 @@ def run(erased_run):
 def patched(module):
     """Whether a patch is in force; transformers leaves hooks of its own."""
     return any(isinstance(hook, LayerPatch) for hook in module._forward_hooks.values())
-
-
-def f1_of(run, condition, stage, entity="LOC"):
-    rows = run.metrics.set_index(["condition", "stage", "entity"])["entity_f1"]
-    return rows[condition, stage, entity]
 
 
 def test_a_run_that_erases_has_all_tables(run):

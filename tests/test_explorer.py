@@ -27,8 +27,8 @@ from plasticity_utils.explorer.data import RunData, Selected
 from plasticity_utils.explorer.panels import words_of
 from plasticity_utils.formats import short
 from plasticity_utils.neurons.scores import selectivity
+from runs import at
 from test_neuron_html import EVIL, Tags
-from test_run import at
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,11 @@ PLANTED, CONSTANT = 17, 5
 BASELINES = [mean_select_scores, iou_scores, gaussian_scores]
 
 
-def planted_words(seed=0, n_words=400, n_neurons=40):
+def planted_words():
     """One neuron fires on the concept, one never varies, one is wide and means nothing."""
-    random = np.random.default_rng(seed)
-    is_concept = random.random(n_words) < 0.2
-    X = random.normal(size=(n_words, n_neurons)).astype(np.float32)
+    random = np.random.default_rng(0)
+    is_concept = random.random(400) < 0.2
+    X = random.normal(size=(400, 40)).astype(np.float32)
     X[:, 9] *= 100
     X[is_concept, PLANTED] += 4
     X[:, CONSTANT] = 0.1

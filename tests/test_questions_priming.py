@@ -8,9 +8,9 @@ from plasticity_utils.errors import InputError
 N = 1500
 
 
-def neurons(primed=0.0, persistence=0.0, seed=0):
+def neurons(primed=0.0, persistence=0.0):
     """Similarity goes with base |σ|; |σ| falls back to its mean in both conditions."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     layer = rng.integers(0, 7, N)
     base = 0.2 + 0.1 * rng.normal(size=N) + 0.01 * layer
     similarity = 3 * base + 0.2 * rng.normal(size=N)

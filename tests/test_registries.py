@@ -23,6 +23,7 @@ from plasticity_utils.removal.interface import Intervention, given_again, in_for
 from plasticity_utils.results import tables
 from plasticity_utils.results.groups import RunGroup
 from plugin import mine
+from runs import f1_of
 
 FILE = Path(__file__).parent / "plugin" / "mine.py"
 KINDS = ("removal", "protocol", "reader", "ranking")
@@ -45,11 +46,6 @@ def run(make_run):
     )
     for name, (registry_of_it, _) in registered.items():
         registry_of_it.unregister(name)
-
-
-def f1_of(run, condition, stage, entity="LOC"):
-    rows = run.metrics.set_index(["condition", "stage", "entity"])["entity_f1"]
-    return rows[condition, stage, entity]
 
 
 def test_the_tables_of_a_run_have_what_others_wrote(run):

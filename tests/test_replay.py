@@ -11,7 +11,7 @@ from plasticity_utils.experiment.replay import activations_at, model_at
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.files import SEAL
 from plasticity_utils.neurons.scores import selectivity
-from test_run import at
+from runs import at
 
 
 @pytest.mark.parametrize("condition", ["targeted", "random", "none", "head"])

@@ -17,7 +17,7 @@ from plasticity_utils.neurons.scores import selectivity
 from plasticity_utils.removal.gate import remove_neurons
 from plasticity_utils.results import neurons as neuron_changes
 from plasticity_utils.results import tables
-from runs import FRAMES, assert_same_tables
+from runs import FRAMES, assert_same_tables, at
 
 ENTITIES = ["LOC", "PER", "ORG", "MISC"]
 KEYS = ["condition", "stage", "epoch"]
@@ -28,12 +28,6 @@ STAGES = ["base", "removed", "retraining", "end"]
 @pytest.fixture(params=["tiny", pytest.param("real", marks=pytest.mark.slow)])
 def run(request):
     return request.getfixturevalue(f"{request.param}_run")
-
-
-def at(table, **values):
-    for name, value in values.items():
-        table = table[table[name] == value]
-    return table
 
 
 def stage_of(run, name):

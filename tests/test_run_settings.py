@@ -11,8 +11,8 @@ from plasticity_utils.experiment.presets import SCALES
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.results import neurons as neuron_changes
 from plasticity_utils.results.published import published_runs
-from runs import FRAMES, assert_same_tables, tiny_config
-from test_run import PLACE, at
+from runs import FRAMES, assert_same_tables, at, tiny_config
+from test_run import PLACE
 
 
 def test_the_same_seed_gives_the_same_tables_and_another_others(

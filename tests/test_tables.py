@@ -11,20 +11,21 @@ from plasticity_utils.neurons.scores import removal_only_profile
 from plasticity_utils.removal.gate import HeldNeurons
 from plasticity_utils.results import neurons as neuron_changes
 from plasticity_utils.results import tables
+from runs import at
 
 LOC = "LOC"
 PLACES = [(layer, unit) for layer in range(2) for unit in range(3)]
 BASE, GONE, END = ("base", -1.0), ("removed", 0.0), ("end", 1.0)
 
 
-def described(loc, per, effect=1.0, suffix=""):
+def described(loc, per, suffix=""):
     """What `measure_neurons` gives for six neurons with these selectivities."""
     table = pd.DataFrame(PLACES, columns=["layer", "unit"])
     table["selectivity_LOC"] = np.array(loc, dtype=np.float32)
     table["selectivity_PER"] = np.array(per, dtype=np.float32)
     for entity in ("LOC", "PER"):
         table[f"probeless_{entity}"] = table[f"selectivity_{entity}"].abs() * 10
-        table[f"effect_{entity}"] = table[f"selectivity_{entity}"] * effect
+        table[f"effect_{entity}"] = table[f"selectivity_{entity}"]
         table[f"ranking_selectivity_{entity}"] = table[f"selectivity_{entity}"]
     table["words"] = [f"high {i}{suffix}" for i in range(6)]
     table["words_low"] = [f"low {i}{suffix}" for i in range(6)]
@@ -81,12 +82,6 @@ def neurons():
 @pytest.fixture
 def layers(neurons):
     return layer_table(made_up_measured()[0], neurons, LOC)
-
-
-def at(table, **values):
-    for name, value in values.items():
-        table = table[table[name] == value]
-    return table
 
 
 # Put together

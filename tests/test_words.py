@@ -15,10 +15,10 @@ from plasticity_utils.neurons.words import embed_words, highest_activating_words
 PLANTED, CONSTANT = 3, 5
 
 
-def occurrences(n_words=600, n_types=40, n_neurons=8, seed=0):
-    random = np.random.default_rng(seed)
+def occurrences(n_words=600, n_types=40):
+    random = np.random.default_rng(0)
     words = [f"w{i}" for i in random.integers(n_types, size=n_words)]
-    X = random.normal(size=(n_words, n_neurons)).astype(np.float32)
+    X = random.normal(size=(n_words, 8)).astype(np.float32)
     X[:, CONSTANT] = 0.1
     return X, words
 
