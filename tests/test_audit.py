@@ -153,8 +153,10 @@ def test_the_last_layer_is_trained_at_several_rates_from_its_own_weights_and_fre
     )
     assert slow["entity_f1"].item() > as_is["entity_f1"].item() - 0.1
     table = audits.heads([Audit(folder)])
-    assert len(table) == len(ways)
+    assert len(table) == len(ways) / 2
     assert (table["n_seeds"] == 1).all()
+    of_cut = found.query("body == 'removed' and entity == 'LOC'").set_index(["start", "rate"])
+    assert table.set_index(["start", "rate"])["removed"].to_dict() == of_cut["entity_f1"].to_dict()
     published = publish_audit(Audit(folder), tmp_path / "book")
     assert (published / "heads.json").is_file()
 

@@ -196,12 +196,14 @@ def further_read(audits: Sequence[Audit]) -> pd.DataFrame:
 def heads(audits: Sequence[Audit]) -> pd.DataFrame:
     """What the last layer finds, by how it was trained until it converged.
 
-    A row a removal, concept, body, start of its weights and learning rate, of audits whose heads
-    were trained so (`plasticity readers --heads`): entity_f1 (mean over seeds) and n_seeds.
+    A row a removal, concept, start of its weights and learning rate, of audits whose heads were
+    trained so (`plasticity readers --heads`): base and removed (F1 on the body whole, and without
+    the concept; means over seeds), n_seeds.
     """
     found = _of_concept([one for one in audits if one.holds(["heads"])], "heads")
-    by_way = found.groupby([*KEYS, "body", "start", "rate"], sort=False)["entity_f1"]
-    return by_way.agg(entity_f1="mean", n_seeds="size").reset_index()
+    by_way = found.groupby([*KEYS, "start", "rate", "body"], sort=False)["entity_f1"]
+    means, counts = by_way.mean().unstack("body"), by_way.size().unstack("body")
+    return means.assign(n_seeds=counts["removed"]).reset_index()
 
 
 def savings(audits: Sequence[Audit]) -> pd.DataFrame:
