@@ -20,8 +20,8 @@
 # Erasing its direction weakens it, or takes names in general. Where three seeds tell, it
 # is back long before a model that never knew it would have learned it.**
 #
-# These are audits of MiniLM at the small scale *quick*: three seeds of `gate`, `leace`,
-# `mean_projection` and `relabel`, two of `npo`, one of the others. No removal is judged without its {term}`controls <control>`:
+# These are audits of MiniLM at the small scale *quick*: three seeds each, but two of
+# `gradient_difference` and one of `rmu`. No removal is judged without its {term}`controls <control>`:
 # {term}`readers <reader>` of the frozen model, the matched control, and a model that never
 # knew the concept. [One audit](audit.ipynb) shows
 # how each number is found. To add a row, write the
@@ -120,8 +120,7 @@ charts.number_table(
 # - After `leace` a reader finds less here than in the pretrained body, erased in the same
 #   way. With all sentences it finds more: see below.
 # - `npo` and `gradient_difference` take much under their control, too, which forgets random
-#   words: of organisations four tenths or more. So much of the damage is not about the
-#   concept.
+#   words (*lost_random*). So much of the damage is not about the concept.
 # - `relabel` and `rmu` take hardly anything under a control.
 # - `mean_projection` takes a concept nearly as well where it is fitted to another one. It
 #   takes away names, and not this concept.

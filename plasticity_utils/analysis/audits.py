@@ -19,6 +19,7 @@ from plasticity_utils.results.stack import (
     Estimate,
     mean_interval,
 )
+from plasticity_utils.training.protocols import HEAD_RATE
 
 KEYS = ["removal", "model", "corpus", "tags", "concept"]
 OWN_HEAD = "own_head"
@@ -196,12 +197,13 @@ def further_read(audits: Sequence[Audit]) -> pd.DataFrame:
 def heads(audits: Sequence[Audit]) -> pd.DataFrame:
     """What the last layer finds, by how it was trained until it converged.
 
-    A row a removal, concept, start of its weights and learning rate, of audits whose heads were
-    trained so (`plasticity readers --heads`): base and removed (F1 on the body whole, and without
-    the concept; means over seeds), n_seeds.
+    A row a removal, concept, start of its weights and factor (learning rate, where that of `head`
+    is 1), of audits whose heads were trained so (`plasticity readers --heads`): base and removed
+    (F1 on the body whole, and without the concept; means over seeds), n_seeds.
     """
     found = _of_concept([one for one in audits if one.holds(["heads"])], "heads")
-    by_way = found.groupby([*KEYS, "start", "rate", "body"], sort=False)["entity_f1"]
+    found["factor"] = found["rate"] / HEAD_RATE
+    by_way = found.groupby([*KEYS, "start", "factor", "body"], sort=False)["entity_f1"]
     means, counts = by_way.mean().unstack("body"), by_way.size().unstack("body")
     return means.assign(n_seeds=counts["removed"]).reset_index()
 
