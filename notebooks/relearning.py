@@ -62,6 +62,7 @@ cuts = {
 }
 table = relearning.side_by_side(cuts)
 small, halved, gone = (row for _, row in table.iterrows())
+of_half = cuts["the half"].groupby("concept")["beyond_control"].mean()
 
 # %% [markdown]
 # ## The answer
@@ -87,7 +88,8 @@ Markdown(
     f"random half takes {halved['lost_random']:.2f} F1 of the concept, its "
     f"own half {halved['lost']:.2f}. So most of what returns is the skill "
     "to find names of any kind. Beyond what the same training brings after "
-    f"a random half it adds {signed(halved['beyond_control'])}.\n"
+    f"a random half it adds {signed(halved['beyond_control'])} "
+    f"({signed(of_half.min())} to {signed(of_half.max())} by concept).\n"
     f"- **The erasure: {gone['came_back']}, and also of {gone['cut']}.** "
     f"What lies beyond the best reader is {gone['beyond']:.2f} F1 at "
     "most: a better reader would find more. The other types lost "
@@ -121,8 +123,8 @@ charts.number_table(relearning.beyond_by_seed(cuts))
 
 # %% [markdown]
 # A dash is a run without readers. Two small cuts of organisations have none either:
-# there the last layer stands for the best. The runs of the erasure with seeds 0 and 1
-# come from another machine and other base models than the rest.
+# there the last layer stands for the best; the [audits](removals.ipynb) have readers. The
+# runs of the erasure with seeds 0 and 1 come from another machine and other base models.
 #
 # ## What each reader finds
 #
@@ -245,11 +247,13 @@ Markdown(
     f"{none_cut['entity_f1']:.2f} to {cut['entity_f1']:.2f}. Training "
     "the biases of the last layer alone brings F1 back to "
     f"{means.loc['gate', 'bias', 'removed']['entity_f1']:.2f}. After the "
-    f"erasure it falls to {after['average_precision']:.2f}."
+    "narrower erasure, of the concept alone, it falls to "
+    f"{after['average_precision']:.2f}."
 )
 
 # %% [markdown]
-# With all sentences both were [asked this](removals.ipynb), too. Training on
+# With all sentences both were [asked this](removals.ipynb), too: after the narrower erasure
+# more comes back than readers had found. Training on
 # a few sentences, or on other names, has [its own page](how_little.ipynb).
 #
 # ## What would change our mind

@@ -236,11 +236,23 @@ def savings(audits: Sequence[Audit]) -> pd.DataFrame:
 
 
 def by_seed(audits: Sequence[Audit]) -> pd.DataFrame:
-    """A row an audit: what `taken`, `read` and `savings` say of it."""
+    """A row an audit: what `taken`, `read` and `savings` say of it.
+
+    Further beyond, the F1 that training the whole model adds to the best reader's, and
+    beyond_control, that less the same under the matched control.
+    """
     seeds = taken(audits)
     for further in (read(audits).drop(columns="reader"), savings(audits)):
         seeds = seeds.merge(further, on=[*KEYS, "seed"])
-    return seeds
+    keys = pd.MultiIndex.from_frame(seeds[[*KEYS, "seed"]])
+    returned, readings = returns_table(audits).sort_values("step"), readings_table(audits)
+    under_control = returned[returned["condition"] == "random"]
+    ends = under_control.groupby([*KEYS, "seed"])["entity_f1"].last()
+    fitted = readings[(readings["body"] == "control") & (readings["reader"] != OWN_HEAD)]
+    found = fitted.groupby([*KEYS, "seed"])["entity_f1"].max()
+    beyond = seeds["end_targeted"] - seeds["found"]
+    net = beyond - (ends - found).reindex(keys).to_numpy()
+    return seeds.assign(beyond=beyond, beyond_control=net)
 
 
 def shares_of_base(audits: Sequence[Audit], titles: Mapping[str, str]) -> pd.DataFrame:
@@ -269,7 +281,8 @@ def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
     """A row a removal and concept, means over seeds: what it took, what is read, what comes back.
 
     Columns: removal, model, corpus, tags, concept, n_seeds, base, removed, specificity,
-    random, lost_random, lost_another, read, floor, head, control_f1, verdict (`rules.audited`),
+    random, lost_random, lost_another, read, floor, head, control_f1, beyond and beyond_control
+    (of `by_seed`, with their intervals over seeds), verdict (`rules.audited`),
     steps_targeted, steps_masked, n_reached (seeds in which a model that never knew gets so far; in
     others its last step counts, and savings are at least so large), savings (with its interval over
     seeds), came_back (`rules.kept`).
@@ -277,7 +290,7 @@ def table_of_removals(audits: Sequence[Audit]) -> pd.DataFrame:
     seeds = by_seed(audits)
     numbers = seeds.drop(columns=[name for name in seeds if name.startswith("reached")])
     bounds = {name: SHARE_BOUNDS for name in _F1_COLUMNS}
-    bounds |= {name: DIFFERENCE_BOUNDS for name in numbers if name.startswith("lost")}
+    bounds |= {name: DIFFERENCE_BOUNDS for name in numbers if name.startswith(("lost", "beyond"))}
     bounds |= {name: (0.0, np.inf) for name in numbers if name.startswith("steps")}
     bounds["savings"] = (-np.inf, 1.0)
     table = mean_interval(numbers, KEYS, bounds=bounds)
