@@ -74,7 +74,7 @@ charts.number_table(
 )
 
 # %% [markdown]
-# Shares of the lost F1 that are regained: means over three concepts in MiniLM.
+# Shares of the lost F1 that are regained: three concepts, MiniLM.
 
 # %% tags=["remove-input"]
 Markdown(
@@ -122,9 +122,8 @@ charts.regained(
 charts.number_table(relearning.beyond_by_seed(cuts))
 
 # %% [markdown]
-# A dash is a run without readers. Two small cuts of organisations have none either:
-# there the last layer stands for the best; the [audits](removals.ipynb) have readers. The
-# runs of the erasure with seeds 0 and 1 come from another machine and other base models.
+# A dash is a run without readers. Two small cuts of organisations have none either; the
+# [audits](removals.ipynb) do. The erasure's seeds 0 and 1 come from another machine.
 #
 # ## What each reader finds
 #
@@ -151,9 +150,8 @@ whole = mean_by_reader(surgical + half + erased)
 charts.number_table(whole[whole["condition"] != "targeted"])
 
 # %% [markdown]
-# Does it matter how the last layer is trained? Here it is trained after the small cut,
-# from its own weights and from fresh ones, at four rates (*factor*), until it improves no
-# more:
+# Does it matter how the last layer is trained? After the small cut, from its own weights
+# or fresh ones, at four rates, until it improves no more:
 
 # %% tags=["remove-input", "hide-output"]
 ways = audits.heads(published_audits(scale="full"))
@@ -164,16 +162,15 @@ found = ways.groupby("concept")["removed"]
 apart = (found.max() - found.min()).max()
 below = (ways["base"] - ways["removed"]).groupby(ways["concept"]).mean()
 Markdown(
-    f"Between the worst and the best way lie at most {apart:.3f} F1. The same "
-    f"layer finds {below.min():.3f} to {below.max():.3f} more in the model "
-    "that nothing was cut from (*base*). All sentences, three seeds."
+    f"Between the worst and the best way lie at most {apart:.3f} F1, and "
+    f"between the uncut model and this one {below.min():.3f} to "
+    f"{below.max():.3f}."
 )
 
 # %% [markdown]
 # ## In a decoder
 #
-# SmolLM2 was cut once for each concept, with one base model, so its values have no
-# interval and no verdict.
+# SmolLM2 was cut once for each concept: no interval, no verdict.
 
 # %% tags=["remove-input", "hide-output"]
 decoder = relearning.by_run(
@@ -203,10 +200,9 @@ on_2000 = relearning.by_run(
 less = relearning.summary(on_2000)
 survived = (on_2000["removed"] > 0.1 * on_2000["base"]).sum()
 Markdown(
-    "Trained on 2,000 sentences, with two seeds of each concept, the last "
-    "layer regains "
-    f"{percent(less['by_head'])}. What training everything adds, less what "
-    "further training brings without a cut, is "
+    "Trained on 2,000 sentences, with two seeds, the last layer regains "
+    f"{percent(less['by_head'])}. What training everything adds, less the "
+    "same without a cut, is "
     f"{signed(less['beyond_control'])} "
     f"({signed(less['beyond_control_low'])} to "
     f"{signed(less['beyond_control_high'])}): no different from zero. Of "
@@ -241,8 +237,8 @@ cut, none_cut = (
 after = means.loc["leace", audits.OWN_HEAD, "removed"]
 Markdown(
     "**Was more lost than a threshold?** After the small cut, not much. "
-    "*Average precision*, which asks for the order of words and has no "
-    f"threshold, falls from {none_cut['average_precision']:.2f} to "
+    "*Average precision*, which has no threshold, falls from "
+    f"{none_cut['average_precision']:.2f} to "
     f"{cut['average_precision']:.2f}, and F1 from "
     f"{none_cut['entity_f1']:.2f} to {cut['entity_f1']:.2f}. Training "
     "the biases of the last layer alone brings F1 back to "
@@ -252,8 +248,8 @@ Markdown(
 )
 
 # %% [markdown]
-# With all sentences both were [asked this](removals.ipynb), too: after the narrower erasure
-# more comes back than readers had found. Training on
+# With all sentences, more comes back after the narrower erasure [than readers had
+# found](removals.ipynb). Training on
 # a few sentences, or on other names, has [its own page](how_little.ipynb).
 #
 # ## What would change our mind

@@ -20,8 +20,8 @@
 # Erasing its direction weakens it, or takes names in general. Where three seeds tell, it
 # is back long before a model that never knew it would have learned it.**
 #
-# These are audits of MiniLM at the small scale *quick*: three seeds each, but two of
-# `gradient_difference` and one of `rmu`. No removal is judged without its {term}`controls <control>`:
+# Audits of MiniLM at the scale *quick*: three seeds, but two of
+# `gradient_difference`, one of `rmu`. No removal is judged without its {term}`controls <control>`:
 # {term}`readers <reader>` of the frozen model, the matched control, and a model that never
 # knew the concept. [One audit](audit.ipynb) shows
 # how each number is found. To add a row, write the
@@ -121,7 +121,7 @@ charts.number_table(
 #   way. With all sentences it finds more: see below.
 # - `npo` and `gradient_difference` take much under their control, too, which forgets random
 #   words (*lost_random*). So much of the damage is not about the concept.
-# - `relabel` and `rmu` take hardly anything under a control.
+# - `relabel` and `rmu` take hardly anything under theirs.
 # - `mean_projection` takes a concept nearly as well where it is fitted to another one. It
 #   takes away names, and not this concept.
 
@@ -166,7 +166,7 @@ steps = table.groupby("removal")[["steps_targeted", "steps_masked"]].mean()
 back = "Back after {:.0f} steps; never known, after {:.0f}"
 
 # %% [markdown]
-# After `gate`, with three seeds:
+# After `gate`:
 
 # %% tags=["remove-input"]
 charts.returns(
@@ -176,7 +176,7 @@ charts.returns(
 )
 
 # %% [markdown]
-# After `leace`, with three seeds:
+# After `leace`:
 
 # %% tags=["remove-input"]
 charts.returns(
@@ -186,7 +186,7 @@ charts.returns(
 )
 
 # %% [markdown]
-# After `relabel`, with three seeds:
+# After `relabel`:
 
 # %% tags=["remove-input"]
 charts.returns(
@@ -280,8 +280,7 @@ charts.number_table(
 )
 
 # %% [markdown]
-# They find more of what `leace` erased, most of all of locations. It is still less than in
-# the pretrained body, at this scale.
+# They find more of what `leace` erased, but less than in the pretrained body.
 
 # %% [markdown]
 # ## The ways of taking a concept out
