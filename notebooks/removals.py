@@ -24,7 +24,7 @@
 # `gradient_difference`, one of `rmu`. No removal is judged without its {term}`controls <control>`:
 # {term}`readers <reader>` of the frozen model, the matched control, and a model that never
 # knew the concept. [One audit](audit.ipynb) shows
-# how each number is found. To add a row, write the
+# how each number is found. To add one, write the
 # removal in a file ([add your own](add_your_own.ipynb)), run
 #
 #     plasticity audit --removal my_eraser.py:MyEraser --concept persons --seed 0
@@ -121,7 +121,7 @@ charts.number_table(
 #   way. With all sentences it finds more: see below.
 # - `npo` and `gradient_difference` take much under their control, too, which forgets random
 #   words (*lost_random*). So much of the damage is not about the concept.
-# - `relabel` and `rmu` take hardly anything under theirs.
+# - `relabel` and `rmu` take little under theirs.
 # - `mean_projection` takes a concept nearly as well where it is fitted to another one. It
 #   takes away names, and not this concept.
 
@@ -280,7 +280,7 @@ charts.number_table(
 )
 
 # %% [markdown]
-# They find more of what `leace` erased, but less than in the pretrained body.
+# They find more of what `leace` erased, yet less than in the pretrained body.
 
 # %% [markdown]
 # ## The ways of taking a concept out

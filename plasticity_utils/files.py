@@ -180,7 +180,14 @@ def _make(folder: Path, make: Callable[[Path], None], facts: dict[str, Any]) -> 
     part = _part_of(folder)
     part.mkdir(exist_ok=True)
     sitting = _begin_sitting(part)
-    make(part)
+    try:
+        make(part)
+    except InputError:
+        if not any(part.iterdir()):
+            # It was refused before anything was begun.
+            part.rmdir()
+            _sittings(part).unlink()
+        raise
     seal(part, seconds=_end_sittings(part, sitting), **facts)
     os.replace(part, folder)
 

@@ -70,6 +70,21 @@ def test_other_settings_names_or_versions_are_other_folders(tmp_path, make, monk
     assert len(folders) == make.calls == 5
 
 
+def test_what_is_refused_before_it_begins_leaves_nothing_and_later_what_was_begun(tmp_path):
+    def refuse(part):
+        raise InputError("no")
+
+    def begin_and_refuse(part):
+        (part / "checkpoint").touch()
+        refuse(part)
+
+    for make, left in ((refuse, []), (begin_and_refuse, ["checkpoint"])):
+        with pytest.raises(InputError, match="no"):
+            files.cached(tmp_path, "base", SETTINGS, make)
+        assert [path.name for path in tmp_path.glob("*.part/*")] == left
+        assert len(list(tmp_path.glob("*.part*"))) == 2 * bool(left)
+
+
 @pytest.mark.parametrize("name", ["words.txt", "deep/numbers.txt"])
 def test_a_damaged_file_is_named_and_made_again(name, tmp_path, make):
     folder = files.cached(tmp_path, "base", SETTINGS, make)
