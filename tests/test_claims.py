@@ -211,10 +211,10 @@ def test_the_nine_answers_are_the_words_of_their_rules(published, rows):
 def test_the_words_of_the_removals_that_were_audited():
     table = audits.table_of_removals(published_audits())
     seeds = table.groupby("removal")["n_seeds"].unique().map(list).to_dict()
-    with_three = {"gate", "leace", "mean_projection", "relabel"}
+    with_three = {"gate", "leace", "mean_projection", "npo", "relabel"}
     assert {name for name, n in seeds.items() if n == [3]} == with_three
-    assert {name for name, n in seeds.items() if n == [2]} == {"npo"}
-    assert {name for name, n in seeds.items() if n == [1]} == {"gradient_difference", "rmu"}
+    assert {name for name, n in seeds.items() if n == [2]} == {"gradient_difference"}
+    assert {name for name, n in seeds.items() if n == [1]} == {"rmu"}
     assert (table.groupby("removal")["concept"].nunique() == 3).all()
     verdicts = table.groupby("removal")["verdict"].unique().map(list).to_dict()
     assert verdicts.pop("leace") == [rules.WEAKENED]
@@ -260,8 +260,21 @@ def test_with_all_sentences_an_erasure_weakens_and_what_is_left_was_taught_in_pa
     by_seed = audits.read(found)
     assert (by_seed["found"] > by_seed["floor"]).all()
     assert (table["steps_targeted"] < table["steps_masked"]).all()
-    assert table.loc[["locations", "persons"], "came_back"].eq(rules.SOONER).all()
+    assert set(table["came_back"]) == {rules.SOONER}
     assert (table["specificity"] > 0.5).all()
+    # More comes back than readers had found, and not so after the small cut.
+    assert (table[["beyond_low", "beyond_control_low"]] > 0.05).all().all()
+    cut = audits.table_of_removals(published_audits(scale="full")).query("removal == 'gate'")
+    assert (cut["beyond"] < 0.02).all()
+    assert (cut["beyond_control_low"] < 0).all()
+
+
+def test_it_hardly_matters_how_the_last_layer_is_trained():
+    ways = audits.heads(published_audits(scale="full"))
+    found = ways.groupby("concept")["removed"]
+    assert found.size().to_dict() == {"locations": 8, "organisations": 8, "persons": 8}
+    assert (found.max() - found.min()).max() < 0.01
+    assert (ways["base"] - ways["removed"]).max() < 0.02
 
 
 def test_with_all_sentences_the_small_cut_hides_too_and_is_back_sooner():

@@ -59,7 +59,8 @@ AUDIT_TABLES = {
         "a frozen body, learning rate, start and type; `plasticity readers --heads` adds it",
         f"body rate start entity {SCORES} average_precision",
         {
-            **_READING,
+            "body": _READING["body"],
+            "average_precision": _CHANCE,
             "rate": Column("number", "learning rate at which the last layer was trained"),
             "start": Column("name", "its weights before that: its `own`, or `fresh` ones"),
         },
