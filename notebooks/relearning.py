@@ -257,4 +257,4 @@ Markdown(
 # - For the small cut: a seed in which every reader stays far below the whole
 #   model.
 # - For the erasure and the half: a better reader. Ours read one word at a time
-#   from the last layer alone.
+#   from the last layer.
