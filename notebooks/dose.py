@@ -167,7 +167,7 @@ Markdown(
 # %% [markdown]
 # ## How sure
 #
-# Two repeats (seeds) of each concept, one model, and the small scale *quick*: 1,800
+# Three repeats (seeds) of each concept, one model, and the small scale *quick*: 1,800
 # sentences to train on, 500 to score. The rule of nine tenths was set before these
 # runs. A curve of full size in which readers fall as soon as the model does would
 # change our mind. `plasticity audit --curve` makes a
