@@ -206,7 +206,7 @@ Markdown(
     f"{signed(less['beyond_control'])} "
     f"({signed(less['beyond_control_low'])} to "
     f"{signed(less['beyond_control_high'])}): no different from zero. Of "
-    f"these {len(on_2000)} cuts {survived} left more than a tenth of the F1."
+    f"these {len(on_2000)} cuts {survived} left more than a tenth of F1."
 )
 
 # %% [markdown]
