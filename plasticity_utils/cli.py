@@ -103,8 +103,12 @@ def _parser() -> argparse.ArgumentParser:
         "readers", help="what any reader finds after the removal of a published run, or of an audit"
     )
     reading.add_argument("runs", type=Path, nargs="+", help="folders of finished runs and audits")
-    reading.add_argument(
+    chosen = reading.add_mutually_exclusive_group()
+    chosen.add_argument(
         "--reader", action="append", help=f"{', '.join(readers.names())}, FILE.py:NAME; repeatable"
+    )
+    chosen.add_argument(
+        "--heads", action="store_true", help="train an audit's last layer at several rates instead"
     )
     reading.set_defaults(command=_readers)
     bases = commands.add_parser(
@@ -284,13 +288,15 @@ def _indicators(options: argparse.Namespace) -> None:
 
 def _readers(options: argparse.Namespace) -> None:
     from plasticity_utils.analysis.readers import read_anew
-    from plasticity_utils.experiment.audit import Audit, read_further
+    from plasticity_utils.experiment.audit import Audit, read_further, read_heads
     from plasticity_utils.experiment.run import load_run
     from plasticity_utils.results.published import add
 
     named = {"names": options.reader} if options.reader else {}
     for run in map(load_run, options.runs):
-        if _is_audit(run):
+        if options.heads:
+            print(f"read: {read_heads(Audit(run.path))}")
+        elif _is_audit(run):
             print(f"read: {read_further(Audit(run.path), **named)}")
         else:
             make = partial(read_anew, **named)

@@ -21,12 +21,13 @@ from plasticity_utils.experiment.audit import (
     AuditStages,
     audit_name,
     read_further,
+    read_heads,
     run_audit,
     with_protocols,
 )
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.example import choose_sentence, run_example
-from plasticity_utils.experiment.readings import ReadingStages
+from plasticity_utils.experiment.readings import HEAD_RATES, ReadingStages
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.models.load import load_model
 from plasticity_utils.results.published import (
@@ -132,6 +133,30 @@ def test_further_readers_read_what_the_usual_ones_have_not(made, tmp_path, monke
     assert table["read_further"].item() == best["removed"] / best["base"]
     published = publish_audit(Audit(folder), tmp_path / "book")
     assert (published / "further_readings.json").is_file()
+
+
+@pytest.mark.slow
+def test_the_last_layer_is_trained_at_several_rates_from_its_own_weights_and_fresh_ones(
+    made, tmp_path
+):
+    folder = tmp_path / made.path.name
+    shutil.copytree(made.path, folder)
+    read_heads(Audit(folder))
+    found = Audit(folder).table("heads")
+    assert set(found["body"]) == {"base", "removed"}
+    ways = found[["body", "start", "rate"]].drop_duplicates()
+    assert len(ways) == 2 * 2 * len(HEAD_RATES)
+    # Trained on from where it is, no slow head ends far below where it began.
+    as_is = made.readings.query("reader == 'own_head' and body == 'base' and entity == 'LOC'")
+    slow = found[found["rate"] == min(HEAD_RATES)].query(
+        "body == 'base' and start == 'own' and entity == 'LOC'"
+    )
+    assert slow["entity_f1"].item() > as_is["entity_f1"].item() - 0.1
+    table = audits.heads([Audit(folder)])
+    assert len(table) == len(ways)
+    assert (table["n_seeds"] == 1).all()
+    published = publish_audit(Audit(folder), tmp_path / "book")
+    assert (published / "heads.json").is_file()
 
 
 @pytest.fixture

@@ -193,6 +193,17 @@ def further_read(audits: Sequence[Audit]) -> pd.DataFrame:
     return by_concept.mean().assign(n_seeds=by_concept.size()).reset_index()
 
 
+def heads(audits: Sequence[Audit]) -> pd.DataFrame:
+    """What the last layer finds, by how it was trained until it converged.
+
+    A row a removal, concept, body, start of its weights and learning rate, of audits whose heads
+    were trained so (`plasticity readers --heads`): entity_f1 (mean over seeds) and n_seeds.
+    """
+    found = _of_concept([one for one in audits if one.holds(["heads"])], "heads")
+    by_way = found.groupby([*KEYS, "body", "start", "rate"], sort=False)["entity_f1"]
+    return by_way.agg(entity_f1="mean", n_seeds="size").reset_index()
+
+
 def savings(audits: Sequence[Audit]) -> pd.DataFrame:
     """How much sooner the concept is back than in a model that never knew it.
 

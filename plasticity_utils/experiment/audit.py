@@ -149,29 +149,56 @@ def read_further(audit: Audit, names: Sequence[str] = ()) -> Path:
     """
     chosen = list(dict.fromkeys(names)) or readers.names()
     check_readers(chosen)
-    if "doses" in audit.facts:
-        raise InputError(f"{audit.path.name!r} is a reading curve; needed: an audit")
-    if not audit.holds(["readings"]):
-        raise InputError(f"{audit.path.name!r} has no readings; needed: an audit")
-    anew = InputError(
-        f"audit {audit.path.name!r} is of another state of the code or of the files that it names, "
-        "so its removal cannot be read further; `plasticity audit` makes it anew"
-    )
-    if not is_of_now(audit, audit.config):
-        raise anew
-    stages = AuditStages(audit.config)
-    stages.check()
+    stages = _stages_to_read(audit)
     if not any(stages.left_to_read(chosen)):
         raise InputError(
             f"all that {', '.join(chosen)} can read is in the audit already; needed: a reader that "
             "is not among its own"
         )
-    if not audit.path.name.endswith(files.digest(stages.all_settings)):
-        raise anew
+    _check_made_by(stages, audit)
     folders = {body: stages.further_readings(chosen, body) for body in FURTHER_BODIES}
     name = "further_readings"
     table = with_other_readers(_stacked(folders, name, "body"), audit.path / f"{name}.parquet")
     return add_table(audit.path, name, table)
+
+
+@users_errors()
+def read_heads(audit: Audit) -> Path:
+    """Train the model's own head, as it is and fresh, at several rates: the table `heads`.
+
+    The base model's body is read whole and without the concept; each head is trained on all
+    training sentences until it converges. The table is put in the audit's folder.
+    """
+    stages = _stages_to_read(audit)
+    _check_made_by(stages, audit)
+    folders = {body: stages.heads(body) for body in CONTROLLED}
+    return add_table(audit.path, "heads", _stacked(folders, "heads", "body"))
+
+
+def _stages_to_read(audit: Audit) -> AuditStages:
+    """The stages of a finished audit that is of now."""
+    if "doses" in audit.facts:
+        raise InputError(f"{audit.path.name!r} is a reading curve; needed: an audit")
+    if not audit.holds(["readings"]):
+        raise InputError(f"{audit.path.name!r} has no readings; needed: an audit")
+    if not is_of_now(audit, audit.config):
+        raise _made_otherwise(audit)
+    stages = AuditStages(audit.config)
+    stages.check()
+    return stages
+
+
+def _check_made_by(stages: AuditStages, audit: Audit) -> None:
+    """Raise InputError unless the stages would make this audit; a removal may be fitted for it."""
+    if not audit.path.name.endswith(files.digest(stages.all_settings)):
+        raise _made_otherwise(audit)
+
+
+def _made_otherwise(audit: Audit) -> InputError:
+    return InputError(
+        f"audit {audit.path.name!r} is of another state of the code or of the files that it names, "
+        "so its removal cannot be read further; `plasticity audit` makes it anew"
+    )
 
 
 def with_protocols(config: RunConfig) -> RunConfig:

@@ -6,7 +6,8 @@ the pretrained body, which was never taught the task.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,14 +22,16 @@ from plasticity_utils.data.corpus import Corpus, kinds_of
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import save_tables
 from plasticity_utils.models.load import label_ids
+from plasticity_utils.progress import bar
 from plasticity_utils.registry import label, readers
 from plasticity_utils.removal.interface import Intervention, in_force
 from plasticity_utils.training.evaluate import entity_scores
-from plasticity_utils.training.protocols import FIRST_TIME, NONE
+from plasticity_utils.training.protocols import FIRST_TIME, HEAD_RATE, NONE
 from plasticity_utils.training.readers import (
     ALIKE,
     FrozenHead,
     control_task,
+    label_states,
     new_reader,
     states_to_read,
     told_chances,
@@ -50,6 +53,9 @@ CONTROLLED = ("base", "removed")
 FURTHER_BODIES = ("base", "removed", "pretrained_removed")
 # All layers side by side are many times as wide, and a reader of them as slow.
 READER_SENTENCES, EVERY_LAYER_SENTENCES = 5000, 600
+# Rates at which the model's own head is trained until it converges: a tenth of what `head` trains
+# at, a third, the same, and three times as much.
+HEAD_RATES = tuple(factor * HEAD_RATE for factor in (0.1, 1 / 3, 1, 3))
 
 
 def tag_scores(
@@ -96,6 +102,11 @@ class ReadingStages(Stages):
         settings |= {"readers": [readers.key(name) for name in names], "further": True}
         make = partial(self._make_further, names, body)
         return self._cached("further-readings", settings, make)
+
+    def heads(self, body: str) -> Path:
+        """Train the model's own head on a frozen body at several rates: `heads.parquet`."""
+        settings = {**self._readings_settings(body), "rates": HEAD_RATES}
+        return self._cached("heads", settings, partial(self._make_heads, body))
 
     def _readings_settings(self, body: str) -> dict[str, Any]:
         return {
@@ -147,6 +158,21 @@ class ReadingStages(Stages):
             )
         save_tables({"further_readings": found}, part)
 
+    def _make_heads(self, body: str, part: Path) -> None:
+        model, train, scoring = self._opened(body, (self.sentences.train, self.sentences.scoring))
+        tables = []
+        with in_force(model, self._in_body(body)):
+            fitted, scored = (label_states(model, data) for data in (train, scoring))
+            tried = list(itertools.product(HEAD_RATES, ("own", "fresh")))
+            for rate, start in bar(tried, "heads"):
+                reader = FrozenHead.of(
+                    model, seed=self.config.seed, rates=[rate], starts=[start == "fresh"]
+                )
+                reader.fit(fitted, np.concatenate(train.tags))
+                found = _found("head", reader, scored, scoring, label_ids(model))
+                tables.append(found.assign(rate=rate, start=start))
+        save_tables({"heads": pd.concat(tables, ignore_index=True)}, part)
+
     def left_to_read(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
         """Readers of the last layer, and of every layer, whose fit `readings` does not have."""
         last_layer = [name for name in names if self._has_more or name not in READERS]
@@ -192,11 +218,18 @@ class ReadingStages(Stages):
         ):
             for name, reader in fitted.items():
                 reader.fit(X, np.concatenate(own_tags))
-                told = told_tags(name, reader, states, scoring, label_ids(model))
-                table = tag_scores(scoring, told, *told_chances(name, reader, states))
+                table = _found(name, reader, states, scoring, label_ids(model))
                 row = {"reader": name, "place": place, "n_fitted": len(own_tags)}
                 tables.append(table.assign(**row))
         return pd.concat(tables, ignore_index=True)
+
+
+def _found(
+    name: str, reader: Any, states: np.ndarray, data: TaggedSentences, tags: Collection[str]
+) -> pd.DataFrame:
+    """What a fitted reader finds: the columns of `tag_scores`."""
+    told = told_tags(name, reader, states, data, tags)
+    return tag_scores(data, told, *told_chances(name, reader, states))
 
 
 def model_scores(model: PreTrainedModel, data: TaggedSentences) -> pd.DataFrame:

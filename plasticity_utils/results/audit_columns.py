@@ -55,6 +55,15 @@ AUDIT_TABLES = {
         f"body reader place n_fitted entity {SCORES} average_precision",
         _READING,
     ),
+    "heads": Table(
+        "a frozen body, learning rate, start and type; `plasticity readers --heads` adds it",
+        f"body rate start entity {SCORES} average_precision",
+        {
+            **_READING,
+            "rate": Column("number", "learning rate at which the last layer was trained"),
+            "start": Column("name", "its weights before that: its `own`, or `fresh` ones"),
+        },
+    ),
     "other_bases": Table(
         "another base, choice of units, layer and alignment; `plasticity bases` adds it",
         "other units layer alignment word_f1 balanced_accuracy n_words",

@@ -279,24 +279,31 @@ class FrozenHead:
         Whether its biases alone train, from where they are.
     seed : int
         Of fresh weights and of the order of words.
+    rates, starts : sequence
+        Of which the best counts: learning rates, and whether weights are fresh. Biases alone have
+        no fresh start.
     """
 
     own: nn.Linear
     classes_: list[str]
     only_bias: bool = False
     seed: int = 0
+    rates: Sequence[float] = RATES
+    starts: Sequence[bool] = (False, True)
     found: nn.Linear | None = field(default=None, repr=False)
     rate: float = 0.0
     from_fresh: bool = False
 
     @classmethod
-    def of(cls, model: PreTrainedModel, only_bias: bool = False, seed: int = 0) -> FrozenHead:
+    def of(
+        cls, model: PreTrainedModel, only_bias: bool = False, seed: int = 0, **tried: Any
+    ) -> FrozenHead:
         """Take the head of a model; InputError if only its biases are to train and it has none."""
         own = head(model)
         if only_bias:
             protocols.only_bias(model)
         names = sorted(label_ids(model), key=label_ids(model).__getitem__)
-        return cls(own, names, only_bias, seed)
+        return cls(own, names, only_bias, seed, **tried)
 
     def fit(
         self, states: Float[np.ndarray, "word unit"], tags: Shaped[np.ndarray, " word"]
@@ -306,8 +313,8 @@ class FrozenHead:
         X, y = torch.from_numpy(states), torch.tensor([place[tag] for tag in tags])
         cut = int(len(X) * (1 - HELD_OUT))
         best = float("inf")
-        starts = (False,) if self.only_bias else (False, True)
-        for fresh, rate in itertools.product(starts, RATES):
+        starts = (False,) if self.only_bias else self.starts
+        for fresh, rate in itertools.product(starts, self.rates):
             linear = self._start(fresh)
             loss = _converge(linear, rate, (X[:cut], y[:cut]), (X[cut:], y[cut:]), self.seed)
             if loss < best:
