@@ -123,7 +123,7 @@ charts.number_table(relearning.beyond_by_seed(cuts))
 
 # %% [markdown]
 # A dash is a run without readers. Two small cuts of organisations have none either; the
-# [audits](removals.ipynb) do. The erasure's seeds 0 and 1 come from another machine.
+# [audits](removals.ipynb) do. The erasure's seeds 0 and 1 have another machine and bases.
 #
 # ## What each reader finds
 #
@@ -205,8 +205,8 @@ Markdown(
     "same without a cut, is "
     f"{signed(less['beyond_control'])} "
     f"({signed(less['beyond_control_low'])} to "
-    f"{signed(less['beyond_control_high'])}): no different from zero. Of "
-    f"these {len(on_2000)} cuts {survived} left more than a tenth of F1."
+    f"{signed(less['beyond_control_high'])}): indistinguishable from zero. "
+    f"Of these {len(on_2000)} cuts {survived} left more than a tenth of F1."
 )
 
 # %% [markdown]

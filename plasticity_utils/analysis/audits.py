@@ -142,6 +142,7 @@ def read(audits: Sequence[Audit]) -> pd.DataFrame:
     """The best reader of the cut model: KEYS, seed, reader, found, in_base, read, …
 
     `found` and `in_base` are its F1 on the cut and on the base model, `read` their ratio,
+    `found_control` the best that a reader finds under the matched control,
     `average_precision` that on the cut model, `floor` the best that a reader finds in the
     pretrained body under the same removal, `head` what the last layer finds in the cut model,
     trained alone, and `control_f1` the most that any reader of it remembers in the control task.
@@ -159,6 +160,7 @@ def read(audits: Sequence[Audit]) -> pd.DataFrame:
                 **dict(zip([*KEYS, "seed"], keys, strict=True)),
                 "reader": best,
                 "found": f1.loc[best, "removed"],
+                "found_control": f1["control"].max(),
                 "in_base": f1.loc[best, "base"],
                 "read": f1.loc[best, "removed"] / f1.loc[best, "base"],
                 "average_precision": cut.loc[best, "average_precision"],
@@ -213,8 +215,8 @@ def savings(audits: Sequence[Audit]) -> pd.DataFrame:
 
     A row a seed: removal, concept, seed; for each of `targeted`, `masked` and `first_time` steps
     (until 0.9 of the base's F1; the last step where it is not reached), reached, end (F1); savings
-    (over `masked`) and savings_first_time, 1 − ratio of the steps. What an audit did not train is
-    missing.
+    (over `masked`) and savings_first_time, 1 − ratio of the steps; end_random, under the matched
+    control. What an audit did not train is missing.
     """
     base = taken(audits).set_index([*KEYS, "seed"])["base"]
     rows = []
@@ -228,6 +230,8 @@ def savings(audits: Sequence[Audit]) -> pd.DataFrame:
                 steps, reached = _steps_to(curve, goal)
                 row |= {f"steps_{name}": steps, f"reached_{name}": reached}
                 row[f"end_{name}"] = curve["entity_f1"].iloc[-1]
+        control = own[own["condition"] == "random"].set_index("step")["entity_f1"]
+        row["end_random"] = control[control.index.max()] if len(control) else np.nan
         row["savings"] = 1 - row["steps_targeted"] / row["steps_masked"]
         if "steps_first_time" in row:
             row["savings_first_time"] = 1 - row["steps_targeted"] / row["steps_first_time"]
@@ -244,15 +248,9 @@ def by_seed(audits: Sequence[Audit]) -> pd.DataFrame:
     seeds = taken(audits)
     for further in (read(audits).drop(columns="reader"), savings(audits)):
         seeds = seeds.merge(further, on=[*KEYS, "seed"])
-    keys = pd.MultiIndex.from_frame(seeds[[*KEYS, "seed"]])
-    returned, readings = returns_table(audits).sort_values("step"), readings_table(audits)
-    under_control = returned[returned["condition"] == "random"]
-    ends = under_control.groupby([*KEYS, "seed"])["entity_f1"].last()
-    fitted = readings[(readings["body"] == "control") & (readings["reader"] != OWN_HEAD)]
-    found = fitted.groupby([*KEYS, "seed"])["entity_f1"].max()
     beyond = seeds["end_targeted"] - seeds["found"]
-    net = beyond - (ends - found).reindex(keys).to_numpy()
-    return seeds.assign(beyond=beyond, beyond_control=net)
+    under_control = seeds.pop("end_random") - seeds.pop("found_control")
+    return seeds.assign(beyond=beyond, beyond_control=beyond - under_control)
 
 
 def shares_of_base(audits: Sequence[Audit], titles: Mapping[str, str]) -> pd.DataFrame:
