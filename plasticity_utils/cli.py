@@ -110,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     chosen.add_argument(
         "--heads", action="store_true", help="train an audit's last layer at several rates instead"
     )
+    chosen.add_argument(
+        "--second-cut", action="store_true", help="train an audit's model on, cut and read it again"
+    )
     reading.set_defaults(command=_readers)
     bases = commands.add_parser(
         "bases", help="put a probe of each audit's base to the bases of the other seeds"
@@ -288,7 +291,7 @@ def _indicators(options: argparse.Namespace) -> None:
 
 def _readers(options: argparse.Namespace) -> None:
     from plasticity_utils.analysis.readers import read_anew
-    from plasticity_utils.experiment.audit import Audit, read_further, read_heads
+    from plasticity_utils.experiment.audit import Audit, read_further, read_heads, read_second_cut
     from plasticity_utils.experiment.run import load_run
     from plasticity_utils.results.published import add
 
@@ -296,6 +299,8 @@ def _readers(options: argparse.Namespace) -> None:
     for run in map(load_run, options.runs):
         if options.heads:
             print(f"read: {read_heads(Audit(run.path))}")
+        elif options.second_cut:
+            print(f"read: {read_second_cut(Audit(run.path))}")
         elif _is_audit(run):
             print(f"read: {read_further(Audit(run.path), **named)}")
         else:

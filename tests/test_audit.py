@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from plasticity_utils import cli, files
-from plasticity_utils.analysis import audits
+from plasticity_utils.analysis import audits, rules
 from plasticity_utils.analysis.sameness import read_other_bases
 from plasticity_utils.charts import readings, returns
 from plasticity_utils.data.corpus import Corpus
@@ -22,6 +22,7 @@ from plasticity_utils.experiment.audit import (
     audit_name,
     read_further,
     read_heads,
+    read_second_cut,
     run_audit,
     with_protocols,
 )
@@ -161,6 +162,39 @@ def test_the_last_layer_is_trained_at_several_rates_from_its_own_weights_and_fre
     )
     published = publish_audit(Audit(folder), tmp_path / "book")
     assert (published / "heads.json").is_file()
+
+
+@pytest.mark.slow
+def test_what_was_trained_on_is_cut_and_read_once_more(made, tmp_path):
+    folder = tmp_path / made.path.name
+    shutil.copytree(made.path, folder)
+    read_second_cut(Audit(folder))
+    found = Audit(folder).table("second_cut")
+    n_cut = made.facts["n_removed"]
+    cuts = found[["body", "again", "n_removed"]].drop_duplicates().to_numpy().tolist()
+    assert cuts == [
+        [body, *cut]
+        for body in ("retrained", "removed")
+        for cut in (["nothing", 0], ["new top", n_cut], ["random", n_cut])
+    ]
+    # Where nothing is cut again, the cut model is read as the audit read it.
+    columns = ["reader", "place", "n_fitted", "entity", "entity_f1", "average_precision"]
+    pd.testing.assert_frame_equal(
+        found.query("body == 'removed' and again == 'nothing'")[columns].reset_index(drop=True),
+        made.readings.query("body == 'removed'")[columns].reset_index(drop=True),
+    )
+    (row,) = audits.after_second_cut([Audit(folder)]).to_dict("records")
+    best = found[(found["entity"] == "LOC") & (found["reader"] != "own_head")]
+    best = best.groupby(["body", "again"])["entity_f1"].max()
+    assert row["found"] == best["retrained", "nothing"]
+    assert row["found_random_removed"] == best["removed", "random"]
+    taken = {body: best[body]["random"] - best[body]["new top"] for body in best.index.levels[0]}
+    assert row["taken"] == taken["retrained"]
+    assert row["beyond"] == taken["retrained"] - taken["removed"]
+    # One seed has no interval.
+    assert audits.where_it_sits([Audit(folder)])["verdict"].tolist() == [rules.OPEN]
+    published = publish_audit(Audit(folder), tmp_path / "book")
+    assert (published / "second_cut.json").is_file()
 
 
 @pytest.fixture

@@ -57,6 +57,16 @@ CASES = {
         ((around(0.3, 0.5),), OPEN),
         ((Estimate(0.9),), OPEN),
     ],
+    "sits": [
+        ((around(0.02), around(0.02)), rules.ELSEWHERE),
+        ((around(0.3), around(0.2)), rules.MOVED),
+        ((around(0.3), around(0.0)), rules.ALL_ALONG),
+        # More than before that training, but too little to matter.
+        ((around(0.3), around(0.03)), rules.ALL_ALONG),
+        ((around(0.3, 0.4), around(0.3)), OPEN),
+        ((around(0.3), around(0.1, 0.2)), OPEN),
+        ((Estimate(0.3), Estimate(0.3)), OPEN),
+    ],
     "reader_finds": [
         ((0.9, 0.85), "still there to be read"),
         # Nine tenths of the base are left, and nothing of the loss came back.

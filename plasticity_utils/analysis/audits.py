@@ -210,6 +210,49 @@ def heads(audits: Sequence[Audit]) -> pd.DataFrame:
     return means.assign(n_seeds=counts["removed"]).reset_index()
 
 
+def after_second_cut(audits: Sequence[Audit]) -> pd.DataFrame:
+    """What the best reader finds after a second cut, of the audits that were read so.
+
+    A row a seed: KEYS, seed; for the model trained on and, with `_removed`, for the cut model as it
+    was before that: found (F1 where nothing is cut again), found_top and found_random (where what
+    the removal picks now is, or a control), and taken, the latter less the former. Further head
+    and head_top, F1 of the trained model itself, before its second cut and after; and beyond,
+    taken less taken_removed.
+    """
+    keys = [*KEYS, "seed"]
+    given = [one for one in audits if one.holds(["second_cut"])]
+    picked = {"again": {"new top": "top", "refitted": "top"}}
+    rows = _of_concept(given, "second_cut").replace(picked)
+    own = rows["reader"] == OWN_HEAD
+    best = rows[~own].groupby([*keys, "body", "again"], sort=False)["entity_f1"].max()
+    best = best.unstack(["body", "again"])
+    head = rows[own & (rows["body"] == "retrained")]
+    head = head.set_index([*keys, "again"])["entity_f1"].unstack("again")
+    table = pd.DataFrame(index=best.index)
+    for body, end in (("retrained", ""), ("removed", "_removed")):
+        table[f"found{end}"] = best[body]["nothing"]
+        for again in ("top", "random"):
+            table[f"found_{again}{end}"] = best[body][again]
+        table[f"taken{end}"] = best[body]["random"] - best[body]["top"]
+    table = table.assign(head=head["nothing"], head_top=head["top"])
+    return table.assign(beyond=table["taken"] - table["taken_removed"]).reset_index()
+
+
+def where_it_sits(audits: Sequence[Audit]) -> pd.DataFrame:
+    """The rule's word for each removal and concept of `after_second_cut`, with what it is judged by.
+
+    Columns: KEYS, n_seeds; taken and beyond, each with its interval over seeds; verdict.
+    """
+    judged = ["taken", "beyond"]
+    table = mean_interval(
+        after_second_cut(audits), KEYS, judged, bounds=dict.fromkeys(judged, DIFFERENCE_BOUNDS)
+    )
+    verdicts = [
+        rules.sits(*(Estimate.of(row, name) for name in judged)) for _, row in table.iterrows()
+    ]
+    return table.assign(verdict=verdicts)
+
+
 def savings(audits: Sequence[Audit]) -> pd.DataFrame:
     """How much sooner the concept is back than in a model that never knew it.
 

@@ -233,6 +233,32 @@ def kept(savings: Estimate) -> str:
     return NO_SOONER if savings.high < LEAST_SAVINGS else OPEN
 
 
+ELSEWHERE, MOVED, ALL_ALONG = "held elsewhere too", "moved there", "there all along"
+
+
+@rule(
+    (ELSEWHERE, MOVED, ALL_ALONG, OPEN),
+    "After training, the units that now tell the concept best are cut as well, or random ones of "
+    "the same layers, and readers are fitted again. What counts is the best reader's F1 after the "
+    "random cut less that after the other. *Held elsewhere too*: its interval over seeds ends "
+    f"below {LEAST_F1:g}. Else the same is done to the cut model before that training, and "
+    f"subtracted. *Moved there*: both intervals lie above zero, and the difference is at least "
+    f"{LEAST_F1:g}. *There all along*: the first lies above zero, and the interval of the "
+    f"difference ends below {LEAST_F1:g}. Else, and with one seed, *not resolved*.",
+    _BEFORE,
+    "907f11e",
+)
+def sits(taken: Estimate, beyond_untrained: Estimate) -> str:
+    """Does the concept sit in the units that tell it best in the end? In F1 of the best reader."""
+    if isnan(taken.low):
+        return OPEN
+    if taken.high < LEAST_F1:
+        return ELSEWHERE
+    if taken.low > 0 and beyond_untrained.low > 0 and beyond_untrained.value >= LEAST_F1:
+        return MOVED
+    return ALL_ALONG if taken.low > 0 and beyond_untrained.high < LEAST_F1 else OPEN
+
+
 # Movement between layers
 
 _SAME = 0.1

@@ -31,6 +31,7 @@ from plasticity_utils.experiment.presets import REGIMES
 from plasticity_utils.experiment.readings import (
     BODIES,
     CONTROLLED,
+    CUT_AGAIN,
     FURTHER_BODIES,
     ReadingStages,
     model_scores,
@@ -173,6 +174,19 @@ def read_heads(audit: Audit) -> Path:
     _check_made_by(stages, audit)
     folders = {body: stages.heads(body) for body in CONTROLLED}
     return add_table(audit.path, "heads", _stacked(folders, "heads", "body"))
+
+
+@users_errors()
+def read_second_cut(audit: Audit) -> Path:
+    """Cut once more and fit the readers again: the table `second_cut`, in the audit's folder.
+
+    The cut model is trained on as under `targeted`; then what the removal picks now is cut as well,
+    or in its place a control. The same is done to the cut model as it was before that training.
+    """
+    stages = _stages_to_read(audit)
+    _check_made_by(stages, audit)
+    folders = {body: stages.second_cut(body) for body in CUT_AGAIN}
+    return add_table(audit.path, "second_cut", _stacked(folders, "second_cut", "body"))
 
 
 def _stages_to_read(audit: Audit) -> AuditStages:

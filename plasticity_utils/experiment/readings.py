@@ -7,7 +7,7 @@ the pretrained body, which was never taught the task.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,14 @@ import pandas as pd
 from sklearn.metrics import average_precision_score
 from transformers import PreTrainedModel
 
+from plasticity_utils import files
 from plasticity_utils.data.corpus import Corpus, kinds_of
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import save_tables
 from plasticity_utils.models.load import label_ids
 from plasticity_utils.progress import bar
 from plasticity_utils.registry import label, readers
-from plasticity_utils.removal.interface import Intervention, in_force
+from plasticity_utils.removal.interface import Intervention, Material, given_again, in_force
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.protocols import FIRST_TIME, HEAD_RATE, NONE
 from plasticity_utils.training.readers import (
@@ -49,6 +50,8 @@ BODIES = ("base", "removed", "control", "pretrained", "pretrained_removed")
 READERS, EVERY_LAYER = ("linear", "perceptron"), ("linear",)
 # Bodies on which the same readers are given a task that can only be remembered.
 CONTROLLED = ("base", "removed")
+# What is cut once more and read again: the cut model trained on whole, and as it was before that.
+CUT_AGAIN = ("retrained", "removed")
 # What further readers read, by a command of their own: they are slow.
 FURTHER_BODIES = ("base", "removed", "pretrained_removed")
 # All layers side by side are many times as wide, and a reader of them as slow.
@@ -108,6 +111,13 @@ class ReadingStages(Stages):
         settings = {**self._readings_settings(body), "rates": HEAD_RATES}
         return self._cached("heads", settings, partial(self._make_heads, body))
 
+    def second_cut(self, body: str) -> Path:
+        """Cut once more, of `CUT_AGAIN`, and fit the readers again: `second_cut.parquet`."""
+        settings = self._readings_settings("removed")
+        if body == "retrained":
+            settings["retrained"] = files.seal_of(self.retrained("targeted"))["settings"]
+        return self._cached("second-cut", settings, partial(self._make_second_cut, body))
+
     def _readings_settings(self, body: str) -> dict[str, Any]:
         return {
             "base": self._base_settings,
@@ -125,19 +135,34 @@ class ReadingStages(Stages):
 
     def _make_readings(self, body: str, part: Path) -> None:
         model, train, scoring = self._opened(body, self._read_parts)
-        is_base = not body.startswith("pretrained")
-        heads = {"head": False, "bias": True} if is_base else {"head": False}
         with in_force(model, self._in_body(body)):
-            seed = self.config.seed
-            own = {name: FrozenHead.of(model, bias, seed) for name, bias in heads.items()}
-            found = self._read(
-                model, train, scoring, own | self._new(READERS), self._new(EVERY_LAYER)
-            )
-            if is_base:
-                as_is = model_scores(model, scoring).assign(reader="own_head")
-                found = pd.concat([as_is, found], ignore_index=True)
-        found = found.fillna({"place": "last layer", "n_fitted": 0}).astype({"n_fitted": int})
+            found = self._usual(model, train, scoring, not body.startswith("pretrained"))
         save_tables({"readings": found}, part)
+
+    def _make_second_cut(self, body: str, part: Path) -> None:
+        model, tokenizer, gains = self.load("targeted", body == "retrained")
+        train, scoring = (tag_sentences(model, tokenizer, each) for each in self._read_parts)
+        tables = []
+        with in_force(model, self.removal) as held:
+            if gains is not None:
+                held.set_gains(gains)
+            on = self._material(model, tokenizer, self.removal, part)
+            for name, cut in self._cuts_again(model, on):
+                with in_force(model, cut):
+                    found = self._usual(model, train, scoring, taught=True)
+                n_removed = 0 if cut is None else len(cut.neurons)
+                tables.append(found.assign(again=name, n_removed=n_removed))
+        save_tables({"second_cut": pd.concat(tables, ignore_index=True)}, part)
+
+    def _cuts_again(
+        self, model: PreTrainedModel, on: Material
+    ) -> Iterator[tuple[str, Intervention | None]]:
+        """Nothing, what the removal picks of a model as it is now, and one control of that."""
+        yield "nothing", None
+        for name, _, cut in given_again(self._remover.again(self.removal, on, 1), model):
+            # What is cut already changes nothing.
+            if name != "same":
+                yield name, cut
 
     def _make_control_task(self, body: str, part: Path) -> None:
         parts = control_task(*self._read_parts, self.config.seed)
@@ -199,6 +224,18 @@ class ReadingStages(Stages):
     def _read_parts(self) -> tuple[Corpus, Corpus]:
         """What readers are fitted on, and what they are scored on."""
         return self.sentences.train.first(READER_SENTENCES), self.sentences.scoring
+
+    def _usual(
+        self, model: PreTrainedModel, train: TaggedSentences, scoring: TaggedSentences, taught: bool
+    ) -> pd.DataFrame:
+        """What the usual readers find, and what a model that was taught the task says itself."""
+        heads = {"head": False, "bias": True} if taught else {"head": False}
+        own = {name: FrozenHead.of(model, bias, self.config.seed) for name, bias in heads.items()}
+        found = self._read(model, train, scoring, own | self._new(READERS), self._new(EVERY_LAYER))
+        if taught:
+            as_is = model_scores(model, scoring).assign(reader="own_head")
+            found = pd.concat([as_is, found], ignore_index=True)
+        return found.fillna({"place": "last layer", "n_fitted": 0}).astype({"n_fitted": int})
 
     def _read(
         self,

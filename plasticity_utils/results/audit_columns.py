@@ -65,6 +65,14 @@ AUDIT_TABLES = {
             "start": Column("name", "its weights before that: its `own`, or `fresh` ones"),
         },
     ),
+    "second_cut": Table(
+        "a body, second cut, reader and type; `plasticity readers --second-cut` adds it",
+        f"body again n_removed reader place n_fitted entity {SCORES} average_precision",
+        {
+            **_READING,
+            "body": Column("name", "the cut model trained on (`retrained`), or `removed`"),
+        },
+    ),
     "other_bases": Table(
         "another base, choice of units, layer and alignment; `plasticity bases` adds it",
         "other units layer alignment word_f1 balanced_accuracy n_words",

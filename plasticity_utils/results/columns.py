@@ -47,6 +47,11 @@ COLUMNS = {
     "entity": Column("name", "a type of the tags, the concept, or `overall`: all types together"),
     "draw": Column("number", "which of the random draws; 0 where nothing is drawn"),
     "dose": Column("0 to 1", "share of all neurons that is removed"),
+    "again": Column(
+        "name",
+        "what is removed again: `nothing`, the `same` neurons, the `new top` by a new ranking "
+        "(`refitted`: a new eraser), or `random` ones",
+    ),
     "units": Column("name", "`all`, or `kept`: those that neither `targeted` nor it removed"),
     # Scores of tags
     "precision": Column("0 to 1", "share of the tagged entities that are right, type and bounds"),

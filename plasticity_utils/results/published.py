@@ -40,8 +40,8 @@ from plasticity_utils.training.readers import with_other_readers
 PUBLISHED = ROOT / "book" / "results"
 AUDITS = PUBLISHED / "audits"
 _OF_AUDITS = (
-    "returns", "readings", "control_task", "further_readings", "heads", "other_bases", "base",
-    "dose", "example", "features", "feature_words",
+    "returns", "readings", "control_task", "further_readings", "heads", "second_cut", "other_bases",
+    "base", "dose", "example", "features", "feature_words",
 )  # fmt: skip
 
 

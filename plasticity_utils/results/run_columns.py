@@ -40,13 +40,6 @@ RUN_TABLES = {
     "reliance": Table(
         "a condition at its end, with neurons removed once more, and a type",
         f"condition again draw n_removed entity {SCORES}",
-        {
-            "again": Column(
-                "name",
-                "what is removed again: `nothing`, the `same` neurons, the `new top` by a new "
-                "ranking (`refitted`: a new eraser), or `random` ones",
-            )
-        },
     ),
     "ranking": Table(
         "a neuron of the base model; not published",
