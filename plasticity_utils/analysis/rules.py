@@ -246,7 +246,7 @@ ELSEWHERE, MOVED, ALL_ALONG = "held elsewhere too", "moved there", "there all al
     f"{LEAST_F1:g}. *There all along*: the first lies above zero, and the interval of the "
     f"difference ends below {LEAST_F1:g}. Else, and with one seed, *not resolved*.",
     _BEFORE,
-    "907f11e",
+    "a1f9303",
 )
 def sits(taken: Estimate, beyond_untrained: Estimate) -> str:
     """Does the concept sit in the units that tell it best in the end? In F1 of the best reader."""
