@@ -42,3 +42,9 @@ def test_a_public_name_is_imported_without_looks():
     done = subprocess.run([sys.executable, "-c", LOOKS], capture_output=True, text=True, check=True)
     # The one that is due when all is there.
     assert done.stdout in ("0 True\n", "1 True\n")
+
+
+def test_what_trains_looks_at_no_modules():
+    line = "import gc, plasticity_utils.training.trainer; print(len(gc.get_objects()))"
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 50_000

@@ -119,8 +119,11 @@ class Corpus:
     def kinds(self, column: str = "entity") -> list[frozenset[str]]:
         """Return the types of each of `words`: its tag without B- and I-, or its several labels."""
         tags = self.word_labels(column)
-        several = LABEL in (column, self.schemes.get(column))
-        return [kinds_of(tag, several) for tag in tags]
+        kinds = {tag: self._kinds_of(tag, column) for tag in set(tags)}
+        return [kinds[tag] for tag in tags]
+
+    def _kinds_of(self, tag: str, column: str) -> frozenset[str]:
+        return kinds_of(tag, LABEL in (column, self.schemes.get(column)))
 
     def select(self, indices: Any) -> Corpus:
         """Return the sentences with these indices, in this order."""
@@ -150,8 +153,8 @@ class Corpus:
     def types(self, column: str = "entity") -> dict[str, int]:
         """Count the words of each type (a tag without B- and I-), the most frequent first."""
         counts: Counter[str] = Counter()
-        for kinds, count in Counter(self.kinds(column)).items():
-            counts.update(dict.fromkeys(kinds, count))
+        for tag, count in Counter(self.word_labels(column)).items():
+            counts.update(dict.fromkeys(self._kinds_of(tag, column), count))
         del counts[OUTSIDE]
         return dict(counts.most_common())
 

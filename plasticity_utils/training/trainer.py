@@ -25,13 +25,16 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, Trainer, TrainerCallback
 
-from plasticity_utils import files, hardware
+from plasticity_utils import files, garbage, hardware
 from plasticity_utils.errors import InputError
 from plasticity_utils.hardware import autocast
 from plasticity_utils.progress import bar
 
 GATE_RATE_FACTOR = 10
 PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
+
+# Every training begins with a look for garbage.
+garbage.set_aside()
 
 
 class SnapshotTrainer(Trainer):
