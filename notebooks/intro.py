@@ -52,9 +52,10 @@ theme.enable()
 at_full_size = published_audits(scale="full")
 head = audits.found_by(at_full_size, "gate", "locations", "head")
 taught = head["removed"] - head["pretrained_removed"]
-floor = audits.table_of_removals(at_full_size).set_index(
+removals = audits.table_of_removals(at_full_size).set_index(
     ["removal", "concept"]
-)["floor"][("gate", "locations")]
+)
+floor = removals["floor"]["gate", "locations"]
 published = groups.run_groups(pu.published_runs())
 full = groups.choose(published, model="minilm", scale="full")
 surgical = relearning.by_run(
@@ -68,7 +69,7 @@ cuts = {
     "erased from every layer": erased,
 }
 places = relearning.each_concept(surgical).iloc[0]
-rest = relearning.each_concept(erased)["beyond"]
+rest = removals["beyond"]["leace"]
 
 # %% [markdown]
 # The model marks places (LOC), persons (PER) and organisations (ORG) in news.
@@ -129,15 +130,16 @@ Markdown(
     "again. A model never taught names comes to "
     f"{head['pretrained_removed']:.2f}; the {taught:.2f} beyond it had "
     "survived.\n"
-    f"- **{rest.iloc[0]:.2f}, {rest.iloc[1]:.2f}, {rest.iloc[2]:.2f}**: "
-    "so much of the score for places, persons and organisations may be "
-    "new, at most, once [erased](erasure.ipynb)."
+    f"- **{rest['locations']:.2f}, {rest['persons']:.2f}, "
+    f"{rest['organisations']:.2f}**: so much of the score for places, "
+    "persons and organisations may be new, at most, once "
+    "[erased](removals.ipynb)."
 )
 
 # %% [markdown]
 # ## Nine questions and their answers
 #
-# More dots, surer. Question 1 has three parts.
+# More dots, surer. Question 1 has four parts.
 
 # %% tags=["remove-input"]
 answers = by_question(published)
@@ -145,6 +147,9 @@ links = "[" + answers["question"] + "](" + answers["page"] + ".ipynb)"
 said = answers["answer"].replace(
     {
         "read again": "No. It had never left; it is read again",
+        "more than was read, and sooner than if never known": "In part. "
+        "More comes back than readers find, yet sooner than in a model "
+        "that never knew it",
         "more than was read, of the task": "At most in part, and that "
         "part may be the skill of finding names at all",
         "only the removed concept": "Few do, and most of that is the "

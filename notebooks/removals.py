@@ -17,11 +17,11 @@
 # # The table of removals
 #
 # **Holding the neurons of a concept still hides it, and so does training it away.
-# Erasing its direction weakens it, or takes names in general. Where three seeds tell, it
-# is back long before a model that never knew it would have learned it.**
+# Erasing its direction weakens it, or takes names in general. After each of them it is
+# back long before a model that never knew it would have learned it.**
 #
-# Audits of MiniLM at the scale *quick*: three seeds, but two of
-# `gradient_difference`, one of `rmu`. No removal is judged without its {term}`controls <control>`:
+# Audits of MiniLM at the scale *quick*, under three seeds. No removal is judged without
+# its {term}`controls <control>`:
 # {term}`readers <reader>` of the frozen model, the matched control, and a model that never
 # knew the concept. [One audit](audit.ipynb) shows
 # how each number is found. To add one, write the

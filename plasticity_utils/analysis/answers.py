@@ -11,7 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from plasticity_utils.analysis import forced, parts_tables, pooled, relearning, rules, sameness
+from plasticity_utils.analysis import (
+    audits,
+    forced,
+    parts_tables,
+    pooled,
+    relearning,
+    rules,
+    sameness,
+)
 from plasticity_utils.experiment.forcing_config import ForcingConfig
 from plasticity_utils.names import OVERALL, READ_AGAIN
 from plasticity_utils.results import tables
@@ -22,7 +30,8 @@ from plasticity_utils.results.stack import SHARE_BOUNDS, Estimate, mean_interval
 QUESTIONS = {
     "1a": "After a small cut, is what comes back relearned?",
     "1b": "After half of all neurons were cut?",
-    "1c": "After an erasure?",
+    "1c": "After the concept alone was erased?",
+    "1d": "After an erasure that takes the task along?",
     "2": "Do neurons take on new functions?",
     "3": "Do other neurons carry the parts of the concept?",
     "4": "Is it the same concept in the end?",
@@ -36,7 +45,8 @@ QUESTIONS = {
 PAGES = {
     "1a": "relearning",
     "1b": "relearning",
-    "1c": "erasure",
+    "1c": "removals",
+    "1d": "erasure",
     "2": "polysemanticity",
     "3": "subconcepts",
     "4": "same_concept",
@@ -140,7 +150,8 @@ def judged_answers(published: list[RunGroup]) -> list[JudgedAnswer]:
     What the strengths rest on stands here: that the last layer of a second model agrees about the
     small cut, and which rules were set or changed after numbers were seen.
     """
-    return [*_after_cuts(published), *_of_neurons()]
+    small, half, whole_task = _after_cuts(published)
+    return [small, half, _after_erasing(), whole_task, *_of_neurons()]
 
 
 def _after_cuts(published: list[RunGroup]) -> list[JudgedAnswer]:
@@ -149,7 +160,7 @@ def _after_cuts(published: list[RunGroup]) -> list[JudgedAnswer]:
     cuts = {
         "1a": choose(full, regime="surgical", variant=""),
         "1b": choose(full, regime="half", variant=""),
-        "1c": choose(full, variant="indicator=outside"),
+        "1d": choose(full, variant="indicator=outside"),
     }
     decoder = choose(published, model="smollm2", scale="full", regime="surgical", variant="")
     heads = relearning.by_run(decoder)["by_head"]
@@ -176,6 +187,15 @@ def _after_cuts(published: list[RunGroup]) -> list[JudgedAnswer]:
             )
         )
     return found
+
+
+def _after_erasing() -> JudgedAnswer:
+    """Question 1 where the concept alone was erased, beside models that never knew it."""
+    erased = [one for one in published_audits(scale="full") if one.config.removal == "leace"]
+    row = audits.over_concepts(erased)
+    word = f"{row['came_back']}, and {row['sooner']} than when never known"
+    # Both its rules are older than every audit of it.
+    return JudgedAnswer("1c", rules.came_back, word, int(row["n_seeds"]), *_both(row, "beyond"))
 
 
 def _of_neurons() -> list[JudgedAnswer]:

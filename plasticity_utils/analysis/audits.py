@@ -296,6 +296,27 @@ def by_seed(audits: Sequence[Audit]) -> pd.DataFrame:
     return seeds.assign(beyond=beyond, beyond_control=beyond - under_control)
 
 
+def over_concepts(audits: Sequence[Audit]) -> pd.Series:
+    """What the audits of one removal say of its concepts together.
+
+    Of `by_seed` with intervals within concepts: beyond, beyond_control, savings, and regained, the
+    share of the loss that the best reader finds; n_seeds, the fewest of any concept; came_back and
+    sooner, the words of `rules.came_back` and `rules.kept`.
+    """
+    seeds = by_seed(audits)
+    lost = seeds["base"] - seeds["removed"]
+    seeds["regained"] = (seeds["found"] - seeds["removed"]) / lost
+    values = ["regained", "beyond", "beyond_control", "savings"]
+    (row,) = mean_interval(seeds, [], values, over="concept").to_dict("records")
+    found = pd.Series(row | {"n_seeds": seeds.groupby("concept")["seed"].nunique().min()})
+    beyond, control, savings = (Estimate.of(found, name) for name in values[1:])
+    words = {
+        "came_back": rules.came_back(found["regained"], beyond, control),
+        "sooner": rules.kept(savings),
+    }
+    return pd.concat([found, pd.Series(words)])
+
+
 def shares_of_base(audits: Sequence[Audit], titles: Mapping[str, str]) -> pd.DataFrame:
     """F1 of concepts as a share of what it was before the cut; a row an audit and column.
 

@@ -511,8 +511,8 @@ STRONG, SOME, WEAK, NO_STRENGTH = "●●●", "●●", "●", "–"
     "same way. ●●: three seeds and a control, in one model. ●: fewer seeds, no control, or a rule "
     "that was set, or changed in what it decides, after all the numbers were seen. A rule that two "
     "seeds of each concept came after is not such a one. –: no answer.",
-    "Written after numbers were seen, and once more when a reader found it kept too loosely: 1b "
-    "and 1c lost a dot.",
+    "Written after numbers were seen, and once more when a reader found it kept too loosely: after "
+    "the half, and after the erasure that takes the task along, the answers lost a dot.",
     "bbe57df, 3352075",
 )
 def strength(
