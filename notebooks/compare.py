@@ -156,9 +156,9 @@ rules.moves
 # ## Which neurons does the model use in the end?
 #
 # F1 of the concept in the end, and with neurons cut out once more: as many new
-# top ones, or random ones. No reader was fitted after this second cut, so a low
-# F1 says that the model reads these neurons, and not that the concept sits
-# there.
+# top ones, or random ones. A low F1 says that the model reads these neurons, and
+# not that the concept sits there: in MiniLM
+# [new readers still find it](same_concept.ipynb).
 
 # %% tags=["remove-input", "hide-output"]
 relied = across.relied_on(encoder + decoder)

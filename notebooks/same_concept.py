@@ -31,7 +31,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from plasticity_utils import charts
-from plasticity_utils.analysis import rules, sameness
+from plasticity_utils.analysis import audits, rules, sameness
 from plasticity_utils.analysis.pooled import groups_with_tables, interval
 from plasticity_utils.charts import theme
 from plasticity_utils.formats import fixed
@@ -157,11 +157,55 @@ charts.cka_by_layer(
 )
 
 # %% [markdown]
-# On which neurons the model relies in the end is not said here. Cutting out its
-# new top neurons takes F1 to nearly nothing, but so did the first cut, and then
-# the concept was still there to be read. It takes a reader that is fitted again
-# after the second cut: not measured yet.
-#
+# ## Does it sit in the neurons that tell it best now?
+
+# %% tags=["remove-input"]
+again = audits.after_second_cut(published_audits(scale="full"))
+where = audits.where_it_sits(published_audits(scale="full"))
+sits = {
+    rules.ELSEWHERE: "Not in them alone",
+    rules.MOVED: "Yes, and it moved there",
+    rules.ALL_ALONG: "Yes, and it did before",
+    rules.OPEN: "Not resolved",
+}
+Markdown(
+    f"**{' / '.join(where['verdict'].map(sits).unique())}.** After the "
+    "training, the neurons that now tell the concept best are cut out as "
+    "well. The model then finds it at an F1 of at most "
+    f"{again.head_top.max():.2f}, where it had {again['head'].min():.2f} "
+    "or more. A new reader of what is left still finds "
+    f"{again.found_top.min():.2f} or more, and after a random second cut "
+    f"{again.found_random.min():.2f}. So a second cut that silences the "
+    "model tells what it *reads*. It does not tell where the concept is."
+)
+
+# %% tags=["remove-input"]
+charts.number_table(
+    again,
+    [
+        "concept",
+        "seed",
+        "head",
+        "head_top",
+        "found_random",
+        "found_top",
+        "found_top_removed",
+    ],
+)
+
+# %% [markdown]
+# F1 after the small cut and the training. *head*: the model itself, before the second
+# cut and after (*top*). *found*: the best new reader, after a random second cut and
+# after that of the top neurons; *removed*: the same in the cut model before that training, as
+# training the last layer alone leaves it.
+
+# %% tags=["remove-input"]
+charts.number_table(where, ["concept", "n_seeds", "taken", "beyond", "verdict"])
+
+# %% tags=["remove-input"]
+rules.sits
+
+# %% [markdown]
 # ## What would change our mind
 #
 # - Other seeds, whose bases the probe reads as well.
