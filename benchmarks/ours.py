@@ -13,7 +13,8 @@ from benchmarks.measure import Work
 from benchmarks.peers import TOP
 from benchmarks.sizes import EXTRACTION_TOKENS
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.run import Run, run_experiment
+from plasticity_utils.experiment.record import Run
+from plasticity_utils.experiment.run import run_experiment
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.models.load import load_model
 from plasticity_utils.neurons.probes import fit_discriminants

@@ -54,7 +54,7 @@ from IPython.display import Code
 
 import plasticity_utils as pu
 from plasticity_utils import charts
-from plasticity_utils.analysis.readers import read_anew
+from plasticity_utils.analysis.reading import read_anew
 from plasticity_utils.charts import theme
 from plasticity_utils.files import ROOT
 from plasticity_utils.models.activations import word_activations

@@ -200,7 +200,9 @@ charts.number_table(
 # training the last layer alone leaves it.
 
 # %% tags=["remove-input"]
-charts.number_table(where, ["concept", "n_seeds", "taken", "beyond", "verdict"])
+charts.number_table(
+    where, ["concept", "n_seeds", "taken", "beyond", "verdict"]
+)
 
 # %% tags=["remove-input"]
 rules.sits

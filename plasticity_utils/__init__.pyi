@@ -4,12 +4,12 @@
 from .data.corpus import concept_words as concept_words
 from .data.corpus import load_corpus as load_corpus
 from .errors import InputError as InputError
-from .experiment.audit import Audit as Audit
 from .experiment.audit import audit as audit
 from .experiment.config import RunConfig as RunConfig
 from .experiment.reading_curve import reading_curve as reading_curve
-from .experiment.run import Run as Run
-from .experiment.run import load_run as load_run
+from .experiment.record import Audit as Audit
+from .experiment.record import Run as Run
+from .experiment.record import load_run as load_run
 from .experiment.run import run_experiment as run_experiment
 from .explorer.app import Explorer as Explorer
 from .explorer.app import explore as explore

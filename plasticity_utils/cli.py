@@ -32,7 +32,7 @@ from plasticity_utils.registry import protocols, rankings, readers, removals
 if TYPE_CHECKING:
     import pandas as pd
 
-    from plasticity_utils.experiment.run import Run
+    from plasticity_utils.experiment.record import Run
 
 BAD_INPUT, _INTERRUPTED = 2, 130
 SENTENCE = "book/sentence"
@@ -246,8 +246,7 @@ def _book(options: argparse.Namespace) -> None:
 
 def _publish(options: argparse.Namespace) -> None:
     from plasticity_utils.book.pages import add_page
-    from plasticity_utils.experiment.audit import Audit
-    from plasticity_utils.experiment.run import load_run
+    from plasticity_utils.experiment.record import Audit, load_run
     from plasticity_utils.results.published import publish, publish_audit
 
     for run in map(load_run, options.runs):
@@ -283,16 +282,16 @@ def _pages(options: argparse.Namespace) -> None:
 
 
 def _indicators(options: argparse.Namespace) -> None:
-    from plasticity_utils.experiment.run import load_run
+    from plasticity_utils.experiment.record import load_run
     from plasticity_utils.results.published import add
 
     print(f"published: {add(load_run(options.run), 'indicators')}")
 
 
 def _readers(options: argparse.Namespace) -> None:
-    from plasticity_utils.analysis.readers import read_anew
-    from plasticity_utils.experiment.audit import Audit, read_further, read_heads, read_second_cut
-    from plasticity_utils.experiment.run import load_run
+    from plasticity_utils.analysis.reading import read_anew
+    from plasticity_utils.experiment.audit import read_further, read_heads, read_second_cut
+    from plasticity_utils.experiment.record import Audit, load_run
     from plasticity_utils.results.published import add
 
     named = {"names": options.reader} if options.reader else {}
@@ -309,9 +308,8 @@ def _readers(options: argparse.Namespace) -> None:
 
 
 def _bases(options: argparse.Namespace) -> None:
-    from plasticity_utils.analysis.sameness import read_other_bases
-    from plasticity_utils.experiment.audit import Audit
-    from plasticity_utils.experiment.run import load_run
+    from plasticity_utils.analysis.representation import read_other_bases
+    from plasticity_utils.experiment.record import Audit, load_run
     from plasticity_utils.experiment.store import add_table
 
     audits = [Audit(load_run(folder).path) for folder in options.audits]
@@ -327,7 +325,7 @@ def _is_audit(run: Run) -> bool:
 
 def _sentence(options: argparse.Namespace) -> None:
     from plasticity_utils.book.sentence import write_demonstration
-    from plasticity_utils.experiment.run import load_run
+    from plasticity_utils.experiment.record import load_run
 
     print(f"demonstration: {write_demonstration(load_run(options.run), options.out)}")
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from tqdm import tqdm
-from transformers.utils import logging as transformers_logging
 
 from plasticity_utils import hardware
 
@@ -41,6 +40,9 @@ def _is_nested() -> bool:
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Hide the bars, remarks and printed tables of `transformers`; ours say what is going on."""
+    # Here, not above: a bar needs no model library.
+    from transformers.utils import logging as transformers_logging
+
     verbosity = transformers_logging.get_verbosity()
     had_bar = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()

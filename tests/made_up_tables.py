@@ -13,7 +13,7 @@ import pandas as pd
 from plasticity_utils.analysis.polysemanticity import FUNCTIONS, SCOPES, SHARING_SNAPSHOTS, SIGNS
 from plasticity_utils.analysis.snapshots import SNAPSHOTS
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.results.groups import RunGroup
 
 LABELS = {"locations": "LOC", "persons": "PER", "organisations": "ORG"}

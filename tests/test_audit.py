@@ -10,25 +10,24 @@ import pytest
 
 from plasticity_utils import cli, files
 from plasticity_utils.analysis import audits, rules
-from plasticity_utils.analysis.sameness import read_other_bases
+from plasticity_utils.analysis.representation import read_other_bases
 from plasticity_utils.charts import readings, returns
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment import audit as auditing
 from plasticity_utils.experiment import reading_curve as curves
 from plasticity_utils.experiment.audit import (
-    Audit,
     AuditStages,
-    audit_name,
     read_further,
     read_heads,
     read_second_cut,
     run_audit,
-    with_protocols,
 )
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.example import choose_sentence, run_example
 from plasticity_utils.experiment.readings import HEAD_RATES, ReadingStages
+from plasticity_utils.experiment.record import Audit
+from plasticity_utils.experiment.run_names import audit_name, with_protocols
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.models.load import load_model
 from plasticity_utils.results.published import (

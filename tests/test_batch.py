@@ -19,7 +19,7 @@ from plasticity_utils.batch.workers import Batch, gpu_for, remote_cluster, run_o
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment import config as config_module
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.run import _own_settings, finished_run
+from plasticity_utils.experiment.record import finished_run, own_settings
 from plasticity_utils.experiment.run_names import run_name
 from plasticity_utils.files import VARIABLES, Mirror
 from plasticity_utils.results.groups import run_group
@@ -139,7 +139,7 @@ def test_a_run_of_a_folder_of_any_name_is_found_again(tiny_run_folder, tmp_path)
     model = shutil.copytree(tiny_run_folder, tmp_path / "bert[v1]")
     for seed in (0, 1):
         config = RunConfig(model=str(model), scale="smoke", seed=seed, results_dir=str(tmp_path))
-        name, key = run_name(config), _own_settings(config)
+        name, key = run_name(config), own_settings(config)
         made = store.cached(config.results, name, key, noted(config))
         assert finished_run(config).path == made
     assert run_group(finished_run(config)).numbers == [0, 1]

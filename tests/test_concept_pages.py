@@ -13,7 +13,7 @@ from plasticity_utils.analysis import answers, rules
 from plasticity_utils.book.pages import EXPLAINS, GUIDE, page_of, stored_charts, write_pages
 from plasticity_utils.charts.theme import chart_title
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.names import OVERALL
 from plasticity_utils.results.groups import beside, run_group
 from test_prose import outputs

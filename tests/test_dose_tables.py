@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from plasticity_utils.experiment.dose import pick_dose, specificity
+from plasticity_utils.experiment.dose import pick_dose
+from plasticity_utils.removal.dose import specificity
 from plasticity_utils.results import tables
 from runs import at
 

@@ -11,20 +11,16 @@ import pytest
 
 from plasticity_utils import InputError, RunConfig
 from plasticity_utils.analysis import answers, movement, rules
-from plasticity_utils.analysis.readers import (
-    by_indicator,
-    by_reader,
-    compare_indicators,
-    read_anew,
-)
+from plasticity_utils.analysis.readers import by_indicator, by_reader
+from plasticity_utils.analysis.reading import compare_indicators, read_anew
 from plasticity_utils.book import banner
 from plasticity_utils.charts import (
     f1_through_retraining,
     kept_gain,
     words_table,
 )
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.experiment.replay import model_at
-from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.run_names import run_name
 from plasticity_utils.models.layers import layers_of
 from plasticity_utils.names import CONDITIONS, INDICATORS

@@ -19,21 +19,17 @@ from plasticity_utils.analysis.features import (
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment import features
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.features import (
+from plasticity_utils.experiment.features import Part, best_threshold, drawn, run_features, told
+from plasticity_utils.models.load import load_model
+from plasticity_utils.models.sae import SparseEncoder, read_encoder
+from plasticity_utils.names import (
     BY_PRECISION,
     BY_SELECTIVITY,
     FEATURE,
     LAST_NEURON,
     NEURON,
     RANDOM_FEATURE,
-    Part,
-    best_threshold,
-    drawn,
-    run_features,
-    told,
 )
-from plasticity_utils.models.load import load_model
-from plasticity_utils.models.sae import SparseEncoder, read_encoder
 from plasticity_utils.results.published import publish_audit, published_features
 
 N_FEATURES, WIDTH, N_FIRE = 5, 64, 2

@@ -7,7 +7,7 @@ import pytest
 
 from plasticity_utils.analysis import forced, rules
 from plasticity_utils.experiment.forcing_config import ForcingConfig
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.results.groups import RunGroup
 
 MARGINS = {"host": 0.03, "random": 0.04, "all": 0.02}

@@ -14,7 +14,8 @@ from plasticity_utils.analysis.forced import judged
 from plasticity_utils.experiment import forcing as forced_stages
 from plasticity_utils.experiment.forcing import choose_targets
 from plasticity_utils.experiment.forcing_config import ForcingConfig
-from plasticity_utils.experiment.run import Run, command, run_experiment
+from plasticity_utils.experiment.record import Run, command
+from plasticity_utils.experiment.run import run_experiment
 from plasticity_utils.experiment.run_names import run_name
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.results import published as published_module

@@ -67,7 +67,7 @@ def test_imports_point_one_way(path):
 
 
 # A run brings back its models, and what brings them back opens runs: it is imported in a method.
-BOTH_WAYS = {("experiment.run", "experiment.replay")}
+BOTH_WAYS = {("experiment.record", "experiment.replay")}
 
 
 def test_no_module_imports_what_imports_it():
@@ -99,6 +99,20 @@ def test_charts_load_without_a_model():
     allowed += ("plasticity_utils.formats", "plasticity_utils.garbage")
     modules.remove("plasticity_utils")
     assert [m for m in modules if not m.startswith(allowed)] == []
+
+
+def test_what_is_published_opens_without_a_model_library():
+    code = """if True:
+        import sys
+        import plasticity_utils as pu
+        from plasticity_utils.analysis import answers, audits, features, movement, relearning
+        from plasticity_utils.results import across, groups, published
+        run = pu.find_run(pu.RunConfig(scale="full"))
+        assert len(groups.run_group(run).kept_gain) and len(published.published_audits())
+        loaded = {"torch", "transformers", "sklearn"} & set(sys.modules)
+        assert not loaded, loaded
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_what_deals_out_the_cells_of_a_batch_loads_no_model(tmp_path):

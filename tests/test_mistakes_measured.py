@@ -12,7 +12,7 @@ from plasticity_utils.analysis.mistakes import (
     mistake_changes,
     setting_changes,
 )
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.results.derived import MISTAKES
 from plasticity_utils.results.groups import run_groups
 from plasticity_utils.results.published import published_runs

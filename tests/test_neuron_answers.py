@@ -15,7 +15,7 @@ from plasticity_utils.analysis.polysemanticity import (
     sharing_table,
     superposition_table,
 )
-from plasticity_utils.analysis.snapshots import BASE, RunSnapshots
+from plasticity_utils.analysis.snapshots import RunSnapshots
 from plasticity_utils.analysis.takeover import (
     WORD_CLASSES,
     migration_table,
@@ -23,6 +23,7 @@ from plasticity_utils.analysis.takeover import (
     role_of,
 )
 from plasticity_utils.data.concepts import ENTITIES
+from plasticity_utils.names import BASE
 from plasticity_utils.neurons.words import embed_words
 from plasticity_utils.results.derived import OF_SNAPSHOTS, derive
 

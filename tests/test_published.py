@@ -10,8 +10,8 @@ import pytest
 from plasticity_utils import InputError, RunGroup, files, find_run, publish, run_group
 from plasticity_utils.experiment import base_stages as stages_module
 from plasticity_utils.experiment import config as config_module
+from plasticity_utils.experiment import run as run_module
 from plasticity_utils.experiment.run_names import run_name, variant
-from plasticity_utils.results import published as published_module
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import largest, run_groups
 from plasticity_utils.results.published import published_runs, status
@@ -78,7 +78,7 @@ def test_a_smoke_run_is_not_published(two_runs, tmp_path):
 
 
 def test_what_is_published_is_opened_without_training(two_runs, shelf, monkeypatch):
-    monkeypatch.setattr(published_module, "run_experiment", never)
+    monkeypatch.setattr(run_module, "run_experiment", never)
     found = find_run(replace(two_runs[1].config, results_dir=""))
     assert found.path.parent == shelf
     assert found.config.seed == 1

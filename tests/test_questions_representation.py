@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import ortho_group
 
-from plasticity_utils.analysis.sameness import layer_cka, linear_cka, probe_transfer
+from plasticity_utils.analysis.representation import layer_cka, linear_cka, probe_transfer
 from plasticity_utils.errors import InputError
 
 N_WORDS, WIDTH = 400, 12

@@ -13,10 +13,10 @@ from plasticity_utils.analysis.parts import (
     subconcept_parts,
     subconcepts,
 )
-from plasticity_utils.analysis.sameness import linear_cka
-from plasticity_utils.analysis.snapshots import BASE, RunSnapshots
+from plasticity_utils.analysis.representation import linear_cka
+from plasticity_utils.analysis.snapshots import RunSnapshots
 from plasticity_utils.data.corpus import in_first_part, two_parts
-from plasticity_utils.names import NOTHING
+from plasticity_utils.names import BASE, NOTHING
 from plasticity_utils.results.derived import derived
 
 FEW = 4

@@ -7,7 +7,8 @@ import torch
 
 import plasticity_utils as pu
 from plasticity_utils.analysis import readers, relearning
-from plasticity_utils.analysis.readers import by_reader, mean_by_reader, read_anew
+from plasticity_utils.analysis.readers import by_reader, mean_by_reader
+from plasticity_utils.analysis.reading import read_anew
 from plasticity_utils.data.corpus import load_corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.activations import inputs

@@ -13,12 +13,14 @@ import pytest
 import plasticity_utils as pu
 from plasticity_utils import InputError, registry
 from plasticity_utils.analysis import answers, rules
-from plasticity_utils.analysis.readers import by_reader, read_anew
+from plasticity_utils.analysis.readers import by_reader
+from plasticity_utils.analysis.reading import read_anew
 from plasticity_utils.book import banner
 from plasticity_utils.charts import f1_through_retraining
 from plasticity_utils.experiment.presets import ChosenRemoval
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.experiment.replay import model_at
-from plasticity_utils.experiment.run import Run, run_experiment
+from plasticity_utils.experiment.run import run_experiment
 from plasticity_utils.removal.interface import Intervention, given_again, in_force
 from plasticity_utils.results import tables
 from plasticity_utils.results.groups import RunGroup

@@ -6,10 +6,9 @@ import pytest
 
 from plasticity_utils.analysis.mistakes import mistake_changes
 from plasticity_utils.data.corpus import CONCEPTS
-from plasticity_utils.experiment.dose import specificity
 from plasticity_utils.experiment.presets import SURGICAL_DOSES
-from plasticity_utils.experiment.run import Run
-from plasticity_utils.removal.dose import LOST
+from plasticity_utils.experiment.record import Run
+from plasticity_utils.removal.dose import LOST, specificity
 from plasticity_utils.results.across import recoveries
 from plasticity_utils.results.groups import RunGroup, choose, run_groups
 from plasticity_utils.results.published import AUDITS, published_runs, status

@@ -9,7 +9,7 @@ import pytest
 
 from plasticity_utils.analysis import parts_tables, rules, sameness
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.names import NOTHING
 from plasticity_utils.results.derived import OF_SNAPSHOTS
 from plasticity_utils.results.groups import RunGroup, holding

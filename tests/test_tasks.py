@@ -8,10 +8,10 @@ from plasticity_utils import cli
 from plasticity_utils.data.corpus import CONCEPTS
 from plasticity_utils.data.tasks import MOST_TYPES, Task, reported_types
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.audit import AuditStages, with_protocols
+from plasticity_utils.experiment.audit import AuditStages
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.presets import SCALES
-from plasticity_utils.experiment.run_names import run_name
+from plasticity_utils.experiment.run_names import run_name, with_protocols
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.explorer.app import explore
 from plasticity_utils.training.evaluate import entity_scores

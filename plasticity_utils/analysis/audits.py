@@ -9,9 +9,9 @@ import pandas as pd
 
 from plasticity_utils.analysis import rules
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.audit import Audit
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.names import READ_AGAIN
+from plasticity_utils.experiment.record import Audit
+from plasticity_utils.names import HEAD_RATE, READ_AGAIN
 from plasticity_utils.registry import label, protocols
 from plasticity_utils.results.stack import (
     DIFFERENCE_BOUNDS,
@@ -19,7 +19,6 @@ from plasticity_utils.results.stack import (
     Estimate,
     mean_interval,
 )
-from plasticity_utils.training.protocols import HEAD_RATE
 
 KEYS = ["removal", "model", "corpus", "tags", "concept"]
 OWN_HEAD = "own_head"
@@ -239,7 +238,7 @@ def after_second_cut(audits: Sequence[Audit]) -> pd.DataFrame:
 
 
 def where_it_sits(audits: Sequence[Audit]) -> pd.DataFrame:
-    """The rule's word for each removal and concept of `after_second_cut`, with what it is judged by.
+    """The rule's word for each removal and concept, by the numbers of `after_second_cut`.
 
     Columns: KEYS, n_seeds; taken and beyond, each with its interval over seeds; verdict.
     """

@@ -7,14 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from plasticity_utils.analysis import rules
-from plasticity_utils.experiment.audit import Audit
-from plasticity_utils.experiment.features import (
-    ASKED,
-    BY_SELECTIVITY,
-    FEATURE,
-    NEURON,
-    RANDOM_FEATURE,
-)
+from plasticity_utils.experiment.record import Audit
+from plasticity_utils.names import ASKED, BY_SELECTIVITY, FEATURE, NEURON, RANDOM_FEATURE
 from plasticity_utils.results.stack import DIFFERENCE_BOUNDS, Estimate, mean_interval
 
 # The smallest difference in average precision that would matter.

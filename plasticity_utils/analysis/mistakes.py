@@ -19,8 +19,8 @@ import pandas as pd
 from transformers import PreTrainedModel
 
 from plasticity_utils.experiment.measure import score_tagged
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.experiment.replay import model_at
-from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.run_names import shared_settings
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.models.layers import is_causal

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from plasticity_utils.analysis import rules
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup, check_poolable

@@ -27,10 +27,11 @@ from seqeval.metrics.sequence_labeling import get_entities
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
+from plasticity_utils.analysis.parts_tables import OTHER_KIND, RETRAINED
 from plasticity_utils.analysis.polysemanticity import strongest_concept
-from plasticity_utils.analysis.snapshots import BASE, RunSnapshots
+from plasticity_utils.analysis.snapshots import RunSnapshots
 from plasticity_utils.errors import InputError
-from plasticity_utils.names import NOTHING
+from plasticity_utils.names import BASE, NOTHING
 from plasticity_utils.neurons.inventory import LEAST_SELECTIVITY
 from plasticity_utils.neurons.scores import layer_unit, selectivity
 from plasticity_utils.neurons.words import embed_words
@@ -39,7 +40,6 @@ LARGE_CITY = 1_000_000
 KNOWN_BY_OTHER_NAMES = 500_000
 # The news means the city far more often than the state.
 CITIES_NOT_STATES = ("new york", "washington")
-OTHER_KIND = "other"
 # Names of the news of 1996 that GeoNames does not list as a country's name.
 COUNTRY_ALIASES = """
 U.S.; U.S; US; USA; U.S.A.; America; United States of America; Britain; Great Britain; U.K.; UK;
@@ -52,7 +52,6 @@ N_REFERENCES = 19
 N_NAMING, N_SHOWN, N_SHUFFLES = 3, 3, 5
 # With fewer words, shuffled labels alone would bring neurons above the threshold.
 _FEWEST_WORDS = 30
-RETRAINED = ("targeted", "random", "none")
 _COUNTED = ["layer", "base", "end", "removed"]
 _TIE = 1e-9
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import pandas as pd
 
 from plasticity_utils.analysis import rules
-from plasticity_utils.analysis.parts import OTHER_KIND, RETRAINED
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.names import NOTHING
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup
 from plasticity_utils.results.stack import Estimate, mean_interval, stack
 
+OTHER_KIND = "other"
+RETRAINED = ("targeted", "random", "none")
 EVERY, NAMED = "all parts", "without “other”"
 _DIFFERENCES = {"beyond_none": "none", "beyond_random": "random"}
 

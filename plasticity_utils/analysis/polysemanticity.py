@@ -29,10 +29,10 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.preprocessing import StandardScaler
 from statsmodels.stats.multitest import multipletests
 
-from plasticity_utils.analysis.snapshots import BASE, SNAPSHOTS, RunSnapshots, Snapshot
+from plasticity_utils.analysis.snapshots import SNAPSHOTS, RunSnapshots, Snapshot
 from plasticity_utils.data.concepts import ENTITIES
 from plasticity_utils.errors import InputError
-from plasticity_utils.names import NOTHING
+from plasticity_utils.names import BASE, NOTHING
 from plasticity_utils.neurons.inventory import Inventory
 from plasticity_utils.neurons.scores import layer_unit
 from plasticity_utils.neurons.words import embed_words

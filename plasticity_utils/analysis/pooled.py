@@ -12,11 +12,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from plasticity_utils.analysis import rules
-from plasticity_utils.analysis.snapshots import BASE
 from plasticity_utils.data.concepts import ENTITIES
 from plasticity_utils.errors import InputError
-from plasticity_utils.names import NOTHING
-from plasticity_utils.neurons.words import RULER
+from plasticity_utils.names import BASE, NOTHING, RULER
 from plasticity_utils.results.derived import OF_SNAPSHOTS, derived
 from plasticity_utils.results.groups import RunGroup, check_poolable, choose, holding, run_groups
 from plasticity_utils.results.published import published_runs

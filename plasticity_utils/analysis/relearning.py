@@ -13,7 +13,7 @@ import pandas as pd
 
 from plasticity_utils.analysis import rules
 from plasticity_utils.analysis.readers import by_reader
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.names import OVERALL, READ_AGAIN
 from plasticity_utils.results.across import readable
 from plasticity_utils.results.groups import RunGroup, check_poolable

@@ -17,10 +17,11 @@ from jaxtyping import Bool, Float, Float32, Int
 from plasticity_utils.data.concepts import ENTITIES, members
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.experiment.replay import activations_at
-from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.splits import Sentences
 from plasticity_utils.experiment.stages import Stages
+from plasticity_utils.names import BASE
 from plasticity_utils.neurons.inventory import (
     Inventory,
     inventory,
@@ -30,7 +31,6 @@ from plasticity_utils.neurons.inventory import (
 from plasticity_utils.neurons.scores import flat_ids, layer_unit
 
 Snapshot = tuple[str, str]
-BASE: Snapshot = ("none", "base")
 # Training on with nothing removed is what every change is compared with.
 SNAPSHOTS: tuple[Snapshot, ...] = (
     BASE,

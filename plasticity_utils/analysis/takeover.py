@@ -19,10 +19,10 @@ from jaxtyping import Bool, Float, Int, Shaped
 from statsmodels.stats.multitest import multipletests
 
 from plasticity_utils.analysis.polysemanticity import strongest_concept
-from plasticity_utils.analysis.snapshots import BASE, RunSnapshots
+from plasticity_utils.analysis.snapshots import RunSnapshots
 from plasticity_utils.data.concepts import ENTITIES, members
 from plasticity_utils.errors import InputError
-from plasticity_utils.names import NOTHING
+from plasticity_utils.names import BASE, NOTHING
 from plasticity_utils.neurons.words import embed_words, highest_activating_words
 
 N_PERMUTATIONS = 1999

@@ -8,7 +8,7 @@ import pandas as pd
 from jinja2 import StrictUndefined, Template
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.files import ROOT
 from plasticity_utils.formats import chosen_percent, fixed
 from plasticity_utils.names import CONDITIONS

@@ -38,7 +38,7 @@ from plasticity_utils.charts.theme import ENTITY_COLOURS
 from plasticity_utils.experiment.base_stages import BaseStages
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.presets import REGIMES, chosen_of
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.experiment.stages import FITTING_SENTENCES
 from plasticity_utils.experiment.store import provenance
 from plasticity_utils.models.activations import word_activations

@@ -15,7 +15,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,13 @@ from plasticity_utils.experiment.readings import (
     ReadingStages,
     model_scores,
 )
-from plasticity_utils.experiment.run import Run
-from plasticity_utils.experiment.run_names import run_name
-from plasticity_utils.experiment.store import add_table, made_now, save_tables
+from plasticity_utils.experiment.record import Audit
+from plasticity_utils.experiment.run_names import audit_name, with_protocols
+from plasticity_utils.experiment.store import add_table, made_now, save_tables, with_other_readers
 from plasticity_utils.registry import FILE_SIGN, rankings, readers, users_errors
 from plasticity_utils.removal.interface import Intervention, in_force
 from plasticity_utils.training.protocols import Relearning
-from plasticity_utils.training.readers import ALIKE, check_readers, with_other_readers
+from plasticity_utils.training.readers import ALIKE, check_readers
 from plasticity_utils.training.train import (
     TaggedSentences,
     fine_tune,
@@ -51,36 +51,8 @@ from plasticity_utils.training.train import (
     train_only,
 )
 
-# Without these nothing is judged; others are asked for by name.
-PROTOCOLS = ("targeted", "random", "masked")
 # Just after the removal, then often while things happen fast; the end is the schedule's own.
 STEPS, EPOCHS = (0, 4, 8, 16, 32, 64, 128), (0.25, 0.5, 1.0)
-
-
-@dataclass(frozen=True)
-class Audit(Run):
-    """A finished audit: a folder of tables and the settings that made them.
-
-    Attributes
-    ----------
-    path : Path
-        Folder with `config.json`, `returns.parquet`, `readings.parquet`, and the base model's F1.
-    """
-
-    @cached_property
-    def returns(self) -> pd.DataFrame:
-        """F1 by step of training: condition, step, epoch, and the columns of `tag_scores`."""
-        return self.table("returns")
-
-    @cached_property
-    def readings(self) -> pd.DataFrame:
-        """What readers find: body, reader, place, n_fitted, and the columns of `tag_scores`."""
-        return self.table("readings")
-
-    @cached_property
-    def control_task(self) -> pd.DataFrame:
-        """The columns of `readings`, where each form of a word has a tag of another form."""
-        return self.table("control_task")
 
 
 def audit(concept: str = "locations", removal: str = "", **settings: Any) -> Audit:
@@ -213,17 +185,6 @@ def _made_otherwise(audit: Audit) -> InputError:
         f"audit {audit.path.name!r} is of another state of the code or of the files that it names, "
         "so its removal cannot be read further; `plasticity audit` makes it anew"
     )
-
-
-def with_protocols(config: RunConfig) -> RunConfig:
-    """Give settings the protocols of an audit where they name none."""
-    return replace(config, protocols=config.protocols or ",".join(PROTOCOLS))
-
-
-def audit_name(config: RunConfig) -> str:
-    """Name of an audit's folder; the usual protocols are not in it."""
-    is_usual = with_protocols(config) == with_protocols(replace(config, protocols=""))
-    return f"audit-{run_name(replace(config, protocols='') if is_usual else config)}"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ trained once for all concepts.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -23,12 +24,13 @@ from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.measure import rank_stored, score_tagged
 from plasticity_utils.experiment.splits import Sentences, load_sentences
-from plasticity_utils.experiment.store import provenance, save_model, save_table
+from plasticity_utils.experiment.store import provenance, save_table
 from plasticity_utils.hardware import training_precision
 from plasticity_utils.models.activations import stored_activations, word_activations
 from plasticity_utils.models.load import encode_for, load_model
 from plasticity_utils.models.locate import model_fingerprint
 from plasticity_utils.neurons.scores import layer_unit
+from plasticity_utils.progress import quiet_transformers
 from plasticity_utils.registry import label, protocols, rankings, removals
 from plasticity_utils.training.evaluate import (
     CustomProbe,
@@ -204,3 +206,12 @@ class BaseStages:
         model, tokenizer = self._load_base()
         X = last_layer(model, tokenizer, self.sentences.ranking)
         fit_custom_probe(X, members(self.sentences.ranking, self.config.label)).save(part)
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, part: Path) -> None:
+    """Keep the trained weights (safetensors) and drop the checkpoints that led to them."""
+    with quiet_transformers():
+        # The class's own: what was removed is kept beside the model.
+        PreTrainedModel.save_pretrained(model, part / "model")
+    tokenizer.save_pretrained(part / "model")
+    shutil.rmtree(part / "checkpoints")

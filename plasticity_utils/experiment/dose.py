@@ -25,7 +25,7 @@ from plasticity_utils.experiment.presets import (
 )
 from plasticity_utils.experiment.store import save_table
 from plasticity_utils.progress import bar
-from plasticity_utils.removal.dose import losses, pick
+from plasticity_utils.removal.dose import pick, specificity
 from plasticity_utils.removal.interface import Material, Removal, in_force
 
 
@@ -67,19 +67,6 @@ def pick_dose(curve: pd.DataFrame, label: str) -> float:
     """The smallest surgical dose at which the concept is lost on the dose part: see `pick`."""
     table = specificity(curve, label, "dose")
     return pick(table[table["dose"].isin(SURGICAL_DOSES)])
-
-
-def specificity(
-    curve: pd.DataFrame, label: str, part: str = "scoring", regime: str = "curve"
-) -> pd.DataFrame:
-    """What each dose takes from the concept alone, of a part of the table and a regime of it.
-
-    Gives the columns of `losses`.
-    """
-    rows = curve[(curve["part"] == part) & (curve["entity"] != "overall")]
-    base = rows[rows["condition"] == "base"].set_index("entity")["entity_f1"]
-    rows = rows[(rows["condition"] == "targeted") & (rows["regime"] == regime)]
-    return losses(rows.pivot(index="dose", columns="entity", values="entity_f1"), base, label)
 
 
 def _cell(

@@ -16,9 +16,10 @@ import pandas as pd
 from plasticity_utils import files
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.audit import Audit, AuditStages, write_facts
+from plasticity_utils.experiment.audit import AuditStages, write_facts
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.run_names import run_name
+from plasticity_utils.experiment.record import Audit
+from plasticity_utils.experiment.run_names import example_name
 from plasticity_utils.experiment.store import save_tables
 from plasticity_utils.registry import users_errors
 from plasticity_utils.removal.interface import Intervention, in_force
@@ -59,11 +60,6 @@ def run_example(config: RunConfig) -> Audit:
     }
     make = partial(_make, stages, sentence)
     return Audit(files.cached(config.results, example_name(config), settings, make))
-
-
-def example_name(config: RunConfig) -> str:
-    """Name of an example's folder."""
-    return f"example-{run_name(config)}"
 
 
 def choose_sentence(corpus: Corpus, label: str) -> Corpus:

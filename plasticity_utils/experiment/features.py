@@ -34,13 +34,23 @@ from plasticity_utils.data.corpus import (
     two_parts,
 )
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.audit import Audit
 from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.record import Audit
+from plasticity_utils.experiment.run_names import features_name
 from plasticity_utils.experiment.store import made_now, save_tables
 from plasticity_utils.models.e5 import PACKAGE
 from plasticity_utils.models.load import load_model, width
 from plasticity_utils.models.locate import model_fingerprint
 from plasticity_utils.models.sae import SparseEncoder, packaged_encoder
+from plasticity_utils.names import (
+    ASKED,
+    BY_PRECISION,
+    BY_SELECTIVITY,
+    FEATURE,
+    LAST_NEURON,
+    NEURON,
+    RANDOM_FEATURE,
+)
 from plasticity_utils.neurons.other_rankings import average_precisions
 from plasticity_utils.neurons.scores import FEW_WORDS, ranking_of, selectivity
 from plasticity_utils.neurons.words import highest_activating_words
@@ -49,14 +59,6 @@ from plasticity_utils.training.readers import linear, states_to_read
 from plasticity_utils.training.train import tag_sentences
 
 SAE_MODEL = "e5"
-ASKED = ("locations", "persons", "organisations")
-FEATURE, RANDOM_FEATURE, NEURON, LAST_NEURON = (
-    "feature",
-    "random feature",
-    "neuron",
-    "last-layer neuron",
-)
-BY_SELECTIVITY, BY_PRECISION = "selectivity", "average precision"
 N_READ = (1, 2, 4, 8, 16, 32, 64)
 _N_SHOWN, _N_WORDS = 3, 6
 
@@ -101,11 +103,6 @@ def run_features(config: RunConfig) -> Audit:
     }
     make = partial(_make, config, encoder)
     return Audit(files.cached(config.results, features_name(config), settings, make))
-
-
-def features_name(config: RunConfig) -> str:
-    """Name of the folder."""
-    return f"features-{Path(config.model).name}-{config.scale}-seed{config.seed}"
 
 
 def _make(config: RunConfig, encoder: SparseEncoder, part: Path) -> None:

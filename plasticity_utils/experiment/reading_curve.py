@@ -17,16 +17,17 @@ import pandas as pd
 
 from plasticity_utils import files
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.audit import Audit, AuditStages, write_facts
+from plasticity_utils.experiment.audit import AuditStages, write_facts
 from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.run_names import run_name
+from plasticity_utils.experiment.record import Audit
+from plasticity_utils.experiment.run_names import CURVE_CONDITIONS, curve_name
 from plasticity_utils.experiment.store import save_tables
 from plasticity_utils.progress import bar
 from plasticity_utils.registry import users_errors
 
 CURVE_DOSES = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
 # A training costs as much as five bodies that are read.
-_TRAINED_DOSES, CURVE_CONDITIONS = (0.05, 0.15, 0.3, 0.5), ("targeted", "masked")
+_TRAINED_DOSES = (0.05, 0.15, 0.3, 0.5)
 _CUT, _UNCUT = ("removed", "control"), ("base", "pretrained")
 
 
@@ -73,11 +74,6 @@ def run_curve(config: RunConfig) -> Audit:
     }
     make = partial(_make, config, stages)
     return Audit(files.cached(config.results, curve_name(config), settings, make))
-
-
-def curve_name(config: RunConfig) -> str:
-    """Name of a curve's folder."""
-    return f"curve-{run_name(config)}"
 
 
 def _conditions(dose: float) -> tuple[str, ...]:

@@ -23,11 +23,12 @@ from plasticity_utils.data.corpus import Corpus, kinds_of
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import save_tables
 from plasticity_utils.models.load import label_ids
+from plasticity_utils.names import HEAD_RATE
 from plasticity_utils.progress import bar
 from plasticity_utils.registry import label, readers
 from plasticity_utils.removal.interface import Intervention, Material, given_again, in_force
 from plasticity_utils.training.evaluate import entity_scores
-from plasticity_utils.training.protocols import FIRST_TIME, HEAD_RATE, NONE
+from plasticity_utils.training.protocols import FIRST_TIME, NONE
 from plasticity_utils.training.readers import (
     ALIKE,
     FrozenHead,

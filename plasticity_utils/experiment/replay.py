@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.experiment.store import provenance
 from plasticity_utils.models.activations import by_neuron, word_activations

@@ -1,15 +1,20 @@
-"""What runs are called, and what those have in common that differ in nothing but the seed."""
+"""What runs and audits are called, and what those share that differ in nothing but the seed."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.presets import SIZES
 from plasticity_utils.registry import label
+
+# Without these protocols an audit judges nothing; others are asked for by name.
+PROTOCOLS = ("targeted", "random", "masked")
+# Those of a reading curve.
+CURVE_CONDITIONS = ("targeted", "masked")
 
 
 def run_name(config: RunConfig) -> str:
@@ -53,3 +58,29 @@ def variant(config: RunConfig) -> str:
     further = [name for name in usual if name not in {field.name for field in fields(RunConfig)}]
     own = {name: getattr(config, name) for name in (*names, *further)}
     return ", ".join(f"{name}={value}" for name, value in own.items() if value != usual[name])
+
+
+def with_protocols(config: RunConfig) -> RunConfig:
+    """Give settings the protocols of an audit where they name none."""
+    return replace(config, protocols=config.protocols or ",".join(PROTOCOLS))
+
+
+def audit_name(config: RunConfig) -> str:
+    """Name of an audit's folder; the usual protocols are not in it."""
+    is_usual = with_protocols(config) == with_protocols(replace(config, protocols=""))
+    return f"audit-{run_name(replace(config, protocols='') if is_usual else config)}"
+
+
+def example_name(config: RunConfig) -> str:
+    """Name of an example's folder."""
+    return f"example-{run_name(config)}"
+
+
+def curve_name(config: RunConfig) -> str:
+    """Name of a curve's folder."""
+    return f"curve-{run_name(config)}"
+
+
+def features_name(config: RunConfig) -> str:
+    """Name of the folder."""
+    return f"features-{Path(config.model).name}-{config.scale}-seed{config.seed}"

@@ -22,10 +22,10 @@ from plasticity_utils import files
 from plasticity_utils.data.concepts import with_words
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError, shown
-from plasticity_utils.experiment.base_stages import BaseStages
+from plasticity_utils.experiment.base_stages import BaseStages, save_model
 from plasticity_utils.experiment.dose import pick_dose, score_doses
 from plasticity_utils.experiment.measure import measure, score_tagged
-from plasticity_utils.experiment.store import read_tables, save_model, save_table, save_tables
+from plasticity_utils.experiment.store import read_tables, save_table, save_tables
 from plasticity_utils.models.load import count_layers, load_model, width
 from plasticity_utils.registry import protocols, removals
 from plasticity_utils.removal.below import StatesBelow

@@ -1,10 +1,9 @@
-"""What a stage depends on and leaves on disk: models, and tables of a snapshot."""
+"""Tables on disk, and with what they were made."""
 
 from __future__ import annotations
 
 import os
 import platform
-import shutil
 import subprocess
 import time
 from functools import cache
@@ -14,24 +13,12 @@ from typing import Any
 
 import pandas as pd
 import psutil
-import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files
 from plasticity_utils.files import IN_CHECKOUT, ROOT
 from plasticity_utils.hardware import find_device, training_precision
-from plasticity_utils.progress import quiet_transformers
 
 _TABLES = ("metrics", "neurons", "layers")
-
-
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, part: Path) -> None:
-    """Keep the trained weights (safetensors) and drop the checkpoints that led to them."""
-    with quiet_transformers():
-        # The class's own: what was removed is kept beside the model.
-        PreTrainedModel.save_pretrained(model, part / "model")
-    tokenizer.save_pretrained(part / "model")
-    shutil.rmtree(part / "checkpoints")
 
 
 def save_table(table: pd.DataFrame, path: Path) -> None:
@@ -56,6 +43,15 @@ def add_table(folder: Path, name: str, table: pd.DataFrame, **facts: Any) -> Pat
     return path
 
 
+def with_other_readers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Put the rows that a file has of other readers before those of a table."""
+    if not path.is_file():
+        return table
+    found = pd.read_parquet(path)
+    kept = found[~found["reader"].isin(table["reader"])]
+    return pd.concat([kept, table], ignore_index=True)
+
+
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """Read the tables of `measure`."""
     return {name: pd.read_parquet(folder / f"{name}.parquet") for name in _TABLES}
@@ -70,6 +66,9 @@ LIBRARIES = (
 @cache
 def provenance() -> dict[str, Any]:
     """Return versions of the code and of the libraries, and the machine, as plain JSON values."""
+    # Here, not above: a table is read and added to without a model library.
+    import torch
+
     device = find_device()
     return {
         "code": code_version(),
@@ -120,5 +119,7 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
+    import torch
+
     name = torch.cpu.get_capabilities().get("cpu_name")
     return str(name or platform.processor() or platform.machine())

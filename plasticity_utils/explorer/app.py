@@ -23,7 +23,7 @@ import ipywidgets as widgets
 from plasticity_utils import files
 from plasticity_utils.errors import InputError, check_kind, check_whole, is_number, shown
 from plasticity_utils.experiment.presets import SCALES
-from plasticity_utils.experiment.run import Run, check_run, finished_run
+from plasticity_utils.experiment.record import Run, check_run, finished_run
 from plasticity_utils.explorer import draw, tables
 from plasticity_utils.explorer.controls import (
     COLUMN,

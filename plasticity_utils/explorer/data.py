@@ -25,8 +25,8 @@ from plasticity_utils.data.concepts import members
 from plasticity_utils.data.corpus import Corpus, kinds_of
 from plasticity_utils.data.schemes import OUTSIDE, convert, recognise
 from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.experiment.replay import activations_at, model_at
-from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.experiment.stages import Stages
 from plasticity_utils.explorer.tables import (

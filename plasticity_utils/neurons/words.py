@@ -30,6 +30,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import load_model
+from plasticity_utils.names import RULER
 from plasticity_utils.neurons.inputs import (
     Labels,
     Matrix,
@@ -42,7 +43,6 @@ from plasticity_utils.progress import bar
 
 BLOCK = 64  # neurons at a time: so few stay in the processor's cache from step to step
 EMBEDDING_BATCH = 256  # words at a time through the sentence transformer
-RULER = "minilm"  # the packaged sentence transformer, whose fine-tuned copies are studied too
 MOST_TOKENS = 256  # the sentence transformer's own limit; only a very long "word" reaches it
 
 _embedded: dict[str, np.ndarray] = {}  # one vector per distinct word and process

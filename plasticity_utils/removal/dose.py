@@ -33,6 +33,19 @@ def losses(f1: pd.DataFrame, base: pd.Series, label: str) -> pd.DataFrame:
     ).reset_index()
 
 
+def specificity(
+    curve: pd.DataFrame, label: str, part: str = "scoring", regime: str = "curve"
+) -> pd.DataFrame:
+    """What each dose takes from the concept alone, of a part of the table and a regime of it.
+
+    Gives the columns of `losses`.
+    """
+    rows = curve[(curve["part"] == part) & (curve["entity"] != "overall")]
+    base = rows[rows["condition"] == "base"].set_index("entity")["entity_f1"]
+    rows = rows[(rows["condition"] == "targeted") & (rows["regime"] == regime)]
+    return losses(rows.pivot(index="dose", columns="entity", values="entity_f1"), base, label)
+
+
 def enough(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of `losses` at which the concept is lost."""
     return table[table["entity_f1"] < LOST * table["entity_f1_base"]]

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from plasticity_utils.experiment.dose import specificity
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.formats import chosen_percent
 from plasticity_utils.names import OVERALL
+from plasticity_utils.removal.dose import specificity
 from plasticity_utils.results import tables
 from plasticity_utils.results.derived import derived
 from plasticity_utils.results.groups import RunGroup

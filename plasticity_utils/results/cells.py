@@ -10,7 +10,7 @@ import pandas as pd
 
 from plasticity_utils.data.tasks import CONLL2003, ENTITY
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.run import load_run
+from plasticity_utils.experiment.record import load_run
 from plasticity_utils.files import path_of, read_note
 
 _SETTINGS = (

@@ -15,9 +15,9 @@ from typing import Any
 import pandas as pd
 
 from plasticity_utils.errors import InputError
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.registry import users_errors
-from plasticity_utils.results import neurons, tables
+from plasticity_utils.results import tables
 
 N_REMOVED, N_NEWLY_SALIENT = 8, 12
 
@@ -33,33 +33,44 @@ class Maker:
     of_snapshots : bool
         Whether it is given the run's models at their snapshots (`RunSnapshots`), and not the run.
         Only runs of an entity type have these tables.
+    given : callable
+        Gives the arguments, of the run or of its snapshots.
     command : str
         What makes the table of a published run; empty for one that publishing makes.
     """
 
     function: Callable[[Any], Any] | str
     of_snapshots: bool = False
+    given: Callable[[Any], tuple[Any, ...]] = lambda source: (source,)
     command: str = ""
 
     def __call__(self, source: Any) -> pd.DataFrame | dict[str, pd.DataFrame]:
         """Work the table out, or the tables."""
         function = _of_package(self.function) if isinstance(self.function, str) else self.function
-        return function(source)
+        return function(*self.given(source))
+
+
+def _of_neurons(name: str, *further: Callable[[Run], Any]) -> Maker:
+    """A maker that is given the table of all neurons, and what else it is told of the run."""
+    return Maker(
+        f"results.neurons.{name}",
+        given=lambda run: (run.neurons, *(each(run) for each in further)),
+    )
 
 
 CARDS = ("card_neurons", "card_stages", "card_words", "card_histograms")
 MISTAKES = ("mistakes_removal", "mistakes_profile", "mistakes_averaging")
 MAKERS = {
-    "kept_gain": Maker(lambda run: neurons.kept_gain_table(run.neurons)),
-    "turnover": Maker(lambda run: neurons.turnover(run.neurons, run.facts["dose"])),
-    "neuron_changes": Maker(lambda run: neurons.selectivity_change(run.neurons, N_NEWLY_SALIENT)),
-    "regrowth": Maker(lambda run: neurons.regrowth(run.neurons)),
-    "removed_neurons": Maker(lambda run: neurons.removed_neurons(run.neurons, N_REMOVED)),
-    "newly_salient": Maker(lambda run: neurons.newly_salient(run.neurons, N_NEWLY_SALIENT)),
+    "kept_gain": _of_neurons("kept_gain_table"),
+    "turnover": _of_neurons("turnover", lambda run: run.facts["dose"]),
+    "neuron_changes": _of_neurons("selectivity_change", lambda run: N_NEWLY_SALIENT),
+    "regrowth": _of_neurons("regrowth"),
+    "removed_neurons": _of_neurons("removed_neurons", lambda run: N_REMOVED),
+    "newly_salient": _of_neurons("newly_salient", lambda run: N_NEWLY_SALIENT),
     "method_overlap": Maker(lambda run: tables.method_overlap(run.ranking, run.facts["dose"])),
-    **dict.fromkeys(CARDS, Maker(neurons.neuron_cards)),
-    "representation": Maker("analysis.sameness.representation_table", of_snapshots=True),
-    "transfer": Maker("analysis.sameness.transfer", of_snapshots=True),
+    **dict.fromkeys(CARDS, Maker("results.neurons.neuron_cards")),
+    "representation": Maker("analysis.representation.representation_table", of_snapshots=True),
+    "transfer": Maker("analysis.representation.transfer", of_snapshots=True),
     "subconcepts": Maker("analysis.parts.subconcepts", of_snapshots=True),
     "subconcept_parts": Maker("analysis.parts.subconcept_parts", of_snapshots=True),
     "subconcept_neurons": Maker("analysis.parts.subconcept_neurons", of_snapshots=True),
@@ -69,8 +80,8 @@ MAKERS = {
     "migration": Maker("analysis.takeover.migration_table", of_snapshots=True),
     "priming": Maker("analysis.takeover.priming_table", of_snapshots=True),
     **dict.fromkeys(MISTAKES, Maker("analysis.mistakes.measure_mistakes")),
-    "indicators": Maker("analysis.readers.compare_indicators", command="plasticity indicators"),
-    "readers": Maker("analysis.readers.read_anew", command="plasticity readers"),
+    "indicators": Maker("analysis.reading.compare_indicators", command="plasticity indicators"),
+    "readers": Maker("analysis.reading.read_anew", command="plasticity readers"),
 }
 OF_SNAPSHOTS = tuple(name for name, maker in MAKERS.items() if maker.of_snapshots)
 BY_COMMAND = tuple(name for name, maker in MAKERS.items() if maker.command)

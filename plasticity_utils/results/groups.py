@@ -20,7 +20,7 @@ from plasticity_utils.data.corpus import CONCEPTS
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.presets import SCALES
-from plasticity_utils.experiment.run import Run, check_run
+from plasticity_utils.experiment.record import Run, check_run
 from plasticity_utils.experiment.run_names import group_name, shared_settings, variant
 from plasticity_utils.names import OVER_NEURONS, OVER_SENTENCES
 from plasticity_utils.results import tables

@@ -13,8 +13,8 @@ from plasticity_utils.data.concepts import kinds
 from plasticity_utils.data.corpus import Corpus
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.measure import PLACE, concept_columns, kept_neurons
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.experiment.replay import activations_at, model_at
-from plasticity_utils.experiment.run import Run
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.models.activations import word_activations
 from plasticity_utils.names import KINDS, OTHER, STAGES

@@ -18,24 +18,23 @@ import pandas as pd
 
 from plasticity_utils import files
 from plasticity_utils.errors import InputError, check_kind
-from plasticity_utils.experiment.audit import (
+from plasticity_utils.experiment.config import RunConfig
+from plasticity_utils.experiment.record import Audit, Run, check_run, command, finished_run
+from plasticity_utils.experiment.run_names import (
+    CURVE_CONDITIONS,
     PROTOCOLS,
-    Audit,
     audit_name,
-    is_of_now,
-    run_audit,
+    curve_name,
+    example_name,
+    features_name,
+    run_name,
+    shared_settings,
+    variant,
     with_protocols,
 )
-from plasticity_utils.experiment.config import RunConfig
-from plasticity_utils.experiment.example import example_name
-from plasticity_utils.experiment.features import features_name
-from plasticity_utils.experiment.reading_curve import CURVE_CONDITIONS, curve_name
-from plasticity_utils.experiment.run import Run, check_run, command, finished_run, run_experiment
-from plasticity_utils.experiment.run_names import run_name, shared_settings, variant
-from plasticity_utils.experiment.store import add_table, made_now
+from plasticity_utils.experiment.store import add_table, made_now, with_other_readers
 from plasticity_utils.files import ROOT
 from plasticity_utils.results.derived import BY_COMMAND, MAKERS, derive, when_published
-from plasticity_utils.training.readers import with_other_readers
 
 PUBLISHED = ROOT / "book" / "results"
 AUDITS = PUBLISHED / "audits"
@@ -76,6 +75,9 @@ def find_run(config: RunConfig, make: bool = False) -> Run:
     if not config.results_dir and _is_of(folder, config):
         return Run(folder)
     if make:
+        # Here, not above: what is there already is opened without what makes it.
+        from plasticity_utils.experiment.run import run_experiment
+
         return run_experiment(config)
     raise InputError(
         f"no finished run {run_name(config)!r} in {str(config.results)!r}; `{command(config)}` "
@@ -327,10 +329,14 @@ def find_audits(config: RunConfig, make: bool = False) -> list[Audit]:
     wanted = shared_settings(config)
     for place in (config.results, *([] if config.results_dir else [AUDITS])):
         same = [one for one in _in(place, "audit") if shared_settings(one.config) == wanted]
-        if place != AUDITS:
+        if same and place != AUDITS:
+            from plasticity_utils.experiment.audit import is_of_now
+
             same = [one for one in same if is_of_now(one, replace(config, seed=one.config.seed))]
         if same and (not make or any(one.config.seed == config.seed for one in same)):
             return sorted(same, key=lambda one: one.config.seed)
     if make:
+        from plasticity_utils.experiment.audit import run_audit
+
         return [run_audit(config)]
     raise InputError(f"no finished audit {audit_name(config)!r} in {str(config.results)!r}")

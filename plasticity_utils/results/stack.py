@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 from plasticity_utils.experiment.run_names import variant
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from plasticity_utils.experiment.run import Run
+from plasticity_utils.experiment.record import Run
 
 MEASURABLE_LOSS = 0.05
 

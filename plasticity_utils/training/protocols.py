@@ -29,15 +29,12 @@ from plasticity_utils.data.schemes import OUTSIDE
 from plasticity_utils.errors import InputError, check_fraction, check_kind
 from plasticity_utils.models.layers import layers_of
 from plasticity_utils.models.load import head
+from plasticity_utils.names import HEAD_RATE
 from plasticity_utils.training.lora import LORA_RATE, adapters, merge_adapters
 from plasticity_utils.training.train import train_only
 
 IN_FORCE = ("removal", "control", "nothing")
 STARTS = ("base", "pretrained", "masked")
-# Adam moves a weight by at most the sum of its rates: at the whole model's rate a linear layer by
-# itself has not converged when the training ends, and what it could have read would pass for
-# relearned. The more so where the whole model's rate is low.
-HEAD_RATE = 2e-3
 # A few sentences are a single batch: they are shown again until there are so many.
 FEW_SHOT_SHOWN = 2048
 # What the types of tweets are called in news; others have no counterpart there.

@@ -17,7 +17,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -128,15 +127,6 @@ def told_chances(
             f"and the {len(tags)} tags in its `classes_`; needed: one for each word and tag"
         )
     return chances, [str(tag) for tag in tags]
-
-
-def with_other_readers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Put the rows that a file has of other readers before those of a table."""
-    if not path.is_file():
-        return table
-    found = pd.read_parquet(path)
-    kept = found[~found["reader"].isin(table["reader"])]
-    return pd.concat([kept, table], ignore_index=True)
 
 
 def linear(seed: int) -> Pipeline:
