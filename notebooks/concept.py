@@ -207,8 +207,8 @@ charts.number_table(answers.second_cut(group))
 
 # %% [markdown] tags=["explains"]
 # F1 here, and of the growing cuts, is on fewer sentences (200 at `full`). A score that falls says that the reading broke, as after the first cut. It is
-# no evidence that the concept sits in these neurons: readers that were fitted after
-# the second cut [find it](same_concept.ipynb).
+# no evidence that the concept sits in these neurons: readers fitted after it
+# [find the concept](same_concept.ipynb).
 
 # %% [markdown]
 # ## Neurons, one by one

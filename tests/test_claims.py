@@ -277,6 +277,17 @@ def test_it_hardly_matters_how_the_last_layer_is_trained():
     assert (ways["base"] - ways["removed"]).max() < 0.02
 
 
+def test_after_a_second_cut_readers_find_what_the_model_does_not():
+    full = published_audits(scale="full")
+    again = audits.after_second_cut(full)
+    assert (again["head"] > 0.8).all()
+    assert (again["head_top"] < 0.1).all()
+    assert (again[["found_top", "found_top_removed"]] > 0.8).all().all()
+    where = audits.where_it_sits(full)
+    assert where["n_seeds"].tolist() == [3, 3, 3]
+    assert set(where["verdict"]) == {rules.ELSEWHERE}
+
+
 def test_with_all_sentences_the_small_cut_hides_too_and_is_back_sooner():
     table = audits.table_of_removals(published_audits(scale="full"))
     table = table[table["removal"] == "gate"]

@@ -11,6 +11,7 @@ from plasticity_utils.analysis.readers import by_reader, mean_by_reader
 from plasticity_utils.analysis.reading import read_anew
 from plasticity_utils.data.corpus import load_corpus
 from plasticity_utils.errors import InputError
+from plasticity_utils.experiment.store import with_other_readers
 from plasticity_utils.models.activations import inputs
 from plasticity_utils.models.load import head
 from plasticity_utils.results.groups import choose, run_groups
@@ -118,9 +119,9 @@ def test_a_reader_has_a_name_of_its_own_and_can_be_fitted(tmp_path):
 def test_rows_of_other_readers_are_kept(tmp_path):
     path = tmp_path / "readers.parquet"
     first = pd.DataFrame({"reader": ["linear", "own", "own"], "entity_f1": [0.1, 0.2, 0.3]})
-    assert readers_of_states.with_other_readers(first, path) is first
+    assert with_other_readers(first, path) is first
     first.to_parquet(path)
-    both = readers_of_states.with_other_readers(first[1:2].assign(entity_f1=0.9), path)
+    both = with_other_readers(first[1:2].assign(entity_f1=0.9), path)
     assert both.to_dict("list") == {"reader": ["linear", "own"], "entity_f1": [0.1, 0.9]}
 
 
