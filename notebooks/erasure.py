@@ -41,10 +41,11 @@ from IPython.display import Markdown
 
 import plasticity_utils as pu
 from plasticity_utils import charts
-from plasticity_utils.analysis import readers, relearning, rules
+from plasticity_utils.analysis import audits, readers, relearning, rules
 from plasticity_utils.charts import theme
 from plasticity_utils.formats import percent
 from plasticity_utils.results import across, groups
+from plasticity_utils.results.published import published_audits
 
 theme.enable()
 published = groups.run_groups(pu.published_runs())
@@ -114,10 +115,19 @@ Markdown(
     "this "
     f"page take, leaves it {whole['head']:.2f} and costs them "
     f"{whole['others']:.2f}. It was chosen so that a linear reader would "
-    "find "
-    "nothing at all. With readers beside it that was not needed, and the "
-    "narrower one would have been about the concept. Audits of it, with "
-    "all sentences too, stand in the [table of removals](removals.ipynb)."
+    "find nothing at all. The narrower one would have been about the "
+    "concept; it is [audited](removals.ipynb)."
+)
+
+# %% tags=["remove-input"]
+alone = audits.over_concepts(
+    published_audits(scale="full", removal="leace")
+)
+Markdown(
+    f"So erased (question 1c), **{alone['came_back']}** comes back, and "
+    f"**{alone['sooner']}** than if never known. A reader regains "
+    f"{percent(alone['regained'])} of the loss; training adds "
+    f"{alone['beyond_control']:.2f} F1 beyond the control."
 )
 
 # %% [markdown]

@@ -69,12 +69,14 @@ rules.strength
 #   where the whole model succeeds would change our mind. So far a decoder, parts of
 #   speech and tweets do not ([beyond names in news](beyond.ipynb)).
 # - *After the concept alone was erased.* The number is of the audits with all sentences
-#   (`readings` and `returns`), which have a model that never knew the concept: it is slower
-#   by the rule of the [table of removals](removals.ipynb). A reader that finds what ours
+#   (`readings` and `returns`), and the control an erasure of shuffled tags. A model that
+#   never knew the concept needs more steps there ([table of removals](removals.ipynb)).
+#   The rules are older than these audits; that they are asked of this erasure was chosen
+#   later. A reader that finds what ours
 #   miss would make "more than was read" smaller.
 # - *After half of all neurons, and after an erasure that takes the task along.* The
-#   answer speaks of the task. Whether the rest is relearned or learned is not measured: no
-#   model that never knew the concept stands beside these cuts. After the half the mean
+#   answer speaks of the task. Whether the rest is relearned or learned is not measured at full
+#   size: no model that never knew the concept stands beside these cuts. After the half the mean
 #   hides that with organisations too little is added to matter
 #   ([by concept](relearning.ipynb)).
 #

@@ -66,7 +66,7 @@ erased = relearning.by_run(groups.choose(full, variant="indicator=outside"))
 cuts = {
     "a few per cent of the neurons cut out": surgical,
     "half of all neurons set to zero": half,
-    "erased from every layer": erased,
+    "erased, other names along with it": erased,
 }
 places = relearning.each_concept(surgical).iloc[0]
 rest = removals["beyond"]["leace"]
@@ -131,9 +131,9 @@ Markdown(
     f"{head['pretrained_removed']:.2f}; the {taught:.2f} beyond it had "
     "survived.\n"
     f"- **{rest['locations']:.2f}, {rest['persons']:.2f}, "
-    f"{rest['organisations']:.2f}**: so much of the score for places, "
-    "persons and organisations may be new, at most, once "
-    "[erased](removals.ipynb)."
+    f"{rest['organisations']:.2f}**: what training adds to the best reader "
+    "for places, persons and organisations, each "
+    "[erased alone](removals.ipynb)."
 )
 
 # %% [markdown]
@@ -148,8 +148,8 @@ said = answers["answer"].replace(
     {
         "read again": "No. It had never left; it is read again",
         "more than was read, and sooner than if never known": "In part. "
-        "More comes back than readers find, yet sooner than in a model "
-        "that never knew it",
+        "Training the whole model brings back more than readers find, and "
+        "sooner than in a model that never knew it",
         "more than was read, of the task": "At most in part, and that "
         "part may be the skill of finding names at all",
         "only the removed concept": "Few do, and most of that is the "
@@ -201,8 +201,8 @@ Markdown(
 #   layer, with one run for each kind of name; where in it the concept goes is not
 #   resolved. Persons in tweets and verb phrases agree, in [small runs](beyond.ipynb). Parts
 #   of speech say nothing: a model that was never taught them finds them as well.
-# - Erasing places or organisations blinds the model to most other names too. There
-#   it is the *task* that comes back, finding names at all. With persons it is the concept.
+# - The wider erasure (1d) of places or organisations blinds the model to most other
+#   names too. There it is the *task* that comes back, finding names at all. With persons it is the concept.
 # - Half of all neurons, any half, breaks the model. That says little of a concept.
 # - That nothing had to be learned does not mean that nothing changes. Where the whole
 #   model trains, neurons that were left come to tell the concept

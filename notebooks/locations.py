@@ -220,7 +220,7 @@ charts.number_table(answers.second_cut(group))
 # %% [markdown] tags=["explains"]
 # F1 here, and of the growing cuts, is on fewer sentences (200 at `full`). A score that falls says that the reading broke, as after the first cut. It is
 # no evidence that the concept sits in these neurons: readers fitted after it
-# [find the concept](same_concept.ipynb).
+# [find names](same_concept.ipynb) in MiniLM.
 
 # %% [markdown]
 # ## Neurons, one by one

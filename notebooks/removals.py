@@ -16,7 +16,7 @@
 # %% [markdown]
 # # The table of removals
 #
-# **Holding the neurons of a concept still hides it, and so does training it away.
+# **Fixing the neurons of a concept hides it, and so does training it away.
 # Erasing its direction weakens it, or takes names in general. After each of them it is
 # back long before a model that never knew it would have learned it.**
 #
@@ -231,9 +231,10 @@ net = erased["beyond_control"]
 Markdown(
     "After `leace` the best reader finds more than in a body that was "
     f"never taught names, by {taught.min():.2f} to {taught.max():.2f} F1: "
-    "so much was taught, and survived the erasure. The whole model adds "
-    f"{net.min():.2f} to {net.max():.2f}, less the same under the control: "
-    "as far as our readers tell, so much was {term}`relearned`."
+    "so much was taught, and survived the erasure. Training the whole "
+    f"model adds {net.min():.2f} to {net.max():.2f}; what it adds under "
+    "the control is subtracted. At most so much was {term}`relearned`: a "
+    "better reader would make it less."
 )
 
 # %% tags=["remove-input"]
@@ -280,7 +281,8 @@ charts.number_table(
 )
 
 # %% [markdown]
-# They find more of what `leace` erased, yet less than in the pretrained body.
+# They find more of what `leace` erased, yet at this scale less than in the pretrained
+# body.
 
 # %% [markdown]
 # ## The ways of taking a concept out

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """A name of this package: where its object is, what it does, who had the idea, its settings."""
+    """A name of this package: where its object is, what it does, who had the idea, its settings.
+
+    Of a protocol also what its training starts from.
+    """
 
     target: str
     what: str
     source: str
     settings: tuple[str, ...] = ()
+    start: str = "base"
 
 
 _REMOVAL, _PROTOCOLS = "plasticity_utils.removal", "plasticity_utils.training.protocols"
@@ -111,11 +115,13 @@ PROTOCOL_ENTRIES = {
         f"{_PROTOCOLS}:FIRST_TIME",
         "from the pretrained weights, which never learned the task",
         "method: training on",
+        start="pretrained",
     ),
     "masked": Entry(
         f"{_PROTOCOLS}:MASKED",
         "from a model that learned the task with the concept's tags set to O, or left out",
         "method: training on",
+        start="masked",
     ),
     "without_concept": Entry(
         f"{_PROTOCOLS}:WITHOUT_CONCEPT",
@@ -131,17 +137,22 @@ PROTOCOL_ENTRIES = {
         f"{_PROTOCOLS}:OTHER_NAMES_MASKED",
         "the same, from the start of `masked`",
         "method: training on",
+        start="masked",
     ),
     "few_shot_32_masked": Entry(
         f"{_PROTOCOLS}:FEW_SHOT_32_MASKED",
         "trained on 32 sentences that hold the concept, from the start of `masked`",
         "method: training on",
+        start="masked",
     ),
     "tweets": Entry(
         f"{_PROTOCOLS}:TWEETS", "trained on tweets, scored on news", "Strauss et al. 2016"
     ),
     "tweets_masked": Entry(
-        f"{_PROTOCOLS}:TWEETS_MASKED", "the same, from the start of `masked`", "method: training on"
+        f"{_PROTOCOLS}:TWEETS_MASKED",
+        "the same, from the start of `masked`",
+        "method: training on",
+        start="masked",
     ),
     **{
         f"few_shot_{k}": Entry(

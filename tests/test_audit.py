@@ -189,7 +189,7 @@ def test_what_was_trained_on_is_cut_and_read_once_more(made, tmp_path):
     assert row["found_random_removed"] == best["removed", "random"]
     taken = {body: best[body]["random"] - best[body]["new top"] for body in best.index.levels[0]}
     assert row["taken"] == taken["retrained"]
-    assert row["beyond"] == taken["retrained"] - taken["removed"]
+    assert row["beyond_untrained"] == taken["retrained"] - taken["removed"]
     # One seed has no interval.
     assert audits.where_it_sits([Audit(folder)])["verdict"].tolist() == [rules.OPEN]
     published = publish_audit(Audit(folder), tmp_path / "book")

@@ -2,6 +2,7 @@
 
 import re
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from plasticity_utils.analysis.answers import by_question
 from plasticity_utils.analysis.mistakes import setting_changes
 from plasticity_utils.analysis.pooled import groups_with_tables
 from plasticity_utils.analysis.readers import by_reader
+from plasticity_utils.files import ROOT
 from plasticity_utils.names import READ_AGAIN
 from plasticity_utils.results.across import recoveries, turnovers
 from plasticity_utils.results.groups import choose, run_groups
@@ -209,8 +211,21 @@ def test_the_nine_answers_are_the_words_of_their_rules(published, rows):
     assert table["answer"].iloc[0] == rules.READ
     assert table["strength"].eq(rules.STRONG).sum() == 1
     erased = table[table["question"].str.startswith("1c")].iloc[0]
-    assert erased["answer"] == f"{rules.BEYOND}, and {rules.SOONER} than when never known"
+    assert erased["answer"] == f"{rules.BEYOND}, and {rules.SOONER} than if never known"
     assert erased["strength"] == rules.SOME
+
+
+def test_the_front_page_says_each_answer_in_its_own_words():
+    notebook = nbformat.read(ROOT / "notebooks" / "intro.ipynb", as_version=4)
+    shown = [
+        output.data.get("text/markdown", "")
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.output_type in ("execute_result", "display_data")
+    ]
+    (table,) = (text for text in shown if text.startswith("| question | answer |"))
+    assert rules.BEYOND not in table
+    assert "not measurable with" not in table
 
 
 def test_the_words_of_the_removals_that_were_audited():
@@ -253,7 +268,7 @@ def test_stronger_readers_find_more_of_an_erasure_and_less_than_in_a_body_never_
 
 
 def test_with_all_sentences_an_erasure_weakens_and_what_is_left_was_taught_in_part():
-    found = [one for one in published_audits(scale="full") if one.config.removal == "leace"]
+    found = published_audits(scale="full", removal="leace")
     table = audits.table_of_removals(found).set_index("concept")
     assert table["n_seeds"].to_dict() == {"locations": 3, "organisations": 3, "persons": 3}
     assert set(table["verdict"]) == {rules.WEAKENED}
@@ -278,7 +293,7 @@ def test_it_hardly_matters_how_the_last_layer_is_trained():
 
 
 def test_after_a_second_cut_readers_find_what_the_model_does_not():
-    full = published_audits(scale="full")
+    full = published_audits(scale="full", removal="gate")
     again = audits.after_second_cut(full)
     assert (again["head"] > 0.8).all()
     assert (again["head_top"] < 0.1).all()

@@ -108,7 +108,8 @@ def test_what_is_published_opens_without_a_model_library():
         from plasticity_utils.analysis import answers, audits, features, movement, relearning
         from plasticity_utils.results import across, groups, published
         run = pu.find_run(pu.RunConfig(scale="full"))
-        assert len(groups.run_group(run).kept_gain) and len(published.published_audits())
+        assert len(groups.run_group(run).kept_gain)
+        assert len(audits.table_of_removals(published.published_audits()))
         loaded = {"torch", "transformers", "sklearn"} & set(sys.modules)
         assert not loaded, loaded
     """

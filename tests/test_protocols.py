@@ -5,9 +5,11 @@ import pytest
 import torch
 
 import plasticity_utils as pu
+from plasticity_utils import registry
 from plasticity_utils.data.concepts import members, without_tags
 from plasticity_utils.data.corpus import Corpus, load_corpus
 from plasticity_utils.data.schemes import UNTAUGHT
+from plasticity_utils.entries import PROTOCOL_ENTRIES
 from plasticity_utils.errors import InputError
 from plasticity_utils.models.load import head
 from plasticity_utils.training import protocols
@@ -47,6 +49,11 @@ def test_where_no_word_is_outside_those_of_the_concept_are_not_taught():
     rows = _Rows(tag_sentences(model, tokenizer, masked), ids)
     taught = [[label for label in rows[i][1] if label != IGNORED] for i in range(len(masked))]
     assert taught == [[ids["VBZ"]]] * 2
+
+
+def test_the_list_of_protocols_says_what_each_starts_from():
+    for name, entry in PROTOCOL_ENTRIES.items():
+        assert registry.protocols.get(name).start == entry.start, name
 
 
 def test_without_the_concept_no_sentence_has_a_word_of_it():

@@ -45,7 +45,7 @@ QUESTIONS = {
 PAGES = {
     "1a": "relearning",
     "1b": "relearning",
-    "1c": "removals",
+    "1c": "erasure",
     "1d": "erasure",
     "2": "polysemanticity",
     "3": "subconcepts",
@@ -103,7 +103,7 @@ class JudgedAnswer:
     @property
     def strength(self) -> str:
         """How sure it is, by `rules.strength`."""
-        is_answered = self.word != rules.OPEN and not self.word.startswith("not measurable")
+        is_answered = not self.word.startswith((rules.OPEN, "not measurable"))
         return rules.strength(
             is_answered,
             self.n_seeds,
@@ -191,9 +191,9 @@ def _after_cuts(published: list[RunGroup]) -> list[JudgedAnswer]:
 
 def _after_erasing() -> JudgedAnswer:
     """Question 1 where the concept alone was erased, beside models that never knew it."""
-    erased = [one for one in published_audits(scale="full") if one.config.removal == "leace"]
-    row = audits.over_concepts(erased)
-    word = f"{row['came_back']}, and {row['sooner']} than when never known"
+    row = audits.over_concepts(published_audits(scale="full", removal="leace"))
+    words = row["came_back"], row["sooner"]
+    word = rules.OPEN if rules.OPEN in words else "{}, and {} than if never known".format(*words)
     # Both its rules are older than every audit of it.
     return JudgedAnswer("1c", rules.came_back, word, int(row["n_seeds"]), *_both(row, "beyond"))
 

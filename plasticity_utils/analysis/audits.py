@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from plasticity_utils.analysis import rules
+from plasticity_utils.entries import PROTOCOL_ENTRIES
 from plasticity_utils.errors import InputError
 from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.record import Audit
@@ -121,8 +122,14 @@ def returns_table(audits: Sequence[Audit]) -> pd.DataFrame:
     """
     table = _of_concept(audits, "returns")
     named = {name: each for one in audits for name, each in one.config.conditions.items()}
-    knew = [name for name, each in named.items() if protocols.get(each).start == "base"]
+    knew = [name for name, each in named.items() if _start(each) == "base"]
     return table.assign(first_time=~table["condition"].isin(knew))
+
+
+def _start(protocol: str) -> str:
+    """What a protocol starts from; one of this package's is not loaded for that."""
+    entry = PROTOCOL_ENTRIES.get(protocol)
+    return entry.start if entry else str(protocols.get(protocol).start)
 
 
 def mean_returns(audits: Sequence[Audit]) -> pd.DataFrame:
@@ -215,8 +222,8 @@ def after_second_cut(audits: Sequence[Audit]) -> pd.DataFrame:
     A row a seed: KEYS, seed; for the model trained on and, with `_removed`, for the cut model as it
     was before that: found (F1 where nothing is cut again), found_top and found_random (where what
     the removal picks now is, or a control), and taken, the latter less the former. Further head
-    and head_top, F1 of the trained model itself, before its second cut and after; and beyond,
-    taken less taken_removed.
+    and head_top, F1 of the trained model itself, before its second cut and after; floor, as in
+    `read`; and beyond_untrained, taken less taken_removed.
     """
     keys = [*KEYS, "seed"]
     given = [one for one in audits if one.holds(["second_cut"])]
@@ -233,16 +240,18 @@ def after_second_cut(audits: Sequence[Audit]) -> pd.DataFrame:
         for again in ("top", "random"):
             table[f"found_{again}{end}"] = best[body][again]
         table[f"taken{end}"] = best[body]["random"] - best[body]["top"]
-    table = table.assign(head=head["nothing"], head_top=head["top"])
-    return table.assign(beyond=table["taken"] - table["taken_removed"]).reset_index()
+    floor = read(given).set_index(keys)["floor"]
+    table = table.assign(head=head["nothing"], head_top=head["top"], floor=floor)
+    beyond_untrained = table["taken"] - table["taken_removed"]
+    return table.assign(beyond_untrained=beyond_untrained).reset_index()
 
 
 def where_it_sits(audits: Sequence[Audit]) -> pd.DataFrame:
     """The rule's word for each removal and concept, by the numbers of `after_second_cut`.
 
-    Columns: KEYS, n_seeds; taken and beyond, each with its interval over seeds; verdict.
+    Columns: KEYS, n_seeds; taken and beyond_untrained, each with its interval over seeds; verdict.
     """
-    judged = ["taken", "beyond"]
+    judged = ["taken", "beyond_untrained"]
     table = mean_interval(
         after_second_cut(audits), KEYS, judged, bounds=dict.fromkeys(judged, DIFFERENCE_BOUNDS)
     )
@@ -308,10 +317,10 @@ def over_concepts(audits: Sequence[Audit]) -> pd.Series:
     values = ["regained", "beyond", "beyond_control", "savings"]
     (row,) = mean_interval(seeds, [], values, over="concept").to_dict("records")
     found = pd.Series(row | {"n_seeds": seeds.groupby("concept")["seed"].nunique().min()})
-    beyond, control, savings = (Estimate.of(found, name) for name in values[1:])
+    judged = {name: Estimate.of(found, name) for name in values}
     words = {
-        "came_back": rules.came_back(found["regained"], beyond, control),
-        "sooner": rules.kept(savings),
+        "came_back": rules.came_back(found["regained"], judged["beyond"], judged["beyond_control"]),
+        "sooner": rules.kept(judged["savings"]),
     }
     return pd.concat([found, pd.Series(words)])
 

@@ -114,6 +114,7 @@ class ReadingStages(Stages):
 
     def second_cut(self, body: str) -> Path:
         """Cut once more, of `CUT_AGAIN`, and fit the readers again: `second_cut.parquet`."""
+        # What is cut again follows from the base, the removal and how it was chosen.
         settings = self._readings_settings("removed")
         if body == "retrained":
             settings["retrained"] = files.seal_of(self.retrained("targeted"))["settings"]

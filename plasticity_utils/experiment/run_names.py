@@ -13,7 +13,7 @@ from plasticity_utils.registry import label
 
 # Without these protocols an audit judges nothing; others are asked for by name.
 PROTOCOLS = ("targeted", "random", "masked")
-# Those of a reading curve.
+# What a reading curve trains under.
 CURVE_CONDITIONS = ("targeted", "masked")
 
 
@@ -82,5 +82,5 @@ def curve_name(config: RunConfig) -> str:
 
 
 def features_name(config: RunConfig) -> str:
-    """Name of the folder."""
+    """Name of the folder of a ranking of features."""
     return f"features-{Path(config.model).name}-{config.scale}-seed{config.seed}"

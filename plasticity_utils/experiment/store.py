@@ -66,7 +66,7 @@ LIBRARIES = (
 @cache
 def provenance() -> dict[str, Any]:
     """Return versions of the code and of the libraries, and the machine, as plain JSON values."""
-    # Here, not above: a table is read and added to without a model library.
+    # Here, not above: a table is read without a model library.
     import torch
 
     device = find_device()

@@ -283,17 +283,19 @@ def published_audits(
     anywhere: bool = False,
     protocol: str = "masked",
     scale: str = "quick",
+    removal: str = "",
 ) -> list[Audit]:
     """The published audits of a scale with a protocol: of names in news by the usual model.
 
-    With `anywhere` of any task and model. Of several that differ in their protocols alone, the one
-    with the fewest.
+    With `anywhere` of any task and model; with a `removal` of that alone. Of several that differ in
+    their protocols alone, the one with the fewest.
     """
     chosen: dict[frozenset[tuple[str, Any]], Audit] = {}
     for one in sorted(_in(results, "audit"), key=lambda one: len(one.config.conditions)):
         config = one.config
         is_usual = config.task.is_usual and config.model == RunConfig.model
-        if config.scale == scale and (anywhere or is_usual) and protocol in config.conditions:
+        is_asked = config.scale == scale and removal in ("", config.chosen.name)
+        if is_asked and (anywhere or is_usual) and protocol in config.conditions:
             # By the settings as they are: another corpus need not be there to be read.
             rest = {**config.settings(), "protocols": ""}
             chosen.setdefault(frozenset(rest.items()), one)
