@@ -27,7 +27,7 @@ from plasticity_utils.experiment.config import RunConfig
 from plasticity_utils.experiment.example import choose_sentence, run_example
 from plasticity_utils.experiment.readings import HEAD_RATES, ReadingStages
 from plasticity_utils.experiment.record import Audit
-from plasticity_utils.experiment.run_names import audit_name, with_protocols
+from plasticity_utils.experiment.run_names import PROTOCOLS, audit_name, with_protocols
 from plasticity_utils.experiment.splits import load_sentences
 from plasticity_utils.models.load import load_model
 from plasticity_utils.results.published import (
@@ -52,7 +52,7 @@ def made(tiny_run_folder, session_folder):
 @pytest.mark.slow
 def test_an_audit_reads_every_body_and_trains_under_every_protocol(made):
     assert set(made.readings["body"]) == set(READ)
-    assert list(made.returns["condition"].unique()) == list(auditing.PROTOCOLS)
+    assert list(made.returns["condition"].unique()) == list(PROTOCOLS)
     steps = made.returns.groupby("condition")["step"].unique()
     assert all({0, 4, 8, 16} <= set(found) for found in steps)
     at_once = made.returns[made.returns["step"] == 0].set_index(["condition", "entity"])

@@ -27,7 +27,7 @@ import nbformat
 import pytest
 
 from plasticity_utils import InputError, Run
-from plasticity_utils.experiment import run as experiment_run
+from plasticity_utils.experiment import record
 from plasticity_utils.explorer.app import NO_WIDGETS
 from plasticity_utils.explorer.data import RunData
 
@@ -81,9 +81,7 @@ def finished_run() -> Run:
     """Find a run of `locations` whose models are kept, as today's code would name it."""
     runs = [Run(path.parent) for path in sorted(RESULTS.glob("locations-*/config.json"))]
     found = {
-        run.config.scale: run
-        for run in runs
-        if experiment_run.finished_run(run.config) and has_models(run)
+        run.config.scale: run for run in runs if record.finished_run(run.config) and has_models(run)
     }
     for scale in SCALES:
         if scale in found:
