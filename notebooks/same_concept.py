@@ -174,7 +174,7 @@ Markdown(
     f"**{'. '.join(where['verdict'].map(sits).unique())}.** After the "
     "training, the neurons that now tell the concept best are cut out as "
     f"well. The model itself falls from {again['head'].min():.2f} or more "
-    f"to {again.head_top.max():.2f} or less. A new reader of what is left "
+    f"to {again.head_top.max():.2f}. A new reader of what is left "
     f"finds {again.found_top.min():.2f} to {again.found_top.max():.2f}, "
     f"and after a random second cut {again.found_random.min():.2f} to "
     f"{again.found_random.max():.2f}."
@@ -209,8 +209,8 @@ charts.number_table(
 
 # %% [markdown]
 # *taken*: what the second cut takes from the best reader, less what a random one takes.
-# *beyond untrained*: that, less the same before the training. Seed 0 was trained anew, on
-# another machine than its other tables.
+# *beyond untrained*: that, less the same before the training. The base of seed 0 was
+# trained anew for this, on another machine than that of the other pages.
 
 # %% tags=["remove-input"]
 rules.sits
