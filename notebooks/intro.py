@@ -93,7 +93,8 @@ charts.marked_table(
 
 # %% tags=["remove-input"]
 curves = published_curves()
-by_dose = audits.mean_by_dose(audits.curve_table(curves))
+at_each_dose = audits.curve_table(curves)
+by_dose = audits.mean_by_dose(at_each_dose)
 who = ["own_head", "head", "perceptron", "whole_model", "never_knew"]
 charts.found_by_dose(
     by_dose[
@@ -102,8 +103,9 @@ charts.found_by_dose(
     ],
     "The larger the cut, the less is left to be read",
     "F1, the score, is 1 where every name is found and nothing else. "
-    "Means over the three kinds of name, and two repeats. The whole model "
-    "trained again on "
+    "Means over the three kinds of name, and "
+    f"{at_each_dose['seed'].nunique()} repeats. The whole model trained "
+    "again on "
     f"{curves[0].facts['n_train_sentences']:,} sentences only (the "
     "next figure has all), and not after random cuts. Never knew: a model "
     "that was taught all names but these.",
