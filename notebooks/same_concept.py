@@ -160,9 +160,10 @@ charts.cka_by_layer(
 # ## Does it sit in the neurons that tell it best now?
 
 # %% tags=["remove-input"]
-cut = published_audits(scale="full", removal="gate")
-again = audits.after_second_cut(cut)
-where = audits.where_it_sits(cut)
+again = audits.after_second_cut(
+    published_audits(scale="full", removal="gate")
+)
+where = audits.where_it_sits(again)
 sits = {
     rules.ELSEWHERE: "Not in them alone. Such a cut shows which neurons "
     "the last layer uses, and not where the concept is",

@@ -182,7 +182,8 @@ def test_what_was_trained_on_is_cut_and_read_once_more(made, tmp_path):
         found.query("body == 'removed' and again == 'nothing'")[columns].reset_index(drop=True),
         made.readings.query("body == 'removed'")[columns].reset_index(drop=True),
     )
-    (row,) = audits.after_second_cut([Audit(folder)]).to_dict("records")
+    again = audits.after_second_cut([Audit(folder)])
+    (row,) = again.to_dict("records")
     best = found[(found["entity"] == "LOC") & (found["reader"] != "own_head")]
     best = best.groupby(["body", "again"])["entity_f1"].max()
     assert row["found"] == best["retrained", "nothing"]
@@ -191,7 +192,7 @@ def test_what_was_trained_on_is_cut_and_read_once_more(made, tmp_path):
     assert row["taken"] == taken["retrained"]
     assert row["beyond_untrained"] == taken["retrained"] - taken["removed"]
     # One seed has no interval.
-    assert audits.where_it_sits([Audit(folder)])["verdict"].tolist() == [rules.OPEN]
+    assert audits.where_it_sits(again)["verdict"].tolist() == [rules.OPEN]
     published = publish_audit(Audit(folder), tmp_path / "book")
     assert (published / "second_cut.json").is_file()
 

@@ -293,12 +293,11 @@ def test_it_hardly_matters_how_the_last_layer_is_trained():
 
 
 def test_after_a_second_cut_readers_find_what_the_model_does_not():
-    full = published_audits(scale="full", removal="gate")
-    again = audits.after_second_cut(full)
+    again = audits.after_second_cut(published_audits(scale="full", removal="gate"))
     assert (again["head"] > 0.8).all()
     assert (again["head_top"] < 0.1).all()
     assert (again[["found_top", "found_top_removed"]] > 0.8).all().all()
-    where = audits.where_it_sits(full)
+    where = audits.where_it_sits(again)
     assert where["n_seeds"].tolist() == [3, 3, 3]
     assert set(where["verdict"]) == {rules.ELSEWHERE}
 

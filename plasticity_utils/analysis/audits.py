@@ -246,15 +246,13 @@ def after_second_cut(audits: Sequence[Audit]) -> pd.DataFrame:
     return table.assign(beyond_untrained=beyond_untrained).reset_index()
 
 
-def where_it_sits(audits: Sequence[Audit]) -> pd.DataFrame:
-    """The rule's word for each removal and concept, by the numbers of `after_second_cut`.
+def where_it_sits(again: pd.DataFrame) -> pd.DataFrame:
+    """The rule's word for each removal and concept of `after_second_cut`.
 
     Columns: KEYS, n_seeds; taken and beyond_untrained, each with its interval over seeds; verdict.
     """
     judged = ["taken", "beyond_untrained"]
-    table = mean_interval(
-        after_second_cut(audits), KEYS, judged, bounds=dict.fromkeys(judged, DIFFERENCE_BOUNDS)
-    )
+    table = mean_interval(again, KEYS, judged, bounds=dict.fromkeys(judged, DIFFERENCE_BOUNDS))
     verdicts = [
         rules.sits(*(Estimate.of(row, name) for name in judged)) for _, row in table.iterrows()
     ]

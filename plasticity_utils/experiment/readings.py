@@ -7,7 +7,7 @@ the pretrained body, which was never taught the task.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plasticity_utils import files
 from plasticity_utils.data.corpus import Corpus, kinds_of
@@ -26,7 +26,7 @@ from plasticity_utils.models.load import label_ids
 from plasticity_utils.names import HEAD_RATE
 from plasticity_utils.progress import bar
 from plasticity_utils.registry import label, readers
-from plasticity_utils.removal.interface import Intervention, Material, given_again, in_force
+from plasticity_utils.removal.interface import Intervention, in_force
 from plasticity_utils.training.evaluate import entity_scores
 from plasticity_utils.training.protocols import FIRST_TIME, NONE
 from plasticity_utils.training.readers import (
@@ -142,29 +142,15 @@ class ReadingStages(Stages):
         save_tables({"readings": found}, part)
 
     def _make_second_cut(self, body: str, part: Path) -> None:
-        model, tokenizer, gains = self.load("targeted", body == "retrained")
-        train, scoring = (tag_sentences(model, tokenizer, each) for each in self._read_parts)
-        tables = []
-        with in_force(model, self.removal) as held:
-            if gains is not None:
-                held.set_gains(gains)
-            on = self._material(model, tokenizer, self.removal, part)
-            for name, cut in self._cuts_again(model, on):
-                with in_force(model, cut):
-                    found = self._usual(model, train, scoring, taught=True)
-                n_removed = 0 if cut is None else len(cut.neurons)
-                tables.append(found.assign(again=name, n_removed=n_removed))
-        save_tables({"second_cut": pd.concat(tables, ignore_index=True)}, part)
+        def reader(
+            model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+        ) -> Callable[[], pd.DataFrame]:
+            train, scoring = (tag_sentences(model, tokenizer, each) for each in self._read_parts)
+            return partial(self._usual, model, train, scoring, taught=True)
 
-    def _cuts_again(
-        self, model: PreTrainedModel, on: Material
-    ) -> Iterator[tuple[str, Intervention | None]]:
-        """Nothing, what the removal picks of a model as it is now, and one control of that."""
-        yield "nothing", None
-        for name, _, cut in given_again(self._remover.again(self.removal, on, 1), model):
-            # What is cut already changes nothing.
-            if name != "same":
-                yield name, cut
+        # What is cut already changes nothing when it is cut again.
+        found = self._cut_again("targeted", body == "retrained", 1, reader, part, ["same"])
+        save_tables({"second_cut": found.drop(columns="draw")}, part)
 
     def _make_control_task(self, body: str, part: Path) -> None:
         parts = control_task(*self._read_parts, self.config.seed)

@@ -8,7 +8,7 @@ training on with nothing removed once for all removals.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -199,7 +199,7 @@ class Stages(BaseStages):
             "draws": self.config.sizes.draws,
             "seed": self.config.seed,
         }
-        make = partial(self._make_reliance, condition, retrained)
+        make = partial(self._make_reliance, condition)
         return self._cached(f"reliance-{condition}", settings, make)
 
     @property
@@ -403,23 +403,42 @@ class Stages(BaseStages):
             np.save(part / "gains.npy", held.gains())
         save_model(model, tokenizer, part)
 
-    def _make_reliance(self, condition: str, retrained: Path, part: Path) -> None:
+    def _make_reliance(self, condition: str, part: Path) -> None:
+        def scorer(
+            model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+        ) -> Callable[[], pd.DataFrame]:
+            tagged = tag_sentences(model, tokenizer, self.sentences.curve)
+            with_custom = self._scorer(model, tokenizer, self.sentences.custom_curve)
+            return partial(_scored, with_custom, StatesBelow(model), tagged)
+
+        draws = self.config.sizes.draws
+        save_table(self._cut_again(condition, True, draws, scorer, part), part / "reliance.parquet")
+
+    def _cut_again(
+        self,
+        condition: str,
+        trained: bool,
+        draws: int,
+        scorer: Callable[[PreTrainedModel, PreTrainedTokenizerBase], Callable[[], pd.DataFrame]],
+        part: Path,
+        leave_out: Collection[str] = (),
+    ) -> pd.DataFrame:
+        """Score the model of a condition, as it is and with what its removal takes once more."""
         intervention = self.in_force(condition)
-        model, tokenizer = load_model(str(retrained / "model"))
-        tagged = tag_sentences(model, tokenizer, self.sentences.curve)
-        with_custom = self._scorer(model, tokenizer, self.sentences.custom_curve)
+        model, tokenizer, gains = self.load(condition, trained)
         with in_force(model, intervention) as held:
-            held.set_gains(np.load(retrained / "gains.npy"))
+            if gains is not None:
+                held.set_gains(gains)
             on = self._material(model, tokenizer, intervention, part)
-            again = self._remover.again(self.removal, on, self.config.sizes.draws)
-            below = StatesBelow(model)
-            whole = _scored(with_custom, below, tagged)
-            tables = [whole.assign(again="nothing", draw=0, n_removed=0)]
+            again = self._remover.again(self.removal, on, draws)
+            score = scorer(model, tokenizer)
+            tables = [score().assign(again="nothing", draw=0, n_removed=0)]
             for name, draw, cut in given_again(again, model):
-                with in_force(model, cut):
-                    table = _scored(with_custom, below, tagged)
-                tables.append(table.assign(again=name, draw=draw, n_removed=len(cut.neurons)))
-        save_table(pd.concat(tables, ignore_index=True), part / "reliance.parquet")
+                if name not in leave_out:
+                    with in_force(model, cut):
+                        table = score()
+                    tables.append(table.assign(again=name, draw=draw, n_removed=len(cut.neurons)))
+        return pd.concat(tables, ignore_index=True)
 
 
 def _scored(
